@@ -1,0 +1,18 @@
+"""Neural networks that decide, per input, how much of themselves to run, for Keras 3 and TFLite."""
+
+import importlib
+
+from keras_dynamic import cost, deciders, layers, models, ops
+
+__version__ = "0.1.0"
+
+_ON_DEMAND = ("callbacks", "data", "lite", "losses", "methods", "metrics", "report", "training", "zoo")
+
+__all__ = ["cost", "deciders", "layers", "models", "ops", *_ON_DEMAND]
+
+
+def __getattr__(name):
+    """Imports the heavier packages when they are first used."""
+    if name in _ON_DEMAND:
+        return importlib.import_module(f"keras_dynamic.{name}")
+    raise AttributeError(f"module 'keras_dynamic' has no attribute {name!r}")

@@ -1,0 +1,49 @@
+"""The cost tree: what is always run, and what is run if a decision says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Guard(NamedTuple):
+    """The decision on which a part of the network depends."""
+
+    decision: str
+    group: int | None = None  # column of a [batch, groups] decision, None for a [batch] one
+
+
+class Node(NamedTuple):
+    """MACs and parameters of a part of a network, with the parts inside it.
+
+    MACs are multiply-adds of convolutions and dense layers for one image; parameters count every weight once.
+    A node with `when` runs, with all its children, only for images whose decision is 1.
+    """
+
+    name: str
+    macs: int = 0
+    parameters: int = 0
+    when: Guard | None = None
+    children: tuple[Node, ...] = ()
+
+    @property
+    def total_macs(self) -> int:
+        """MACs with everything on."""
+        return self.macs + sum(child.total_macs for child in self.children)
+
+    @property
+    def total_parameters(self) -> int:
+        """Parameters of the node and all its children."""
+        return self.parameters + sum(child.total_parameters for child in self.children)
+
+    def guards(self) -> Iterator[Guard]:
+        """Yields every guard in the tree, in execution order, repeats included."""
+        if self.when is not None:
+            yield self.when
+        for child in self.children:
+            yield from child.guards()
+
+    def prefixed(self, prefix: str) -> Node:
+        """Returns the tree with 'prefix/' before every decision's name: a network inside a unit."""
+        when = None if self.when is None else self.when._replace(decision=f"{prefix}/{self.when.decision}")
+        return self._replace(when=when, children=tuple(child.prefixed(prefix) for child in self.children))

@@ -1,0 +1,136 @@
+"""MACs of Keras' own layers, and of sequential and functional models made of them."""
+
+import math
+
+import keras
+from keras import layers
+
+from keras_dynamic.cost.node import Node
+from keras_dynamic.cost.registry import output_spec, register, tree
+
+
+@register(layers.Conv1D, layers.Conv2D, layers.Conv3D)
+def _convolution(layer, inputs):
+    """Output positions x filters x kernel size x input channels of the group; Source: S1.4 of Herrmann et al."""
+    channels_last = layer.data_format == "channels_last"
+    shape = output_spec(layer, inputs).shape[1:]
+    positions = math.prod(shape[:-1] if channels_last else shape[1:])
+    channels = inputs.shape[-1 if channels_last else 1] // layer.groups
+    return positions * layer.filters * math.prod(layer.kernel_size) * channels
+
+
+@register(layers.Conv2DTranspose)
+def _transposed_convolution(layer, inputs):
+    """Input positions x kernel size x input channels x filters."""
+    return math.prod(inputs.shape[1:]) * math.prod(layer.kernel_size) * layer.filters
+
+
+@register(layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+def _depthwise_convolution(layer, inputs):
+    return math.prod(output_spec(layer, inputs).shape[1:]) * math.prod(layer.kernel_size)
+
+
+@register(layers.SeparableConv2D)
+def _separable_convolution(layer, inputs):
+    shape = output_spec(layer, inputs).shape[1:]
+    channels_last = layer.data_format == "channels_last"
+    positions = math.prod(shape[:-1] if channels_last else shape[1:])
+    deep = inputs.shape[-1 if channels_last else 1] * layer.depth_multiplier
+    return positions * deep * (math.prod(layer.kernel_size) + layer.filters)
+
+
+@register(layers.Dense)
+def _dense(layer, inputs):
+    return math.prod(inputs.shape[1:]) * layer.units
+
+
+_FREE_LAYERS = (
+    "Activation ReLU LeakyReLU PReLU ELU Softmax BatchNormalization LayerNormalization GroupNormalization Normalization "
+    "Rescaling Dropout SpatialDropout2D GaussianNoise GaussianDropout ActivityRegularization AveragePooling1D "
+    "AveragePooling2D MaxPooling1D MaxPooling2D GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D "
+    "GlobalMaxPooling2D ZeroPadding1D ZeroPadding2D Cropping1D Cropping2D UpSampling2D Resizing CenterCrop RandomCrop "
+    "RandomFlip RandomTranslation RandomRotation RandomZoom RandomContrast RandomBrightness Flatten Reshape Permute "
+    "RepeatVector Add Subtract Multiply Average Maximum Minimum Concatenate InputLayer Identity"
+).split()
+_FREE_OPERATIONS = (
+    "Add Subtract Multiply Divide TrueDivide Maximum Minimum Negative Absolute Square Sqrt Exp Log Relu Relu6 LeakyRelu Silu "
+    "Gelu Sigmoid HardSigmoid HardSilu HardSwish Softmax LogSoftmax Tanh Softplus Mean Max Min Sum Concatenate Reshape "
+    "Transpose Pad GetItem Cast Clip Where Squeeze ExpandDims Stack MaxPool AveragePool Round Identity Power"
+).split()
+
+
+def _register_free():
+    """Registers what has no multiply-adds of its own: element-wise, normalisation, pooling and shape layers."""
+    kinds = [getattr(layers, name) for name in _FREE_LAYERS]
+    found = {kind.__name__: kind for kind in _all_subclasses(keras.Operation) if kind.__module__.startswith("keras.src.ops")}
+    kinds += [found[name] for name in _FREE_OPERATIONS if name in found]
+    register(*kinds)(lambda layer, inputs: 0)
+
+
+def _all_subclasses(kind):
+    for child in kind.__subclasses__():
+        yield child
+        yield from _all_subclasses(child)
+
+
+_register_free()
+
+
+@register(keras.Sequential)
+def _sequential(model, inputs):
+    children = []
+    for layer in model.layers:
+        children.append(tree(layer, inputs))
+        inputs = output_spec(layer, inputs)
+    return Node(model.name, children=count_once(children, model.layers))
+
+
+@register(keras.Model)
+def _functional(model, inputs):
+    """Walks the graph of a functional model; a layer called twice costs its MACs twice and its parameters once."""
+    if not hasattr(model, "_nodes_by_depth"):
+        kind = type(model).__name__
+        raise ValueError(
+            f"cost cannot look into the call method of model {model.name!r} of type {kind}; build it as a functional or "
+            f"sequential model, or teach cost with @keras_dynamic.cost.register({kind})."
+        )
+    known = dict(zip(map(id, model.inputs), keras.tree.flatten(inputs), strict=True))
+    children, operations = [], []
+    for depth in sorted(model._nodes_by_depth, reverse=True):  # Keras offers no public walk over a model's graph
+        for node in model._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            specs = _substitute(node.arguments.args, known)
+            taken = specs[0] if len(specs) == 1 else list(specs)
+            children.append(tree(node.operation, taken))
+            operations.append(node.operation)
+            known.update(zip(map(id, node.outputs), node.outputs, strict=True))
+    return Node(model.name, children=count_once(children, operations))
+
+
+def _substitute(arguments, known):
+    return keras.tree.map_structure(
+        lambda value: known.get(id(value), value) if isinstance(value, keras.KerasTensor) else value, arguments
+    )
+
+
+def count_once(nodes, layers_called):
+    """Returns the nodes with the parameters of a layer that is called again set to 0.
+
+    Args:
+        nodes: Node per call.
+        layers_called: the layer of each call.
+
+    Returns:
+        Tuple of Node.
+    """
+    seen: set[int] = set()
+    result = []
+    for node, layer in zip(nodes, layers_called, strict=True):
+        result.append(_without_parameters(node) if id(layer) in seen else node)
+        seen.add(id(layer))
+    return tuple(result)
+
+
+def _without_parameters(node):
+    return node._replace(parameters=0, children=tuple(map(_without_parameters, node.children)))

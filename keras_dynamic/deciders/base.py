@@ -1,0 +1,130 @@
+"""The decider's contract."""
+
+import keras
+
+from keras_dynamic.cost import Node
+from keras_dynamic.messages import near
+
+
+class Decider(keras.layers.Layer):
+    """Answers, for unit k of a chain and its input x: run or skip?
+
+    A chain calls begin(image, x) once, with the stem's output, and decide(k, x, carry) before each unit. A subclass
+    writes `choose`, which names the units that it decides, and `decide`; `prepare` makes what it needs, and `unit_nodes`
+    and `begin_nodes` tell its cost.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self._binding = _Binding()
+
+    def bind(self, chain):
+        """Fits the decider to a built chain; a DynamicModel does this when it is built.
+
+        Args:
+            chain: a built Chain.
+
+        Raises:
+            ValueError: if the decider already decides for a chain with other units.
+        """
+        names = tuple(self.choose(chain))
+        if self.bound:
+            if names != self._binding.names:
+                raise ValueError(
+                    f"decider {self.name!r} already decides for units {list(self._binding.names)} and cannot decide for "
+                    f"{list(names)} too; make one decider per network."
+                )
+            return
+        self._binding.names = names
+        self._binding.units = tuple(unit.name for unit in chain.units)
+        self.prepare(chain)
+        self._binding.tree = chain.cost_node(self)
+        self.built = True
+
+    @property
+    def bound(self):
+        """Whether the decider has been fitted to a chain."""
+        return self._binding.tree is not None
+
+    @property
+    def names(self):
+        """Names of the units that it decides, in order."""
+        return self._binding.names
+
+    @property
+    def unit_names(self):
+        """Names of all units of its chain, in order."""
+        return self._binding.units
+
+    @property
+    def decision_names(self):
+        """Names of all decisions in execution order, those of networks inside units included."""
+        return list(dict.fromkeys(guard.decision for guard in self.tree.guards()))
+
+    @property
+    def tree(self) -> Node:
+        """Cost tree of the chain under this decider."""
+        return self._binding.tree
+
+    def choose(self, chain):
+        """Returns the names of the units that it decides: all that can be skipped, by default."""
+        return chain.skippable_names
+
+    def prepare(self, chain):
+        """Makes and builds the layers it needs, given the built chain; nothing by default."""
+
+    def begin(self, image, x, training=None):
+        """Returns the carry that the first decide gets, any nest of tensors; () by default.
+
+        Args:
+            image: [batch, height, width, channels].
+            x: the stem's output.
+            training: whether its layers run in training mode.
+        """
+        return ()
+
+    def decide(self, k, x, carry, training=None):
+        """Decides unit k.
+
+        Args:
+            k: index of the unit in the chain.
+            x: the unit's input, a nest of tensors [batch, ...].
+            carry: what begin or the last decide returned.
+            training: whether to sample as in training.
+
+        Returns:
+            (decisions, probabilities, carry): {} twice for a unit that always runs, else {unit name: value}: a
+            decision is True, False, a bool tensor [batch], or in training a float tensor [batch] with a gradient; a
+            probability is a float tensor [batch] or a number.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define decide(k, x, carry, training).")
+
+    def begin_nodes(self) -> list[Node]:
+        """Returns the cost of begin; none by default."""
+        return []
+
+    def unit_nodes(self, k) -> list[Node]:
+        """Returns the cost of decide for unit k; none by default."""
+        return []
+
+
+class _Binding:
+    """What a decider knows of its chain; a plain object, so that Keras does not track it."""
+
+    def __init__(self):
+        self.names, self.units, self.tree = (), (), None
+        self.pattern, self.nodes = {}, {}
+
+
+def check_names(names, chain, what):
+    """Raises a ValueError if a name is not that of a skippable unit of the chain.
+
+    Args:
+        names: unit names.
+        chain: Chain.
+        what: the argument they came from, for the error.
+    """
+    known = chain.skippable_names
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what} names unit {name!r}, which cannot be skipped here{near(name, known)}; units are {known}.")

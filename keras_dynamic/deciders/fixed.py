@@ -1,0 +1,138 @@
+"""Deciders that look at nothing: the baselines."""
+
+import keras
+import numpy as np
+
+from keras_dynamic.deciders.base import Decider, check_names
+
+
+class Fixed(Decider):
+    """Runs the same units for all images. Subclasses write `pattern`."""
+
+    def pattern(self, names):
+        """Returns {unit name: True or False} for the skippable units of these names, in order."""
+        raise NotImplementedError(f"{type(self).__name__} must define pattern(names).")
+
+    def prepare(self, chain):
+        """Settles which units run."""
+        self._binding.pattern = self.pattern(list(self.names))
+
+    def decide(self, k, x, carry, training=None):
+        """Returns the unit's place in the pattern."""
+        name = self.unit_names[k]
+        if name not in self._binding.pattern:
+            return {}, {}, carry
+        run = self._binding.pattern[name]
+        return {name: run}, {name: float(run)}, carry
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class Always(Decider):
+    """Runs every unit and decides nothing: the static network."""
+
+    def choose(self, chain):
+        """Returns no names."""
+        return []
+
+    def decide(self, k, x, carry, training=None):
+        """Returns no decision."""
+        return {}, {}, carry
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class Never(Fixed):
+    """Skips every unit that can be skipped."""
+
+    def pattern(self, names):
+        """Returns False for all."""
+        return dict.fromkeys(names, False)
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class Pattern(Fixed):
+    """Runs the units that a dictionary names with a true value.
+
+    Args:
+        runs: {unit name: bool or 0/1}; units that are not named always run and are no decision.
+        **kwargs: of keras.layers.Layer.
+
+    Raises:
+        ValueError: when bound to a chain that lacks a named unit.
+    """
+
+    def __init__(self, runs, **kwargs):
+        super().__init__(**kwargs)
+        self.runs = {name: bool(value) for name, value in runs.items()}
+
+    def choose(self, chain):
+        """Returns the named units in the chain's order."""
+        check_names(self.runs, chain, "runs")
+        return [name for name in chain.skippable_names if name in self.runs]
+
+    def pattern(self, names):
+        """Returns the given dictionary."""
+        return dict(self.runs)
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {**super().get_config(), "runs": dict(self.runs)}
+
+
+class _KOfThem(Fixed):
+    def __init__(self, k, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(k, int) or k < 0:
+            raise ValueError(f"k must be a whole number of units, at least 0, got {k!r}.")
+        self.k = k
+
+    def pattern(self, names):
+        """Returns True for the chosen k."""
+        if self.k > len(names):
+            raise ValueError(f"k must be at most the {len(names)} units that can be skipped, got {self.k}.")
+        chosen = self.chosen(len(names))
+        return {name: index in chosen for index, name in enumerate(names)}
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {**super().get_config(), "k": self.k}
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class FirstK(_KOfThem):
+    """Runs the first k of the units that can be skipped. Source: BlockDrop, section 4.2."""
+
+    def chosen(self, count):
+        """Returns the indices 0..k-1."""
+        return set(range(self.k))
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class DistributeK(_KOfThem):
+    """Runs k units spread evenly over those that can be skipped. Source: BlockDrop, section 4.2."""
+
+    def chosen(self, count):
+        """Returns k indices, each in the middle of its share."""
+        return {int((index + 0.5) * count / self.k) for index in range(self.k)}
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class RandomK(_KOfThem):
+    """Runs k units drawn once, with a seed, from those that can be skipped. Source: BlockDrop, section 4.2.
+
+    Args:
+        k: how many run.
+        seed: of the draw.
+        **kwargs: of keras.layers.Layer.
+    """
+
+    def __init__(self, k, seed=0, **kwargs):
+        super().__init__(k, **kwargs)
+        self.seed = seed
+
+    def chosen(self, count):
+        """Returns k distinct indices."""
+        return set(np.random.default_rng(self.seed).permutation(count)[: self.k].tolist())
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {**super().get_config(), "seed": self.seed}

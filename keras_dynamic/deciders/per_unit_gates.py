@@ -1,0 +1,131 @@
+"""One gate per unit."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dynamic.cost import tree
+from keras_dynamic.deciders.base import Decider, check_names
+from keras_dynamic.layers.gate import FreeGate, Gate
+from keras_dynamic.messages import check_fraction
+from keras_dynamic.ops import binary_gumbel
+
+_LOGIT_BOUND = 16.0  # stands for the infinite logit of tau = 0 and tau = 1: sigmoid(16) is 1 - 1e-7
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class PerUnitGates(Decider):
+    """A gate before each unit; sampled with the Gumbel trick in training, compared with tau in inference.
+
+    temperature and tau are non-trainable variables: saved with the model and seen by compiled graphs when they change.
+
+    Args:
+        data_dependent: True for gates that read the unit's input, False for free logits (pruning).
+        hidden: width of a data-dependent gate's hidden layer.
+        open_probability: of an untrained gate, in (0, 1).
+        always: names of units that always run and get no gate.
+        temperature: of the Gumbel sample, positive.
+        hard: True for straight-through 0/1 samples in training, False for soft ones.
+        tau: a unit runs in inference if its probability is greater than tau, in [0, 1]; 0 always runs, 1 never.
+        seed: of the samples.
+        **kwargs: of keras.layers.Layer.
+
+    Raises:
+        ValueError: if tau or open_probability is out of range, the temperature is not positive, or `always` names a
+            unit that is not there.
+
+    Source: Herrmann et al., sections 3.2 and 3.3; AIG.
+    """
+
+    def __init__(
+        self,
+        data_dependent=True,
+        hidden=16,
+        open_probability=0.98,
+        always=(),
+        temperature=1.0,
+        hard=True,
+        tau=0.5,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature!r}; the papers use 1.")
+        self.data_dependent, self.hidden, self.open_probability = data_dependent, hidden, open_probability
+        self.always, self.hard, self.seed = tuple(always), hard, seed
+        initial = {"temperature": float(temperature), "tau": check_fraction("tau", tau)}
+        self.temperature = self._scalar("temperature", initial["temperature"])
+        self.tau = self._scalar("tau", initial["tau"])
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.gates = {}
+
+    def _scalar(self, name, value):
+        return self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(value), trainable=False, name=name, dtype="float32"
+        )
+
+    def choose(self, chain):
+        """Returns the skippable units that `always` does not name."""
+        check_names(self.always, chain, "always")
+        return [name for name in chain.skippable_names if name not in self.always]
+
+    def prepare(self, chain):
+        """Makes a gate per unit and builds it for the unit's input."""
+        for name, spec in zip(self.unit_names, chain.input_specs, strict=True):
+            if name in self.names:
+                if self.data_dependent:
+                    gate = Gate(self.hidden, self.open_probability, name=f"{name}_gate")
+                else:
+                    gate = FreeGate(self.open_probability, name=f"{name}_gate")
+                gate(spec)
+                self.gates[name] = gate
+                self._binding.nodes[name] = tree(gate, spec)
+
+    def logits(self, k, x, training=None):
+        """Returns the logit of running unit k, float32 [batch], or None if it has no gate."""
+        gate = self.gates.get(self.unit_names[k])
+        return None if gate is None else gate(x, training=training)
+
+    def decide(self, k, x, carry, training=None):
+        """Samples in training, compares with tau otherwise."""
+        logits = self.logits(k, x, training)
+        if logits is None:
+            return {}, {}, carry
+        if training:
+            decision = binary_gumbel(logits, self.temperature, self.hard, seed=self.seed_generator)
+        else:
+            bound = ops.clip(ops.log(self.tau) - ops.log1p(-self.tau), -_LOGIT_BOUND, _LOGIT_BOUND)
+            decision = logits - bound > 0
+        name = self.unit_names[k]
+        return {name: decision}, {name: ops.sigmoid(logits)}, carry
+
+    def set_tau(self, tau):
+        """Sets the threshold on probabilities.
+
+        Args:
+            tau: in [0, 1].
+
+        Raises:
+            ValueError: if tau is outside [0, 1].
+        """
+        self.tau.assign(np.float32(check_fraction("tau", tau)))
+
+    def unit_nodes(self, k):
+        """Returns the gate's cost."""
+        name = self.unit_names[k]
+        return [self._binding.nodes[name]] if name in self._binding.nodes else []
+
+    def get_config(self):
+        """Returns the arguments; temperature and tau are those of now."""
+        return {
+            **super().get_config(),
+            "data_dependent": self.data_dependent,
+            "hidden": self.hidden,
+            "open_probability": self.open_probability,
+            "always": list(self.always),
+            "temperature": float(self.temperature),
+            "hard": self.hard,
+            "tau": float(self.tau),
+            "seed": self.seed,
+        }

@@ -1,0 +1,187 @@
+"""The chain: a stem, units that decisions run or skip, exits and a head."""
+
+import keras
+from keras import ops
+
+from keras_dynamic.cost import Guard, Node, expected, tree
+from keras_dynamic.layers.outcome import Outcome
+from keras_dynamic.layers.readings import masked
+from keras_dynamic.layers.unit import Unit
+from keras_dynamic.messages import near
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class Chain(keras.layers.Layer):
+    """A network as a stem, a list of units and a head, with exits on the way.
+
+    chain(image, decider) -> Outcome is the one loop that training, inference, export and cost share.
+
+    Args:
+        stem: Keras layer (or list of layers) from the image to the first unit's input, any nest of tensors.
+        units: list of Unit; any other Keras layer is a unit that always runs. Names must be distinct.
+        head: Keras layer (or list of layers) from the last unit's output to logits [batch, classes].
+        exits: list of Exit.
+        **kwargs: of keras.layers.Layer.
+
+    Raises:
+        ValueError: if two units share a name, or an exit names a unit that is not there.
+    """
+
+    def __init__(self, stem, units, head, exits=(), **kwargs):
+        super().__init__(**kwargs)
+        self._allow_non_tensor_positional_args = True  # the decider is the second argument
+        self.stem, self.units, self.head, self.exits = _layer(stem), list(units), _layer(head), list(exits)
+        names = [unit.name for unit in self.units]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"units must have distinct names, got {twice} more than once; give them name=... arguments.")
+        for exit_ in self.exits:
+            if exit_.after not in names:
+                raise ValueError(f"exit {exit_.name!r} is after unit {exit_.after!r}, which is not there{near(exit_.after, names)}.")
+        self._walk = _Walk()
+
+    @property
+    def skippable_names(self):
+        """Names of the units that can be skipped, in order."""
+        return [unit.name for unit in self.units if getattr(unit, "skippable", False)]
+
+    def build(self, image_shape):
+        """Builds every layer and notes the spec of each unit's input."""
+        x = keras.KerasTensor(image_shape, dtype="float32")
+        self._walk.image = x
+        x = self.stem(x)
+        for unit in self.units:
+            self._walk.inputs.append(x)
+            x = unit(x)[0] if getattr(unit, "nested", False) else unit(x)
+            for exit_ in self._exits_after(unit):
+                exit_(x)
+        self._walk.output = x
+        self.head(x)
+
+    @property
+    def input_specs(self):
+        """Specs of each unit's input, once the chain is built."""
+        return list(self._walk.inputs)
+
+    @property
+    def image_spec(self):
+        """Spec of the image, once the chain is built."""
+        return self._walk.image
+
+    def call(self, image, decider, decisions=None, training=None, read=masked):
+        """Runs the chain.
+
+        Args:
+            image: float or uint8 tensor, [batch, height, width, channels].
+            decider: Decider, bound to this chain.
+            decisions: {decision name: 0/1 tensor [batch] or [batch, groups]} that replace the decider's; None lets it
+                decide.
+            training: whether layers run in training mode.
+            read: reading of a unit, (unit, x, decision, training) -> x.
+
+        Returns:
+            Outcome.
+        """
+        x = self.stem(image, training=training)
+        carry = decider.begin(image, x, training=training) if decisions is None else ()
+        taken, probabilities, exits = {}, {}, {}
+        for index, unit in enumerate(self.units):
+            if not isinstance(unit, Unit):
+                x = unit(x, training=training) if unit._call_has_training_arg else unit(x)
+                exits.update({exit_.name: exit_(x, training=training) for exit_ in self._exits_after(unit)})
+                continue
+            if decisions is None:
+                decided, chances, carry = decider.decide(index, x, carry, training=training)
+            else:
+                decided = chances = {unit.name: decisions[unit.name]} if unit.name in decisions else {}
+            decision = decided.get(unit.name, True)
+            if unit.nested:
+                inner = None if decisions is None else _inside(unit.name, decisions)
+                x, nested = read(unit, x, decision, training=training, given=inner, read=read)
+                decided, chances = _with_nested(unit.name, decision, decided, chances, nested)
+            else:
+                x = read(unit, x, decision, training=training)
+            taken.update(decided)
+            probabilities.update(chances)
+            exits.update({exit_.name: exit_(x, training=training) for exit_ in self._exits_after(unit)})
+        logits = ops.cast(self.head(x, training=training), "float32")
+        batch = ops.shape(logits)[0]
+        taken = {name: _per_image(value, batch) for name, value in taken.items()}
+        probabilities = {name: _per_image(value, batch) for name, value in probabilities.items()}
+        cost = ops.broadcast_to(expected(decider.tree, taken), (batch,))
+        return Outcome(logits, exits, taken, probabilities, cost)
+
+    def cost_node(self, decider) -> Node:
+        """Returns the cost tree of the chain under a decider.
+
+        Args:
+            decider: Decider with names and nodes for this chain.
+
+        Returns:
+            Node: stem, decider, units, exits, head.
+        """
+        children = [tree(self.stem, self._walk.image, "stem")]
+        children += decider.begin_nodes()
+        for index, (unit, spec) in enumerate(zip(self.units, self._walk.inputs, strict=True)):
+            children += decider.unit_nodes(index)
+            guard = Guard(unit.name) if unit.name in decider.names else None
+            node = unit.cost_node(spec, guard) if isinstance(unit, Unit) else tree(unit, spec)
+            children.append(node._replace(name=unit.name))
+            children += [tree(exit_, self._output_of(index)) for exit_ in self._exits_after(unit)]
+        children.append(tree(self.head, self._walk.output, "head"))
+        return Node(self.name, children=tuple(children))
+
+    def _output_of(self, index):
+        return [*self._walk.inputs, self._walk.output][index + 1]
+
+    def _exits_after(self, unit):
+        return [exit_ for exit_ in self.exits if exit_.after == unit.name]
+
+    def get_config(self):
+        """Returns the arguments, layers serialized."""
+        pack = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "stem": pack(self.stem),
+            "units": [pack(unit) for unit in self.units],
+            "head": pack(self.head),
+            "exits": [pack(exit_) for exit_ in self.exits],
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuilds the chain from get_config()."""
+        unpack = keras.saving.deserialize_keras_object
+        config["stem"], config["head"] = unpack(config["stem"]), unpack(config["head"])
+        config["units"] = [unpack(unit) for unit in config["units"]]
+        config["exits"] = [unpack(exit_) for exit_ in config["exits"]]
+        return cls(**config)
+
+
+class _Walk:
+    """Specs met while building; a plain object, so that Keras does not track it."""
+
+    def __init__(self):
+        self.image, self.inputs, self.output = None, [], None
+
+
+def _layer(value):
+    return keras.Sequential(list(value)) if isinstance(value, (list, tuple)) else value
+
+
+def _per_image(value, batch):
+    value = ops.cast(value, "float32")
+    return ops.broadcast_to(value, (batch,)) if len(value.shape) == 0 else value
+
+
+def _inside(name, decisions):
+    prefix = f"{name}/"
+    return {key[len(prefix) :]: value for key, value in decisions.items() if key.startswith(prefix)}
+
+
+def _with_nested(name, decision, decided, chances, nested):
+    """Adds a nested network's decisions as 'unit/decision'; they count only where the unit runs."""
+    ran = ops.stop_gradient(ops.cast(decision, "float32"))
+    inner = {f"{name}/{key}": ran * ops.cast(value, "float32") for key, value in nested.decisions.items()}
+    inner_chances = {f"{name}/{key}": ran * ops.cast(value, "float32") for key, value in nested.probabilities.items()}
+    return {**decided, **inner}, {**chances, **inner_chances}

@@ -1,0 +1,182 @@
+"""The keras.Model of a chain and a decider."""
+
+import contextlib
+import contextvars
+
+import keras
+from keras import ops
+
+from keras_dynamic.cost import register
+from keras_dynamic.deciders.base import Decider
+from keras_dynamic.deciders.fixed import Always
+from keras_dynamic.layers.chain import Chain
+from keras_dynamic.layers.outcome import Outcome
+from keras_dynamic.layers.readings import masked
+from keras_dynamic.messages import near
+
+_whole_outcomes: contextvars.ContextVar[bool] = contextvars.ContextVar("whole_outcomes", default=False)
+
+
+@contextlib.contextmanager
+def _training_reads_outcomes():
+    token = _whole_outcomes.set(True)
+    try:
+        yield
+    finally:
+        _whole_outcomes.reset(token)
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class DynamicModel(keras.Model):
+    """A network that decides per image how much of itself to run.
+
+    model(image) gives logits, so compile(loss=..., metrics=...), fit, evaluate and predict are ordinary Keras. While fit
+    and evaluate trace a step, the model gives them the whole Outcome; `compute_loss` hands its logits to the compiled
+    loss and adds `outcome_losses`, the one method that subclasses override. The progress bar shows, besides what was
+    compiled, activation_rate (mean over decisions) and macs_mean (mean MACs per image).
+
+    Args:
+        chain: Chain.
+        decider: Decider; Always() by default.
+        **kwargs: of keras.Model.
+
+    Raises:
+        ValueError: if chain or decider are of other types.
+    """
+
+    def __init__(self, chain, decider=None, **kwargs):
+        super().__init__(**kwargs)
+        decider = Always() if decider is None else decider
+        if not isinstance(chain, Chain) or not isinstance(decider, Decider):
+            raise ValueError(
+                f"DynamicModel takes a Chain and a Decider, got {type(chain).__name__} and {type(decider).__name__}."
+            )
+        self.chain, self.decider = chain, decider
+        self._rate_tracker = keras.metrics.Mean(name="activation_rate")
+        self._macs_tracker = keras.metrics.Mean(name="macs_mean")
+
+    def build(self, image_shape):
+        """Builds the chain, and the decider for it."""
+        if not self.chain.built:
+            self.chain.build(image_shape)
+        self.decider.bind(self.chain)
+
+    @property
+    def image_shape(self):
+        """Shape of the image, [batch, height, width, channels], or None before the model is built."""
+        return tuple(self.chain.image_spec.shape) if self.chain.built else None
+
+    @property
+    def decision_names(self):
+        """Names of all decisions in execution order, nested ones after the unit they are in."""
+        self._check_built("decision_names")
+        return self.decider.decision_names
+
+    @property
+    def cost_tree(self):
+        """keras_dynamic.cost.Node of the whole model."""
+        self._check_built("cost_tree")
+        return self.decider.tree
+
+    def call(self, image, training=None):
+        """Returns logits, float32 [batch, classes], for image [batch, height, width, channels]."""
+        outcome = self.outcome(image, training=training)
+        return outcome if _whole_outcomes.get() else outcome.logits
+
+    def outcome(self, image, decisions=None, training=None, read=masked) -> Outcome:
+        """Runs the network and tells all.
+
+        Args:
+            image: float or uint8 array or tensor, [batch, height, width, channels].
+            decisions: {decision name: 0/1 array [batch]} that replace the decider's, one for each decision_names.
+            training: whether layers run in training mode.
+            read: the reading of units; the masked one by default.
+
+        Returns:
+            Outcome.
+
+        Raises:
+            ValueError: if decisions have wrong names or shapes.
+        """
+        image = ops.convert_to_tensor(image)
+        if not self.built:
+            self.build(tuple(image.shape))
+            self.built = True
+        if decisions is not None:
+            decisions = self._checked(decisions, image.shape[0])
+        return self.chain(image, self.decider, decisions=decisions, training=training, read=read)
+
+    def _checked(self, decisions, batch):
+        known = self.decision_names
+        for name in decisions:
+            if name not in known:
+                raise ValueError(f"decisions name {name!r}, which this model does not decide{near(name, known)}; it decides {known}.")
+        missing = [name for name in known if name not in decisions]
+        if missing:
+            raise ValueError(f"decisions must name every decision of the model, {missing} are missing.")
+        checked = {name: ops.cast(ops.convert_to_tensor(value), "float32") for name, value in decisions.items()}
+        for name, value in checked.items():
+            if len(value.shape) != 1 or (batch is not None and value.shape[0] not in (None, batch)):
+                raise ValueError(f"decision {name!r} must have shape [batch] = [{batch}], got {tuple(value.shape)}.")
+        return checked
+
+    def outcome_losses(self, x, y, outcome) -> dict:
+        """Returns further losses by name, scalars that are added to the compiled one; methods override this.
+
+        Args:
+            x: images of the batch.
+            y: labels of the batch.
+            outcome: the whole Outcome, gradients attached.
+
+        Returns:
+            {name: scalar tensor}.
+        """
+        return {}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Adds outcome_losses to the compiled loss on the logits."""
+        if not isinstance(y_pred, Outcome):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        loss = super().compute_loss(x, y, y_pred.logits, sample_weight, training)
+        return sum(self.outcome_losses(x, y, y_pred).values(), loss) if training else loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the compiled metrics, activation_rate and macs_mean."""
+        if isinstance(y_pred, Outcome):
+            if y_pred.decisions:
+                self._rate_tracker.update_state(ops.stack([ops.mean(d) for d in y_pred.decisions.values()]))
+            self._macs_tracker.update_state(y_pred.cost * self.decider.tree.total_macs)
+            y_pred = y_pred.logits
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def train_step(self, *args, **kwargs):
+        """Runs the backend's train step on whole outcomes."""
+        with _training_reads_outcomes():
+            return super().train_step(*args, **kwargs)
+
+    def test_step(self, *args, **kwargs):
+        """Runs the backend's test step on whole outcomes."""
+        with _training_reads_outcomes():
+            return super().test_step(*args, **kwargs)
+
+    def _check_built(self, what):
+        if not self.decider.bound:
+            raise ValueError(f"{what} of model {self.name!r} is known once it is built; call it on a batch of images first.")
+
+    def get_config(self):
+        """Returns the arguments, layers serialized."""
+        pack = keras.saving.serialize_keras_object
+        return {**super().get_config(), "chain": pack(self.chain), "decider": pack(self.decider)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuilds the model from get_config()."""
+        unpack = keras.saving.deserialize_keras_object
+        return cls(**{**config, "chain": unpack(config["chain"]), "decider": unpack(config["decider"])})
+
+
+@register(DynamicModel)
+def _cost(model, inputs):
+    if not model.decider.bound:
+        model.build(tuple(inputs.shape))
+    return model.cost_tree._replace(name=model.name)

@@ -1,0 +1,113 @@
+"""The residual unit around a user's own block."""
+
+import keras
+
+from keras_dynamic.cost import Guard, Node, output_spec, register, tree
+from keras_dynamic.layers.unit import Unit
+from keras_dynamic.ops import blend
+
+MASKS = ("product", "convex")
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class Residual(Unit):
+    """activation(shortcut(x) + body(x)) if it runs, activation(shortcut(x)) if it is skipped.
+
+    Args:
+        body: Keras layer (or list of layers, run in sequence) whose work a decision saves.
+        shortcut: Keras layer for the other way, None for the identity. It always runs.
+        activation: activation after the sum, by name or function; None for none.
+        mask: 'product' multiplies the decision into the body, activation(shortcut + d * body); 'convex' blends the two
+            results, d * run + (1 - d) * skip. The values are the same for decisions in {0, 1}, the gradients are not.
+        **kwargs: of keras.layers.Layer.
+
+    Raises:
+        ValueError: if body's and shortcut's outputs have different shapes, or mask is unknown.
+
+    Source: BlockDrop, section 3; Herrmann et al., section 1.1 (product); DDI, equation 1 (convex).
+    """
+
+    def __init__(self, body, shortcut=None, activation=None, mask="product", **kwargs):
+        super().__init__(**kwargs)
+        if mask not in MASKS:
+            raise ValueError(f"mask must be one of {MASKS}, got {mask!r}.")
+        self.body = _layer(body, "body")
+        self.shortcut = None if shortcut is None else _layer(shortcut, "shortcut")
+        self.activation = keras.activations.get(activation)
+        self.mask = mask
+
+    def build(self, x_shape):
+        x = keras.KerasTensor(x_shape, dtype=self.compute_dtype)
+        run, skip = output_spec_built(self.body, x), x
+        if self.shortcut is not None:
+            skip = output_spec_built(self.shortcut, x)
+        if tuple(run.shape) != tuple(skip.shape):
+            raise ValueError(
+                f"unit {self.name!r}: body gives shape {tuple(run.shape)} and shortcut {tuple(skip.shape)}, which must be the "
+                "same; give a shortcut that changes the shape as the body does."
+            )
+
+    def _skip(self, x, training):
+        return x if self.shortcut is None else self.shortcut(x, training=training)
+
+    def branch(self, x, training=None):
+        """Returns activation(shortcut(x) + body(x))."""
+        return self.activation(self._skip(x, training) + self.body(x, training=training))
+
+    def otherwise(self, x, training=None):
+        """Returns activation(shortcut(x))."""
+        return self.activation(self._skip(x, training))
+
+    def masked(self, x, decision, training=None):
+        """Returns the masked reading in the form that `mask` names."""
+        skip, run = self._skip(x, training), self.body(x, training=training)
+        if self.mask == "convex":
+            return blend(decision, self.activation(skip + run), self.activation(skip))
+        decision = keras.ops.reshape(decision, (-1,) + (1,) * (len(run.shape) - 1))
+        return self.activation(skip + keras.ops.cast(decision, run.dtype) * run)
+
+    def compute_output_spec(self, x, decision=None, training=None):
+        """Returns the spec of the output, which is the body's."""
+        return output_spec(self.body, x)
+
+    def cost_node(self, x, guard: Guard | None) -> Node:
+        """Returns the shortcut's cost, and the body's under guard."""
+        children = () if self.shortcut is None else (tree(self.shortcut, x, f"{self.name}/shortcut"),)
+        return Node(self.name, children=(*children, tree(self.body, x, f"{self.name}/body")._replace(when=guard)))
+
+    def get_config(self):
+        """Returns the arguments, layers serialized."""
+        return {
+            **super().get_config(),
+            "body": keras.saving.serialize_keras_object(self.body),
+            "shortcut": keras.saving.serialize_keras_object(self.shortcut),
+            "activation": keras.activations.serialize(self.activation),
+            "mask": self.mask,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuilds the unit from get_config()."""
+        for key in ("body", "shortcut"):
+            config[key] = keras.saving.deserialize_keras_object(config[key])
+        return cls(**config)
+
+
+@register(Residual)
+def _cost(layer, inputs):
+    return layer.cost_node(inputs, None)
+
+
+def output_spec_built(layer, inputs):
+    """Builds a layer for inputs of these specs if it is not built, and returns its output's spec."""
+    if not layer.built:
+        layer.build(inputs.shape)
+    return output_spec(layer, inputs)
+
+
+def _layer(value, name):
+    if isinstance(value, (list, tuple)):
+        return keras.Sequential(list(value), name=name)
+    if not isinstance(value, keras.layers.Layer):
+        raise ValueError(f"{name} must be a Keras layer or a list of layers, got {type(value).__name__} {value!r}.")
+    return value

@@ -1,0 +1,69 @@
+"""The unit: the piece of a chain that a decision runs or skips."""
+
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_dynamic.cost import Guard, Node
+from keras_dynamic.ops import blend
+
+
+class Nested(NamedTuple):
+    """What the dynamic network inside a unit decided."""
+
+    decisions: dict[str, Any]
+    probabilities: dict[str, Any]
+
+
+class Unit(keras.layers.Layer):
+    """combine(x, select(decision, branch(x), otherwise(x))).
+
+    Subclasses write `branch` and `otherwise`, and `combine` and `masked` where the defaults do not fit. x is any nest of
+    tensors [batch, ...]. A leaf that branch and otherwise hand through untouched is never selected.
+
+    Attributes:
+        skippable: False if there is nothing to run instead: such a unit always runs.
+        nested: True if branch takes (given, read) and returns (y, Nested), because a dynamic network is inside.
+    """
+
+    skippable = True
+    nested = False
+
+    def branch(self, x, training=None):
+        """Returns what the unit gives if it runs."""
+        raise NotImplementedError(f"{type(self).__name__} must define branch(x, training).")
+
+    def otherwise(self, x, training=None):
+        """Returns what stands in for branch(x) if the unit is skipped: same structure, same shapes."""
+        raise NotImplementedError(f"{type(self).__name__} must define otherwise(x, training).")
+
+    def combine(self, x, y):
+        """Joins the unit's input and what select took; y itself by default."""
+        return y
+
+    def masked(self, x, decision, training=None):
+        """Returns branch and otherwise blended by a float decision [batch]; both are computed."""
+        return blend(decision, self.branch(x, training=training), self.otherwise(x, training=training))
+
+    def call(self, x, decision=None, training=None):
+        """Runs the masked reading.
+
+        Args:
+            x: nest of tensors, [batch, ...].
+            decision: float tensor [batch] in [0, 1]; None runs the unit for all images.
+            training: whether layers inside run in training mode.
+
+        Returns:
+            Nest of tensors.
+        """
+        if decision is None:
+            return self.combine(x, self.branch(x, training=training))
+        return self.combine(x, self.masked(x, decision, training=training))
+
+    def skip(self, x, training=None):
+        """Returns what the unit gives if all images skip it."""
+        return self.combine(x, self.otherwise(x, training=training))
+
+    def cost_node(self, x, guard: Guard | None) -> Node:
+        """Returns the unit's cost tree: what always runs, and under guard what runs only if the decision says so."""
+        raise NotImplementedError(f"{type(self).__name__} must define cost_node(x, guard).")

@@ -1,0 +1,40 @@
+"""The wording that errors share."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def near(received, known: Iterable[str]) -> str:
+    """Returns ' (did you mean X?)' for the known name nearest to the received one, or ''.
+
+    Args:
+        received: what the caller gave, of any type.
+        known: the names that would have been right.
+
+    Returns:
+        The suggestion with a space before it, or an empty string if nothing is near.
+    """
+    matches = difflib.get_close_matches(str(received), [str(name) for name in known], n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def check_fraction(name: str, value) -> float:
+    """Returns value as a float, or raises if it isn't a number in [0, 1].
+
+    Args:
+        name: the argument's name, for the error.
+        value: what the caller gave.
+
+    Returns:
+        The value as a Python float.
+
+    Raises:
+        ValueError: if value is no number or lies outside [0, 1].
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{name} must be a number between 0 and 1, got {value!r}; give it as a fraction, e.g. 0.6.")
+    return number

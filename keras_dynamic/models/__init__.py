@@ -1,0 +1,7 @@
+"""Networks as chains, and cascades of whole networks."""
+
+from keras_dynamic.models.cascade import Cascade, cascade
+from keras_dynamic.models.import_weights import import_resnet_cifar
+from keras_dynamic.models.resnet_cifar import resnet_cifar
+
+__all__ = ["Cascade", "cascade", "import_resnet_cifar", "resnet_cifar"]

@@ -1,0 +1,201 @@
+"""Cascades: whole networks, cheapest first, each run only if those before it are not sure."""
+
+import keras
+import numpy as np
+
+from keras_dynamic.cost import tree
+from keras_dynamic.deciders import Confidence
+from keras_dynamic.layers import Chain, DynamicModel
+from keras_dynamic.models.cascade_units import FirstNetwork, Leaf, NextNetwork
+from keras_dynamic.models.logits import logits_model
+from keras_dynamic.ops import Fitted, confidence, fit_temperature, fit_thresholds, quantile_thresholds, stops
+
+_SEEN = 0.995  # a network that is right more often than this has been trained on the data
+
+
+def cascade(networks, temperatures=None, measure="max_probability", name="cascade"):
+    """Makes one dynamic model of several trained classifiers; nothing is trained.
+
+    The first network always runs. Each next one runs only for images of which the sum of the logits so far is not sure,
+    and adds its logits, over its temperature, to the sum. Until thresholds are fitted every network runs.
+
+        model = kd.models.cascade([small, large])
+        model.fit_thresholds(x_held_out, y_held_out, macs=20e6)
+
+    Args:
+        networks: two or more Keras classifiers, cheapest first, of the same input shape and classes, with their
+            preprocessing inside. They end in logits, or in a softmax, which is taken off.
+        temperatures: one positive number per network, None for 1; see also Cascade.fit_temperatures.
+        measure: of confidence: 'max_probability', 'entropy' or 'margin'.
+        name: of the model.
+
+    Returns:
+        Cascade, built; decisions are named after the networks from the second on.
+
+    Raises:
+        ValueError: if networks differ in input or classes, are not in order of cost, end in something else, or contain
+            a layer that cost does not know.
+
+    Source: Wisdom of Committees (arXiv 2012.01988).
+    """
+    networks = [logits_model(network) for network in networks]
+    if len(networks) < 2:
+        raise ValueError(f"a cascade needs at least two networks, got {len(networks)}.")
+    shapes = [_image_shape(network) for network in networks]
+    for network, shape in zip(networks, shapes, strict=True):
+        if shape != shapes[0]:
+            raise ValueError(
+                f"networks of a cascade take the same input, but {networks[0].name!r} takes {shapes[0]} and "
+                f"{network.name!r} takes {shape}; put a Resizing layer into one of them."
+            )
+    image = keras.KerasTensor((None, *shapes[0]))
+    classes = [network.compute_output_spec(image).shape[-1] for network in networks]
+    for network, count in zip(networks, classes, strict=True):
+        if count != classes[0]:
+            raise ValueError(
+                f"networks of a cascade have the same classes, but {networks[0].name!r} has {classes[0]} and "
+                f"{network.name!r} has {count}."
+            )
+    macs = [tree(network, image).total_macs for network in networks]
+    if macs != sorted(macs):
+        order = ", ".join(f"{network.name} {count:,}" for network, count in zip(networks, macs, strict=True))
+        raise ValueError(f"networks of a cascade go from the cheapest to the dearest, got MACs: {order}; sort them.")
+    temperatures = [1.0] * len(networks) if temperatures is None else list(temperatures)
+    if len(temperatures) != len(networks):
+        raise ValueError(f"temperatures must be {len(networks)} numbers, one per network, got {temperatures}.")
+    stem = FirstNetwork(networks[0], temperatures[0], name="first")
+    names = _distinct([network.name for network in networks])
+    rest = zip(networks[1:], temperatures[1:], names[1:], strict=True)
+    units = [NextNetwork(network, temperature, name=unit_name) for network, temperature, unit_name in rest]
+    model = Cascade(Chain(stem, units, Leaf("logits", name="sum"), name="chain"), Confidence(measure), name=name)
+    model.build((None, *shapes[0]))
+    return model
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class Cascade(DynamicModel):
+    """A DynamicModel of whole networks with thresholds to fit; see `cascade`."""
+
+    @property
+    def networks(self):
+        """The networks, cheapest first."""
+        return [self.chain.stem.network, *(unit.network for unit in self.chain.units)]
+
+    @property
+    def thresholds(self):
+        """float32 array, [networks - 1]."""
+        return keras.ops.convert_to_numpy(self.decider.thresholds)
+
+    def fit_temperatures(self, x, y, batch_size=256):
+        """Sets each network's temperature to the one of least cross entropy on held-out data.
+
+        Args:
+            x: images, [n, height, width, channels].
+            y: labels, int [n].
+            batch_size: images at a time.
+
+        Returns:
+            The temperatures, a list of floats.
+
+        Raises:
+            ValueError: if a network is over 99.5 % right on the data: it has seen them.
+        """
+        y = np.asarray(y).reshape(-1)
+        logits, _ = self._run_each(x, batch_size)
+        self._refuse_seen(logits, y)
+        temperatures = [fit_temperature(each, y) for each in logits]
+        for holder, temperature in zip([self.chain.stem, *self.chain.units], temperatures, strict=True):
+            holder.temperature.assign(temperature)
+        return temperatures
+
+    def fit_thresholds(self, x, y=None, macs=None, quantiles=None, batch_size=256) -> Fitted:
+        """Sets the thresholds from held-out data; each network runs once.
+
+        Args:
+            x: images that no network was trained on, [n, height, width, channels].
+            y: labels, int [n]; not needed with quantiles.
+            macs: budget: mean MACs per image of at most this. Among such thresholds those of highest accuracy are taken,
+                ties to the cheaper. None takes the cheapest whose accuracy is at least the last network's alone.
+            quantiles: instead of labels, per later network the share in [0, 1] of the images that came so far for which
+                it runs.
+            batch_size: images at a time.
+
+        Returns:
+            Fitted(thresholds, accuracy, macs) on these data; accuracy is NaN without labels.
+
+        Raises:
+            ValueError: if a network is over 99.5 % right on the data, the budget lies under the first network's MACs,
+                there are neither labels nor quantiles, or quantiles are of the wrong number or range.
+        """
+        if quantiles is not None and (macs is not None or len(quantiles) != len(self.networks) - 1):
+            raise ValueError(
+                f"quantiles must be {len(self.networks) - 1} numbers, one per network after the first, and come without "
+                f"macs, got quantiles={quantiles!r}, macs={macs!r}."
+            )
+        if quantiles is None and y is None:
+            raise ValueError("fit_thresholds needs labels y, or quantiles=[...], which need none; got neither.")
+        logits, spent = self._run_each(x, batch_size)
+        sums = np.cumsum([each / t for each, t in zip(logits, self._temperatures(), strict=True)], axis=0)
+        certain = np.stack([_numpy(confidence(each, self.decider.measure)) for each in sums[:-1]], axis=1)
+        costs = np.cumsum(spent)
+        if quantiles is not None:
+            thresholds = quantile_thresholds(certain, quantiles)
+            at = stops(certain, thresholds)
+            right = float("nan") if y is None else (sums.argmax(-1)[at, np.arange(len(at))] == np.ravel(y)).mean()
+            fitted = Fitted(thresholds, float(right), float(costs[at].mean()))
+        else:
+            y = np.asarray(y).reshape(-1)
+            self._refuse_seen(logits, y)
+            alone = logits[-1].argmax(-1) == y
+            correct = np.column_stack([*(sums.argmax(-1) == y), alone])
+            fitted = fit_thresholds(certain, correct, costs, macs)
+        self.decider.set_thresholds(fitted.thresholds)
+        return fitted
+
+    def _temperatures(self):
+        return [float(holder.temperature) for holder in [self.chain.stem, *self.chain.units]]
+
+    def _run_each(self, x, batch_size):
+        """Returns logits [networks, n, classes] and mean MACs of each network on x."""
+        if len(x) == 0:
+            raise ValueError("the cascade got no images to fit on; give held-out images [n, height, width, channels].")
+        logits, macs = [], []
+        for network in self.networks:
+            outputs, costs = [], []
+            for start in range(0, len(x), batch_size):
+                batch = x[start : start + batch_size]
+                if isinstance(network, DynamicModel):
+                    outcome = network.outcome(batch, training=False)
+                    outputs.append(_numpy(outcome.logits))
+                    costs.append(_numpy(outcome.cost) * network.cost_tree.total_macs)
+                else:
+                    outputs.append(_numpy(network(batch, training=False)))
+                    costs.append(np.full(len(batch), tree(network).total_macs))
+            logits.append(np.concatenate(outputs))
+            macs.append(float(np.concatenate(costs).mean()))
+        return np.array(logits), macs
+
+    def _refuse_seen(self, logits, y):
+        for network, each in zip(self.networks, logits, strict=True):
+            right = (each.argmax(-1) == y).mean()
+            if right > _SEEN:
+                raise ValueError(
+                    f"network {network.name!r} is {right:.1%} right on these data, so it has been trained on them; fit on "
+                    "images that no network has seen, or use quantiles with such a network last."
+                )
+
+
+def _numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def _image_shape(network):
+    shape = network.image_shape if isinstance(network, DynamicModel) else network.inputs[0].shape
+    if shape is None:
+        raise ValueError(f"network {network.name!r} is not built, so its input is unknown; call it on a batch of images first.")
+    return tuple(shape[1:])
+
+
+def _distinct(names):
+    """Returns the names with '_2', '_3' ... after those that came before."""
+    return [name if name not in names[:k] else f"{name}_{names[: k + 1].count(name)}" for k, name in enumerate(names)]

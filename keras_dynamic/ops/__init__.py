@@ -1,0 +1,29 @@
+"""Pure functions: estimators, selection, confidence, thresholds. Written in keras.ops, or in NumPy where data are at rest."""
+
+from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidence, margin, max_probability
+from keras_dynamic.ops.gradient_scale import scale_gradient
+from keras_dynamic.ops.gumbel import binary_gumbel, logistic_noise
+from keras_dynamic.ops.select import blend, select
+from keras_dynamic.ops.straight_through import ESTIMATORS, round_straight_through
+from keras_dynamic.ops.temperature import fit_temperature
+from keras_dynamic.ops.thresholds import Fitted, fit_thresholds, quantile_thresholds, stops
+
+__all__ = [
+    "ESTIMATORS",
+    "MEASURES",
+    "Fitted",
+    "binary_gumbel",
+    "blend",
+    "confidence",
+    "entropy_confidence",
+    "fit_temperature",
+    "fit_thresholds",
+    "logistic_noise",
+    "margin",
+    "max_probability",
+    "quantile_thresholds",
+    "round_straight_through",
+    "scale_gradient",
+    "select",
+    "stops",
+]

@@ -1,0 +1,57 @@
+"""Run-or-skip over nests of tensors: hard (select) and differentiable (blend)."""
+
+import keras
+from keras import ops
+
+
+def _per_leaf(leaf, decision):
+    """Shapes a decision of shape [batch] so that it broadcasts against a leaf of shape [batch, ...]."""
+    return ops.reshape(decision, (-1,) + (1,) * (len(leaf.shape) - 1))
+
+
+def _map(function, branch, otherwise):
+    """Applies function to leaf pairs; a leaf that is the same tensor on both sides is handed through."""
+    keras.tree.assert_same_structure(branch, otherwise)
+    return keras.tree.map_structure(lambda b, o: b if b is o else function(b, o), branch, otherwise)
+
+
+def select(condition, branch, otherwise):
+    """Takes branch where the condition holds, otherwise where it does not.
+
+    Args:
+        condition: bool tensor, [batch].
+        branch: nest of tensors, each [batch, ...].
+        otherwise: nest of the same structure and shapes. A leaf that is the very same tensor on both sides is handed
+            through untouched.
+
+    Returns:
+        Nest of the same structure.
+
+    Raises:
+        ValueError: if the structures differ.
+    """
+    return _map(lambda b, o: ops.where(_per_leaf(b, condition), b, o), branch, otherwise)
+
+
+def blend(decision, branch, otherwise):
+    """Returns decision * branch + (1 - decision) * otherwise: the differentiable select.
+
+    Args:
+        decision: float tensor, [batch].
+        branch: nest of float tensors, each [batch, ...].
+        otherwise: nest of the same structure and shapes; leaves shared by both sides are handed through.
+
+    Returns:
+        Nest of the same structure. For decisions in {0, 1} the values are those of `select`.
+
+    Raises:
+        ValueError: if the structures differ.
+
+    Source: BlockDrop and DDI write the mask in this convex form.
+    """
+
+    def mix(b, o):
+        d = ops.cast(_per_leaf(b, decision), b.dtype)
+        return d * b + (1 - d) * o
+
+    return _map(mix, branch, otherwise)
