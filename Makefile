@@ -1,0 +1,63 @@
+# Every target does the set-up that it needs: a virtual environment in .venv with the versions of requirements_lock.txt.
+# `make` alone lists the targets; docs/development.md says more.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+# cpu or gpu: which TensorFlow is installed.
+ACCELERATOR ?= cpu
+EXTRAS ?= $(ACCELERATOR),jax,tflite,micro,data,dev
+
+# What the targets run; ARGS is added to each.
+MAIN_JOB ?= train_main.py --config=configs/quickstart.py --workdir=runs/quickstart
+BENCH_JOB ?= tflite/benchmark.py
+RESULTS_JOB ?= -m keras_dynamic.report.pages
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test slow bench results lint format build-files lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## make .venv and install everything (the other targets do it by themselves)
+
+$(INSTALLED): setup.py requirements_lock.txt tools/set_up.sh
+	@tools/set_up.sh $(VENV) $(EXTRAS)
+	@touch $@
+
+run: $(INSTALLED) ## run the main job; its models and its report land in runs/quickstart
+	$(PYTHON) $(MAIN_JOB) $(ARGS)
+
+test: $(INSTALLED) ## run the default tests
+	$(PYTHON) -m pytest $(ARGS)
+
+slow: $(INSTALLED) ## run the slow tests (DATA_DIR and WEIGHTS_DIR say where data and weights lie)
+	$(PYTHON) -m pytest -m slow $(ARGS)
+
+bench: $(INSTALLED) ## measure dynamic against static models
+	$(PYTHON) $(BENCH_JOB) $(ARGS)
+
+results: $(INSTALLED) ## write docs/results.md and the README's tables from the records in results/
+	$(PYTHON) $(RESULTS_JOB) $(ARGS)
+
+lint: $(INSTALLED) ## check style, format, types and BUILD files
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m tools.build_files --check
+
+format: $(INSTALLED) ## put the sources into the form that lint wants
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+build-files: $(INSTALLED) ## write the BUILD files from the sources and their imports
+	$(PYTHON) -m tools.build_files
+
+lock: ## write requirements_lock.txt anew from the newest versions that setup.py allows
+	tools/lock.sh $(EXTRAS)
+
+clean: ## remove the environment, caches and builds; runs/ stays
+	rm -rf $(VENV) .venv-lock build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
