@@ -1,0 +1,1 @@
+"""Tools that work on the project's own sources; nothing here is installed."""
