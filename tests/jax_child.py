@@ -1,0 +1,50 @@
+"""Runs the core on Keras' JAX backend where TensorFlow and every other optional package are missing (test_jax.py)."""
+
+import importlib.abc
+import importlib.metadata
+import sys
+
+# What the extras other than jax bring.
+MISSING = {
+    "ai_edge_litert",
+    "flatbuffers",
+    "tensorflow",
+    "tensorflow_datasets",
+    "tensorflow_model_optimization",
+    "tf_keras",
+    "tflite_micro",
+    "tflite_runtime",
+}
+
+CORE = ["ops", "cost", "layers", "deciders", "models", "losses", "metrics", "callbacks", "methods", "data", "report"]
+
+
+class Absent(importlib.abc.MetaPathFinder):
+    """Makes some packages look uninstalled."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        """Refuses the packages of MISSING and leaves the others to the finders behind."""
+        if fullname.partition(".")[0] in MISSING:
+            raise ModuleNotFoundError(f"No module named {fullname!r} (this process does without it)", name=fullname)
+
+
+def import_core():
+    """Imports every package of the core; each must do without the missing ones."""
+    for name in ["keras_dynamic", *(f"keras_dynamic.{part}" for part in CORE)]:
+        importlib.import_module(name)
+
+
+def main():
+    """Prints one line of 'name: result' for each thing that worked."""
+    sys.meta_path.insert(0, Absent())
+    import keras
+
+    print(f"backend: {keras.backend.backend()}")
+    import_core()
+    print("imported: core")
+    loaded = sorted({name.partition(".")[0] for name in sys.modules} & MISSING)
+    print(f"loaded: {loaded}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""The core on JAX, in a process of its own, as a process has one Keras backend and TensorFlow is loaded in this one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHILD = Path(__file__).with_name("jax_child.py")
+
+
+@pytest.fixture(scope="module")
+def said() -> dict[str, str]:
+    """What the child process printed: 'name: result' lines."""
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(CHILD.parent.parent)}
+    done = subprocess.run([sys.executable, CHILD], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+
+
+def test_core_imports_without_tensorflow(said):
+    assert said["backend"] == "jax"
+    assert said["imported"] == "core"
+    assert said["loaded"] == "[]"
