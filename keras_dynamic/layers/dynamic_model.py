@@ -14,16 +14,17 @@ from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.messages import near
 
-_whole_outcomes: contextvars.ContextVar[bool] = contextvars.ContextVar("whole_outcomes", default=False)
+_in_step: contextvars.ContextVar[keras.Model | None] = contextvars.ContextVar("in_step", default=None)
 
 
 @contextlib.contextmanager
-def _training_reads_outcomes():
-    token = _whole_outcomes.set(True)
+def _step_of(model):
+    """Marks the model whose train or test step is being traced: it alone gives whole outcomes."""
+    token = _in_step.set(model)
     try:
         yield
     finally:
-        _whole_outcomes.reset(token)
+        _in_step.reset(token)
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -81,7 +82,7 @@ class DynamicModel(keras.Model):
     def call(self, image, training=None):
         """Returns logits, float32 [batch, classes], for image [batch, height, width, channels]."""
         outcome = self.outcome(image, training=training)
-        return outcome if _whole_outcomes.get() else outcome.logits
+        return outcome if _in_step.get() is self else outcome.logits
 
     def outcome(self, image, decisions=None, training=None, read=masked) -> Outcome:
         """Runs the network and tells all.
@@ -151,12 +152,12 @@ class DynamicModel(keras.Model):
 
     def train_step(self, *args, **kwargs):
         """Runs the backend's train step on whole outcomes."""
-        with _training_reads_outcomes():
+        with _step_of(self):
             return super().train_step(*args, **kwargs)
 
     def test_step(self, *args, **kwargs):
         """Runs the backend's test step on whole outcomes."""
-        with _training_reads_outcomes():
+        with _step_of(self):
             return super().test_step(*args, **kwargs)
 
     def _check_built(self, what):

@@ -1,0 +1,6 @@
+"""Callbacks: schedules of targets, and batch-norm re-estimation."""
+
+from keras_dynamic.callbacks.anneal_target import AnnealTarget
+from keras_dynamic.callbacks.reestimate import ReestimateBatchNorm, reestimate_batch_norm
+
+__all__ = ["AnnealTarget", "ReestimateBatchNorm", "reestimate_batch_norm"]

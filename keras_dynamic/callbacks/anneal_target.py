@@ -1,0 +1,32 @@
+"""A target rate that falls step by step."""
+
+import keras
+
+from keras_dynamic.messages import check_fraction
+
+
+class AnnealTarget(keras.callbacks.Callback):
+    """Lowers the model's target rate from `start` by `a` every `k` epochs until each target is reached.
+
+    It depends on the epoch's number alone, so that a resumed run goes on where it was.
+
+    Args:
+        a: step, in (0, 1].
+        k: epochs between steps, at least 1.
+        start: first rate, in [0, 1].
+
+    Raises:
+        ValueError: if a, k or start is out of range.
+
+    Source: Herrmann et al., section S1.1 (a = 0.05, k = 5).
+    """
+
+    def __init__(self, a=0.05, k=5, start=1.0):
+        super().__init__()
+        if not a > 0 or not k >= 1:
+            raise ValueError(f"a must be positive and k at least 1 epoch, got a={a!r}, k={k!r}.")
+        self.a, self.k, self.start = check_fraction("a", a), k, check_fraction("start", start)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Sets the target for this epoch."""
+        self.model.set_target_floor(self.start - self.a * (epoch // self.k))

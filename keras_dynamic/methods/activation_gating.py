@@ -1,0 +1,142 @@
+"""Gates trained with an activation loss (Herrmann et al.; AIG)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dynamic.deciders import PerUnitGates
+from keras_dynamic.layers import DynamicModel
+from keras_dynamic.losses import ACTIVATION_LOSSES, batch_activation, distillation, mac_weighted, per_gate, weight_decay
+from keras_dynamic.messages import check_fraction, near
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class ActivationGating(DynamicModel):
+    """A chain whose units are gated, trained so that activation comes near a target rate.
+
+        network = kd.zoo.load("resnet32_cifar10_45k")
+        model = kd.methods.ActivationGating(network.chain, target=0.6)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss, metrics=["accuracy"])
+        model.fit(x, y)
+
+    The loss is the compiled one, plus activation_weight times the activation loss, plus distillation and weight decay if
+    they are asked for. The targets are a non-trainable variable, which callbacks.AnnealTarget changes.
+
+    Args:
+        chain: Chain.
+        decider: PerUnitGates; None makes data-dependent gates.
+        target: target rate in [0, 1]; for 'per_gate' also {unit name: rate} with an entry for every gate.
+        activation_loss: 'batch' (equation 1), 'per_gate' (AIG) or 'macs' (section 3.4).
+        const_quad: True for no penalty under the target (equation 3).
+        activation_weight: of the activation loss.
+        weight_decay: PyTorch's coefficient, on the chain's kernels; on gates' weights it is scaled by 20 / gates.
+        teacher: keras.Model giving logits, e.g. the ungated network, to distil from; it is not saved with this model.
+        distillation_weight: of temperature^2 KL(teacher || model).
+        distillation_temperature: of the distillation.
+        **kwargs: of keras.Model.
+
+    Raises:
+        ValueError: if a target is outside [0, 1] or names other units than the gates', or the loss is unknown.
+
+    Source: Herrmann et al., sections 3.1 to 3.4 and S1; AIG.
+    """
+
+    def __init__(
+        self,
+        chain,
+        decider=None,
+        target=0.6,
+        activation_loss="batch",
+        const_quad=False,
+        activation_weight=1.0,
+        weight_decay=0.0,
+        teacher=None,
+        distillation_weight=1.0,
+        distillation_temperature=4.0,
+        **kwargs,
+    ):
+        super().__init__(chain, PerUnitGates() if decider is None else decider, **kwargs)
+        if activation_loss not in ACTIVATION_LOSSES:
+            raise ValueError(
+                f"activation_loss must be one of {ACTIVATION_LOSSES}, got {activation_loss!r}"
+                f"{near(activation_loss, ACTIVATION_LOSSES)}."
+            )
+        if isinstance(target, dict):
+            if activation_loss != "per_gate":
+                raise ValueError(f"a target per unit needs activation_loss='per_gate', got {activation_loss!r}.")
+            self.target = {name: check_fraction(f"target of {name!r}", value) for name, value in target.items()}
+        else:
+            self.target = check_fraction("target", target)
+        self.activation_loss, self.const_quad = activation_loss, const_quad
+        self.activation_weight, self.weight_decay = activation_weight, weight_decay
+        self.distillation_weight, self.distillation_temperature = distillation_weight, distillation_temperature
+        self._teacher = _Untracked(teacher)
+
+    def build(self, image_shape):
+        """Builds chain and gates, and makes the variable of targets."""
+        super().build(image_shape)
+        self._targets = np.float32(self._target_per_gate())
+        self.current_target = self.add_weight(
+            shape=self._targets.shape, initializer=lambda shape, dtype=None: ops.convert_to_tensor(self._targets),
+            trainable=False, name="current_target",
+        )  # fmt: skip
+
+    def _target_per_gate(self):
+        if not isinstance(self.target, dict):
+            return self.target
+        gates = list(self.decider.names)
+        for name in [*self.target, *gates]:
+            if name not in self.target or name not in gates:
+                raise ValueError(f"target must have one rate for each gated unit; {name!r} is in one of them only; gates are {gates}.")
+        return [self.target[name] for name in gates]
+
+    def set_target_floor(self, floor):
+        """Sets the targets in force to the final ones, or to `floor` where that is higher.
+
+        Args:
+            floor: rate.
+        """
+        self.current_target.assign(np.maximum(self._targets, np.float32(min(floor, 1.0))))
+
+    def outcome_losses(self, x, y, outcome):
+        """Returns the activation loss, and distillation and weight decay if asked for."""
+        losses = {"activation": self.activation_weight * self._activation(outcome)}
+        if self._teacher.model is not None and self.distillation_weight:
+            logits = self._teacher.model(x, training=False)
+            loss = distillation(outcome.logits, logits, self.distillation_temperature)
+            losses["distillation"] = self.distillation_weight * loss
+        if self.weight_decay:
+            gates = self.decider.trainable_variables
+            kernels = [variable for variable in self.chain.trainable_variables if variable.path.endswith("kernel")]
+            scale = 20.0 / max(len(self.decider.names), 1)
+            losses["weight_decay"] = weight_decay(kernels, self.weight_decay)
+            losses["gate_weight_decay"] = weight_decay(gates, scale * self.weight_decay)
+        return losses
+
+    def _activation(self, outcome):
+        if self.activation_loss == "macs":
+            return mac_weighted(outcome.cost, self.current_target, self.const_quad)
+        decisions = ops.stack([outcome.decisions[name] for name in self.decider.names])
+        loss = batch_activation if self.activation_loss == "batch" else per_gate
+        return loss(decisions, self.current_target, self.const_quad)
+
+    def get_config(self):
+        """Returns the arguments, layers serialized; the teacher is left out."""
+        return {
+            **super().get_config(),
+            "target": self.target,
+            "activation_loss": self.activation_loss,
+            "const_quad": self.const_quad,
+            "activation_weight": self.activation_weight,
+            "weight_decay": self.weight_decay,
+            "distillation_weight": self.distillation_weight,
+            "distillation_temperature": self.distillation_temperature,
+        }
+
+
+class _Untracked:
+    """Holds a model without making it part of another: not saved, not trained."""
+
+    def __init__(self, model):
+        self.model = model

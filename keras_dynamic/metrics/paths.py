@@ -1,0 +1,44 @@
+"""What images' decisions look like (NumPy)."""
+
+import numpy as np
+
+
+def activation_rates(decisions) -> dict:
+    """Returns {name: share of images for which it runs} for decisions {name: 0/1 array [n]}."""
+    return {name: float(np.mean(value)) for name, value in decisions.items()}
+
+
+def distinct_paths(decisions) -> int:
+    """Returns how many different patterns of decisions occur among the images.
+
+    Args:
+        decisions: {name: 0/1 array [n]}.
+
+    Returns:
+        int; 1 if there are no decisions.
+    """
+    if not decisions:
+        return 1
+    return len(np.unique(np.stack([np.asarray(value).round() for value in decisions.values()], axis=1), axis=0))
+
+
+def shuffled(decisions, seed) -> dict:
+    """Gives each image all decisions of one other image.
+
+    Args:
+        decisions: {name: 0/1 array [n]}, n at least 2.
+        seed: of the permutation, which has no fixed point.
+
+    Returns:
+        {name: 0/1 array [n]}.
+
+    Raises:
+        ValueError: if there are fewer than two images.
+    """
+    count = len(next(iter(decisions.values())))
+    if count < 2:
+        raise ValueError(f"decisions can be exchanged between two images or more, got {count}.")
+    cycle = np.random.default_rng(seed).permutation(count)
+    source = np.empty(count, int)
+    source[cycle] = np.roll(cycle, 1)  # one cycle through all images: nobody keeps its own
+    return {name: np.asarray(value)[source] for name, value in decisions.items()}
