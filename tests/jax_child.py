@@ -34,6 +34,24 @@ def import_core():
         importlib.import_module(name)
 
 
+def train_gated() -> tuple[float, float]:
+    """Trains a tiny gated ResNet on random images; returns the loss of the first and of the last epoch."""
+    import keras
+    import numpy as np
+
+    import keras_dynamic as kd
+
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3)).astype("uint8")
+    labels = np.arange(32) % 2
+    chain = kd.models.resnet_cifar(depth=8, num_classes=2, width=4).chain
+    model = kd.methods.ActivationGating(chain, target=0.6)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+    losses = model.fit(images, labels, batch_size=16, epochs=4, verbose=0).history["loss"]
+    return losses[0], losses[-1]
+
+
 def main():
     """Prints one line of 'name: result' for each thing that worked."""
     sys.meta_path.insert(0, Absent())
@@ -42,6 +60,8 @@ def main():
     print(f"backend: {keras.backend.backend()}")
     import_core()
     print("imported: core")
+    first, last = train_gated()
+    print(f"losses: {first} {last}")
     loaded = sorted({name.partition(".")[0] for name in sys.modules} & MISSING)
     print(f"loaded: {loaded}")
 

@@ -23,3 +23,8 @@ def test_core_imports_without_tensorflow(said):
     assert said["backend"] == "jax"
     assert said["imported"] == "core"
     assert said["loaded"] == "[]"
+
+
+def test_a_gated_network_trains(said):
+    first, last = map(float, said["losses"].split())
+    assert last < first
