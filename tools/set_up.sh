@@ -39,4 +39,4 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 
 echo "set-up: installing the project and what it needs into $venv (a few minutes, once)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint requirements_lock.txt --editable ".[$extras]"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint requirements_lock.txt --editable ".[$extras]"
