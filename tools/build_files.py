@@ -140,7 +140,8 @@ def _scripts_named_in(target: Target, found: list[Target]) -> set[str]:
     runnable = [
         other
         for other in found
-        if other.rule == "py_binary" or (other.rule == "py_library" and other.folder == target.folder)
+        if other.rule == "py_binary"
+        or (other.rule == "py_library" and other.folder == target.folder and not other.name.endswith("conftest"))
     ]
     return {
         other.label(target.folder)
@@ -202,7 +203,7 @@ def render(folder: Path, members: list[Target]) -> str:
 
 
 # buildifier's order of attributes.
-_PLACES = ["name", "timeout", "testonly", "srcs", "data", "args", "main_module", "tags", "deps"]
+_PLACES = ["name", "timeout", "testonly", "srcs", "args", "data", "main_module", "tags", "deps"]
 
 
 def _in_order(labels: set[str]) -> list[str]:
