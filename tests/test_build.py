@@ -75,7 +75,9 @@ def normal(name: str) -> str:
 @cache
 def distributions(module: str) -> set[str]:
     """Returns the distributions that install a module, or its own name where it isn't installed."""
-    return {normal(name) for name in importlib.metadata.packages_distributions().get(module, [module])}
+    names = {normal(name) for name in importlib.metadata.packages_distributions().get(module, [module])}
+    # The build for GPUs is installed instead of the locked one for CPUs.
+    return {"tensorflow_cpu"} if "tensorflow" in names else names
 
 
 def test_every_python_file_is_in_exactly_one_target():
