@@ -1,0 +1,28 @@
+"""From a .tflite with selects to one that really skips, checked, and run on LiteRT and TensorFlow Lite Micro."""
+
+from keras_dynamic.lite.interpreter import BACKENDS, Interpreter
+from keras_dynamic.lite.macs import count_macs
+from keras_dynamic.lite.metadata import read_metadata, write_metadata
+from keras_dynamic.lite.micro import MicroInterpreter
+from keras_dynamic.lite.ops_list import ListedOperator, list_operators, operator_table
+from keras_dynamic.lite.outline import outline
+from keras_dynamic.lite.pixels import Port
+from keras_dynamic.lite.signature import write_signature
+from keras_dynamic.lite.verify import Verified, verify
+
+__all__ = [
+    "BACKENDS",
+    "Interpreter",
+    "ListedOperator",
+    "MicroInterpreter",
+    "Port",
+    "Verified",
+    "count_macs",
+    "list_operators",
+    "operator_table",
+    "outline",
+    "read_metadata",
+    "verify",
+    "write_metadata",
+    "write_signature",
+]

@@ -1,0 +1,157 @@
+"""One interpreter over ai_edge_litert, tflite_runtime and tf.lite, whichever is installed."""
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from keras_dynamic.lite.pixels import Port, decode, encode, encode_image
+from keras_dynamic.lite.schema import IDENTIFIER
+from keras_dynamic.lite.signature import DEFAULT_KEY
+from keras_dynamic.messages import near
+
+BACKENDS = {
+    "ai_edge_litert": "ai_edge_litert.interpreter",
+    "tflite_runtime": "tflite_runtime.interpreter",
+    "tensorflow": "tensorflow.lite.python.interpreter",
+}
+
+
+class Interpreter:
+    """Runs a .tflite on one image at a time.
+
+    Attributes:
+        backend: the name of the package that runs it.
+        inputs: the inputs by name.
+        outputs: the outputs by name.
+
+    Args:
+        model: the .tflite's bytes, or the path of the file.
+        threads: number of threads, at least 1.
+        backend: a name in BACKENDS; None takes the first that is installed.
+        xnnpack: False runs the built-in kernels only.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite, or an argument is none of those allowed.
+        ImportError: if the backend isn't installed.
+    """
+
+    def __init__(
+        self,
+        model: bytes | str | os.PathLike[str],
+        threads: int = 1,
+        backend: str | None = None,
+        xnnpack: bool = True,
+    ):
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads!r}.")
+        self.backend, package = _load_backend(backend)
+        kernels = package.OpResolverType
+        data = _read(model)
+        try:
+            self._interpreter = package.Interpreter(
+                model_content=data,
+                num_threads=threads,
+                experimental_op_resolver_type=kernels.AUTO if xnnpack else kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"Expected a whole .tflite, got {len(data)} bytes that {self.backend} cannot run ({error}); "
+                "copy the file again or export the model again."
+            ) from error
+        inputs, outputs = self._details()
+        self.inputs = {name: _port(name, found) for name, found in inputs.items()}
+        self.outputs = {name: _port(name, found) for name, found in outputs.items()}
+        self._indices = {name: int(found["index"]) for name, found in {**outputs, **inputs}.items()}
+
+    def _details(self) -> tuple[Mapping[str, dict], Mapping[str, dict]]:
+        """Returns the runtime's own description of inputs and outputs, by name."""
+        keys = list(self._interpreter.get_signature_list())
+        if not keys:
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+            return {d["name"]: d for d in inputs}, {d["name"]: d for d in outputs}
+        if len(keys) > 1 and DEFAULT_KEY not in keys:
+            raise ValueError(f"Expected one signature or one named {DEFAULT_KEY!r}, got {sorted(keys)}.")
+        runner = self._interpreter.get_signature_runner(DEFAULT_KEY if DEFAULT_KEY in keys else keys[0])
+        return runner.get_input_details(), runner.get_output_details()
+
+    def set(self, image, **others) -> None:
+        """Sets the inputs, which invoke then reads as often as it is called.
+
+        Args:
+            image: uint8 or float, [height, width, channels] or [1, height, width, channels], values 0 to 255; goes to
+                the input named 'image', or to the only one.
+            others: values of further inputs, by name.
+
+        Raises:
+            ValueError: if an input is missing or unknown, or the image has another shape, type or range.
+        """
+        first = "image" if "image" in self.inputs else next(iter(self.inputs))
+        for name in others:
+            if name == first or name not in self.inputs:
+                raise ValueError(f"Expected inputs {sorted(self.inputs)}, got {name!r}{near(name, self.inputs)}.")
+        missing = self.inputs.keys() - others.keys() - {first}
+        if missing:
+            raise ValueError(f"The model also needs {sorted(missing)}; pass them by name.")
+        self._interpreter.set_tensor(self._indices[first], encode_image(image, self.inputs[first]))
+        for name, values in others.items():
+            self._interpreter.set_tensor(self._indices[name], encode(values, self.inputs[name]))
+
+    def invoke(self) -> None:
+        """Runs the model on the inputs as set, and does nothing else: this is the call to time."""
+        self._interpreter.invoke()
+
+    def results(self, raw: bool = False) -> dict[str, np.ndarray]:
+        """Returns the outputs of the last invoke.
+
+        Args:
+            raw: True returns quantised outputs as the integers that the model computed.
+
+        Returns:
+            By name, arrays of the outputs' shapes; quantised ones as float32 unless raw.
+        """
+        found = {name: self._interpreter.get_tensor(self._indices[name]) for name in self.outputs}
+        return found if raw else {name: decode(values, self.outputs[name]) for name, values in found.items()}
+
+    def run(self, image, raw: bool = False, **others) -> dict[str, np.ndarray]:
+        """Sets the inputs, runs the model and returns its outputs. Arguments as in set and results."""
+        self.set(image, **others)
+        self.invoke()
+        return self.results(raw)
+
+
+def _port(name: str, details: Mapping[str, Any]) -> Port:
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(size) for size in details["shape"])
+    return Port(name, shape, np.dtype(details["dtype"]), float(scale), int(zero_point))
+
+
+def _load_backend(name: str | None) -> tuple[str, ModuleType]:
+    """Returns the name and the module of the backend, or of the first that is installed."""
+    if name is not None and name not in BACKENDS:
+        raise ValueError(f"backend must be one of {list(BACKENDS)} or None, got {name!r}{near(name, BACKENDS)}.")
+    wanted = BACKENDS if name is None else {name: BACKENDS[name]}
+    for package, module in wanted.items():
+        try:
+            return package, importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != package:
+                raise
+    raise ImportError(
+        f"Running a .tflite needs {' or '.join(wanted)}, none of which is installed; pip install keras_dynamic[tflite]."
+    )
+
+
+def _read(model: bytes | str | os.PathLike[str]) -> bytes:
+    data = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
+    if data[4:8] != IDENTIFIER:
+        raise ValueError(
+            f"Expected a .tflite (identifier {IDENTIFIER!r}), got {len(data)} bytes with {data[4:8]!r} in its place; "
+            "export the model again."
+        )
+    return data

@@ -1,0 +1,54 @@
+"""What export notes in a .tflite: the decisions' names, the cost table and the like, as JSON in a metadata buffer."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_dynamic.lite import schema
+from keras_dynamic.lite.schema import Model
+
+METADATA_NAME = "keras_dynamic"
+
+
+def metadata_of(model: Model) -> dict[str, Any] | None:
+    """Returns what export noted in a parsed model: decisions, cost table and the like; None if nothing.
+
+    Raises:
+        ValueError: if the note isn't JSON.
+    """
+    for entry in model.metadata:
+        if entry.name == METADATA_NAME:
+            try:
+                return json.loads(bytes(model.buffers[entry.buffer].data))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"The model's {METADATA_NAME!r} note is no JSON ({error}); export it again.") from None
+    return None
+
+
+def read_metadata(model: bytes) -> dict[str, Any] | None:
+    """Returns what export noted in a .tflite, None if nothing. As metadata_of, from bytes."""
+    return metadata_of(schema.load(model))
+
+
+def write_metadata(model: bytes, metadata: Mapping[str, Any]) -> bytes:
+    """Returns the model with this package's metadata set, any former one replaced.
+
+    Args:
+        model: the .tflite's bytes.
+        metadata: what to note; must be expressible as JSON.
+
+    Returns:
+        The new .tflite's bytes.
+    """
+    parsed = schema.load(model)
+    text = json.dumps(metadata, separators=(",", ":")).encode()
+    for entry in parsed.metadata:
+        if entry.name == METADATA_NAME:
+            parsed.buffers[entry.buffer].data = np.frombuffer(text, np.uint8)
+            return schema.pack(parsed)
+    entry = schema.schema().MetadataT()
+    entry.name, entry.buffer = METADATA_NAME, schema.add_buffer(parsed, text)
+    parsed.metadata.append(entry)
+    return schema.pack(parsed)

@@ -1,0 +1,128 @@
+"""Runs a model on TensorFlow Lite Micro's interpreter, as a microcontroller would."""
+
+import contextlib
+import io
+import math
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from keras_dynamic.lite import schema
+from keras_dynamic.lite.pixels import Port, decode, encode_image
+from keras_dynamic.lite.schema import Tensor
+from keras_dynamic.lite.signature import signature_names
+
+
+class MicroInterpreter:
+    """A .tflite on TensorFlow Lite Micro, one image at a time.
+
+    Attributes:
+        input: the input.
+        outputs: the outputs, in the model's order.
+
+    Args:
+        model: the .tflite's bytes; one input.
+        arena_bytes: the memory for tensors and bookkeeping; None gives more than any plan can need.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite, the model has several inputs, or the runtime refuses it: it lacks
+            an operator, or the arena is too small.
+        ImportError: if tflite_micro isn't installed.
+    """
+
+    def __init__(self, model: bytes, arena_bytes: int | None = None):
+        parsed = schema.load(model)
+        main = parsed.subgraphs[0]
+        inputs, outputs = signature_names(parsed)
+        if len(inputs) != 1:
+            raise ValueError(f"Expected a model with one input, the image, got {inputs}.")
+        self.input = _port(inputs[0], main.tensors[main.inputs[0]])
+        self.outputs = [_port(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
+        tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
+        generous = 2**20 + sum(1024 + 8 * math.prod(schema.shape(tensor)) for tensor in tensors)
+        runtime = _load_runtime()
+        try:
+            with _native_output() as said:
+                self._interpreter = runtime.Interpreter.from_bytes(bytes(model), arena_size=arena_bytes or generous)
+        except RuntimeError as error:
+            raise ValueError(
+                f"TensorFlow Lite Micro refuses the model ({error}: {' '.join(said.getvalue().split())}); "
+                "give it a larger arena, or leave out the operator that it lacks."
+            ) from error
+
+    def run(self, image, raw: bool = False) -> dict[str, np.ndarray]:
+        """Runs the model.
+
+        Args:
+            image: uint8 or float, [height, width, channels] or [1, height, width, channels], values 0 to 255.
+            raw: True returns quantised outputs as the integers that the model computed.
+
+        Returns:
+            By name, arrays of the outputs' shapes; quantised ones as float32 unless raw.
+
+        Raises:
+            ValueError: if the image has another shape, type or range.
+        """
+        # The arena's plan gives the input's memory to later tensors: it must be set before every invoke.
+        self._interpreter.set_input(encode_image(image, self.input), 0)
+        self._interpreter.invoke()
+        found = {port.name: np.array(self._interpreter.get_output(i)) for i, port in enumerate(self.outputs)}
+        return found if raw else {port.name: decode(found[port.name], port) for port in self.outputs}
+
+    def arena_bytes(self) -> int:
+        """Returns how many bytes of the arena the model uses; runs it once on a black image.
+
+        Raises:
+            RuntimeError: if the runtime's account of its memory cannot be read.
+        """
+        self.run(np.zeros(self.input.shape, np.uint8))
+        with _native_output() as said:
+            self._interpreter.print_allocations()
+        match = re.search(r"Arena allocation total (\d+) bytes", said.getvalue())
+        if match is None:
+            raise RuntimeError(f"Expected 'Arena allocation total N bytes' from tflite_micro, got {said.getvalue()!r}.")
+        return int(match.group(1))
+
+
+def _port(name: str, tensor: Tensor) -> Port:
+    scales, zero_points = schema.quantization(tensor)
+    shape, dtype = schema.shape(tensor), schema.dtype(tensor)
+    return Port(name, shape, dtype, scales[0], zero_points[0]) if scales else Port(name, shape, dtype)
+
+
+def _load_runtime() -> Any:
+    try:
+        from tflite_micro import runtime
+    except ModuleNotFoundError as error:
+        if error.name != "tflite_micro":
+            raise
+        raise ImportError(
+            "Running on TensorFlow Lite Micro needs tflite_micro, which is not installed; "
+            "pip install --pre keras_dynamic[micro]."
+        ) from None
+    return runtime
+
+
+@contextlib.contextmanager
+def _native_output() -> Iterator[io.StringIO]:
+    """Collects what native code writes to the process's stdout and stderr, which Python's redirection does not see."""
+    said = io.StringIO()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with tempfile.TemporaryFile() as file:
+        try:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            yield said
+        finally:
+            for descriptor, number in zip(kept, (1, 2), strict=True):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            file.seek(0)
+            said.write(file.read().decode(errors="replace"))

@@ -1,0 +1,226 @@
+"""Selects on a decision become IFs, and the work that only one side needs moves into that side's subgraph."""
+
+import copy
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_dynamic.lite import schema
+from keras_dynamic.lite.graph import ancestors, drop_dead, guards, producers, prune, redirect, schedule
+from keras_dynamic.lite.naming import branch_name, decision_of_branch, decision_of_tensor
+from keras_dynamic.lite.schema import Graph, Model, Operator
+
+_RESHAPING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+_SIDES = {"then": 1, "else": 2}  # position among a select's inputs
+
+
+@dataclass(frozen=True)
+class _Select:
+    """A select on a decision: the operator's index, the tensor that decides, and the decision's index."""
+
+    operator: int
+    condition: int
+    decision: int
+
+
+def outline(model: bytes) -> bytes:
+    """Turns a select model into one that skips.
+
+    All selects on one condition (SELECT or SELECT_V2 on one element, made in a decision's scope) become one IF with
+    several outputs, outermost first. What only their then-operands need moves into the IF's then-subgraph, likewise for
+    else; what both sides or anyone else needs stays where it is. Selects on one condition that depend on one another
+    become separate IFs. Constants are copied into the branches, sharing their buffer. A select whose condition is
+    constant is replaced by the operand that it picks.
+
+    Work that two selects on one condition share where one depends on the other stays outside of both IFs and always
+    runs.
+
+    Args:
+        model: the bytes of a .tflite made from a batch-1 select graph, its conditions under the scopes of naming.py.
+
+    Returns:
+        The .tflite's bytes with branch subgraphs named as in naming.py; no two IFs share one.
+
+    Raises:
+        ValueError: if the bytes are no .tflite, or an operand of a select is computed in another shape than the result.
+    """
+    parsed = schema.load(model)
+    waiting = list(range(len(parsed.subgraphs)))
+    while waiting:
+        index = waiting.pop()
+        _prepare(parsed, index)
+        graph = parsed.subgraphs[index]
+        while group := _outermost(graph, _selects(parsed, graph)):
+            waiting += _to_if(parsed, graph, group)
+            schedule(graph)
+    _number_branches(parsed)
+    prune(parsed)
+    return schema.pack(parsed)
+
+
+def _selects(model: Model, graph: Graph) -> list[_Select]:
+    """Returns the selects on decisions, in the order of the operators."""
+    makers = producers(graph)
+    found = []
+    for k, operator in enumerate(graph.operators):
+        if schema.op_name(model, operator) not in ("SELECT", "SELECT_V2"):
+            continue
+        tensor = operator.inputs[0]
+        if math.prod(schema.shape(graph.tensors[tensor])) != 1:
+            continue
+        names = [graph.tensors[tensor].name]
+        while (maker := makers.get(tensor)) is not None and schema.op_name(model, graph.operators[maker]) in _RESHAPING:
+            tensor = graph.operators[maker].inputs[0]
+            names.append(graph.tensors[tensor].name)
+        decision = next((d for d in map(decision_of_tensor, names) if d is not None), None)
+        if decision is not None:
+            found.append(_Select(k, tensor, decision))
+    return found
+
+
+def _prepare(model: Model, index: int) -> None:
+    """Gives operands their result's shape, resolves selects on constants, and puts the operators in order, in place."""
+    graph = model.subgraphs[index]
+    for select in _selects(model, graph):
+        operator = graph.operators[select.operator]
+        for position in _SIDES.values():
+            operator.inputs[position] = _fitted(model, graph, operator.inputs[position], operator.outputs[0])
+        condition = graph.tensors[select.condition]
+        if schema.is_constant(model, condition):
+            side = "then" if schema.constant(model, condition).item() else "else"
+            redirect(model, index, operator.outputs[0], operator.inputs[_SIDES[side]])
+    schedule(graph)
+    drop_dead(graph)
+
+
+def _fitted(model: Model, graph: Graph, operand: int, result: int) -> int:
+    """Returns a tensor with the operand's values in the result's shape, adding a constant or a RESHAPE where needed.
+
+    The converter shrinks constants of one value to scalars, since selects broadcast; an IF's outputs do not.
+    """
+    source, target = graph.tensors[operand], graph.tensors[result]
+    wanted = schema.shape(target)
+    if schema.shape(source) == wanted:
+        return operand
+    fitted = copy.copy(source)
+    fitted.shape, fitted.shapeSignature, fitted.hasRank = list(wanted), None, True
+    graph.tensors.append(fitted)
+    made = len(graph.tensors) - 1
+    if schema.is_constant(model, source):
+        values = np.broadcast_to(schema.constant(model, source), wanted)
+        fitted.buffer = schema.add_buffer(model, values.tobytes())
+    elif math.prod(schema.shape(source)) == math.prod(wanted):
+        graph.operators.append(_reshape(model, graph, operand, made))
+    else:
+        raise ValueError(
+            f"Both sides of a decision must have the shape of its result {list(wanted)}, got "
+            f"{list(schema.shape(source))} computed by {source.name!r}; broadcast it before the decision selects."
+        )
+    return made
+
+
+def _reshape(model: Model, graph: Graph, source: int, result: int) -> Operator:
+    """Returns an operator that gives one tensor the shape of another."""
+    shape = np.array(schema.shape(graph.tensors[result]), np.int32)
+    constant = schema.schema().TensorT()
+    constant.name, constant.shape, constant.type = "shape", [shape.size], schema.schema().TensorType.INT32
+    constant.buffer = schema.add_buffer(model, shape.tobytes())
+    graph.tensors.append(constant)
+    operator = schema.schema().OperatorT()
+    operator.opcodeIndex = schema.op_code(model, "RESHAPE")
+    operator.inputs, operator.outputs = [source, len(graph.tensors) - 1], [result]
+    return operator
+
+
+def _outermost(graph: Graph, selects: list[_Select]) -> list[_Select]:
+    """Returns selects on one condition that can become one IF now, in the order of the operators; [] if none is left.
+
+    They depend on no one another and are needed whatever any other decision says. The last select is always such.
+    """
+    if not selects:
+        return []
+    labels = {(s.operator, p): (s.condition, side) for s in selects for side, p in _SIDES.items()}
+    guarded = guards(graph, labels)
+    group = [selects[-1]]
+    before = ancestors(graph, selects[-1].operator)
+    for select in reversed(selects[:-1]):
+        k = select.operator
+        if select.condition == group[0].condition and k not in before and not guarded[k]:
+            group.insert(0, select)
+            before |= ancestors(graph, k)
+    return group
+
+
+def _to_if(model: Model, graph: Graph, group: list[_Select]) -> tuple[int, int]:
+    """Replaces a group of selects by one IF, in place, and returns the indices of its two new subgraphs."""
+    selects = [graph.operators[select.operator] for select in group]
+    labels = {(s.operator, p): side for s in group for side, p in _SIDES.items()}
+    guarded = guards(graph, labels)
+    inside = {side: [k for k, found in enumerate(guarded) if found and side in found] for side in _SIDES}
+    results = {side: [select.inputs[p] for select in selects] for side, p in _SIDES.items()}
+    operands: dict[int, None] = {}  # an ordered set
+    for side in _SIDES:
+        operands.update(dict.fromkeys(_read(model, graph, inside[side], results[side])))
+    for side in _SIDES:
+        branch = _branch(graph, inside[side], list(operands), results[side])
+        branch.name = branch_name(group[0].decision, side)
+        model.subgraphs.append(branch)
+
+    made = schema.schema().OperatorT()
+    made.opcodeIndex = schema.op_code(model, "IF")
+    made.inputs = [group[0].condition, *operands]
+    made.outputs = [select.outputs[0] for select in selects]
+    new = len(model.subgraphs) - 2, len(model.subgraphs) - 1
+    made.builtinOptionsType = schema.schema().BuiltinOptions.IfOptions
+    made.builtinOptions = schema.schema().IfOptionsT()
+    made.builtinOptions.thenSubgraphIndex, made.builtinOptions.elseSubgraphIndex = new
+    gone = {*inside["then"], *inside["else"], *(select.operator for select in group)}
+    graph.operators = [operator for k, operator in enumerate(graph.operators) if k not in gone] + [made]
+    return new
+
+
+def _read(model: Model, graph: Graph, inside: list[int], results: list[int]) -> list[int]:
+    """Returns the tensors that a branch takes from outside, constants left out, in the order of first use."""
+    made = {t for k in inside for t in graph.operators[k].outputs}
+    used = [t for k in inside for t in graph.operators[k].inputs] + results
+    return [t for t in used if t >= 0 and t not in made and not schema.is_constant(model, graph.tensors[t])]
+
+
+def _branch(graph: Graph, inside: list[int], operands: list[int], results: list[int]) -> Graph:
+    """Returns a subgraph of some of a graph's operators, with tensors of its own."""
+    branch = schema.schema().SubGraphT()
+    branch.tensors, branch.operators = [], []
+    own: dict[int, int] = {-1: -1}
+
+    def tensor(index: int) -> int:
+        if index not in own:
+            own[index] = len(branch.tensors)
+            branch.tensors.append(copy.copy(graph.tensors[index]))
+        return own[index]
+
+    branch.inputs = [tensor(t) for t in operands]
+    for k in inside:
+        operator = copy.copy(graph.operators[k])
+        operator.inputs, operator.outputs = [tensor(t) for t in operator.inputs], [tensor(t) for t in operator.outputs]
+        branch.operators.append(operator)
+    branch.outputs = [tensor(t) for t in results]
+    return branch
+
+
+def _number_branches(model: Model) -> None:
+    """Numbers the IFs of each decision in order of execution."""
+    ordinals: Counter[int] = Counter()
+    waiting = model.subgraphs[0].operators[::-1]
+    while waiting:
+        pair = schema.branches(waiting.pop())
+        if not pair:
+            continue
+        decision = decision_of_branch(model.subgraphs[pair[0]].name)
+        if decision is not None:
+            ordinals[decision] += 1
+            for index, side in zip(pair, _SIDES, strict=True):
+                model.subgraphs[index].name = branch_name(decision, side, ordinals[decision])
+        for index in reversed(pair):
+            waiting += reversed(model.subgraphs[index].operators)
