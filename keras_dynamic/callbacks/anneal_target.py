@@ -1,5 +1,7 @@
 """A target rate that falls step by step."""
 
+import math
+
 import keras
 
 from keras_dynamic.messages import check_fraction
@@ -26,6 +28,15 @@ class AnnealTarget(keras.callbacks.Callback):
         if not a > 0 or not k >= 1:
             raise ValueError(f"a must be positive and k at least 1 epoch, got a={a!r}, k={k!r}.")
         self.a, self.k, self.start = check_fraction("a", a), k, check_fraction("start", start)
+
+    def epochs_to(self, target) -> int:
+        """Returns the first epoch at which the targets in force are the final ones.
+
+        Args:
+            target: final rate, or {unit name: rate}.
+        """
+        lowest = min(target.values()) if hasattr(target, "values") else target
+        return max(0, math.ceil((self.start - lowest) / self.a - 1e-9)) * self.k
 
     def on_epoch_begin(self, epoch, logs=None):
         """Sets the target for this epoch."""

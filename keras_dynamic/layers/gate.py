@@ -39,7 +39,7 @@ class Gate(keras.layers.Layer):
         self.hidden = hidden
         self.open_probability = _check_open_probability(open_probability)
         self.project = keras.layers.Dense(hidden, use_bias=False, dtype="float32", name="project")
-        self.norm = keras.layers.BatchNormalization(epsilon=1e-5, dtype="float32", name="norm")
+        self.norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32", name="norm")
 
     def build(self, x_shape):
         shape = x_shape if isinstance(x_shape, tuple) else keras.tree.flatten_up_to(x_shape, x_shape)[0]

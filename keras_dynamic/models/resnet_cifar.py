@@ -87,4 +87,4 @@ def _convolution(filters, kernel, stride):
         use_bias=False,
         kernel_initializer="he_normal",
     )
-    return [*pad, convolution, layers.BatchNormalization(epsilon=1e-5)]
+    return [*pad, convolution, layers.BatchNormalization(momentum=0.9, epsilon=1e-5)]

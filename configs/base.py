@@ -1,0 +1,49 @@
+"""Settings that every experiment starts from; an experiment changes what it needs."""
+
+import ml_collections
+
+
+def get_config():
+    """Returns a locked config: gates at one target rate, no training budget of its own."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.epochs = 1
+    config.batch_size = 128
+    config.reestimate_images = 6000  # augmented training images for batch norm after training; 0 keeps the moving averages
+    config.mixed_precision = False  # bfloat16 layers, float32 weights
+    config.distribute = ""  # 'mirrored' for all GPUs of the machine
+
+    config.data = ml_collections.ConfigDict({"name": "cifar10", "held_out": 5000, "augment": True})
+
+    config.network = ml_collections.ConfigDict({"depth": 32, "num_classes": 10, "weights": "zoo:resnet32_cifar10_45k"})
+
+    config.method = ml_collections.ConfigDict(
+        {
+            "name": "activation_gating",
+            "data_dependent": True,
+            "open_probability": 0.98,
+            "always": (),
+            "seed": 0,
+            "target": 0.6,
+            "activation_loss": "batch",
+            "const_quad": False,
+            "activation_weight": 1.0,
+            "weight_decay": 1e-4,
+            "distillation_weight": 0.0,
+            "distillation_temperature": 4.0,
+        }
+    )
+
+    config.anneal = ml_collections.ConfigDict({"a": 0.05, "k": 5, "start": 1.0})
+
+    config.optimizer = ml_collections.ConfigDict(
+        {
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "schedule": "steps",
+            "warm_up": 0.1,
+            "boundaries": (30, 60, 90),
+            "decay": 0.1,
+        }
+    )
+    return config.lock()

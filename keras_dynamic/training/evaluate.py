@@ -1,0 +1,203 @@
+"""What a dynamic network gives on a set of images, and whether that is dynamic or merely pruned."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_dynamic.callbacks import reestimate_batch_norm
+from keras_dynamic.cost import given
+from keras_dynamic.deciders import Confidence, Pattern
+from keras_dynamic.layers import DynamicModel
+from keras_dynamic.metrics import activation_rates, distinct_paths, shuffled
+
+_FEW = 20  # decisions up to which the twin tries to close each one; of more, only the least used
+_LEAST_USED = 10
+
+
+class Evaluation(NamedTuple):
+    """What a network gave on a set of images.
+
+    Attributes:
+        logits: float32 array, [n, classes].
+        predictions: int array, [n].
+        labels: int array, [n].
+        decisions: {name: 0/1 float32 array [n]}.
+        macs: int64 array, [n].
+    """
+
+    logits: Any
+    predictions: Any
+    labels: Any
+    decisions: dict
+    macs: Any
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images answered rightly."""
+        return float((self.predictions == self.labels).mean())
+
+    def figures(self) -> dict:
+        """Returns accuracy, macs_mean, macs_std, distinct_paths and activation_rates."""
+        return {
+            "accuracy": self.accuracy,
+            "macs_mean": float(self.macs.mean()),
+            "macs_std": float(self.macs.std()),
+            "distinct_paths": distinct_paths(self.decisions),
+            "activation_rates": activation_rates(self.decisions),
+        }
+
+
+def compiled_outcome(model):
+    """Returns model.outcome(images, decisions) in inference, compiled once by the backend in use.
+
+    Args:
+        model: built DynamicModel.
+
+    Returns:
+        Function (images [batch, ...], decisions or None) -> Outcome.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(lambda images, decisions: model.outcome(images, decisions, training=False))
+    if backend == "jax":
+        import jax
+
+        return jax.jit(lambda images, decisions: model.outcome(images, decisions, training=False))
+    return lambda images, decisions: model.outcome(images, decisions, training=False)
+
+
+def evaluate(model, x, y, decisions=None, batch_size=250, outcome=None) -> Evaluation:
+    """Runs a network on images.
+
+    Args:
+        model: built DynamicModel.
+        x: images, [n, height, width, channels].
+        y: labels, int [n].
+        decisions: {name: 0/1 array [n]} instead of the decider's.
+        batch_size: images at a time.
+        outcome: compiled_outcome(model), to compile only once for several calls.
+
+    Returns:
+        Evaluation.
+    """
+    outcome = compiled_outcome(model) if outcome is None else outcome
+    logits, taken = [], []
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, start + batch_size)
+        fixed = None
+        if decisions is not None:
+            fixed = {name: keras.ops.convert_to_tensor(value[rows], "float32") for name, value in decisions.items()}
+        result = outcome(keras.ops.convert_to_tensor(x[rows]), fixed)
+        logits.append(keras.ops.convert_to_numpy(result.logits))
+        taken.append({name: keras.ops.convert_to_numpy(value) for name, value in result.decisions.items()})
+    logits = np.concatenate(logits)
+    joined = {name: np.concatenate([batch[name] for batch in taken]) for name in taken[0]}
+    macs = np.broadcast_to(given(model.cost_tree, joined), (len(x),))
+    return Evaluation(logits, logits.argmax(-1), np.asarray(y).reshape(-1), joined, macs)
+
+
+def accuracy_shuffled(model, x, y, decisions, outcome=None, seeds=range(5)) -> float:
+    """Returns the mean accuracy when each image runs under all decisions of one other image.
+
+    Args:
+        model: built DynamicModel.
+        x: images, [n, height, width, channels].
+        y: labels, int [n].
+        decisions: the network's own decisions on x.
+        outcome: compiled_outcome(model).
+        seeds: one permutation each.
+    """
+    outcome = compiled_outcome(model) if outcome is None else outcome
+    if not decisions:
+        return evaluate(model, x, y, outcome=outcome).accuracy
+    return float(np.mean([evaluate(model, x, y, shuffled(decisions, s), outcome=outcome).accuracy for s in seeds]))
+
+
+class StaticTwin(NamedTuple):
+    """The same weights under fixed patterns around a network's mean MACs."""
+
+    accuracy: float  # on the line between the two points, at the network's mean MACs
+    points: list  # [[macs, accuracy], ...]: two neighbouring patterns, rising
+    patterns: list  # [{name: 0/1}, ...] of the points
+
+
+def static_twin(model, held_out, test, macs_mean, batches=None, outcome=None) -> StaticTwin:
+    """Finds the static twin at equal MACs: what these weights give if all images take the same path.
+
+    From everything on, the decision whose closing costs least accuracy on held-out images is closed, one at a time, until
+    macs_mean lies between two neighbouring patterns. For a cascade the patterns are its prefixes. The patterns pay for no
+    decider.
+
+    Args:
+        model: built DynamicModel.
+        held_out: (images, labels) on which patterns are chosen.
+        test: (images, labels) on which they are judged.
+        macs_mean: the network's mean MACs on the test images.
+        batches: list of augmented image batches on which batch norm is re-estimated for the two patterns; None leaves it.
+        outcome: compiled_outcome(model).
+
+    Returns:
+        StaticTwin.
+    """
+    outcome = compiled_outcome(model) if outcome is None else outcome
+    names = model.decision_names
+    patterns = _prefixes(names) if isinstance(model.decider, Confidence) else _greedy(model, held_out, outcome, macs_mean)
+    above, below = None, None
+    for pattern in patterns:
+        if pattern_macs(model, pattern) >= macs_mean:
+            above = pattern
+        else:
+            below = pattern
+            break
+    pair = [pattern for pattern in (below, above) if pattern is not None]
+    kept = model.chain.get_weights()
+    points = []
+    for pattern in pair:
+        if batches is not None:
+            reestimate_batch_norm(model, batches, decisions=pattern)
+        fixed = {name: np.full(len(test[0]), run, np.float32) for name, run in pattern.items()}
+        points.append([pattern_macs(model, pattern), evaluate(model, *test, fixed, outcome=outcome).accuracy])
+        model.chain.set_weights(kept)
+    macs, accuracies = zip(*points, strict=True)
+    return StaticTwin(float(np.interp(macs_mean, macs, accuracies)), points, pair)
+
+
+def pattern_macs(model, pattern) -> int:
+    """Returns the MACs of a chain under one fixed pattern, deciders left out.
+
+    Args:
+        model: built DynamicModel.
+        pattern: {decision name: 0/1} for its units.
+    """
+    fixed = DynamicModel(model.chain, Pattern(pattern))
+    fixed.decider.bind(model.chain)
+    return int(given(fixed.cost_tree, {name: np.array([run]) for name, run in pattern.items()})[0])
+
+
+def _prefixes(names):
+    """Returns the patterns that run the first k of the names, dearest first."""
+    return [{name: int(index < k) for index, name in enumerate(names)} for k in range(len(names), -1, -1)]
+
+
+def _greedy(model, held_out, outcome, macs_mean):
+    """Returns patterns from everything on down to the first one under macs_mean."""
+    x, y = held_out
+    pattern = dict.fromkeys(model.decision_names, 1)
+    candidates = list(pattern)
+    if len(candidates) > _FEW:
+        rates = activation_rates(evaluate(model, x, y, outcome=outcome).decisions)
+        candidates = sorted(candidates, key=rates.get)[:_LEAST_USED]
+    patterns = [dict(pattern)]
+    while candidates and pattern_macs(model, pattern) >= macs_mean:
+        scores = {}
+        for name in candidates:
+            tried = {key: np.full(len(x), run and key != name, np.float32) for key, run in pattern.items()}
+            scores[name] = evaluate(model, x, y, tried, outcome=outcome).accuracy
+        closed = max(scores, key=scores.get)
+        pattern[closed] = 0
+        candidates.remove(closed)
+        patterns.append(dict(pattern))
+    return patterns

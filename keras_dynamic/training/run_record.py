@@ -1,0 +1,158 @@
+"""What was run: config, versions, commit, seed, arguments and metrics, in the run's folder."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+
+class RunRecord:
+    """The files run.json and config.json of a run's folder.
+
+    Args:
+        workdir: the folder; it is made if it is missing.
+        config: the resolved config as a plain dictionary.
+
+    Raises:
+        ValueError: if the folder holds the run of another config.
+    """
+
+    def __init__(self, workdir, config: dict):
+        self.workdir = Path(workdir)
+        self.path = self.workdir / "run.json"
+        self.config = json.loads(json.dumps(config, default=_plain))
+        earlier = self._read(self.workdir / "config.json")
+        if earlier is not None and earlier != self.config:
+            keys = ", ".join(_differences(earlier, self.config)[:5])
+            raise ValueError(
+                f"workdir {str(self.workdir)!r} holds the run of another config (different: {keys}); give another --workdir."
+            )
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        write_json(self.workdir / "config.json", self.config)
+        self._content = self._read(self.path) or {"started": _now(), "epochs": [], "figures": {}, "seconds": 0.0}
+        self._before, self._clock = self._content["seconds"], time.time()
+        self._content |= {
+            "argv": sys.argv,
+            "commit": commit(),
+            "machine": machine(),
+            "versions": versions(),
+            "seed": self.config.get("seed"),
+            "config": self.config,
+        }
+        self.save()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run was trained to its end."""
+        return "finished" in self._content
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run has taken, over all its resumptions."""
+        return self._before + time.time() - self._clock
+
+    @property
+    def epochs(self) -> list[dict]:
+        """Metrics per epoch, so far."""
+        return self._content["epochs"]
+
+    @property
+    def figures(self) -> dict:
+        """Final figures."""
+        return self._content["figures"]
+
+    def add_epoch(self, epoch: int, metrics: dict):
+        """Notes the metrics of an epoch and saves.
+
+        Args:
+            epoch: its number from 0; a later entry for the same epoch replaces an earlier one.
+            metrics: {name: number}.
+        """
+        del self._content["epochs"][epoch:]
+        self._content["epochs"].append({name: float(value) for name, value in metrics.items()})
+        self.save()
+
+    def finish(self, figures: dict):
+        """Notes that training has ended, with its figures, and saves.
+
+        Args:
+            figures: {name: number}.
+        """
+        self._content |= {"finished": _now(), "figures": json.loads(json.dumps(figures, default=_plain))}
+        self.save()
+
+    def save(self):
+        """Writes run.json."""
+        self._content["seconds"] = round(self.seconds, 1)
+        write_json(self.path, self._content)
+
+    @staticmethod
+    def _read(path):
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def write_json(path, content):
+    """Writes a JSON file under a temporary name and renames it.
+
+    Args:
+        path: of the file.
+        content: what json can write, NumPy numbers included.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=2, default=_plain) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def commit() -> str:
+    """Returns the commit of the sources, with '+' if they were changed since, or '' outside a repository."""
+    root = Path(__file__).resolve().parents[2]
+    describe = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def machine() -> str:
+    """Returns the processor's kind and the number of cores."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        name = models[0] if models else name
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def versions() -> dict:
+    """Returns the versions of Python, NumPy, Keras and the backend in use."""
+    backend = keras.backend.backend()
+    found = {"python": platform.python_version(), "numpy": np.__version__, "keras": keras.__version__}
+    return {**found, backend: sys.modules[backend].__version__ if backend in sys.modules else "?"}
+
+
+def _now():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _plain(value):
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return list(value)
+
+
+def _differences(one, other, prefix=""):
+    keys = []
+    for key in sorted({*one, *other}):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            keys += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            keys.append(prefix + key)
+    return keys

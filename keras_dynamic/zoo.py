@@ -1,0 +1,58 @@
+"""Trained networks by name; they ship with the package."""
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+import keras
+
+from keras_dynamic.messages import near
+from keras_dynamic.models import import_resnet_cifar, resnet_cifar
+
+_FOLDER = Path(__file__).with_name("weights")
+
+
+@functools.cache
+def _rows() -> dict:
+    return json.loads((_FOLDER / "zoo.json").read_text(encoding="utf-8"))
+
+
+def names() -> list[str]:
+    """Returns the names of all trained networks, plain ones first."""
+    return list(_rows())
+
+
+def describe(name: str) -> dict:
+    """Returns what is known of a network: data, accuracy (fraction), MACs, training, checksum of its file.
+
+    Args:
+        name: one of `names()`.
+
+    Raises:
+        ValueError: if there is no network of this name.
+    """
+    if name not in _rows():
+        raise ValueError(f"the zoo has no network {name!r}{near(name, names())}; it has {names()}.")
+    return dict(_rows()[name])
+
+
+def load(name: str):
+    """Builds a trained network.
+
+    Args:
+        name: one of `names()`, e.g. 'resnet32_cifar10_45k'.
+
+    Returns:
+        DynamicModel, built; it takes images [batch, 32, 32, 3] with pixel values 0 to 255 and gives logits.
+
+    Raises:
+        ValueError: if there is no network of this name, or its file is not the one that was measured.
+    """
+    row = describe(name)
+    path = _FOLDER / row["file"]
+    if hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
+        raise ValueError(f"{path} is not the file that was measured (its SHA-256 differs); install the package again.")
+    if path.suffix == ".keras":
+        return keras.models.load_model(path)
+    return import_resnet_cifar(resnet_cifar(**row["network"], name=name), path)
