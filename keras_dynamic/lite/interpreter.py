@@ -143,7 +143,8 @@ def _load_backend(name: str | None) -> tuple[str, ModuleType]:
             if (error.name or "").partition(".")[0] != package:
                 raise
     raise ImportError(
-        f"Running a .tflite needs {' or '.join(wanted)}, none of which is installed; pip install keras_dynamic[tflite]."
+        f"Nothing here runs a .tflite, expected {' or '.join(wanted)} to be installed; "
+        "pip install keras_dynamic[tflite]."
     )
 
 

@@ -4,7 +4,6 @@ import contextlib
 import io
 import math
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -43,15 +42,14 @@ class MicroInterpreter:
             raise ValueError(f"Expected a model with one input, the image, got {inputs}.")
         self.input = _port(inputs[0], main.tensors[main.inputs[0]])
         self.outputs = [_port(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
+        self._model = bytes(model)
         tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
-        generous = 2**20 + sum(1024 + 8 * math.prod(schema.shape(tensor)) for tensor in tensors)
-        runtime = _load_runtime()
+        self._generous = 2**20 + sum(1024 + 8 * math.prod(schema.shape(tensor)) for tensor in tensors)
         try:
-            with _native_output() as said:
-                self._interpreter = runtime.Interpreter.from_bytes(bytes(model), arena_size=arena_bytes or generous)
-        except RuntimeError as error:
+            self._interpreter = _allocate(self._model, arena_bytes or self._generous)
+        except _Refused as error:
             raise ValueError(
-                f"TensorFlow Lite Micro refuses the model ({error}: {' '.join(said.getvalue().split())}); "
+                f"TensorFlow Lite Micro refuses the model ({error}); "
                 "give it a larger arena, or leave out the operator that it lacks."
             ) from error
 
@@ -75,18 +73,38 @@ class MicroInterpreter:
         return found if raw else {port.name: decode(found[port.name], port) for port in self.outputs}
 
     def arena_bytes(self) -> int:
-        """Returns how many bytes of the arena the model uses; runs it once on a black image.
+        """Returns the smallest arena with which the runtime takes the model, found by trying, to 64 bytes.
 
-        Raises:
-            RuntimeError: if the runtime's account of its memory cannot be read.
+        On this machine: where pointers have 4 bytes rather than 8, the bookkeeping needs less.
         """
-        self.run(np.zeros(self.input.shape, np.uint8))
+        too_small, enough = 0, self._generous
+        while enough - too_small > 64:
+            tried = (too_small + enough) // 2
+            try:
+                _allocate(self._model, tried)
+            except _Refused:
+                too_small = tried
+            else:
+                enough = tried
+        return enough
+
+
+class _Refused(Exception):
+    """The runtime takes the model not at all, or not with this arena."""
+
+
+def _allocate(model: bytes, arena_bytes: int) -> Any:
+    """Returns the runtime's interpreter with its tensors laid out.
+
+    Raises:
+        _Refused: with what the runtime wrote, if it refuses the model or the arena is too small.
+    """
+    runtime = _load_runtime()
+    try:
         with _native_output() as said:
-            self._interpreter.print_allocations()
-        match = re.search(r"Arena allocation total (\d+) bytes", said.getvalue())
-        if match is None:
-            raise RuntimeError(f"Expected 'Arena allocation total N bytes' from tflite_micro, got {said.getvalue()!r}.")
-        return int(match.group(1))
+            return runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
+    except RuntimeError as error:
+        raise _Refused(f"{error}: {' '.join(said.getvalue().split())}") from error
 
 
 def _port(name: str, tensor: Tensor) -> Port:

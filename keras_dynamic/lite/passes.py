@@ -7,6 +7,8 @@ from keras_dynamic.lite.schema import Graph, Model, Operator, Tensor
 # A LEAKY_RELU whose slope is this close to 1 is there only to give an operand a scale of its own.
 SLOPE_TOLERANCE = 1e-3
 
+_KEEPS_SIGN = ("AVERAGE_POOL_2D", "LEAKY_RELU", "MAX_POOL_2D", "RESHAPE")
+
 
 def simplify(model: bytes) -> bytes:
     """Removes or replaces rectifiers that change no value.
@@ -14,7 +16,7 @@ def simplify(model: bytes) -> bytes:
     A RELU whose input cannot be negative, and a LEAKY_RELU with slope 1 (to SLOPE_TOLERANCE), only hand their input
     through. They are removed; where they change the scale of an int8 tensor, they become QUANTIZE. So does every other
     int8 RELU whose output has zero point -128, since there saturation is the rectifier. XNNPACK runs QUANTIZE, but no
-    int8 RELU; the integers are the same either way.
+    int8 RELU. On built-in kernels the integers stay the same; XNNPACK's QUANTIZE may round to the next one.
 
     Args:
         model: the bytes of a .tflite, outlined or not.
@@ -54,7 +56,7 @@ def _mark_nonnegative(model: Model, index: int, found: list[set[int]]) -> None:
             if pair:
                 rectified = all(model.subgraphs[b].outputs[position] in found[b] for b in pair)
             else:
-                rectified = _is_rectified(model, operator)
+                rectified = _is_rectified(model, operator, known)
             if rectified:
                 known.add(t)
 
@@ -65,9 +67,10 @@ def _cannot_hold_negative(tensor: Tensor) -> bool:
     return schema.type_name(tensor) == "INT8" and bool(zero_points) and set(zero_points) == {-128}
 
 
-def _is_rectified(model: Model, operator: Operator) -> bool:
-    """Whether an operator is a rectifier or ends in one."""
-    if schema.op_name(model, operator) in ("RELU", "RELU6"):
+def _is_rectified(model: Model, operator: Operator, nonnegative: set[int]) -> bool:
+    """Whether an operator is a rectifier, ends in one, or keeps the sign of what cannot be negative."""
+    name = schema.op_name(model, operator)
+    if name in ("RELU", "RELU6") or (name in _KEEPS_SIGN and operator.inputs[0] in nonnegative):
         return True
     kinds = schema.schema().ActivationFunctionType
     return getattr(operator.builtinOptions, "fusedActivationFunction", kinds.NONE) in (kinds.RELU, kinds.RELU6)
@@ -76,9 +79,9 @@ def _is_rectified(model: Model, operator: Operator) -> bool:
 def _hands_through(model: Model, operator: Operator, nonnegative: set[int]) -> bool:
     """Whether an operator is a rectifier that leaves its input as it is."""
     name = schema.op_name(model, operator)
-    if name == "LEAKY_RELU":
-        return abs(operator.builtinOptions.alpha - 1) <= SLOPE_TOLERANCE
-    return name == "RELU" and operator.inputs[0] in nonnegative
+    if name == "LEAKY_RELU" and abs(operator.builtinOptions.alpha - 1) <= SLOPE_TOLERANCE:
+        return True
+    return name in ("RELU", "LEAKY_RELU") and operator.inputs[0] in nonnegative
 
 
 def _same_scale(graph: Graph, operator: Operator) -> bool:

@@ -1,0 +1,79 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_dynamic.lite import Interpreter, MicroInterpreter, schema
+from keras_dynamic.lite.passes import simplify
+
+pytest.importorskip("tflite_micro")
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+@pytest.mark.parametrize("name", ["units", "exits", "leaves", "locked"])
+def test_micro_agrees_with_litert(example, name, int8):
+    made = example(name, int8)
+    model = simplify(made.outlined)
+    micro, litert = MicroInterpreter(model), Interpreter(model, xnnpack=False)
+    for image in made.images[:12]:
+        one, other = micro.run(image, raw=True), litert.run(image, raw=True)
+        assert one.keys() == other.keys()
+        for output in one:
+            tolerance = 0 if output != "logits" else 1 if int8 else 1e-4
+            np.testing.assert_allclose(one[output].astype(float), other[output].astype(float), rtol=0, atol=tolerance)
+
+
+def test_results_do_not_depend_on_what_ran_before(example):
+    made = example("exits", True)
+    micro = MicroInterpreter(made.outlined)
+    first = micro.run(made.images[0])
+    for image in made.images[1:]:
+        micro.run(image)
+    again = micro.run(made.images[0].astype(np.uint8)[None])
+    assert {n: v.tolist() for n, v in first.items()} == {n: v.tolist() for n, v in again.items()}
+    assert first["logits"].dtype == np.float32
+
+
+def test_arena_is_the_least_that_serves(example, capfd):
+    model = example("units", True).outlined
+    needed = MicroInterpreter(model).arena_bytes()
+    assert 8 * 8 * 8 < needed < 64 * 1024
+    with pytest.raises(ValueError, match=r"refuses the model \(.*larger arena"):
+        MicroInterpreter(model, arena_bytes=needed - 128)
+    MicroInterpreter(model, arena_bytes=needed).run(np.zeros((8, 8, 3), np.uint8))
+    assert capfd.readouterr() == ("", ""), "what the runtime says of its failures must not reach the terminal"
+
+
+def test_operators_that_it_lacks_are_named(to_tflite, images):
+    import tensorflow as tf
+
+    model = to_tflite(lambda image: {"y": tf.sort(image)}, images, False)
+    with pytest.raises(ValueError, match="TOPK_V2"):
+        MicroInterpreter(model)
+
+
+def test_bad_models_and_images_are_refused(example):
+    made = example("units", True)
+    with pytest.raises(ValueError, match="cut short"):
+        MicroInterpreter(made.outlined[:-100])
+    with pytest.raises(ValueError, match=r"got \[4, 8, 3\]"):
+        MicroInterpreter(made.outlined).run(made.images[0][:4])
+    model = schema.load(made.outlined)
+    model.subgraphs[0].inputs.append(model.subgraphs[0].inputs[0])
+    with pytest.raises(ValueError, match="one input, the image"):
+        MicroInterpreter(schema.pack(model))
+
+
+def test_without_the_runtime_the_extra_is_named():
+    code = """
+import sys
+sys.modules["tflite_micro"] = None
+from keras_dynamic.lite.micro import _load_runtime
+try:
+    _load_runtime()
+except ImportError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert "pip install --pre keras_dynamic[micro]" in said.stdout

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from keras_dynamic.lite.pixels import Port, decode, encode, encode_image
+
+FLOAT = Port("image", (1, 2, 2, 3), np.dtype("float32"))
+INT8 = Port("image", (1, 2, 2, 3), np.dtype("int8"), 1.0, -128)
+PIXELS = np.arange(0, 240, 20, dtype=np.uint8).reshape(2, 2, 3)
+
+
+@pytest.mark.parametrize("image", [PIXELS, PIXELS[None], PIXELS.astype(np.float32), PIXELS.astype(np.float64)[None]])
+def test_images_of_any_kind_are_the_same(image):
+    np.testing.assert_array_equal(encode_image(image, FLOAT), PIXELS[None].astype(np.float32))
+    np.testing.assert_array_equal(encode_image(image, INT8), (PIXELS[None].astype(int) - 128).astype(np.int8))
+    assert encode_image(image, FLOAT).dtype == np.float32
+    assert encode_image(image, INT8).dtype == np.int8
+
+
+def test_quantising_rounds_and_saturates():
+    port = Port("x", (5,), np.dtype("int8"), 0.5, 3)
+    np.testing.assert_array_equal(encode([0.0, 0.2, 0.3, 100.0, -100.0], port), [3, 3, 4, 127, -128])
+    np.testing.assert_array_equal(decode(np.array([3, 4, -128], np.int8), port), np.float32([0.0, 0.5, -65.5]))
+
+
+def test_unquantised_outputs_stay():
+    values = np.array([7], np.int32)
+    assert decode(values, Port("macs", (1,), np.dtype("int32"))) is values
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (PIXELS[:1], r"shape \[2, 2, 3\] or \[1, 2, 2, 3\], got \[1, 2, 3\]"),
+        (np.stack([PIXELS, PIXELS]), r"got \[2, 2, 2, 3\]"),
+        (PIXELS.astype(np.int8), "uint8 or float with values 0 to 255, got int8"),
+        (PIXELS / -255.0, "0 to 255, got -0.862745 to -0"),
+        (PIXELS * 2.0, "got 0 to 440"),
+        (np.full((2, 2, 3), np.nan), "got nan"),
+    ],
+)
+def test_other_images_are_refused(image, words):
+    with pytest.raises(ValueError, match=words):
+        encode_image(image, FLOAT)
+
+
+def test_other_inputs_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"takes shape \[1\], got \[2\]"):
+        encode([True, False], Port("decision", (1,), np.dtype(bool)))
