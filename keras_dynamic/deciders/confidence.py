@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dynamic.deciders.base import Decider
+from keras_dynamic.layers import Decider
 from keras_dynamic.messages import near
 from keras_dynamic.ops import MEASURES, confidence
 

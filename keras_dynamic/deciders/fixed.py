@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_dynamic.deciders.base import Decider, check_names
+from keras_dynamic.layers import Decider
+from keras_dynamic.layers.decider import check_names
 
 
 class Fixed(Decider):
@@ -24,19 +25,6 @@ class Fixed(Decider):
             return {}, {}, carry
         run = self._binding.pattern[name]
         return {name: run}, {name: float(run)}, carry
-
-
-@keras.saving.register_keras_serializable("keras_dynamic")
-class Always(Decider):
-    """Runs every unit and decides nothing: the static network."""
-
-    def choose(self, chain):
-        """Returns no names."""
-        return []
-
-    def decide(self, k, x, carry, training=None):
-        """Returns no decision."""
-        return {}, {}, carry
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")

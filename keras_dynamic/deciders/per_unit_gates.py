@@ -5,8 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_dynamic.cost import tree
-from keras_dynamic.deciders.base import Decider, check_names
-from keras_dynamic.layers.gate import FreeGate, Gate
+from keras_dynamic.layers import Decider, FreeGate, Gate
+from keras_dynamic.layers.decider import check_names
 from keras_dynamic.messages import check_fraction
 from keras_dynamic.ops import binary_gumbel
 

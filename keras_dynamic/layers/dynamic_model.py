@@ -7,9 +7,9 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import register
-from keras_dynamic.deciders.base import Decider
-from keras_dynamic.deciders.fixed import Always
+from keras_dynamic.layers.always import Always
 from keras_dynamic.layers.chain import Chain
+from keras_dynamic.layers.decider import Decider
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.messages import near

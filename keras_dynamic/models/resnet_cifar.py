@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Chain, DynamicModel, PadShortcut, Residual
+from keras_dynamic.layers import Chain, DynamicModel, NormalizePixels, PadShortcut, Residual
 
 MEAN = (0.485, 0.456, 0.406)  # of pixels / 255, per channel
 DEVIATION = (0.229, 0.224, 0.225)
@@ -49,9 +49,7 @@ def resnet_cifar(depth=32, num_classes=10, width=16, block="basic", name=None):
                 shortcut = PadShortcut(filters * expansion, stride, name="shortcut")
             units.append(Residual(body(filters, stride), shortcut, "relu", name=unit_name))
             channels = filters * expansion
-    pixels = layers.Normalization(
-        mean=[255 * value for value in MEAN], variance=[(255 * value) ** 2 for value in DEVIATION], name="pixels"
-    )
+    pixels = NormalizePixels(MEAN, DEVIATION, name="pixels")
     stem = keras.Sequential([pixels, *_convolution(width, 3, 1), layers.ReLU()], name="stem")
     head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(num_classes, name="logits")], name="head")
     return DynamicModel(Chain(stem, units, head, name="chain"), name=name or f"resnet{depth}")

@@ -1,0 +1,50 @@
+"""From pixel values to what a network was trained on."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dynamic.cost import register
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class NormalizePixels(keras.layers.Layer):
+    """(x / 255 - mean) / deviation, per channel.
+
+    Keras' own Normalization makes its constants while it is built, which fails inside a compiled step on JAX, and its
+    Rescaling needs TensorFlow there; this one holds plain numbers.
+
+    Args:
+        mean: per channel, of pixels / 255.
+        deviation: per channel, of pixels / 255, positive.
+        **kwargs: of keras.layers.Layer.
+
+    Raises:
+        ValueError: if mean and deviation differ in length or a deviation is not positive.
+    """
+
+    def __init__(self, mean, deviation, **kwargs):
+        super().__init__(**kwargs)
+        self.mean, self.deviation = tuple(map(float, mean)), tuple(map(float, deviation))
+        if len(self.mean) != len(self.deviation) or min(self.deviation) <= 0:
+            raise ValueError(f"mean and deviation need one number per channel, deviations positive, got {mean} and {deviation}.")
+
+    def call(self, x):
+        """Returns float [batch, height, width, channels] for pixel values 0 to 255, uint8 or float."""
+        deviation = np.array(self.deviation)
+        scale, offset = 1.0 / (255.0 * deviation), -np.array(self.mean) / deviation
+        x = ops.cast(x, self.compute_dtype)
+        return x * ops.convert_to_tensor(scale, self.compute_dtype) + ops.convert_to_tensor(offset, self.compute_dtype)
+
+    def compute_output_spec(self, x):
+        """Returns the input's spec in the layer's dtype."""
+        return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {**super().get_config(), "mean": self.mean, "deviation": self.deviation}
+
+
+@register(NormalizePixels)
+def _cost(layer, inputs):
+    return 0
