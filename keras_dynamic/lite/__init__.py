@@ -6,6 +6,7 @@ from keras_dynamic.lite.metadata import read_metadata, write_metadata
 from keras_dynamic.lite.micro import MicroInterpreter
 from keras_dynamic.lite.ops_list import ListedOperator, list_operators, operator_table
 from keras_dynamic.lite.outline import outline
+from keras_dynamic.lite.passes import simplify
 from keras_dynamic.lite.pixels import Port
 from keras_dynamic.lite.signature import write_signature
 from keras_dynamic.lite.verify import Verified, verify
@@ -22,6 +23,7 @@ __all__ = [
     "operator_table",
     "outline",
     "read_metadata",
+    "simplify",
     "verify",
     "write_metadata",
     "write_signature",
