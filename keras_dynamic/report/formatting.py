@@ -1,0 +1,149 @@
+"""How figures are named and printed, everywhere the same."""
+
+from __future__ import annotations
+
+import re
+
+NOT_MEASURED = "–"
+
+_WORDS = {
+    "accuracy": "accuracy",
+    "accuracy_static_twin": "accuracy of the static twin",
+    "accuracy_shuffled": "accuracy under another image's decisions",
+    "accuracy_static": "accuracy of the static network",
+    "macs": "MACs",
+    "macs_mean": "MACs, mean",
+    "macs_static": "MACs, static",
+    "macs_std": "MACs, standard deviation",
+    "distinct_paths": "distinct paths",
+    "latency_static_ms": "time, static",
+    "latency_dynamic_ms": "time, dynamic",
+    "latency_all_on_ms": "time, everything on",
+    "latency_p10_ms": "time, dynamic, 10th percentile",
+    "latency_p90_ms": "time, dynamic, 90th percentile",
+    "overhead": "overhead",
+    "overhead_with_decider": "overhead with decider",
+    "decider_ms": "time of the deciders",
+    "size_bytes": "file size",
+    "size_static_bytes": "file size, static",
+    "decisions_changed": "decisions changed against Keras",
+    "margin_static_line": "margin over the static line",
+    "margin_static_twin": "margin over the static twin",
+    "margin_cascade": "margin over the cascade frontier",
+}
+_PRECISION = re.compile(r"(.+)_(float32|int8)")
+
+
+def name_of(figure: str) -> str:
+    """The words for a figure's name.
+
+    Args:
+        figure: A name as in report.json or a record, perhaps with the suffix _float32 or _int8.
+
+    Returns:
+        Words such as 'time, dynamic (int8)'; an unknown name with its underscores as spaces.
+    """
+    match = None if figure in _WORDS else _PRECISION.fullmatch(figure)
+    if match:
+        return f"{name_of(match.group(1))} ({match.group(2)})"
+    return _WORDS.get(figure, figure.replace("_", " "))
+
+
+def show(figure: str, value: float | None) -> str:
+    """Prints a figure in the unit that its name tells.
+
+    Args:
+        figure: A name as in report.json or a record.
+        value: The number in its stored unit (fractions, MACs, milliseconds, bytes), or None.
+
+    Returns:
+        For example '93.55 %', '+0.12 points', '34.9 M', '1.93 ms', '1.03x', '1.9 MB'; a dash for None.
+    """
+    if value is None:
+        return NOT_MEASURED
+    base = _PRECISION.sub(r"\1", figure)
+    for pattern, printer in _PRINTERS:
+        if re.fullmatch(pattern, base):
+            return printer(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """Prints a fraction as per cent.
+
+    Args:
+        fraction: For example 0.9355.
+        digits: Digits after the point.
+
+    Returns:
+        For example '93.55 %'.
+    """
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def points(fraction: float) -> str:
+    """Prints a difference of two fractions in percentage points, with its sign.
+
+    Args:
+        fraction: For example 0.0012.
+
+    Returns:
+        For example '+0.12 points'.
+    """
+    return f"{_signed(100 * fraction)} points"
+
+
+def millions(macs: float) -> str:
+    """Prints a cost.
+
+    Args:
+        macs: MACs, for example 34.9e6.
+
+    Returns:
+        For example '34.9 M'; thousands under a tenth of a million, for example '9.4 k'.
+    """
+    return f"{macs / 1e6:.1f} M" if macs >= 1e5 or macs == 0 else f"{macs / 1e3:.1f} k"
+
+
+def milliseconds(value: float) -> str:
+    """Prints a time.
+
+    Args:
+        value: Milliseconds.
+
+    Returns:
+        For example '1.93 ms'; three digits, fewer below a tenth.
+    """
+    if value >= 100:
+        return f"{value:.0f} ms"
+    if value >= 10:
+        return f"{value:.1f} ms"
+    return f"{value:.2f} ms" if value >= 0.1 or value == 0 else f"{value:.3f} ms"
+
+
+def size(number_of_bytes: float) -> str:
+    """Prints a file size.
+
+    Args:
+        number_of_bytes: Bytes.
+
+    Returns:
+        For example '1.90 MB' (10^6) or '385.2 kB' (10^3).
+    """
+    return f"{number_of_bytes / 1e6:.2f} MB" if number_of_bytes >= 1e6 else f"{number_of_bytes / 1e3:.1f} kB"
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", "−")
+
+
+_PRINTERS = (
+    (r"accuracy.*|.*_rate|.*_share|decisions_changed", percent),
+    (r"margin.*", points),
+    (r"macs(_.*)?", millions),
+    (r".*_ms", milliseconds),
+    (r"overhead.*", lambda value: f"{value:.3f}x"),
+    (r".*_bytes", size),
+    (r"distinct_paths", lambda value: f"{value:,.0f}"),
+)

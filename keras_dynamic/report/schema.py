@@ -1,0 +1,135 @@
+"""What report.json must hold, checked before anything is drawn or written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_dynamic.messages import near
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+PRECISIONS = ("float32", "int8")
+SYSTEM_KEYS = (
+    "accuracy",
+    "accuracy_static_twin",
+    "accuracy_shuffled",
+    "macs_static",
+    "macs_mean",
+    "macs_std",
+    "distinct_paths",
+)
+PRECISION_KEYS = (
+    "latency_static_ms",
+    "latency_dynamic_ms",
+    "latency_all_on_ms",
+    "overhead",
+    "overhead_with_decider",
+    "size_bytes",
+    "accuracy",
+    "decisions_changed",
+)
+
+
+class PerImage(NamedTuple):
+    """What one system did with each image.
+
+    Attributes:
+        images: uint8 [n, height, width, 3].
+        labels: Integers [n].
+        predictions: Integers [n].
+        macs: MACs of each image [n].
+        decisions: {name: 0 or 1, [n] or [n, groups]}.
+        class_names: One name per class.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    predictions: np.ndarray
+    macs: np.ndarray
+    decisions: Mapping[str, np.ndarray]
+    class_names: tuple[str, ...]
+
+
+def check_report(report: Mapping[str, Any]) -> None:
+    """Raises if a key that every report has is missing.
+
+    Args:
+        report: The content of report.json: "static" {name: {"accuracy", "macs"}} and "systems" {name: SYSTEM_KEYS and
+            float32 and int8 with PRECISION_KEYS}. Everything else is optional.
+
+    Raises:
+        ValueError: Naming the key.
+    """
+    for key in ("static", "systems"):
+        _need(report, key, "report")
+    for name, entry in report["static"].items():
+        for key in ("accuracy", "macs"):
+            _need(entry, key, f"report['static'][{name!r}]")
+    for name, system in report["systems"].items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"Expected a system's name of letters, digits, '_' and '-', got {name!r}; rename it.")
+        where = f"report['systems'][{name!r}]"
+        for key in (*SYSTEM_KEYS, *PRECISIONS):
+            _need(system, key, where)
+        for precision in PRECISIONS:
+            for key in PRECISION_KEYS:
+                _need(system[precision], key, f"{where}[{precision!r}]")
+
+
+def check_evaluations(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> None:
+    """Raises if what was given per image does not belong to the report's systems or has unequal lengths.
+
+    Args:
+        report: A report that passed `check_report`.
+        evaluations: {name of a system: PerImage}; systems may be missing.
+
+    Raises:
+        ValueError: Naming the system and the field.
+    """
+    for name, evaluation in evaluations.items():
+        if name not in report["systems"]:
+            known = ", ".join(report["systems"])
+            raise ValueError(
+                f"Expected evaluations of the systems {known}, got {name!r}{near(name, report['systems'])}; rename it."
+            )
+        images = np.asarray(evaluation.images)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            received = f"{images.dtype} {list(images.shape)}"
+            raise ValueError(
+                f"Expected the images of {name!r} as uint8 [n, height, width, 3], got {received}; convert them."
+            )
+        lengths = {field: len(getattr(evaluation, field)) for field in ("labels", "predictions", "macs")}
+        lengths.update({f"decisions[{key!r}]": len(value) for key, value in evaluation.decisions.items()})
+        for field, length in lengths.items():
+            if length != len(images):
+                raise ValueError(
+                    f"Expected {field} of {name!r} for {len(images)} images, got {length}; give one entry per image."
+                )
+
+
+def plain(value: Any) -> Any:
+    """Turns NumPy scalars and arrays into what JSON knows.
+
+    Args:
+        value: Any nest of mappings, sequences and numbers.
+
+    Returns:
+        The same nest of dict, list, str, int, float, bool and None.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _need(mapping: Any, key: str, where: str) -> None:
+    if not isinstance(mapping, Mapping):
+        raise ValueError(f"Expected {where} as a mapping, got {type(mapping).__name__}; give a dict.")
+    if key not in mapping:
+        raise ValueError(f"Expected the key {key!r} in {where}, got {', '.join(mapping) or 'nothing'}; add it.")

@@ -1,0 +1,167 @@
+"""The report as a reader gets it: whole, self-contained, and with honest words."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_dynamic import report as kd_report
+from keras_dynamic.report import html, style
+
+PICTURES = {
+    "accuracy_macs",
+    "accuracy_ms_float32",
+    "accuracy_ms_int8",
+    "activation_cascade",
+    "activation_gated",
+    "macs_per_image",
+    "paths_cascade",
+    "paths_gated",
+}
+
+
+class Page(HTMLParser):
+    """Headings, words and addresses of a page; unclosed or crossed tags fail."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open, self.headings, self.words, self.addresses, self.images = [], [], [], [], 0
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.addresses += [values[name] for name in ("src", "href") if name in values]
+        if tag == "img":
+            self.images += 1
+            assert values["alt"]
+        if tag not in ("meta", "img", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+        if self.open and self.open[-1] != "style" and data.strip():
+            self.words.append(data.strip())
+
+
+def test_report_is_whole_and_self_contained(report, evaluations, tmp_path):
+    path = html.write_report(report, evaluations, tmp_path / "run")
+    assert path == tmp_path / "run" / "report.html"
+    assert {child.name for child in path.parent.iterdir()} == {"report.html", "report.json", "pictures"}
+    assert json.loads((path.parent / "report.json").read_text()) == {**report, "images": 40}
+    assert {child.stem for child in (path.parent / "pictures").iterdir()} == PICTURES
+    for picture in (path.parent / "pictures").iterdir():
+        assert Image.open(picture).width > 800
+    page = Page(path.read_text())
+    assert page.headings == [
+        "Summary",
+        "Accuracy against cost",
+        "Cascade",
+        "Gated",
+        "MACs of single images",
+        "What the words mean",
+    ]
+    assert page.images == len(PICTURES)
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert not re.search(r"url\(|@import|<script", path.read_text())
+
+
+def test_summary_holds_the_figures_and_verdicts(report, tmp_path):
+    report["systems"]["gated"]["accuracy_static_twin"] = 0.92
+    page = Page(html.write_report(report, {}, tmp_path).read_text())
+    start = page.words.index("Verdict")
+    assert page.words[start - 3 : start] == ["resnet32, static", "Cascade", "Gated"]
+    assert page.words[start : start + 7] == [
+        "Verdict",
+        "dynamic",
+        "merely pruned",
+        "Accuracy",
+        "93.50 %",
+        "93.50 %",
+        "91.10 %",
+    ]
+    assert (
+        "Gated: merely pruned, and plain networks and cascades of plain networks do better at its cost." in page.words
+    )
+    assert page.words[page.words.index("Against its static twin, points") + 2] == "−0.90"
+
+
+def test_without_evaluations_images_are_left_out(report, tmp_path):
+    html.write_report(report, {}, tmp_path)
+    assert {child.stem for child in (tmp_path / "pictures").iterdir()} == {
+        name for name in PICTURES if not name.startswith(("paths", "macs_per"))
+    }
+    assert "images" not in json.loads((tmp_path / "report.json").read_text())
+
+
+def test_what_was_not_measured_is_said(report, tmp_path):
+    del report["cascade_frontier"]
+    for system in report["systems"].values():
+        del system["static_twin"], system["activation_rates"], system["int8"]["unit_ms"]
+    page = Page(html.write_report(report, {}, tmp_path).read_text())
+    assert any("The cascade frontier was not measured in this run." in words for words in page.words)
+    assert page.words[page.words.index("Against the cascade frontier, points") + 1] == "–"
+
+
+def test_a_method_adds_its_section(report, tmp_path):
+    def render(content, evaluations):
+        figure, (axes,) = style.new_figure(2.0)
+        axes.plot([0, 1], [0, content["systems"]["gated"]["accuracy"]])
+        return [
+            kd_report.Text(["Drop ratios <here>."]),
+            kd_report.Table(["", "ratio"], [["stage 1", kd_report.Cell("0.4", "of 5 units")]]),
+            kd_report.Picture("drop_ratio", figure, "A line.", "A rising line."),
+        ]
+
+    sections = [*kd_report.default_sections(report), kd_report.Section("Drop ratios", render)]
+    page = Page(html.write_report(report, {}, tmp_path, sections).read_text())
+    assert page.headings[-1] == "Drop ratios"
+    assert {"Drop ratios <here>.", "0.4", "of 5 units", "A line."} <= set(page.words)
+    assert (tmp_path / "pictures" / "drop_ratio.png").exists()
+
+
+def test_two_pictures_of_one_name_are_an_error(report, tmp_path):
+    twice = kd_report.default_sections(report)[1]
+    with pytest.raises(ValueError, match="'accuracy_macs' twice"):
+        html.write_report(report, {}, tmp_path / "run", [twice, twice])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_report_leaves_nothing_behind(report, tmp_path):
+    report["systems"]["gated"]["accuracy_shuffled"] = float("nan")
+    with pytest.raises(ValueError, match="finite numbers"):
+        html.write_report(report, {}, tmp_path / "run")
+    del report["systems"]["gated"]["accuracy_shuffled"]
+    with pytest.raises(ValueError, match="'accuracy_shuffled'"):
+        html.write_report(report, {}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_numpy_numbers_are_welcome(report, tmp_path):
+    report["systems"]["gated"]["accuracy"] = np.float32(0.5)
+    report["systems"]["gated"]["distinct_paths"] = np.int64(3)
+    report["static"]["resnet8"]["macs"] = np.int64(12_200_000)
+    html.write_report(report, {}, tmp_path)
+    system = json.loads((tmp_path / "report.json").read_text())["systems"]["gated"]
+    assert system["accuracy"] == 0.5
+    assert system["distinct_paths"] == 3
+
+
+def test_the_same_report_gives_the_same_bytes(report, evaluations, tmp_path):
+    first = html.write_report(report, evaluations, tmp_path / "first").read_bytes()
+    assert html.write_report(report, evaluations, tmp_path / "second").read_bytes() == first
+
+
+def test_png_files_have_the_asked_resolution():
+    figure, _ = style.new_figure(2.0)
+    image = Image.open(io.BytesIO(style.png(figure, 100)))
+    assert image.size == (round(100 * style.WIDTH), 200)

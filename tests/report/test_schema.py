@@ -1,0 +1,65 @@
+"""A report that lacks something is refused with the name of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_dynamic.report import schema
+
+
+def test_a_whole_report_passes(report, evaluations):
+    schema.check_report(report)
+    schema.check_evaluations(report, evaluations)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (("static",), "'static' in report"),
+        (("systems",), "'systems' in report"),
+        (("static", "resnet8", "macs"), "'macs' in report['static']['resnet8']"),
+        (("systems", "gated", "accuracy_shuffled"), "'accuracy_shuffled' in report['systems']['gated']"),
+        (("systems", "gated", "int8"), "'int8' in report['systems']['gated']"),
+        (("systems", "cascade", "float32", "size_bytes"), "'size_bytes' in report['systems']['cascade']['float32']"),
+    ],
+)
+def test_a_missing_key_is_named(report, path, words):
+    parent = report
+    for key in path[:-1]:
+        parent = parent[key]
+    del parent[path[-1]]
+    with pytest.raises(ValueError, match="Expected the key") as error:
+        schema.check_report(report)
+    assert words in str(error.value)
+
+
+def test_something_else_than_a_mapping_is_named(report):
+    report["systems"]["gated"]["int8"] = None
+    with pytest.raises(ValueError, match="as a mapping, got NoneType"):
+        schema.check_report(report)
+
+
+def test_evaluations_must_fit(report, evaluations):
+    with pytest.raises(ValueError, match="did you mean 'gated'"):
+        schema.check_evaluations(report, {"gatd": evaluations["gated"]})
+    short = evaluations["gated"]._replace(macs=np.zeros(3))
+    with pytest.raises(ValueError, match="macs of 'gated' for 40 images, got 3"):
+        schema.check_evaluations(report, {"gated": short})
+    floats = evaluations["gated"]._replace(images=np.zeros((40, 32, 32, 3), np.float32))
+    with pytest.raises(ValueError, match=r"uint8 \[n, height, width, 3\], got float32 \[40, 32, 32, 3\]"):
+        schema.check_evaluations(report, {"gated": floats})
+
+
+@pytest.mark.parametrize("name", ["../gated", "a b", ""])
+def test_systems_are_named_so_that_files_can_be(report, name):
+    report["systems"][name] = report["systems"]["gated"]
+    with pytest.raises(ValueError, match="letters, digits"):
+        schema.check_report(report)
+
+
+def test_plain_makes_numpy_json():
+    nest = {"a": np.float32(0.5), "b": [np.int64(3), (np.bool_(True), None)], "c": np.arange(2), 4: "text"}
+    expected = {"a": 0.5, "b": [3, [True, None]], "c": [0, 1], "4": "text"}
+    assert schema.plain(nest) == expected
+    assert json.loads(json.dumps(schema.plain(nest))) == expected

@@ -1,0 +1,83 @@
+"""The words that figures allow."""
+
+import pytest
+
+from keras_dynamic.report import verdicts
+
+
+def judge(report, name="gated", **changes):
+    report["systems"][name].update(changes)
+    return verdicts.judge(report, name)
+
+
+def test_a_dynamic_network_under_both_lines(report):
+    # Static line at 45.9 M: 92.4 + 1.1 * 5.3 / 28.4 = 92.605; the cascade frontier is level at 93.55 beyond 34.9 M.
+    verdict = judge(report)
+    assert verdict.word == "dynamic"
+    assert verdict.sentences == (
+        "Images take 214 distinct paths; the standard deviation of their MACs is 4.2 M.",
+        "Under another image's decisions it loses 4.90 points, so its decisions depend on the image.",
+        "It is 1.00 points above its static twin, the same weights under one fixed pattern at equal MACs: "
+        "choosing by image pays.",
+        "It is 1.51 points under the line through the static networks at 45.9 M MACs: plain networks do better at that "
+        "cost.",
+        "It is 2.45 points under the cascade frontier at 45.9 M MACs: cascades of plain networks do better at that "
+        "cost.",
+    )
+    expected = "Gated: dynamic, yet plain networks and cascades of plain networks do better at its cost."
+    assert verdicts.headline(report, "gated") == expected
+
+
+def test_not_above_its_twin_is_merely_pruned(report):
+    verdict = judge(report, accuracy_static_twin=0.9121)
+    assert verdict.word == "merely pruned"
+    assert verdict.sentences[2].startswith("It is 0.11 points under its static twin")
+    assert verdict.sentences[2].endswith("it is merely pruned.")
+    assert verdicts.headline(report, "gated").startswith("Gated: merely pruned, and plain networks")
+
+
+def test_level_with_its_twin_is_merely_pruned(report):
+    verdict = judge(report, accuracy_static_twin=report["systems"]["gated"]["accuracy"])
+    assert verdict.word == "merely pruned"
+    assert "level with its static twin" in verdict.sentences[2]
+
+
+def test_as_good_under_another_images_decisions_is_merely_pruned(report):
+    verdict = judge(report, accuracy_shuffled=report["systems"]["gated"]["accuracy"])
+    assert verdict.word == "merely pruned"
+    assert "do not depend on the image" in verdict.sentences[1]
+    assert "nothing is chosen by image" in verdict.sentences[2]
+
+
+def test_one_path_is_merely_pruned(report):
+    verdict = judge(report, distinct_paths=1)
+    assert verdict.word == "merely pruned"
+    assert verdict.sentences[0] == "All images take the same path."
+
+
+def test_above_every_line(report):
+    verdict = judge(report, accuracy=0.95)
+    assert verdict.word == "dynamic"
+    assert "2.39 points above the line through the static networks" in verdict.sentences[3]
+    assert "1.45 points above the cascade frontier" in verdict.sentences[4]
+    assert verdicts.headline(report, "gated") == "Gated: dynamic."
+
+
+def test_differences_under_the_standard_error_are_called_so(report):
+    # sqrt(0.911 * 0.089 / 400) = 0.01424: the static line's 1.51 points are more, the twin's 1.00 are less.
+    report["images"] = 400
+    assert verdicts.standard_error(report, report["systems"]["gated"]) == pytest.approx(0.014237, abs=1e-6)
+    verdict = judge(report)
+    assert verdict.sentences[2].endswith("choosing by image pays (less than the standard error, 1.42 points).")
+    assert verdict.sentences[3].endswith("plain networks do better at that cost.")
+
+
+def test_lines_that_were_not_measured_are_left_out(report):
+    report["static"], report["cascade_frontier"] = {}, []
+    assert len(judge(report).sentences) == 3
+    assert verdicts.margins_of(report, "gated").keys() == {"margin_static_twin"}
+
+
+def test_stated_margins_win(report):
+    report["systems"]["gated"]["margin_cascade"] = 0.002
+    assert verdicts.margins_of(report, "gated")["margin_cascade"] == 0.002
