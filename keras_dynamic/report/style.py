@@ -37,12 +37,12 @@ def look_of(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {name: (_SYSTEM_COLOURS[k % count], _SYSTEM_MARKERS[k % count]) for k, name in enumerate(names)}
 
 
-def empty_figure(height: float, layout: str | None = None) -> Figure:
+def empty_figure(height: float, constrained: bool = False) -> Figure:
     """Makes a figure of the common width, without axes.
 
     Args:
         height: Inches; the width is WIDTH.
-        layout: Matplotlib's layout engine, or None to place axes by hand.
+        constrained: Whether Matplotlib lays the axes out, instead of the caller.
 
     Returns:
         The figure.
@@ -50,7 +50,7 @@ def empty_figure(height: float, layout: str | None = None) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), layout=layout, facecolor="white")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained" if constrained else None, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -65,7 +65,7 @@ def new_figure(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
     Returns:
         The figure and its axes, from the top.
     """
-    figure = empty_figure(height, "constrained")
+    figure = empty_figure(height, constrained=True)
     axes = list(figure.subplots(rows, 1, squeeze=False, sharex=True).flat)
     for each in axes:
         _strip(each)
