@@ -11,7 +11,7 @@ from configs import base
 def get_config():
     """Returns the config."""
     config = base.get_config()
-    config.epochs = 18
+    config.epochs = 12
     config.mixed_precision = True
     config.method.always = ("stage2_unit1", "stage3_unit1")
     config.method.target = 0.7
@@ -19,7 +19,7 @@ def get_config():
     config.method.activation_weight = 52.0  # 4 per gate
     config.method.weight_decay = 5e-4
     config.method.distillation_weight = 1.0
-    config.anneal.a, config.anneal.k = 0.05, 1
+    config.anneal.a, config.anneal.k = 0.075, 1
     config.optimizer.schedule = "one_cycle"
     config.optimizer.learning_rate = 0.025
     return config

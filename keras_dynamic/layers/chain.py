@@ -34,10 +34,14 @@ class Chain(keras.layers.Layer):
         names = [unit.name for unit in self.units]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"units must have distinct names, got {twice} more than once; give them name=... arguments.")
+            raise ValueError(
+                f"units must have distinct names, got {twice} more than once; give them name=... arguments."
+            )
         for exit_ in self.exits:
             if exit_.after not in names:
-                raise ValueError(f"exit {exit_.name!r} is after unit {exit_.after!r}, which is not there{near(exit_.after, names)}.")
+                raise ValueError(
+                    f"exit {exit_.name!r} is after unit {exit_.after!r}, which is not there{near(exit_.after, names)}."
+                )
         self._walk = _Walk()
 
     @property
@@ -77,7 +81,7 @@ class Chain(keras.layers.Layer):
             decisions: {decision name: 0/1 tensor [batch] or [batch, groups]} that replace the decider's; None lets it
                 decide.
             training: whether layers run in training mode.
-            read: reading of a unit, (unit, x, decision, training) -> x.
+            read: reading of units, see readings.Masked.
 
         Returns:
             Outcome.
@@ -91,16 +95,16 @@ class Chain(keras.layers.Layer):
                 exits.update({exit_.name: exit_(x, training=training) for exit_ in self._exits_after(unit)})
                 continue
             if decisions is None:
-                decided, chances, carry = decider.decide(index, x, carry, training=training)
+                decided, chances, carry = read.decide(decider, index, x, carry, training)
             else:
                 decided = chances = {unit.name: decisions[unit.name]} if unit.name in decisions else {}
             decision = decided.get(unit.name, True)
             if unit.nested:
                 inner = None if decisions is None else _inside(unit.name, decisions)
-                x, nested = read(unit, x, decision, training=training, given=inner, read=read)
+                x, nested = read.run(unit, x, decision, training, given=inner, read=read.inside(unit))
                 decided, chances = _with_nested(unit.name, decision, decided, chances, nested)
             else:
-                x = read(unit, x, decision, training=training)
+                x = read.run(unit, x, decision, training)
             taken.update(decided)
             probabilities.update(chances)
             exits.update({exit_.name: exit_(x, training=training) for exit_ in self._exits_after(unit)})

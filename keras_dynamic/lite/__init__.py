@@ -1,5 +1,6 @@
 """From a .tflite with selects to one that really skips, checked, and run on LiteRT and TensorFlow Lite Micro."""
 
+from keras_dynamic.lite.export import export
 from keras_dynamic.lite.interpreter import BACKENDS, Interpreter
 from keras_dynamic.lite.macs import count_macs
 from keras_dynamic.lite.metadata import read_metadata, write_metadata
@@ -19,6 +20,7 @@ __all__ = [
     "Port",
     "Verified",
     "count_macs",
+    "export",
     "list_operators",
     "operator_table",
     "outline",

@@ -14,10 +14,11 @@ def decision_scope(index: int) -> str:
 def decision_of_tensor(name: str) -> int | None:
     """Returns the index of the decision in whose scope a tensor was made, None if in none.
 
-    The converter joins the names of fused operations; the last one is the result's.
+    The converter joins the names of fused operations with ';', the result's first; the others may be constants that
+    it shares between decisions.
     """
-    found = _SCOPE.findall(name)
-    return int(found[-1]) if found else None
+    found = [_SCOPE.findall(part) for part in name.split(";")]
+    return next((int(part[-1]) for part in found if part), None)
 
 
 def branch_name(index: int, side: str, ordinal: int = 1) -> str:

@@ -1,0 +1,124 @@
+"""From a trained dynamic model to a .tflite in which what is skipped is not computed."""
+
+import numpy as np
+
+from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
+from keras_dynamic.layers import DynamicModel
+from keras_dynamic.lite.branching import Branching
+from keras_dynamic.lite.convert import check_calibration, convert
+from keras_dynamic.lite.metadata import write_metadata
+from keras_dynamic.lite.outline import outline
+from keras_dynamic.lite.passes import simplify
+from keras_dynamic.lite.refit import refit_thresholds
+from keras_dynamic.lite.signature import write_signature
+from keras_dynamic.lite.verify import verify
+from keras_dynamic.messages import near
+
+OUTPUTS = ("logits", "decisions", "macs")
+QUANTIZE = (None, "int8")
+
+
+def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes:
+    """Converts a dynamic model for batch 1, its decisions as IFs, and verifies the result.
+
+    The signature 'serving_default' takes `image`, [1, height, width, channels] with pixel values 0 to 255 (int8 models:
+    quantised), and gives `logits`, [1, classes]; on request `decisions`, int32 [1, decisions] in the order of the
+    metadata, and `macs`, int32 [1], in units of the metadata's macs_unit.
+
+    In int8 the thresholds of a Confidence decider are set anew, so that on the calibration images each network runs as
+    often as it does in float32: give it held-out images, some hundreds.
+
+    Args:
+        model: built DynamicModel.
+        quantize: None for float32, 'int8' for integers throughout.
+        calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8; real ones, held out.
+        outputs: which of 'logits', 'decisions' and 'macs' the model gives; logits always come first.
+
+    Returns:
+        The .tflite's bytes.
+
+    Raises:
+        ValueError: if the model is not built, int8 comes without calibration images or with ones of another shape or
+            range, an argument is unknown, or the model has an operation that TFLite's builtins lack.
+    """
+    if not isinstance(model, DynamicModel):
+        raise ValueError(f"export takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and DynamicModel.")
+    if not model.decider.bound:
+        raise ValueError(f"model {model.name!r} is not built, so its shapes are unknown; call it on a batch of images first.")
+    if quantize not in QUANTIZE:
+        raise ValueError(f"quantize must be one of {QUANTIZE}, got {quantize!r}{near(quantize, ['int8'])}.")
+    unknown = [name for name in outputs if name not in OUTPUTS]
+    if unknown:
+        raise ValueError(f"outputs must be among {OUTPUTS}, got {unknown[0]!r}{near(unknown[0], OUTPUTS)}.")
+    shape = (1, *model.image_shape[1:])
+    if quantize:
+        calibration = check_calibration(calibration, shape[1:])
+    names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
+    graph = _Graph(model, names)
+    converted = convert(graph, shape, quantize, calibration)
+    if quantize and graph.dynamic:
+        converted = refit_thresholds(converted, model, calibration)
+    result = write_signature(simplify(outline(converted)), ["image"], graph.given(names))
+    result = write_metadata(result, graph.metadata(quantize))
+    verify(result)
+    return result
+
+
+class _Graph:
+    """The function that is traced, and what is known of it once it has been."""
+
+    def __init__(self, model, names):
+        self.model, self.names = model, names
+        self.dynamic: list[str] = []
+        self.node: Node = model.cost_tree
+
+    def __call__(self, image):
+        """Returns [logits, decisions, macs], as far as they are asked for."""
+        import tensorflow as tf
+
+        reading = Branching(self.model.decision_names)
+        outcome = self.model.outcome(image, training=False, read=reading)
+        self.dynamic = [name for name in reading.names if not isinstance(reading.conditions[name], bool)]
+        self.node = _settled(self.model.cost_tree, reading.conditions)
+        bits = {name: tf.cast(tf.reshape(reading.conditions[name], (1,)), tf.int32) for name in self.dynamic}
+        results = {"logits": outcome.logits}
+        if self.dynamic:
+            results["decisions"] = tf.stack(list(bits.values()), axis=1)
+            results["macs"] = self._macs(bits)
+        return [results[name] for name in self.given(self.names)]
+
+    def given(self, names):
+        """Returns those of the names that this model can give: a static one decides nothing."""
+        return [name for name in names if name == "logits" or self.dynamic]
+
+    def _macs(self, bits):
+        unit = greatest_common_unit(self.node)
+        total = 0
+        for macs, guards in parts(self.node):
+            term = np.int32(macs // unit)
+            for guard in guards:
+                term = term * bits[guard.decision]
+            total = total + term
+        return total
+
+    def metadata(self, quantize):
+        """Returns what the file says of itself."""
+        cost = [{"macs": macs, "when": [guard.decision for guard in guards]} for macs, guards in parts(self.node)]
+        return {
+            "version": 1,
+            "decisions": self.dynamic,
+            "cost": cost,
+            "macs_unit": greatest_common_unit(self.node),
+            "quantize": quantize,
+        }
+
+
+def _settled(node, conditions):
+    """Returns the cost tree without guards that are constant, and without what never runs."""
+    when: Guard | None = node.when
+    settled = conditions.get(when.decision) if when is not None else None
+    if settled is False:
+        return Node(node.name)
+    if settled is True:
+        when = None
+    return node._replace(when=when, children=tuple(_settled(child, conditions) for child in node.children))
