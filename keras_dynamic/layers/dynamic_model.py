@@ -31,10 +31,10 @@ def _step_of(model):
 class DynamicModel(keras.Model):
     """A network that decides per image how much of itself to run.
 
-    model(image) gives logits, so compile(loss=..., metrics=...), fit, evaluate and predict are ordinary Keras. While fit
-    and evaluate trace a step, the model gives them the whole Outcome; `compute_loss` hands its logits to the compiled
-    loss and adds `outcome_losses`, the one method that subclasses override. The progress bar shows, besides what was
-    compiled, activation_rate (mean over decisions) and macs_mean (mean MACs per image).
+    model(image) gives logits, so compile(loss=..., metrics=...), fit, evaluate and predict are ordinary Keras. While
+    fit and evaluate trace a step, the model gives them the whole Outcome; `compute_loss` hands its logits to the
+    compiled loss and adds `outcome_losses`, the one method that subclasses override. The progress bar shows, besides
+    what was compiled, activation_rate (mean over decisions; 1 if there are none) and macs_mean (MACs per image).
 
     Args:
         chain: Chain.
@@ -97,21 +97,34 @@ class DynamicModel(keras.Model):
             Outcome.
 
         Raises:
-            ValueError: if decisions have wrong names or shapes.
+            ValueError: if decisions have wrong names or shapes, or images another size than those it was built for.
         """
         image = ops.convert_to_tensor(image)
         if not self.built:
-            self.build(tuple(image.shape))
-            self.built = True
+            self.build((None, *image.shape[1:]))
+        self._check_size(image.shape)
         if decisions is not None:
             decisions = self._checked(decisions, image.shape[0])
         return self.chain(image, self.decider, decisions=decisions, training=training, read=read)
+
+    def _check_size(self, shape):
+        built_for = self.image_shape
+        if len(shape) != len(built_for) or any(
+            known is not None and size not in (None, known)
+            for known, size in zip(built_for[1:], shape[1:], strict=True)
+        ):
+            raise ValueError(
+                f"model {self.name!r} was built for images {tuple(built_for)}, on which its cost depends, got shape "
+                f"{tuple(shape)}; resize the images, or build a model for them."
+            )
 
     def _checked(self, decisions, batch):
         known = self.decision_names
         for name in decisions:
             if name not in known:
-                raise ValueError(f"decisions name {name!r}, which this model does not decide{near(name, known)}; it decides {known}.")
+                raise ValueError(
+                    f"decisions name {name!r}, which this model does not decide{near(name, known)}; it decides {known}."
+                )
         missing = [name for name in known if name not in decisions]
         if missing:
             raise ValueError(f"decisions must name every decision of the model, {missing} are missing.")
@@ -144,8 +157,8 @@ class DynamicModel(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the compiled metrics, activation_rate and macs_mean."""
         if isinstance(y_pred, Outcome):
-            if y_pred.decisions:
-                self._rate_tracker.update_state(ops.stack([ops.mean(d) for d in y_pred.decisions.values()]))
+            rates = [ops.mean(decision) for decision in y_pred.decisions.values()]
+            self._rate_tracker.update_state(ops.stack(rates) if rates else 1.0)
             self._macs_tracker.update_state(y_pred.cost * self.decider.tree.total_macs)
             y_pred = y_pred.logits
         return super().compute_metrics(x, y, y_pred, sample_weight)
@@ -161,8 +174,12 @@ class DynamicModel(keras.Model):
             return super().test_step(*args, **kwargs)
 
     def _check_built(self, what):
+        if not self.decider.bound and self.chain.built:
+            self.build(self.image_shape)  # another model has built the chain that they share
         if not self.decider.bound:
-            raise ValueError(f"{what} of model {self.name!r} is known once it is built; call it on a batch of images first.")
+            raise ValueError(
+                f"{what} of model {self.name!r} is known once it is built; call it on a batch of images first."
+            )
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
@@ -179,5 +196,5 @@ class DynamicModel(keras.Model):
 @register(DynamicModel)
 def _cost(model, inputs):
     if not model.decider.bound:
-        model.build(tuple(inputs.shape))
+        model.build((None, *inputs.shape[1:]))
     return model.cost_tree._replace(name=model.name)

@@ -10,6 +10,7 @@ from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.passes import simplify
 from keras_dynamic.lite.pixels import Port
 from keras_dynamic.lite.signature import write_signature
+from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
 from keras_dynamic.lite.verify import Verified, verify
 
 __all__ = [
@@ -20,13 +21,16 @@ __all__ = [
     "Port",
     "Verified",
     "count_macs",
+    "driven",
     "export",
     "list_operators",
     "operator_table",
     "outline",
     "read_metadata",
     "simplify",
+    "unit_parts",
     "verify",
+    "with_outputs",
     "write_metadata",
     "write_signature",
 ]

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_dynamic.lite.naming import decision_scope
+from keras_dynamic.lite.naming import decision_scope, unit_scope
 from keras_dynamic.ops import select
 
 # An operator that may rescale, so that the quantiser does not give both operands of a select one scale; it is removed
@@ -18,11 +18,13 @@ class Branching:
 
     Attributes:
         conditions: {decision name: bool tensor [1], or True or False}, filled while the graph is traced.
+        units: names of the chain's units as they were met, likewise.
     """
 
     def __init__(self, names):
         self.names = list(names)
         self.conditions = {}
+        self.units = []
         self._prefix = ""
 
     def decide(self, decider, k, x, carry, training=None):
@@ -38,7 +40,16 @@ class Branching:
         return decided, chances, carry
 
     def run(self, unit, x, decision, training=None, **nested):
-        """Returns combine(x, select(decision, branch(x), otherwise(x)))."""
+        """Returns combine(x, select(decision, branch(x), otherwise(x))), traced under the unit's name scope."""
+        import tensorflow as tf
+
+        if self._prefix:
+            return self._run(unit, x, decision, training, **nested)
+        self.units.append(unit.name)
+        with tf.name_scope(unit_scope(len(self.units) - 1)):
+            return self._run(unit, x, decision, training, **nested)
+
+    def _run(self, unit, x, decision, training, **nested):
         if decision is False:
             return unit.skip(x, training=training, **nested)
         ran = unit.branch(x, training=training, **nested)

@@ -43,8 +43,10 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
     """
     if not isinstance(model, DynamicModel):
         raise ValueError(f"export takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and DynamicModel.")
-    if not model.decider.bound:
-        raise ValueError(f"model {model.name!r} is not built, so its shapes are unknown; call it on a batch of images first.")
+    if not model.chain.built:
+        raise ValueError(
+            f"model {model.name!r} is not built, so its shapes are unknown; call it on a batch of images first."
+        )
     if quantize not in QUANTIZE:
         raise ValueError(f"quantize must be one of {QUANTIZE}, got {quantize!r}{near(quantize, ['int8'])}.")
     unknown = [name for name in outputs if name not in OUTPUTS]
@@ -70,6 +72,7 @@ class _Graph:
     def __init__(self, model, names):
         self.model, self.names = model, names
         self.dynamic: list[str] = []
+        self.units: list[str] = []
         self.node: Node = model.cost_tree
 
     def __call__(self, image):
@@ -79,6 +82,7 @@ class _Graph:
         reading = Branching(self.model.decision_names)
         outcome = self.model.outcome(image, training=False, read=reading)
         self.dynamic = [name for name in reading.names if not isinstance(reading.conditions[name], bool)]
+        self.units = reading.units
         self.node = _settled(self.model.cost_tree, reading.conditions)
         bits = {name: tf.cast(tf.reshape(reading.conditions[name], (1,)), tf.int32) for name in self.dynamic}
         results = {"logits": outcome.logits}
@@ -107,6 +111,7 @@ class _Graph:
         return {
             "version": 1,
             "decisions": self.dynamic,
+            "units": self.units,
             "cost": cost,
             "macs_unit": greatest_common_unit(self.node),
             "quantize": quantize,

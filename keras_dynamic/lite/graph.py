@@ -1,5 +1,6 @@
 """What passes need to know of a subgraph: who makes a tensor, what depends on what, what nobody needs."""
 
+import copy
 from collections.abc import Iterable, Mapping
 
 from keras_dynamic.lite import schema
@@ -153,3 +154,31 @@ def _renumber_buffers(model: Model) -> None:
         holder.buffer = new[holder.buffer]
     if legacy:
         model.metadataBuffer = [new[b] for b in legacy]
+
+
+def read_from_outside(model: Model, graph: Graph, inside: list[int], results: list[int]) -> list[int]:
+    """Returns the tensors that a branch takes from outside, constants left out, in the order of first use."""
+    made = {t for k in inside for t in graph.operators[k].outputs}
+    used = [t for k in inside for t in graph.operators[k].inputs] + results
+    return [t for t in used if t >= 0 and t not in made and not schema.is_constant(model, graph.tensors[t])]
+
+
+def cut(graph: Graph, inside: list[int], operands: list[int], results: list[int]) -> Graph:
+    """Returns a subgraph of some of a graph's operators, with tensors of its own."""
+    branch = schema.schema().SubGraphT()
+    branch.tensors, branch.operators = [], []
+    own: dict[int, int] = {-1: -1}
+
+    def tensor(index: int) -> int:
+        if index not in own:
+            own[index] = len(branch.tensors)
+            branch.tensors.append(copy.copy(graph.tensors[index]))
+        return own[index]
+
+    branch.inputs = [tensor(t) for t in operands]
+    for k in inside:
+        operator = copy.copy(graph.operators[k])
+        operator.inputs, operator.outputs = [tensor(t) for t in operator.inputs], [tensor(t) for t in operator.outputs]
+        branch.operators.append(operator)
+    branch.outputs = [tensor(t) for t in results]
+    return branch

@@ -3,6 +3,7 @@
 import re
 
 _SCOPE = re.compile(r"kd_decision_(\d+)")
+_UNIT = re.compile(r"kd_unit_(\d+)")
 _BRANCH = re.compile(r"decision_(\d+)_(then|else)(?:_\d+)?")
 
 
@@ -36,3 +37,14 @@ def decision_of_branch(name: str) -> int | None:
     """Returns the index of the decision whose branch a subgraph is, by its name; None if of none."""
     match = _BRANCH.fullmatch(name)
     return int(match.group(1)) if match else None
+
+
+def unit_scope(index: int) -> str:
+    """Returns the TensorFlow name scope under which a unit of the chain is traced."""
+    return f"kd_unit_{index}"
+
+
+def unit_of_tensor(name: str) -> int | None:
+    """Returns the index of the unit in whose scope a tensor was made, by the first of its joined names that tells."""
+    found = [_UNIT.findall(part) for part in name.split(";")]
+    return next((int(part[0]) for part in found if part), None)

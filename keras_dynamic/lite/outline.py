@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_dynamic.lite import schema
-from keras_dynamic.lite.graph import ancestors, drop_dead, guards, producers, prune, redirect, schedule
+from keras_dynamic.lite.graph import (
+    ancestors,
+    cut,
+    drop_dead,
+    guards,
+    producers,
+    prune,
+    read_from_outside,
+    redirect,
+    schedule,
+)
 from keras_dynamic.lite.naming import branch_name, decision_of_branch, decision_of_tensor
 from keras_dynamic.lite.schema import Graph, Model, Operator
 
@@ -162,9 +172,9 @@ def _to_if(model: Model, graph: Graph, group: list[_Select]) -> tuple[int, int]:
     results = {side: [select.inputs[p] for select in selects] for side, p in _SIDES.items()}
     operands: dict[int, None] = {}  # an ordered set
     for side in _SIDES:
-        operands.update(dict.fromkeys(_read(model, graph, inside[side], results[side])))
+        operands.update(dict.fromkeys(read_from_outside(model, graph, inside[side], results[side])))
     for side in _SIDES:
-        branch = _branch(graph, inside[side], list(operands), results[side])
+        branch = cut(graph, inside[side], list(operands), results[side])
         branch.name = branch_name(group[0].decision, side)
         model.subgraphs.append(branch)
 
@@ -179,34 +189,6 @@ def _to_if(model: Model, graph: Graph, group: list[_Select]) -> tuple[int, int]:
     gone = {*inside["then"], *inside["else"], *(select.operator for select in group)}
     graph.operators = [operator for k, operator in enumerate(graph.operators) if k not in gone] + [made]
     return new
-
-
-def _read(model: Model, graph: Graph, inside: list[int], results: list[int]) -> list[int]:
-    """Returns the tensors that a branch takes from outside, constants left out, in the order of first use."""
-    made = {t for k in inside for t in graph.operators[k].outputs}
-    used = [t for k in inside for t in graph.operators[k].inputs] + results
-    return [t for t in used if t >= 0 and t not in made and not schema.is_constant(model, graph.tensors[t])]
-
-
-def _branch(graph: Graph, inside: list[int], operands: list[int], results: list[int]) -> Graph:
-    """Returns a subgraph of some of a graph's operators, with tensors of its own."""
-    branch = schema.schema().SubGraphT()
-    branch.tensors, branch.operators = [], []
-    own: dict[int, int] = {-1: -1}
-
-    def tensor(index: int) -> int:
-        if index not in own:
-            own[index] = len(branch.tensors)
-            branch.tensors.append(copy.copy(graph.tensors[index]))
-        return own[index]
-
-    branch.inputs = [tensor(t) for t in operands]
-    for k in inside:
-        operator = copy.copy(graph.operators[k])
-        operator.inputs, operator.outputs = [tensor(t) for t in operator.inputs], [tensor(t) for t in operator.outputs]
-        branch.operators.append(operator)
-    branch.outputs = [tensor(t) for t in results]
-    return branch
 
 
 def _number_branches(model: Model) -> None:

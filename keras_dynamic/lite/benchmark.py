@@ -1,0 +1,195 @@
+"""Static against dynamic, measured in one process on the same images."""
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_dynamic.lite.interpreter import Interpreter
+from keras_dynamic.lite.metadata import read_metadata
+from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
+
+LEAST_IMAGES = 200
+LEAST_REPEATS = 5
+
+
+class Models(NamedTuple):
+    """The models of one system in one precision, as .tflite bytes.
+
+    Attributes:
+        static: the static reference, e.g. the ungated network.
+        dynamic: the dynamic model, exported with its decisions as an output.
+        all_on: the dynamic model's stem, units and head without decider and IFs.
+    """
+
+    static: bytes
+    dynamic: bytes
+    all_on: bytes
+
+
+class Answers(NamedTuple):
+    """What a .tflite answered.
+
+    Attributes:
+        logits: float32 array, [n, classes].
+        decisions: {name: 0/1 array [n]}; empty without that output.
+    """
+
+    logits: Any
+    decisions: dict
+
+
+def answers(model: bytes, images, **interpreter) -> Answers:
+    """Runs a model on images.
+
+    Args:
+        model: an exported .tflite.
+        images: [n, height, width, channels], pixel values 0 to 255.
+        **interpreter: arguments of Interpreter.
+
+    Returns:
+        Answers.
+    """
+    runner = Interpreter(model, **interpreter)
+    names = (read_metadata(model) or {}).get("decisions", [])
+    logits, taken = [], []
+    for image in images:
+        results = runner.run(image)
+        logits.append(results["logits"][0])
+        if "decisions" in results:
+            taken.append(results["decisions"][0])
+    columns = np.array(taken).T if taken else []
+    return Answers(np.array(logits), dict(zip(names, columns, strict=False)))
+
+
+def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> dict:
+    """Measures latencies and overhead, one thread, all models interleaved on the same images.
+
+    A latency is the mean over images of each image's median over the repeats. The yardstick of an image is the measured
+    time, in the all-on graph, of the units that it runs. overhead is (dynamic - decider) / yardstick, with_decider is
+    dynamic / yardstick; the decider's own time is the dynamic model's time less that of the same model with its decisions
+    as inputs.
+
+    Args:
+        models: Models.
+        images: [n, height, width, channels], pixel values 0 to 255, at least 200.
+        repeats: of each image, at least 5.
+        seed: of the order of images.
+
+    Returns:
+        {latency_static_ms, latency_dynamic_ms, latency_all_on_ms, latency_p10_ms, latency_p90_ms, decider_ms, overhead,
+        overhead_with_decider, unit_ms: {part: ms}}.
+
+    Raises:
+        ValueError: if there are too few images or repeats.
+    """
+    if len(images) < LEAST_IMAGES or repeats < LEAST_REPEATS:
+        raise ValueError(
+            f"a latency needs at least {LEAST_IMAGES} images and {LEAST_REPEATS} repeats, got {len(images)} and {repeats}."
+        )
+    names = read_metadata(models.dynamic)["decisions"]
+    taken = answers(models.dynamic, images).decisions
+    runners = {
+        "static": Interpreter(models.static),
+        "all_on": Interpreter(models.all_on),
+        "dynamic": Interpreter(with_outputs(models.dynamic, ["logits"])),
+        "driven": Interpreter(driven(models.dynamic)),
+    }
+    ports = {name: port for name, port in runners["driven"].inputs.items() if name in names}
+    times = {name: np.zeros((len(images), repeats)) for name in runners}
+    order = np.random.default_rng(seed).permutation(len(images))
+    for row in order:
+        given = {name: np.full(port.shape, bool(taken[name][row])) for name, port in ports.items()}
+        for name, runner in runners.items():
+            runner.set(images[row], **(given if name == "driven" else {}))
+            runner.invoke()  # not timed: the first run after another model finds cold caches
+        for repeat in range(repeats):
+            for name, runner in runners.items():
+                start = time.perf_counter()
+                runner.invoke()
+                times[name][row, repeat] = time.perf_counter() - start
+    per_image = {name: 1e3 * np.median(value, axis=1) for name, value in times.items()}
+    mean = {name: float(value.mean()) for name, value in per_image.items()}
+    unit_ms = measure_parts(models.all_on, mean["all_on"])
+    yardstick = float(_yardstick(unit_ms, taken, len(images)).mean())
+    decider = max(0.0, mean["dynamic"] - mean["driven"])
+    return {
+        "latency_static_ms": mean["static"],
+        "latency_dynamic_ms": mean["dynamic"],
+        "latency_all_on_ms": mean["all_on"],
+        "latency_p10_ms": float(np.percentile(per_image["dynamic"], 10)),
+        "latency_p90_ms": float(np.percentile(per_image["dynamic"], 90)),
+        "decider_ms": decider,
+        "overhead": (mean["dynamic"] - decider) / yardstick,
+        "overhead_with_decider": mean["dynamic"] / yardstick,
+        "unit_ms": unit_ms,
+    }
+
+
+def measure_parts(all_on: bytes, total_ms: float, rounds=60) -> dict:
+    """Measures each part of a static model alone, and scales the times so that they add up to the whole.
+
+    Args:
+        all_on: an exported .tflite without IFs.
+        total_ms: measured time of the whole, milliseconds.
+        rounds: how often each part is run, all parts in turn.
+
+    Returns:
+        {part: milliseconds}: stem, units and head.
+    """
+    runners = {name: Interpreter(part) for name, part in unit_parts(all_on).items()}
+    for runner in runners.values():
+        runner.fill()
+        runner.invoke()
+    times = {name: [] for name in runners}
+    for _ in range(rounds):
+        for name, runner in runners.items():
+            start = time.perf_counter()
+            runner.invoke()
+            times[name].append(time.perf_counter() - start)
+    alone = {name: float(np.median(value)) for name, value in times.items()}
+    scale = total_ms / sum(alone.values())
+    return {name: value * scale for name, value in alone.items()}
+
+
+def _yardstick(unit_ms, decisions, count):
+    """Returns [count] milliseconds: parts that no decision names always run."""
+    total = np.zeros(count)
+    for name, milliseconds in unit_ms.items():
+        total += milliseconds * (decisions[name] if name in decisions else 1.0)
+    return total
+
+
+def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_IMAGES, seed=0) -> dict:
+    """Measures what a dynamic .tflite gives: accuracy, cost, activation, latency, overhead, size.
+
+    Args:
+        models: Models.
+        x: test images, [n, height, width, channels], pixel values 0 to 255.
+        y: labels, int [n].
+        repeats: of each image in the latency.
+        latency_images: how many of the images are timed, drawn with the seed.
+        seed: of the draw.
+
+    Returns:
+        What measure_latency returns, and accuracy, accuracy_static, macs_mean, size_bytes, size_static_bytes,
+        activation_rates {name: rate}.
+
+    Raises:
+        ValueError: if there are too few images.
+    """
+    y = np.asarray(y).reshape(-1)
+    found, static = answers(models.dynamic, x), answers(models.static, x)
+    macs = np.zeros(len(x))
+    for part in read_metadata(models.dynamic)["cost"]:
+        macs += part["macs"] * np.prod([found.decisions[name] for name in part["when"]], axis=0)
+    timed = np.sort(np.random.default_rng(seed).permutation(len(x))[:latency_images])
+    return {
+        **measure_latency(models, np.asarray(x)[timed], repeats, seed),
+        "accuracy": float((found.logits.argmax(-1) == y).mean()),
+        "accuracy_static": float((static.logits.argmax(-1) == y).mean()),
+        "macs_mean": float(macs.mean()),
+        "size_bytes": len(with_outputs(models.dynamic, ["logits"])),
+        "size_static_bytes": len(models.static),
+        "activation_rates": {name: float(np.mean(value)) for name, value in found.decisions.items()},
+    }

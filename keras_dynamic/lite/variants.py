@@ -1,0 +1,95 @@
+"""Models made from an exported one without converting again: fewer outputs, decisions given, single parts."""
+
+from keras_dynamic.lite import schema
+from keras_dynamic.lite.graph import cut, prune, read_from_outside
+from keras_dynamic.lite.metadata import metadata_of
+from keras_dynamic.lite.naming import decision_of_branch, unit_of_tensor
+from keras_dynamic.lite.signature import signature_names, write_signature
+
+
+def with_outputs(model: bytes, names) -> bytes:
+    """Returns the model with these outputs only, and without the work that the others needed.
+
+    Args:
+        model: an exported .tflite.
+        names: names of outputs, in the order wanted.
+
+    Raises:
+        ValueError: if the model has no output of such a name.
+    """
+    parsed = schema.load(model)
+    inputs, outputs = signature_names(parsed)
+    for name in names:
+        if name not in outputs:
+            raise ValueError(f"the model has no output {name!r}; it has {outputs}; export it with outputs={tuple(names)}.")
+    main = parsed.subgraphs[0]
+    main.outputs = [main.outputs[outputs.index(name)] for name in names]
+    parsed.signatureDefs = []
+    prune(parsed)
+    return write_signature(schema.pack(parsed), inputs, names)
+
+
+def driven(model: bytes) -> bytes:
+    """Returns the model with its decisions as further inputs, bool, named as in the metadata: it decides nothing itself.
+
+    Decisions of networks inside units still decide for themselves.
+
+    Args:
+        model: an exported .tflite.
+
+    Returns:
+        The new .tflite's bytes; its one output is logits.
+    """
+    parsed = schema.load(with_outputs(model, ["logits"]))
+    names = metadata_of(parsed)["decisions"]
+    main = parsed.subgraphs[0]
+    inputs, _ = signature_names(parsed)
+    given: dict[str, int] = {}
+    for operator in main.operators:
+        if schema.branches(operator):
+            index = decision_of_branch(parsed.subgraphs[schema.branches(operator)[0]].name)
+            given[names[index]] = operator.inputs[0]
+    makers = [operator for operator in main.operators if set(operator.outputs) & set(given.values())]
+    main.operators = [operator for operator in main.operators if operator not in makers]
+    main.inputs = [*main.inputs, *given.values()]
+    parsed.signatureDefs = []
+    prune(parsed)
+    return write_signature(schema.pack(parsed), [*inputs, *given], ["logits"])
+
+
+def unit_parts(model: bytes) -> dict[str, bytes]:
+    """Cuts a static model into one model per unit, and one each for what comes before and after them.
+
+    Args:
+        model: an exported .tflite without IFs.
+
+    Returns:
+        {part: .tflite's bytes} in order of execution: 'stem', the units by name, 'head'. Parts without operators are
+        left out. Inputs and outputs of a part have no meaning but their number.
+    """
+    parsed = schema.load(model)
+    names = metadata_of(parsed)["units"]
+    graph = parsed.subgraphs[0]
+    owner = [unit_of_tensor(graph.tensors[operator.outputs[0]].name) for operator in graph.operators]
+    first = next((k for k, unit in enumerate(owner) if unit is not None), len(owner))
+    members: dict[str, list[int]] = {"stem": list(range(first)), **{name: [] for name in names}, "head": []}
+    for k in range(first, len(owner)):
+        unit = owner[k]
+        members["head" if unit is None else names[unit]].append(k)
+    outputs = set(graph.outputs)
+    return {
+        name: _cut_out(model, inside, outputs) for name, inside in members.items() if inside
+    }  # each part is cut from a copy of its own
+
+
+def _cut_out(model, inside, outputs):
+    parsed = schema.load(model)
+    graph = parsed.subgraphs[0]
+    made = [t for k in inside for t in graph.operators[k].outputs]
+    read = {t for k, operator in enumerate(graph.operators) if k not in set(inside) for t in operator.inputs}
+    results = [t for t in made if t in read or t in outputs]
+    taken = list(dict.fromkeys(read_from_outside(parsed, graph, inside, [])))
+    parsed.subgraphs = [cut(graph, inside, taken, results)]
+    parsed.signatureDefs = []
+    prune(parsed)
+    return schema.pack(parsed)
