@@ -9,8 +9,8 @@ def reestimate_batch_norm(model, batches, decisions=None, steps=None):
     """Replaces every batch norm's moving statistics in the chain by their mean over batches of images.
 
     Each batch goes through in training mode under the decisions that inference takes (or under given ones), so the
-    statistics are those of the network as it will run. Gates keep theirs. Use augmented training images: the zero padding
-    of crops is part of the statistics.
+    statistics are those of the network as it will run. Gates keep theirs. Use augmented training images: the zero
+    padding of crops is part of the statistics.
 
     Args:
         model: DynamicModel.

@@ -68,9 +68,9 @@ def tree(layer, inputs=None, name: str | None = None) -> Node:
         inputs = _own_inputs(layer)
     rule = next((_RULES[kind] for kind in type(layer).__mro__ if kind in _RULES), None)
     if rule is None:
-        kind = type(layer).__name__
+        kind, known = type(layer).__name__, [registered.__name__ for registered in _RULES]
         raise ValueError(
-            f"cost has no rule for layer {layer.name!r} of type {kind}{near(kind, [known.__name__ for known in _RULES])}; "
+            f"cost has no rule for layer {layer.name!r} of type {kind}{near(kind, known)}; "
             f"teach it with @keras_dynamic.cost.register({kind}): a function (layer, inputs) -> MACs."
         )
     try:
@@ -79,7 +79,8 @@ def tree(layer, inputs=None, name: str | None = None) -> Node:
         if any(None in spec.shape[1:] for spec in keras.tree.flatten(inputs)):
             shapes = [tuple(spec.shape) for spec in keras.tree.flatten(inputs)]
             raise ValueError(
-                f"cost of layer {layer.name!r} needs known sizes, got input shapes {shapes}; build with a fixed image size."
+                f"cost of layer {layer.name!r} needs known sizes, got input shapes {shapes}; "
+                "build with a fixed image size."
             ) from error
         raise
     if isinstance(counted, Node):
@@ -97,6 +98,6 @@ def _own_inputs(model):
     if shape is not None:
         return keras.KerasTensor(shape)
     raise ValueError(
-        f"cost of {getattr(model, 'name', model)!r} needs its input shape, which an unbuilt model does not know; call it on "
-        "an image first or give inputs=keras.KerasTensor(shape)."
+        f"cost of {getattr(model, 'name', model)!r} needs its input shape, which an unbuilt model does not know; "
+        "call it on an image first or give inputs=keras.KerasTensor(shape)."
     )

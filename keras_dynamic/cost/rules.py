@@ -19,7 +19,7 @@ def _convolution(layer, inputs):
     return positions * layer.filters * math.prod(layer.kernel_size) * channels
 
 
-@register(layers.Conv2DTranspose)
+@register(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 def _transposed_convolution(layer, inputs):
     """Input positions x kernel size x input channels x filters."""
     return math.prod(inputs.shape[1:]) * math.prod(layer.kernel_size) * layer.filters
@@ -30,7 +30,7 @@ def _depthwise_convolution(layer, inputs):
     return math.prod(output_spec(layer, inputs).shape[1:]) * math.prod(layer.kernel_size)
 
 
-@register(layers.SeparableConv2D)
+@register(layers.SeparableConv1D, layers.SeparableConv2D)
 def _separable_convolution(layer, inputs):
     shape = output_spec(layer, inputs).shape[1:]
     channels_last = layer.data_format == "channels_last"
@@ -45,25 +45,32 @@ def _dense(layer, inputs):
 
 
 _FREE_LAYERS = (
-    "Activation ReLU LeakyReLU PReLU ELU Softmax BatchNormalization LayerNormalization GroupNormalization Normalization "
-    "Rescaling Dropout SpatialDropout2D GaussianNoise GaussianDropout ActivityRegularization AveragePooling1D "
-    "AveragePooling2D MaxPooling1D MaxPooling2D GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D "
-    "GlobalMaxPooling2D ZeroPadding1D ZeroPadding2D Cropping1D Cropping2D UpSampling2D Resizing CenterCrop RandomCrop "
-    "RandomFlip RandomTranslation RandomRotation RandomZoom RandomContrast RandomBrightness Flatten Reshape Permute "
-    "RepeatVector Add Subtract Multiply Average Maximum Minimum Concatenate InputLayer Identity"
+    "Activation ReLU LeakyReLU PReLU ELU Softmax BatchNormalization LayerNormalization GroupNormalization "
+    "RMSNormalization UnitNormalization Normalization Rescaling Dropout AlphaDropout SpatialDropout1D "
+    "SpatialDropout2D SpatialDropout3D GaussianNoise GaussianDropout ActivityRegularization AveragePooling1D "
+    "AveragePooling2D AveragePooling3D MaxPooling1D MaxPooling2D MaxPooling3D GlobalAveragePooling1D "
+    "GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D "
+    "ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D "
+    "UpSampling3D Resizing CenterCrop RandomCrop RandomFlip RandomTranslation RandomRotation RandomZoom "
+    "RandomContrast RandomBrightness Flatten Reshape Permute RepeatVector Add Subtract Multiply Average Maximum "
+    "Minimum Concatenate InputLayer Identity"
 ).split()
 _FREE_OPERATIONS = (
-    "Add Subtract Multiply Divide TrueDivide Maximum Minimum Negative Absolute Square Sqrt Exp Log Relu Relu6 LeakyRelu Silu "
-    "Gelu Sigmoid HardSigmoid HardSilu HardSwish Softmax LogSoftmax Tanh Softplus Mean Max Min Sum Concatenate Reshape "
-    "Transpose Pad GetItem Cast Clip Where Squeeze ExpandDims Stack MaxPool AveragePool Round Identity Power"
+    "Abs Absolute Add Amax Amin AveragePool BroadcastTo Cast Clip Concatenate Divide Elu Exp ExpandDims Flip Gelu "
+    "GetItem HardSigmoid HardSilu HardTanh LeakyRelu Log Log1p LogSoftmax Max MaxPool Maximum Mean Min Minimum "
+    "Moveaxis Multiply Negative Pad Power Reciprocal Relu Relu6 Repeat Reshape Round Rsqrt Selu Sigmoid Silu Softmax "
+    "Softplus Softsign Split Sqrt Square Squeeze Stack Std StopGradient Subtract Sum Swapaxes Tanh Tile Transpose "
+    "TrueDivide Unstack Var Where"
 ).split()
 
 
 def _register_free():
     """Registers what has no multiply-adds of its own: element-wise, normalisation, pooling and shape layers."""
     kinds = [getattr(layers, name) for name in _FREE_LAYERS]
-    found = {kind.__name__: kind for kind in _all_subclasses(keras.Operation) if kind.__module__.startswith("keras.src.ops")}
-    kinds += [found[name] for name in _FREE_OPERATIONS if name in found]
+    found = {
+        kind.__name__: kind for kind in _all_subclasses(keras.Operation) if kind.__module__.startswith("keras.src.ops")
+    }
+    kinds += [found[name] for name in _FREE_OPERATIONS]
     register(*kinds)(lambda layer, inputs: 0)
 
 
@@ -91,21 +98,28 @@ def _functional(model, inputs):
     if not hasattr(model, "_nodes_by_depth"):
         kind = type(model).__name__
         raise ValueError(
-            f"cost cannot look into the call method of model {model.name!r} of type {kind}; build it as a functional or "
-            f"sequential model, or teach cost with @keras_dynamic.cost.register({kind})."
+            f"cost cannot look into the call method of model {model.name!r} of type {kind}; build it as a functional "
+            f"or sequential model, or teach cost with @keras_dynamic.cost.register({kind})."
         )
-    known = dict(zip(map(id, model.inputs), keras.tree.flatten(inputs), strict=True))
+    given = keras.tree.flatten(inputs)
+    known = dict(zip(map(id, model.inputs), given, strict=True))
+    as_built = all(mine.shape[1:] == spec.shape[1:] for mine, spec in zip(model.inputs, given, strict=True))
     children, operations = [], []
     for depth in sorted(model._nodes_by_depth, reverse=True):  # Keras offers no public walk over a model's graph
         for node in model._nodes_by_depth[depth]:
             if node.is_input:
                 continue
-            specs = _substitute(node.arguments.args, known)
-            taken = specs[0] if len(specs) == 1 else list(specs)
-            children.append(tree(node.operation, taken))
+            args, kwargs = _substitute((node.arguments.args, node.arguments.kwargs), known)
+            taken = [value for value in (*args, *kwargs.values()) if _tensors(value)]
+            children.append(tree(node.operation, taken[0] if len(taken) == 1 else taken))
             operations.append(node.operation)
-            known.update(zip(map(id, node.outputs), node.outputs, strict=True))
+            made = node.outputs if as_built else _tensors(node.operation.compute_output_spec(*args, **kwargs))
+            known.update(zip(map(id, node.outputs), made, strict=True))
     return Node(model.name, children=count_once(children, operations))
+
+
+def _tensors(value):
+    return [leaf for leaf in keras.tree.flatten(value) if isinstance(leaf, keras.KerasTensor)]
 
 
 def _substitute(arguments, known):

@@ -36,7 +36,7 @@ class Confidence(Decider):
     def prepare(self, chain):
         """Makes the thresholds."""
         self.thresholds = self.add_weight(
-            shape=(len(self.names),), initializer=_infinite, trainable=False, name="thresholds"
+            shape=(len(self.names),), initializer=_infinite, trainable=False, name="thresholds", autocast=False
         )
 
     def set_thresholds(self, values):

@@ -61,9 +61,9 @@ class PerUnitGates(Decider):
         self.gates = {}
 
     def _scalar(self, name, value):
-        return self.add_weight(
-            shape=(), initializer=keras.initializers.Constant(value), trainable=False, name=name, dtype="float32"
-        )
+        # Without autocast: decide runs inside the chain's call, in which mixed precision casts variables.
+        start = keras.initializers.Constant(value)
+        return self.add_weight(shape=(), initializer=start, trainable=False, name=name, dtype="float32", autocast=False)
 
     def choose(self, chain):
         """Returns the skippable units that `always` does not name."""

@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_dynamic.layers import Decider
 from keras_dynamic.deciders.per_unit_gates import PerUnitGates
+from keras_dynamic.layers import Decider
 from keras_dynamic.ops import binary_gumbel
 
 

@@ -24,7 +24,7 @@ class Chain(keras.layers.Layer):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if two units share a name, or an exit names a unit that is not there.
+        ValueError: if two units or two exits share a name, or an exit names a unit that is not there.
     """
 
     def __init__(self, stem, units, head, exits=(), **kwargs):
@@ -32,11 +32,12 @@ class Chain(keras.layers.Layer):
         self._allow_non_tensor_positional_args = True  # the decider is the second argument
         self.stem, self.units, self.head, self.exits = _layer(stem), list(units), _layer(head), list(exits)
         names = [unit.name for unit in self.units]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(
-                f"units must have distinct names, got {twice} more than once; give them name=... arguments."
-            )
+        for kind, used in (("units", names), ("exits", [exit_.name for exit_ in self.exits])):
+            twice = sorted({name for name in used if used.count(name) > 1})
+            if twice:
+                raise ValueError(
+                    f"{kind} must have distinct names, got {twice} more than once; give them name=... arguments."
+                )
         for exit_ in self.exits:
             if exit_.after not in names:
                 raise ValueError(
@@ -92,7 +93,7 @@ class Chain(keras.layers.Layer):
         for index, unit in enumerate(self.units):
             if not isinstance(unit, Unit):
                 x = unit(x, training=training) if unit._call_has_training_arg else unit(x)
-                exits.update({exit_.name: exit_(x, training=training) for exit_ in self._exits_after(unit)})
+                exits.update(self._answers(unit, x, training))
                 continue
             if decisions is None:
                 decided, chances, carry = read.decide(decider, index, x, carry, training)
@@ -107,7 +108,7 @@ class Chain(keras.layers.Layer):
                 x = read.run(unit, x, decision, training)
             taken.update(decided)
             probabilities.update(chances)
-            exits.update({exit_.name: exit_(x, training=training) for exit_ in self._exits_after(unit)})
+            exits.update(self._answers(unit, x, training))
         logits = ops.cast(self.head(x, training=training), "float32")
         batch = ops.shape(logits)[0]
         taken = {name: _per_image(value, batch) for name, value in taken.items()}
@@ -140,6 +141,11 @@ class Chain(keras.layers.Layer):
 
     def _exits_after(self, unit):
         return [exit_ for exit_ in self.exits if exit_.after == unit.name]
+
+    def _answers(self, unit, x, training):
+        """Returns {name: float32 logits} of the exits after a unit."""
+        exits = self._exits_after(unit)
+        return {exit_.name: ops.cast(exit_(x, training=training), "float32") for exit_ in exits}
 
     def get_config(self):
         """Returns the arguments, layers serialized."""

@@ -10,8 +10,8 @@ class Decider(keras.layers.Layer):
     """Answers, for unit k of a chain and its input x: run or skip?
 
     A chain calls begin(image, x) once, with the stem's output, and decide(k, x, carry) before each unit. A subclass
-    writes `choose`, which names the units that it decides, and `decide`; `prepare` makes what it needs, and `unit_nodes`
-    and `begin_nodes` tell its cost.
+    writes `choose`, which names the units that it decides, and `decide`; `prepare` makes what it needs, and
+    `unit_nodes` and `begin_nodes` tell its cost.
     """
 
     def __init__(self, **kwargs):
@@ -25,20 +25,28 @@ class Decider(keras.layers.Layer):
             chain: a built Chain.
 
         Raises:
-            ValueError: if the decider already decides for a chain with other units.
+            ValueError: if the decider already decides for another chain, or a unit holds a dynamic network whose
+                decisions it does not tell.
         """
-        names = tuple(self.choose(chain))
         if self.bound:
-            if names != self._binding.names:
+            if chain is not self._binding.chain:
                 raise ValueError(
-                    f"decider {self.name!r} already decides for units {list(self._binding.names)} and cannot decide for "
-                    f"{list(names)} too; make one decider per network."
+                    f"decider {self.name!r} already decides for another chain, with units {list(self.unit_names)}, and "
+                    f"cannot decide for units {[unit.name for unit in chain.units]} too; make one decider per chain."
                 )
             return
-        self._binding.names = names
+        self._binding.names = tuple(self.choose(chain))
         self._binding.units = tuple(unit.name for unit in chain.units)
         self.prepare(chain)
-        self._binding.tree = chain.cost_node(self)
+        tree = chain.cost_node(self)
+        told = [f"{unit.name}/" for unit in chain.units if getattr(unit, "nested", False)]
+        for guard in tree.guards():
+            if guard.decision not in self.names and not guard.decision.startswith(tuple(told)):
+                raise ValueError(
+                    f"a part of the chain depends on decision {guard.decision!r}, which nobody tells; a dynamic "
+                    "network inside a unit must be a network of models.cascade, given as it is."
+                )
+        self._binding.chain, self._binding.tree = chain, tree
         self.built = True
 
     @property
@@ -63,7 +71,9 @@ class Decider(keras.layers.Layer):
 
     @property
     def tree(self) -> Node:
-        """Cost tree of the chain under this decider."""
+        """Cost tree of the chain under this decider, once it is bound."""
+        if self._binding.tree is None:
+            raise ValueError(f"decider {self.name!r} is not bound to a chain yet; build the model that it decides for.")
         return self._binding.tree
 
     def choose(self, chain):
@@ -112,8 +122,12 @@ class _Binding:
     """What a decider knows of its chain; a plain object, so that Keras does not track it."""
 
     def __init__(self):
-        self.names, self.units, self.tree = (), (), None
-        self.pattern, self.nodes = {}, {}
+        self.names: tuple[str, ...] = ()
+        self.units: tuple[str, ...] = ()
+        self.chain: keras.layers.Layer | None = None
+        self.tree: Node | None = None
+        self.pattern: dict[str, bool] = {}
+        self.nodes: dict[str, Node] = {}
 
 
 def check_names(names, chain, what):
@@ -127,4 +141,6 @@ def check_names(names, chain, what):
     known = chain.skippable_names
     for name in names:
         if name not in known:
-            raise ValueError(f"{what} names unit {name!r}, which cannot be skipped here{near(name, known)}; units are {known}.")
+            raise ValueError(
+                f"{what} names unit {name!r}, which cannot be skipped here{near(name, known)}; units are {known}."
+            )

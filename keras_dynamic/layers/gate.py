@@ -10,13 +10,22 @@ from keras_dynamic.cost import register
 
 def _check_open_probability(value):
     if not 0.0 < value < 1.0:
-        raise ValueError(f"open_probability must lie strictly between 0 and 1, got {value!r}; 0.98 is the papers' choice.")
+        raise ValueError(
+            f"open_probability must lie strictly between 0 and 1, got {value!r}; 0.98 is the papers' choice."
+        )
     return float(value)
 
 
 def _leaf(x):
     """Returns the one tensor that a gate reads: x itself, or the first leaf of a nest."""
     return keras.tree.flatten(x)[0]
+
+
+def _leaf_shape(shapes):
+    """Returns the shape of that tensor, given the nest of shapes that Keras hands to build."""
+    if isinstance(shapes, dict):
+        return _leaf_shape(shapes[min(shapes)])
+    return _leaf_shape(shapes[0]) if isinstance(shapes[0], (dict, list, tuple)) else tuple(shapes)
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -42,7 +51,7 @@ class Gate(keras.layers.Layer):
         self.norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32", name="norm")
 
     def build(self, x_shape):
-        shape = x_shape if isinstance(x_shape, tuple) else keras.tree.flatten_up_to(x_shape, x_shape)[0]
+        shape = _leaf_shape(x_shape)
         if len(shape) != 4:
             raise ValueError(f"a gate reads [batch, height, width, channels], got shape {tuple(shape)}.")
         self.project.build((shape[0], shape[-1]))

@@ -27,14 +27,20 @@ class NormalizePixels(keras.layers.Layer):
         super().__init__(**kwargs)
         self.mean, self.deviation = tuple(map(float, mean)), tuple(map(float, deviation))
         if len(self.mean) != len(self.deviation) or min(self.deviation) <= 0:
-            raise ValueError(f"mean and deviation need one number per channel, deviations positive, got {mean} and {deviation}.")
+            raise ValueError(
+                f"mean and deviation need one number per channel, deviations positive, got {mean} and {deviation}."
+            )
+
+    def build(self, x_shape):
+        if x_shape[-1] != len(self.mean):
+            raise ValueError(f"images must have {len(self.mean)} channels, got shape {tuple(x_shape)}.")
 
     def call(self, x):
         """Returns float [batch, height, width, channels] for pixel values 0 to 255, uint8 or float."""
         deviation = np.array(self.deviation)
         scale, offset = 1.0 / (255.0 * deviation), -np.array(self.mean) / deviation
-        x = ops.cast(x, self.compute_dtype)
-        return x * ops.convert_to_tensor(scale, self.compute_dtype) + ops.convert_to_tensor(offset, self.compute_dtype)
+        normal = ops.cast(x, "float32") * scale.astype("float32") + offset.astype("float32")
+        return ops.cast(normal, self.compute_dtype)
 
     def compute_output_spec(self, x):
         """Returns the input's spec in the layer's dtype."""

@@ -43,8 +43,8 @@ class Residual(Unit):
             skip = output_spec_built(self.shortcut, x)
         if tuple(run.shape) != tuple(skip.shape):
             raise ValueError(
-                f"unit {self.name!r}: body gives shape {tuple(run.shape)} and shortcut {tuple(skip.shape)}, which must be the "
-                "same; give a shortcut that changes the shape as the body does."
+                f"unit {self.name!r}: body gives shape {tuple(run.shape)} and shortcut {tuple(skip.shape)}, which must "
+                "be the same; give a shortcut that changes the shape as the body does."
             )
 
     def _skip(self, x, training):

@@ -18,8 +18,8 @@ class Nested(NamedTuple):
 class Unit(keras.layers.Layer):
     """combine(x, select(decision, branch(x), otherwise(x))).
 
-    Subclasses write `branch` and `otherwise`, and `combine` and `masked` where the defaults do not fit. x is any nest of
-    tensors [batch, ...]. A leaf that branch and otherwise hand through untouched is never selected.
+    Subclasses write `branch` and `otherwise`, and `combine` and `masked` where the defaults do not fit. x is any nest
+    of tensors [batch, ...]. A leaf that branch and otherwise hand through untouched is never selected.
 
     Attributes:
         skippable: False if there is nothing to run instead: such a unit always runs.
@@ -27,7 +27,11 @@ class Unit(keras.layers.Layer):
     """
 
     skippable = True
-    nested = False
+
+    @property
+    def nested(self) -> bool:
+        """Whether a dynamic network is inside."""
+        return False
 
     def branch(self, x, training=None):
         """Returns what the unit gives if it runs."""

@@ -20,8 +20,8 @@ class ActivationGating(DynamicModel):
         model.compile("sgd", loss, metrics=["accuracy"])
         model.fit(x, y)
 
-    The loss is the compiled one, plus activation_weight times the activation loss, plus distillation and weight decay if
-    they are asked for. The targets are a non-trainable variable, which callbacks.AnnealTarget changes.
+    The loss is the compiled one, plus activation_weight times the activation loss, plus distillation and weight decay
+    if they are asked for. The targets are a non-trainable variable, which callbacks.AnnealTarget changes.
 
     Args:
         chain: Chain.
@@ -31,13 +31,15 @@ class ActivationGating(DynamicModel):
         const_quad: True for no penalty under the target (equation 3).
         activation_weight: of the activation loss.
         weight_decay: PyTorch's coefficient, on the chain's kernels; on gates' weights it is scaled by 20 / gates.
-        teacher: keras.Model giving logits, e.g. the ungated network, to distil from; it is not saved with this model.
+        teacher: keras.Model giving logits to distil from, e.g. a second copy of the ungated network; it is not trained
+            and not saved with this model.
         distillation_weight: of temperature^2 KL(teacher || model).
         distillation_temperature: of the distillation.
         **kwargs: of keras.Model.
 
     Raises:
-        ValueError: if a target is outside [0, 1] or names other units than the gates', or the loss is unknown.
+        ValueError: if a target is outside [0, 1] or names other units than the gates', the loss is unknown, or, when it
+            is built, no unit of the chain is gated or the teacher shares weights with it.
 
     Source: Herrmann et al., sections 3.1 to 3.4 and S1; AIG.
     """
@@ -65,22 +67,40 @@ class ActivationGating(DynamicModel):
         if isinstance(target, dict):
             if activation_loss != "per_gate":
                 raise ValueError(f"a target per unit needs activation_loss='per_gate', got {activation_loss!r}.")
-            self.target = {name: check_fraction(f"target of {name!r}", value) for name, value in target.items()}
+            rates = {name: check_fraction(f"target of {name!r}", value) for name, value in target.items()}
+            self.target: float | dict[str, float] = rates
         else:
             self.target = check_fraction("target", target)
         self.activation_loss, self.const_quad = activation_loss, const_quad
         self.activation_weight, self.weight_decay = activation_weight, weight_decay
         self.distillation_weight, self.distillation_temperature = distillation_weight, distillation_temperature
         self._teacher = _Untracked(teacher)
+        self._floor = np.float32(0.0)
 
     def build(self, image_shape):
         """Builds chain and gates, and makes the variable of targets."""
         super().build(image_shape)
+        if not self.decider.names:
+            raise ValueError(
+                f"model {self.name!r} has no gate: no unit of its chain can be skipped, or `always` has all."
+            )
+        self._refuse_own_weights(self._teacher.model)
         self._targets = np.float32(self._target_per_gate())
         self.current_target = self.add_weight(
-            shape=self._targets.shape, initializer=lambda shape, dtype=None: ops.convert_to_tensor(self._targets),
-            trainable=False, name="current_target",
-        )  # fmt: skip
+            shape=self._targets.shape, initializer=self._now, trainable=False, name="current_target", autocast=False
+        )
+
+    def _now(self, shape=None, dtype="float32"):
+        """Returns the targets in force."""
+        return ops.convert_to_tensor(np.maximum(self._targets, self._floor), dtype)
+
+    def _refuse_own_weights(self, teacher):
+        own = {id(variable) for variable in self.chain.variables}
+        if teacher is not None and any(id(variable) in own for variable in teacher.variables):
+            raise ValueError(
+                f"the teacher {teacher.name!r} shares weights with the network that learns from it; load or build a "
+                "second copy of it."
+            )
 
     def _target_per_gate(self):
         if not isinstance(self.target, dict):
@@ -88,16 +108,21 @@ class ActivationGating(DynamicModel):
         gates = list(self.decider.names)
         for name in [*self.target, *gates]:
             if name not in self.target or name not in gates:
-                raise ValueError(f"target must have one rate for each gated unit; {name!r} is in one of them only; gates are {gates}.")
+                raise ValueError(
+                    f"target must have one rate for each gated unit, got {list(self.target)}; the gated units are "
+                    f"{gates}."
+                )
         return [self.target[name] for name in gates]
 
     def set_target_floor(self, floor):
         """Sets the targets in force to the final ones, or to `floor` where that is higher.
 
         Args:
-            floor: rate.
+            floor: rate; of a model that is not built yet it is kept until it is.
         """
-        self.current_target.assign(np.maximum(self._targets, np.float32(min(floor, 1.0))))
+        self._floor = np.float32(min(floor, 1.0))
+        if self.built:
+            self.current_target.assign(self._now())
 
     def outcome_losses(self, x, y, outcome):
         """Returns the activation loss, and distillation and weight decay if asked for."""

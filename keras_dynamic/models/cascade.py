@@ -1,9 +1,11 @@
 """Cascades: whole networks, cheapest first, each run only if those before it are not sure."""
 
+import itertools
+
 import keras
 import numpy as np
 
-from keras_dynamic.cost import tree
+from keras_dynamic.cost import given, tree
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, DynamicModel
 from keras_dynamic.models.cascade_units import FirstNetwork, Leaf, NextNetwork
@@ -114,10 +116,10 @@ class Cascade(DynamicModel):
         Args:
             x: images that no network was trained on, [n, height, width, channels].
             y: labels, int [n]; not needed with quantiles.
-            macs: budget: mean MACs per image of at most this. Among such thresholds those of highest accuracy are taken,
-                ties to the cheaper. None takes the cheapest whose accuracy is at least the last network's alone.
-            quantiles: instead of labels, per later network the share in [0, 1] of the images that came so far for which
-                it runs.
+            macs: budget: mean MACs per image of at most this. Among such thresholds those of highest accuracy are
+                taken, ties to the cheaper. None takes the cheapest whose accuracy is at least the last network's alone.
+            quantiles: instead of labels, per later network the share in [0, 1] of the images that came so far for
+                which it runs.
             batch_size: images at a time.
 
         Returns:
@@ -127,28 +129,29 @@ class Cascade(DynamicModel):
             ValueError: if a network is over 99.5 % right on the data, the budget lies under the first network's MACs,
                 there are neither labels nor quantiles, or quantiles are of the wrong number or range.
         """
-        if quantiles is not None and (macs is not None or len(quantiles) != len(self.networks) - 1):
+        later = len(self.networks) - 1
+        if quantiles is not None and (macs is not None or np.shape(quantiles) != (later,)):
             raise ValueError(
-                f"quantiles must be {len(self.networks) - 1} numbers, one per network after the first, and come without "
-                f"macs, got quantiles={quantiles!r}, macs={macs!r}."
+                f"quantiles must be {later} numbers, one per network after the first, and come without macs, "
+                f"got quantiles={quantiles!r}, macs={macs!r}."
             )
         if quantiles is None and y is None:
             raise ValueError("fit_thresholds needs labels y, or quantiles=[...], which need none; got neither.")
-        logits, spent = self._run_each(x, batch_size)
+        logits, macs_each = self._run_each(x, batch_size)
         sums = np.cumsum([each / t for each, t in zip(logits, self._temperatures(), strict=True)], axis=0)
         certain = np.stack([_numpy(confidence(each, self.decider.measure)) for each in sums[:-1]], axis=1)
-        costs = np.cumsum(spent)
+        spent = np.cumsum(macs_each, axis=0).T
         if quantiles is not None:
             thresholds = quantile_thresholds(certain, quantiles)
-            at = stops(certain, thresholds)
-            right = float("nan") if y is None else (sums.argmax(-1)[at, np.arange(len(at))] == np.ravel(y)).mean()
-            fitted = Fitted(thresholds, float(right), float(costs[at].mean()))
+            rows, at = np.arange(len(x)), stops(certain, thresholds)
+            right = float("nan") if y is None else (sums.argmax(-1)[at, rows] == np.ravel(y)).mean()
+            fitted = Fitted(thresholds, float(right), float(spent[rows, at].mean()))
         else:
             y = np.asarray(y).reshape(-1)
             self._refuse_seen(logits, y)
             alone = logits[-1].argmax(-1) == y
             correct = np.column_stack([*(sums.argmax(-1) == y), alone])
-            fitted = fit_thresholds(certain, correct, costs, macs)
+            fitted = fit_thresholds(certain, correct, spent, macs)
         self.decider.set_thresholds(fitted.thresholds)
         return fitted
 
@@ -156,7 +159,7 @@ class Cascade(DynamicModel):
         return [float(holder.temperature) for holder in [self.chain.stem, *self.chain.units]]
 
     def _run_each(self, x, batch_size):
-        """Returns logits [networks, n, classes] and mean MACs of each network on x."""
+        """Returns logits [networks, n, classes] and each network's MACs [networks, n] on x."""
         if len(x) == 0:
             raise ValueError("the cascade got no images to fit on; give held-out images [n, height, width, channels].")
         logits, macs = [], []
@@ -167,21 +170,22 @@ class Cascade(DynamicModel):
                 if isinstance(network, DynamicModel):
                     outcome = network.outcome(batch, training=False)
                     outputs.append(_numpy(outcome.logits))
-                    costs.append(_numpy(outcome.cost) * network.cost_tree.total_macs)
+                    decisions = {name: _numpy(value) for name, value in outcome.decisions.items()}
+                    costs.append(np.broadcast_to(given(network.cost_tree, decisions), (len(batch),)))
                 else:
                     outputs.append(_numpy(network(batch, training=False)))
                     costs.append(np.full(len(batch), tree(network).total_macs))
             logits.append(np.concatenate(outputs))
-            macs.append(float(np.concatenate(costs).mean()))
-        return np.array(logits), macs
+            macs.append(np.concatenate(costs))
+        return np.array(logits), np.array(macs)
 
     def _refuse_seen(self, logits, y):
         for network, each in zip(self.networks, logits, strict=True):
             right = (each.argmax(-1) == y).mean()
             if right > _SEEN:
                 raise ValueError(
-                    f"network {network.name!r} is {right:.1%} right on these data, so it has been trained on them; fit on "
-                    "images that no network has seen, or use quantiles with such a network last."
+                    f"network {network.name!r} is {right:.1%} right on these data, so it has been trained on them; "
+                    "fit on images that no network has seen, or use quantiles with such a network last."
                 )
 
 
@@ -192,10 +196,16 @@ def _numpy(tensor):
 def _image_shape(network):
     shape = network.image_shape if isinstance(network, DynamicModel) else network.inputs[0].shape
     if shape is None:
-        raise ValueError(f"network {network.name!r} is not built, so its input is unknown; call it on a batch of images first.")
+        raise ValueError(
+            f"network {network.name!r} is not built, so its input is unknown; call it on a batch of images first."
+        )
     return tuple(shape[1:])
 
 
 def _distinct(names):
     """Returns the names with '_2', '_3' ... after those that came before."""
-    return [name if name not in names[:k] else f"{name}_{names[: k + 1].count(name)}" for k, name in enumerate(names)]
+    distinct: list[str] = []
+    for name in names:
+        tried = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+        distinct.append(next(candidate for candidate in tried if candidate not in distinct))
+    return distinct

@@ -13,13 +13,16 @@ class FirstNetwork(keras.layers.Layer):
     """The stem of a cascade: x = {image, logits of the first network / temperature}."""
 
     def __init__(self, network, temperature=1.0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.network = network
         self.temperature = _temperature(self, temperature)
 
     def call(self, image, training=None):
         """Returns {'image': [batch, ...], 'logits': float32 [batch, classes]}."""
-        return {"image": image, "logits": ops.cast(self.network(image, training=training), "float32") / self.temperature}
+        return {
+            "image": image,
+            "logits": ops.cast(self.network(image, training=training), "float32") / self.temperature,
+        }
 
     def get_config(self):
         """Returns the arguments, the network serialized."""
@@ -43,12 +46,12 @@ class NextNetwork(Unit):
     """
 
     def __init__(self, network, temperature=1.0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.network = network
         self.temperature = _temperature(self, temperature)
 
     @property
-    def nested(self):
+    def nested(self) -> bool:
         """Whether the network itself makes decisions."""
         return isinstance(self.network, DynamicModel) and bool(self.network.decision_names)
 
@@ -75,8 +78,11 @@ class NextNetwork(Unit):
         return (y if decision is None else blend(decision, y, x)), inner
 
     def skip(self, x, training=None, given=None, read=None):
-        """Returns x, and no decisions if the network is dynamic."""
-        return (x, Nested({}, {})) if self.nested else x
+        """Returns x, and a dynamic network's decisions as 0."""
+        if not self.nested:
+            return x
+        closed = dict.fromkeys(self.network.decision_names, 0.0)
+        return x, Nested(closed, closed)
 
     def cost_node(self, x, guard: Guard | None) -> Node:
         """Returns the network's cost tree under guard."""

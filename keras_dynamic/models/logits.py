@@ -4,9 +4,12 @@ import keras
 
 from keras_dynamic.layers import DynamicModel
 
-_LINEAR_ENDS = (
-    "Dense Conv2D Add Average Flatten Reshape Dropout GlobalAveragePooling2D AveragePooling2D Identity Rescaling"
-).split()
+# Ends that leave logits logits: those that make them, and those that hand them on.
+_MAKING = {"Dense", "Conv2D", "Add", "Average", "Subtract"}
+_HANDING_ON = {
+    *("Activation", "AveragePooling2D", "BatchNormalization", "Dropout", "Flatten", "GlobalAveragePooling2D"),
+    *("Identity", "Mean", "Permute", "Rescaling", "Reshape", "Squeeze", "Transpose"),
+}
 
 
 def logits_model(network):
@@ -26,36 +29,63 @@ def logits_model(network):
     if not isinstance(network, keras.Model) or not getattr(network, "outputs", None):
         raise ValueError(
             f"a cascade takes functional, sequential or dynamic Keras models, got {type(network).__name__} "
-            f"{getattr(network, 'name', network)!r}; wrap its layers in keras.Sequential or keras.Model(inputs, outputs)."
+            f"{getattr(network, 'name', network)!r}; wrap its layers in keras.Sequential or "
+            "keras.Model(inputs, outputs)."
         )
     if len(network.outputs) != 1 or len(network.inputs) != 1:
-        raise ValueError(f"network {network.name!r} must have one input and one output, got {len(network.inputs)} and {len(network.outputs)}.")
-    last = network.layers[-1]
-    if isinstance(last, (keras.Sequential, keras.src.models.Functional)):
+        raise ValueError(
+            f"network {network.name!r} must have one input and one output, got {len(network.inputs)} and "
+            f"{len(network.outputs)}."
+        )
+    last, before = _origin(network.outputs[0])
+    if isinstance(last, keras.Model):
         inner = logits_model(last)
-        if inner is last:
-            return network
-        return keras.Model(network.inputs, inner(last.input if len(network.layers) == 1 else _before(last)), name=network.name)
-    activation = getattr(last, "activation", None)
-    ends_in_softmax = isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
-    if ends_in_softmax and isinstance(last, (keras.layers.Softmax, keras.layers.Activation)):
-        return keras.Model(network.inputs, _before(last), name=network.name)
-    if ends_in_softmax:
-        return keras.Model(network.inputs, _linear_twin(last)(_before(last)), name=network.name)
-    linear = activation is None or activation is keras.activations.linear
-    if type(last).__name__ in _LINEAR_ENDS and linear:
-        return network
-    ending = type(last).__name__ if linear else f"{type(last).__name__} with activation {getattr(activation, '__name__', activation)!r}"
-    raise ValueError(f"network {network.name!r} ends in {ending}; a cascade needs logits (a linear end) or a softmax over them.")
+        return network if inner is last else keras.Model(network.inputs, inner(before), name=network.name)
+    if _function(last) == "softmax":
+        logits = before if type(last).__name__ in ("Softmax", "Activation") else _linear_twin(last, before)(before)
+        return keras.Model(network.inputs, logits, name=network.name)
+    _check_linear(network, last, before)
+    return network
 
 
-def _before(layer):
-    return layer._inbound_nodes[-1].input_tensors[0]
+def _origin(tensor):
+    """Returns the operation that made a symbolic tensor in its own graph, and that operation's first input."""
+    history = tensor._keras_history  # Keras offers no public way back from a tensor to the layer that made it
+    node = history.operation._inbound_nodes[history.node_index]
+    return history.operation, next(iter(node.input_tensors), None)
 
 
-def _linear_twin(layer):
+def _function(operation):
+    """Returns the name of the non-linear function that an operation ends with, or None."""
+    kind = type(operation).__name__
+    if kind not in _MAKING | _HANDING_ON and not hasattr(operation, "activation"):
+        return kind.lower()
+    name = getattr(getattr(operation, "activation", None), "__name__", "linear")
+    return None if name == "linear" else name
+
+
+def _check_linear(network, last, before):
+    """Raises unless the network's last operation gives logits."""
+    found = last
+    while type(found).__name__ in _HANDING_ON and _function(found) is None and before is not None:
+        found, before = _origin(before)
+    # A feature map may have any function before it is pooled to logits; probabilities have theirs last.
+    wrong = last if _function(last) else found if _function(found) in ("softmax", "sigmoid") else None
+    if wrong is None:
+        return
+    ending = f"{type(wrong).__name__} {wrong.name!r}"
+    if hasattr(wrong, "activation"):
+        ending += f" with activation {_function(wrong)!r}"
+    after = "" if wrong is last else f", handed on by {type(last).__name__} {last.name!r}"
+    raise ValueError(
+        f"network {network.name!r} ends in {ending}{after}; "
+        "a cascade needs logits (a linear end) or a softmax over them."
+    )
+
+
+def _linear_twin(layer, before):
     """Returns the layer with its weights and no activation."""
     twin = type(layer).from_config({**layer.get_config(), "activation": "linear"})
-    twin.build(_before(layer).shape)
+    twin.build(before.shape)
     twin.set_weights(layer.get_weights())
     return twin

@@ -36,7 +36,10 @@ def resnet_cifar(depth=32, num_classes=10, width=16, block="basic", name=None):
         raise ValueError(f"block must be one of {sorted(_LAYERS_PER_UNIT)}, got {block!r}.")
     step = 3 * _LAYERS_PER_UNIT[block]
     if not isinstance(depth, int) or depth < step + 2 or (depth - 2) % step:
-        raise ValueError(f"depth must be {step}n+2 for {block} blocks, e.g. {step + 2}, {5 * step + 2} or {18 * step + 2}, got {depth!r}.")
+        raise ValueError(
+            f"depth must be {step}n+2 for {block} blocks, e.g. {step + 2}, {5 * step + 2} or {18 * step + 2}, "
+            f"got {depth!r}."
+        )
     body, expansion = (_basic, 1) if block == "basic" else (_bottleneck, 4)
     units, channels = [], width
     for stage in range(3):

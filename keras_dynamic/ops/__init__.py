@@ -1,4 +1,4 @@
-"""Pure functions: estimators, selection, confidence, thresholds. Written in keras.ops, or in NumPy where data are at rest."""
+"""Pure functions: estimators, selection, confidence (keras.ops), thresholds and temperatures (NumPy)."""
 
 from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidence, margin, max_probability
 from keras_dynamic.ops.gradient_scale import scale_gradient

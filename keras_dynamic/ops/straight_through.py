@@ -44,7 +44,9 @@ def round_straight_through(x, estimator="identity"):
     Source: Bengio et al. 2013 (identity, clipped); SGAD, section 3.2 (sinc).
     """
     if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator must be one of {sorted(ESTIMATORS)}, got {estimator!r}{near(estimator, ESTIMATORS)}.")
+        raise ValueError(
+            f"estimator must be one of {sorted(ESTIMATORS)}, got {estimator!r}{near(estimator, ESTIMATORS)}."
+        )
     x = ops.convert_to_tensor(x)
     hard = ops.cast(x > 0.5, x.dtype)
     slope = ops.stop_gradient(ESTIMATORS[estimator](x))

@@ -44,14 +44,16 @@ def quantile_thresholds(confidences, quantiles):
         ValueError: if a quantile lies outside [0, 1].
     """
     quantiles = np.asarray(quantiles, dtype=float)
-    if quantiles.ndim != 1 or ((quantiles < 0) | (quantiles > 1)).any():
+    if quantiles.ndim != 1 or not ((quantiles >= 0) & (quantiles <= 1)).all():
         raise ValueError(f"quantiles must be numbers between 0 and 1, one per threshold, got {quantiles.tolist()}.")
     confidences = np.asarray(confidences, dtype=np.float32)
     here = np.ones(len(confidences), bool)
     thresholds = []
     for stage, quantile in enumerate(quantiles):
         seen = confidences[here, stage] if here.any() else confidences[:, stage]
-        threshold = np.float32(np.inf) if quantile == 1 else np.quantile(seen, quantile, method="higher").astype(np.float32)
+        threshold = (
+            np.float32(np.inf) if quantile == 1 else np.quantile(seen, quantile, method="higher").astype(np.float32)
+        )
         thresholds.append(threshold)
         here &= confidences[:, stage] < threshold
     return np.array(thresholds, np.float32)
@@ -70,31 +72,32 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
         confidences: float array, [n, stages - 1] or [n, stages], confidence after each stage if it is reached.
         correct: bool array, [n, stages], whether the answer given at each stage is right; optionally
             [n, stages + 1], the last column being the reference that `budget=None` must reach.
-        macs: float array, [stages], MACs spent by an image that stops at each stage, rising.
+        macs: float array, [stages], MACs spent by an image that stops at each stage, rising; or [n, stages], by each
+            image, where a stage's cost depends on the image.
         budget: mean MACs per image, or None.
 
     Returns:
         Fitted.
 
     Raises:
-        ValueError: if the budget lies under the first stage's MACs, or no thresholds reach the reference.
+        ValueError: if the budget lies under the first stage's mean MACs, or no thresholds reach the reference.
 
     Source: the reference for budgeted classification sweeps one parameter (MSDNet, section 4.2); this searches all.
     """
-    macs = np.asarray(macs, dtype=float)
-    stages = len(macs)
-    confidences = np.asarray(confidences, dtype=np.float32)[:, : stages - 1]
     correct = np.asarray(correct, dtype=bool)
+    stages = np.shape(macs)[-1]
+    macs = np.broadcast_to(np.asarray(macs, dtype=float), (len(correct), stages))
+    confidences = np.asarray(confidences, dtype=np.float32)[:, : stages - 1]
     reference = correct[:, -1].mean()
     correct = correct[:, :stages]
-    if budget is not None and budget < macs[0]:
+    if budget is not None and budget + 1e-6 < macs[:, 0].mean():
         raise ValueError(
-            f"the budget must be at least the first network's {macs[0]:,.0f} MACs, got {budget:,.0f}; "
+            f"the budget must be at least the first network's {macs[:, 0].mean():,.0f} MACs, got {budget:,.0f}; "
             "raise it or put a cheaper network first."
         )
     if stages == 1:
-        return Fitted(np.zeros(0, np.float32), float(correct[:, 0].mean()), float(macs[0]))
-    per_stage = max(2, int(round(_GRID ** (1.0 / (stages - 2))))) if stages > 2 else 0
+        return Fitted(np.zeros(0, np.float32), float(correct[:, 0].mean()), float(macs[:, 0].mean()))
+    per_stage = max(2, round(_GRID ** (1.0 / (stages - 2)))) if stages > 2 else 0
     best: tuple | None = None
 
     def consider(accuracy, cost, thresholds):
@@ -109,7 +112,7 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
     def search(here, right, spent, prefix):
         stage = len(prefix)
         if stage == stages - 2:
-            for threshold, got, paid in _last_threshold(confidences[here, stage], correct[here], macs, stage):
+            for threshold, got, paid in _last_threshold(confidences[here, stage], correct[here], macs[here], stage):
                 consider((right + got) / len(correct), (spent + paid) / len(correct), prefix + [threshold])
             return
         seen = np.unique(confidences[here, stage])
@@ -118,7 +121,7 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
         for threshold in [*seen, np.float32(np.inf)]:
             go_on = here & (confidences[:, stage] < threshold)
             stop = here & ~go_on
-            search(go_on, right + correct[stop, stage].sum(), spent + stop.sum() * macs[stage], prefix + [threshold])
+            search(go_on, right + correct[stop, stage].sum(), spent + macs[stop, stage].sum(), prefix + [threshold])
 
     search(np.ones(len(correct), bool), 0, 0.0, [])
     if best is None:
@@ -127,19 +130,20 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
         )
     thresholds = np.array(best[1], np.float32)
     at = stops(confidences, thresholds)
-    return Fitted(thresholds, float(correct[np.arange(len(at)), at].mean()), float(macs[at].mean()))
+    rows = np.arange(len(at))
+    return Fitted(thresholds, float(correct[rows, at].mean()), float(macs[rows, at].mean()))
 
 
 def _last_threshold(confidence, correct, macs, stage):
-    """Yields (threshold, number right, MACs spent) on the last confidence, in rising cost, each more often right than all before."""
+    """Yields (threshold, number right, MACs spent), in rising cost, each more often right than all before it."""
     order = np.argsort(confidence, kind="stable")
     values = confidence[order]
     gain = np.concatenate([[0], np.cumsum(correct[order, stage + 1].astype(int) - correct[order, stage].astype(int))])
-    base = int(correct[:, stage].sum())
+    dearer = np.concatenate([[0.0], np.cumsum(macs[order, stage + 1] - macs[order, stage])])
+    base, cheapest = int(correct[:, stage].sum()), macs[:, stage].sum()
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if len(values) else np.zeros(0, int)
     cuts = np.append(starts, len(values))
     records = np.concatenate([[True], gain[cuts][1:] > np.maximum.accumulate(gain[cuts])[:-1]])
     for going_on in cuts[records]:
         threshold = values[going_on] if going_on < len(values) else np.float32(np.inf)
-        spent = going_on * macs[stage + 1] + (len(values) - going_on) * macs[stage]
-        yield threshold, base + int(gain[going_on]), spent
+        yield threshold, base + int(gain[going_on]), cheapest + dearer[going_on]
