@@ -1,0 +1,100 @@
+"""The main job: two dynamic systems from the shipped networks and images, exported, verified, measured, reported."""
+
+import time
+from pathlib import Path
+
+from keras_dynamic import data, lite, zoo
+from keras_dynamic.jobs.system import PRECISIONS, keras_figures, lite_figures, per_image
+from keras_dynamic.models import cascade
+from keras_dynamic.report import frontier, short_table, write_report
+from keras_dynamic.report.files import write_atomically
+from keras_dynamic.training.cascade_frontier import PlainNetwork, cascade_frontier
+from keras_dynamic.training.evaluate import evaluate
+from keras_dynamic.training.run_record import commit, machine
+from keras_dynamic.training.train import load_splits, save, train
+
+
+def quickstart(config, workdir, data_dir=None):
+    """Runs the main job.
+
+    A cascade of the plain networks gets its thresholds on held-out images, for a share of the largest network's MACs; the
+    largest network's gates are trained. Both are evaluated, exported static and dynamic, in float32 and int8, verified
+    and benchmarked. The folder gets models/, report.json, report.html and pictures/, and training/, which makes the same
+    command go on where it stopped.
+
+    Args:
+        config: ml_collections ConfigDict, configs/quickstart.py.
+        workdir: folder of the run.
+        data_dir: folder of the data set; the shipped one needs none.
+
+    Returns:
+        The report, as in report.json.
+    """
+    start = time.time()
+    workdir = Path(workdir)
+    _say("Training the gates of the largest network")
+    gated, splits = train(config, workdir / "training", data_dir)
+    models = workdir / "models"
+    models.mkdir(parents=True, exist_ok=True)
+
+    _say("Evaluating the plain networks and fitting the cascade's thresholds")
+    networks = [zoo.load(name) for name in config.networks]
+    plain, static = _plain(networks, splits)
+    large = networks[-1]
+    macs_static = static[large.name]["macs"]
+    cascaded = cascade(networks)
+    fitted = cascaded.fit_thresholds(*splits.held_out, macs=config.cascade_share * macs_static)
+    print(f"thresholds {[round(float(value), 4) for value in fitted.thresholds]} at {fitted.macs / 1e6:.1f} M MACs held out")
+    systems = {"cascade": (cascaded, None), "gated": (gated, _batches(config, splits))}
+
+    references = {}
+    for precision, quantize in PRECISIONS.items():
+        references[precision] = lite.export(large, quantize, splits.held_out[0])
+        write_atomically(models / f"static_{precision}.tflite", references[precision])
+    report = {
+        "static": static,
+        "systems": {},
+        "cascade_frontier": cascade_frontier(plain, splits.held_out[1], splits.test[1]),
+        "data": f"{config.data.name}: {len(splits.test[0]):,} test images",
+        "machine": machine(),
+        "commit": commit(),
+        "seed": config.seed,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    images = {}
+    for name, (model, batches) in systems.items():
+        _say(f"Measuring the {name} system in Keras and as TFLite")
+        figures, evaluation = keras_figures(model, splits, macs_static, batches)
+        figures |= lite_figures(name, model, references, splits, evaluation, models)
+        figures |= frontier.margins(figures, static, report["cascade_frontier"])
+        report["systems"][name], images[name] = figures, per_image(evaluation, splits)
+        save(model, models / f"{name}.keras", optimizer=False)
+    report["seconds"] = round(time.time() - start, 1)
+    page = write_report(report, images, workdir)
+    print(f"\n{short_table(report)}\n\n{page} ({report['seconds']:.0f} s)")
+    return report
+
+
+def _plain(networks, splits):
+    """Returns (PlainNetwork list, {name: {accuracy, macs}}) of the plain networks."""
+    plain, static = [], {}
+    for network in networks:
+        test = evaluate(network, *splits.test)
+        held_out = evaluate(network, *splits.held_out)
+        macs = network.cost_tree.total_macs
+        plain.append(PlainNetwork(network.name, macs, held_out.logits, test.logits))
+        static[network.name] = {"accuracy": test.accuracy, "macs": macs}
+    return plain, static
+
+
+def _batches(config, splits):
+    """Returns augmented training batches for the static twin's batch norm, as the gated network's own had."""
+    if not config.reestimate_images:
+        return None
+    batches = data.Batches(*splits.train, config.batch_size, data.random_crop_flip, seed=config.seed)
+    count = max(1, config.reestimate_images // config.batch_size)
+    return [batches[index][0] for index in range(min(count, len(batches)))]
+
+
+def _say(text):
+    print(f"\n{text}", flush=True)

@@ -1,0 +1,90 @@
+"""One dynamic system on its way through evaluation, export and benchmark."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_dynamic import lite
+from keras_dynamic.layers import DynamicModel
+from keras_dynamic.lite.benchmark import Models, answers, benchmark
+from keras_dynamic.report import PerImage
+from keras_dynamic.report.files import write_atomically
+from keras_dynamic.training.evaluate import accuracy_shuffled, compiled_outcome, evaluate, static_twin
+
+PRECISIONS = {"float32": None, "int8": "int8"}
+
+
+def keras_figures(model, splits, macs_static, batches=None):
+    """Measures a model in Keras, with its static twin and with other images' decisions.
+
+    Args:
+        model: built DynamicModel.
+        splits: training.Splits.
+        macs_static: MACs of the static reference.
+        batches: augmented image batches on which the twin's batch norm is re-estimated; None leaves it.
+
+    Returns:
+        (figures, Evaluation on the test images).
+    """
+    outcome = compiled_outcome(model)
+    result = evaluate(model, *splits.test, outcome=outcome)
+    twin = static_twin(model, splits.held_out, splits.test, float(result.macs.mean()), batches, outcome)
+    figures = {
+        **result.figures(),
+        "macs_static": int(macs_static),
+        "images": len(result.labels),
+        "accuracy_static_twin": twin.accuracy,
+        "static_twin": twin.points,
+        "accuracy_shuffled": accuracy_shuffled(model, *splits.test, result.decisions, outcome),
+    }
+    return figures, result
+
+
+def lite_figures(name, model, static, splits, evaluation, folder):
+    """Exports a model, static and dynamic, float and int8, verifies and benchmarks it.
+
+    Args:
+        name: of the system, for the files.
+        model: built DynamicModel.
+        static: {precision: bytes} of the static reference.
+        splits: training.Splits; the held-out images calibrate int8.
+        evaluation: Evaluation of the model on the test images in Keras.
+        folder: for the .tflite files.
+
+    Returns:
+        {'float32': figures, 'int8': figures}.
+    """
+    found = {}
+    for precision, quantize in PRECISIONS.items():
+        calibration = splits.held_out[0]
+        dynamic = lite.export(model, quantize, calibration, outputs=("logits", "decisions", "macs"))
+        all_on = lite.export(DynamicModel(model.chain, name=f"{name}_all_on"), quantize, calibration)
+        write_atomically(Path(folder) / f"{name}_{precision}.tflite", dynamic)
+        timed = lite.with_outputs(dynamic, ["logits", "decisions"])
+        figures = benchmark(Models(static[precision], timed, all_on), *splits.test)
+        taken = answers(timed, splits.test[0]).decisions
+        figures["decisions_changed"] = decisions_changed(taken, evaluation.decisions)
+        found[precision] = figures
+    return found
+
+
+def decisions_changed(taken, reference) -> float:
+    """Returns the share of decisions that differ.
+
+    Args:
+        taken: {name: 0/1 array [n]}.
+        reference: likewise, names and more.
+    """
+    return float(np.mean([np.mean(np.round(taken[name]) != np.round(reference[name])) for name in taken]))
+
+
+def per_image(evaluation, splits) -> PerImage:
+    """Returns what the report shows of each test image."""
+    return PerImage(
+        np.asarray(splits.test[0]),
+        evaluation.labels,
+        evaluation.predictions,
+        evaluation.macs,
+        evaluation.decisions,
+        tuple(splits.class_names),
+    )

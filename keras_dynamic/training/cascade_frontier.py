@@ -1,0 +1,66 @@
+"""The yardstick of every report: what cascades of the plain networks give, without training."""
+
+import itertools
+
+import keras
+import numpy as np
+
+from keras_dynamic.ops import confidence, fit_thresholds, stops
+
+_BUDGETS = 12
+
+
+class PlainNetwork:
+    """A plain network's answers on two sets of images.
+
+    Args:
+        name: of the network.
+        macs: of one image.
+        held_out: logits, [n, classes], on the images on which thresholds are fitted; None if it has seen them.
+        test: logits, [m, classes], on those on which cascades are judged.
+    """
+
+    def __init__(self, name, macs, held_out, test):
+        self.name, self.macs, self.held_out, self.test = name, int(macs), held_out, test
+
+
+def cascade_frontier(networks, y_held_out, y_test, measure="max_probability") -> list:
+    """Fits cascades of every two or more of the networks to a range of budgets, and measures them.
+
+    Thresholds are fitted on the held-out images alone. The points are all that were measured; between points the
+    frontier is the line over their upper hull.
+
+    Args:
+        networks: list of PlainNetwork, cheapest first, with held-out answers.
+        y_held_out: labels, int [n].
+        y_test: labels, int [m].
+        measure: of confidence.
+
+    Returns:
+        [[mean MACs on the test images, accuracy on the test images, label], ...] in rising order of MACs.
+    """
+    points = []
+    for count in range(2, len(networks) + 1):
+        for chosen in itertools.combinations(networks, count):
+            points += _points(chosen, y_held_out, y_test, measure)
+    return sorted(points)
+
+
+def _points(chosen, y_held_out, y_test, measure):
+    costs = np.cumsum([network.macs for network in chosen])
+    held_out, test = _stages([n.held_out for n in chosen], measure), _stages([n.test for n in chosen], measure)
+    right = (held_out[0] == np.ravel(y_held_out)[:, None], test[0] == np.ravel(y_test)[:, None])
+    label = ", ".join(network.name for network in chosen)
+    found = {}
+    for budget in np.linspace(costs[0], costs[-1], _BUDGETS + 2)[1:-1]:
+        thresholds = fit_thresholds(held_out[1], right[0], costs, budget).thresholds
+        at = stops(test[1], thresholds)
+        found[tuple(thresholds)] = [float(costs[at].mean()), float(right[1][np.arange(len(at)), at].mean()), label]
+    return list(found.values())
+
+
+def _stages(logits, measure):
+    """Returns (answers [n, stages], confidences [n, stages]) of the sums so far."""
+    sums = np.cumsum(logits, axis=0)
+    certain = [keras.ops.convert_to_numpy(confidence(each, measure)) for each in sums]
+    return sums.argmax(-1).T, np.stack(certain, axis=1)
