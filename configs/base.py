@@ -6,10 +6,11 @@ import ml_collections
 def get_config():
     """Returns a locked config: gates at one target rate, no training budget of its own."""
     config = ml_collections.ConfigDict()
+    config.job = "train"
     config.seed = 0
     config.epochs = 1
     config.batch_size = 128
-    config.reestimate_images = 6000  # augmented training images for batch norm after training; 0 keeps the moving averages
+    config.reestimate_images = 6000  # augmented training images for batch norm afterwards; 0 keeps moving averages
     config.mixed_precision = False  # bfloat16 layers, float32 weights
     config.distribute = ""  # 'mirrored' for all GPUs of the machine
 
@@ -23,7 +24,6 @@ def get_config():
             "data_dependent": True,
             "open_probability": 0.98,
             "always": (),
-            "seed": 0,
             "target": 0.6,
             "activation_loss": "batch",
             "const_quad": False,
@@ -40,10 +40,20 @@ def get_config():
         {
             "learning_rate": 0.1,
             "momentum": 0.9,
+            "nesterov": True,
             "schedule": "steps",
             "warm_up": 0.1,
             "boundaries": (30, 60, 90),
             "decay": 0.1,
         }
+    )
+
+    # How a trained network is judged; none of this changes the training. static: zoo names of the plain networks whose
+    # static line and cascade frontier are measured beside it; twin_images: held-out images that choose the static twin.
+    config.evaluation = ml_collections.ConfigDict({"static": (), "twin_images": 1000})
+
+    # What its record says; targets are {figure: 'OP NUMBER'}, e.g. {"accuracy": ">= 0.92"}.
+    config.record = ml_collections.ConfigDict(
+        {"method": "gating", "network": "", "data": "", "command": "", "targets": ml_collections.ConfigDict()}
     )
     return config.lock()

@@ -1,5 +1,7 @@
 """From a trained dynamic model to a .tflite in which what is skipped is not computed."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
@@ -99,7 +101,7 @@ class _Graph:
         unit = greatest_common_unit(self.node)
         total = 0
         for macs, guards in parts(self.node):
-            term = np.int32(macs // unit)
+            term: Any = np.int32(macs // unit)
             for guard in guards:
                 term = term * bits[guard.decision]
             total = total + term

@@ -1,17 +1,38 @@
 """Training runs: from a config to weights, a run record and figures."""
 
-from keras_dynamic.training.build import build_method, build_network
-from keras_dynamic.training.evaluate import Evaluation, compiled_outcome, evaluate, static_twin
+from keras_dynamic.training.build import build_method, build_network, build_optimizer
+from keras_dynamic.training.checkpoint import Checkpoint, load_weights, save
+from keras_dynamic.training.evaluate import (
+    Evaluation,
+    StaticTwin,
+    accuracy_shuffled,
+    compiled_outcome,
+    evaluate,
+    pattern_macs,
+    static_twin,
+)
 from keras_dynamic.training.run_record import RunRecord
-from keras_dynamic.training.train import train
+from keras_dynamic.training.splits import Splits, load_splits
+from keras_dynamic.training.train import build, reestimation_batches, train
 
 __all__ = [
+    "Checkpoint",
     "Evaluation",
     "RunRecord",
+    "Splits",
+    "StaticTwin",
+    "accuracy_shuffled",
+    "build",
     "build_method",
     "build_network",
+    "build_optimizer",
     "compiled_outcome",
     "evaluate",
+    "load_splits",
+    "load_weights",
+    "pattern_macs",
+    "reestimation_batches",
+    "save",
     "static_twin",
     "train",
 ]

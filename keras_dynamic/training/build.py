@@ -10,6 +10,8 @@ from keras_dynamic.messages import near
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.models import import_resnet_cifar, resnet_cifar
 
+IMAGE_SHAPE = (32, 32, 3)
+_METHODS = ("activation_gating",)
 _SCHEDULES = ("one_cycle", "steps", "constant")
 
 
@@ -24,51 +26,57 @@ def build_network(config):
         DynamicModel, built for 32x32 images.
 
     Raises:
-        ValueError: if weights do not fit the depth and classes, or a zoo name is unknown.
+        ValueError: if the depth is not 6n+2, weights do not fit depth and classes, or a zoo name is unknown.
         FileNotFoundError: if the weights file is missing.
     """
     network = resnet_cifar(config.depth, config.num_classes, name=f"resnet{config.depth}")
     if config.weights.startswith("zoo:"):
-        loaded = zoo.load(config.weights.removeprefix("zoo:"))
-        row = zoo.describe(config.weights.removeprefix("zoo:"))["network"]
+        name = config.weights.removeprefix("zoo:")
+        row = zoo.describe(name)["network"]
         if row != {"depth": config.depth, "num_classes": config.num_classes}:
             raise ValueError(
-                f"{config.weights} is a network of {row}, but the config asks for depth {config.depth} and "
+                f"{config.weights!r} is a network of {row}, but the config asks for depth {config.depth} and "
                 f"{config.num_classes} classes; change network.depth or network.weights."
             )
-        return loaded
+        return zoo.load(name)
     if config.weights:
         return import_resnet_cifar(network, os.path.expandvars(config.weights))
-    network.build((None, 32, 32, 3))
+    network.build((None, *IMAGE_SHAPE))
     return network
 
 
-def build_method(config, network, teacher=None):
+def build_method(config, network, teacher=None, seed=0):
     """Gates a network as a config's `method` section says.
 
     Args:
         config: with name and the method's own arguments.
         network: DynamicModel whose chain is gated.
-        teacher: network to distil from, or None.
+        teacher: network to distil from; None for none.
+        seed: of the gates' samples.
 
     Returns:
         DynamicModel, built.
 
     Raises:
-        ValueError: if the method's name is unknown.
+        ValueError: if the method's name is unknown, an argument is out of range, or distillation lacks a teacher.
     """
-    if config.name != "activation_gating":
-        raise ValueError(f"method.name must be one of ['activation_gating'], got {config.name!r}{near(config.name, ['activation_gating'])}.")
+    if config.name not in _METHODS:
+        raise ValueError(f"method.name must be one of {_METHODS}, got {config.name!r}{near(config.name, _METHODS)}.")
+    if config.distillation_weight and teacher is None:
+        raise ValueError(
+            f"method.distillation_weight is {config.distillation_weight}, but there is no trained network to distil "
+            "from; give network.weights, or a weight of 0."
+        )
     gates = PerUnitGates(
         data_dependent=config.data_dependent,
         open_probability=config.open_probability,
         always=tuple(config.always),
-        seed=config.seed,
+        seed=seed,
     )
     model = ActivationGating(
         network.chain,
         gates,
-        target=config.target,
+        target=config.target if isinstance(config.target, (int, float)) else dict(config.target),
         activation_loss=config.activation_loss,
         const_quad=config.const_quad,
         activation_weight=config.activation_weight,
@@ -83,26 +91,36 @@ def build_method(config, network, teacher=None):
 
 
 def build_optimizer(config, steps_per_epoch, epochs):
-    """Returns SGD with Nesterov momentum on the schedule that a config's `optimizer` section names.
+    """Returns SGD with momentum on the schedule that a config's `optimizer` section names.
 
     Args:
-        config: with learning_rate (the peak), momentum, schedule ('one_cycle': linear warm-up over `warm_up` of the steps,
-            then cosine to 0; 'steps': times `decay` after each of the `boundaries`, epochs; 'constant').
+        config: with learning_rate (the peak), momentum, nesterov, and schedule: 'one_cycle' (linear warm-up over
+            `warm_up` of the steps, then cosine to 0), 'steps' (times `decay` after each of the `boundaries`, in epochs)
+            or 'constant'.
         steps_per_epoch: batches per epoch.
         epochs: of the whole training.
 
+    Returns:
+        keras.optimizers.SGD.
+
     Raises:
-        ValueError: if the schedule is unknown.
+        ValueError: if the schedule is unknown, or the warm-up is no share of the steps.
     """
-    if config.schedule not in _SCHEDULES:
-        raise ValueError(f"optimizer.schedule must be one of {_SCHEDULES}, got {config.schedule!r}{near(config.schedule, _SCHEDULES)}.")
-    rate = config.learning_rate
-    if config.schedule == "one_cycle":
+    schedule, rate = config.schedule, config.learning_rate
+    if schedule not in _SCHEDULES:
+        suggestion = near(schedule, _SCHEDULES)
+        raise ValueError(f"optimizer.schedule must be one of {_SCHEDULES}, got {schedule!r}{suggestion}.")
+    if schedule == "one_cycle":
+        if not 0 <= config.warm_up < 1:
+            raise ValueError(f"optimizer.warm_up must be a share of all steps in [0, 1), got {config.warm_up!r}.")
         warm_up = int(config.warm_up * steps_per_epoch * epochs)
         rest = steps_per_epoch * epochs - warm_up
-        rate = keras.optimizers.schedules.CosineDecay(0.0, rest, warmup_target=rate, warmup_steps=warm_up)
-    elif config.schedule == "steps":
+        if warm_up:
+            rate = keras.optimizers.schedules.CosineDecay(0.0, rest, warmup_target=rate, warmup_steps=warm_up)
+        else:
+            rate = keras.optimizers.schedules.CosineDecay(rate, rest)
+    elif schedule == "steps":
         boundaries = [int(epoch * steps_per_epoch) for epoch in config.boundaries]
         values = [rate * config.decay**power for power in range(len(boundaries) + 1)]
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
-    return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True)
+    return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=config.nesterov)

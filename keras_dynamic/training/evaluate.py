@@ -10,6 +10,7 @@ from keras_dynamic.cost import given
 from keras_dynamic.deciders import Confidence, Pattern
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.metrics import activation_rates, distinct_paths, shuffled
+from keras_dynamic.training.splits import Pair
 
 _FEW = 20  # decisions up to which the twin tries to close each one; of more, only the least used
 _LEAST_USED = 10
@@ -49,7 +50,7 @@ class Evaluation(NamedTuple):
 
 
 def compiled_outcome(model):
-    """Returns model.outcome(images, decisions) in inference, compiled once by the backend in use.
+    """Returns model.outcome(images, decisions) in inference, compiled once; weights changed later are seen.
 
     Args:
         model: built DynamicModel.
@@ -57,16 +58,25 @@ def compiled_outcome(model):
     Returns:
         Function (images [batch, ...], decisions or None) -> Outcome.
     """
+
+    def outcome(images, decisions):
+        return model.outcome(images, decisions, training=False)
+
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(lambda images, decisions: model.outcome(images, decisions, training=False))
+        return tf.function(outcome)
     if backend == "jax":
         import jax
 
-        return jax.jit(lambda images, decisions: model.outcome(images, decisions, training=False))
-    return lambda images, decisions: model.outcome(images, decisions, training=False)
+        @jax.jit
+        def of_weights(values, images, decisions):
+            with keras.StatelessScope(zip(model.variables, values, strict=True)):
+                return outcome(images, decisions)
+
+        return lambda images, decisions: of_weights([each.value for each in model.variables], images, decisions)
+    return outcome
 
 
 def evaluate(model, x, y, decisions=None, batch_size=250, outcome=None) -> Evaluation:
@@ -84,16 +94,16 @@ def evaluate(model, x, y, decisions=None, batch_size=250, outcome=None) -> Evalu
         Evaluation.
     """
     outcome = compiled_outcome(model) if outcome is None else outcome
-    logits, taken = [], []
+    batches, taken = [], []
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
         fixed = None
         if decisions is not None:
             fixed = {name: keras.ops.convert_to_tensor(value[rows], "float32") for name, value in decisions.items()}
         result = outcome(keras.ops.convert_to_tensor(x[rows]), fixed)
-        logits.append(keras.ops.convert_to_numpy(result.logits))
+        batches.append(keras.ops.convert_to_numpy(result.logits))
         taken.append({name: keras.ops.convert_to_numpy(value) for name, value in result.decisions.items()})
-    logits = np.concatenate(logits)
+    logits = np.concatenate(batches)
     joined = {name: np.concatenate([batch[name] for batch in taken]) for name in taken[0]}
     macs = np.broadcast_to(given(model.cost_tree, joined), (len(x),))
     return Evaluation(logits, logits.argmax(-1), np.asarray(y).reshape(-1), joined, macs)
@@ -124,27 +134,31 @@ class StaticTwin(NamedTuple):
     patterns: list  # [{name: 0/1}, ...] of the points
 
 
-def static_twin(model, held_out, test, macs_mean, batches=None, outcome=None) -> StaticTwin:
+def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outcome=None) -> StaticTwin:
     """Finds the static twin at equal MACs: what these weights give if all images take the same path.
 
-    From everything on, the decision whose closing costs least accuracy on held-out images is closed, one at a time, until
-    macs_mean lies between two neighbouring patterns. For a cascade the patterns are its prefixes. The patterns pay for no
-    decider.
+    From everything on, the decision whose closing costs least accuracy on held-out images is closed, one at a time,
+    until macs_mean lies between two neighbouring patterns; of more than 20 decisions, only the 10 least used ones
+    are tried each time. For a cascade the patterns are its prefixes, and gated networks inside run whole. The patterns
+    pay for no decider of the chain.
 
     Args:
         model: built DynamicModel.
         held_out: (images, labels) on which patterns are chosen.
         test: (images, labels) on which they are judged.
         macs_mean: the network's mean MACs on the test images.
-        batches: list of augmented image batches on which batch norm is re-estimated for the two patterns; None leaves it.
+        batches: list of augmented image batches on which batch norm is re-estimated for the two patterns, as it was for
+            the network; None leaves it.
         outcome: compiled_outcome(model).
 
     Returns:
         StaticTwin.
     """
     outcome = compiled_outcome(model) if outcome is None else outcome
-    names = model.decision_names
-    patterns = _prefixes(names) if isinstance(model.decider, Confidence) else _greedy(model, held_out, outcome, macs_mean)
+    if isinstance(model.decider, Confidence):
+        patterns = _prefixes(model.decider.names)
+    else:
+        patterns = _greedy(model, held_out, outcome, macs_mean)
     above, below = None, None
     for pattern in patterns:
         if pattern_macs(model, pattern) >= macs_mean:
@@ -157,8 +171,8 @@ def static_twin(model, held_out, test, macs_mean, batches=None, outcome=None) ->
     points = []
     for pattern in pair:
         if batches is not None:
-            reestimate_batch_norm(model, batches, decisions=pattern)
-        fixed = {name: np.full(len(test[0]), run, np.float32) for name, run in pattern.items()}
+            reestimate_batch_norm(model, batches, decisions=_whole(model, pattern))
+        fixed = _for_all(_whole(model, pattern), len(test[0]))
         points.append([pattern_macs(model, pattern), evaluate(model, *test, fixed, outcome=outcome).accuracy])
         model.chain.set_weights(kept)
     macs, accuracies = zip(*points, strict=True)
@@ -174,7 +188,17 @@ def pattern_macs(model, pattern) -> int:
     """
     fixed = DynamicModel(model.chain, Pattern(pattern))
     fixed.decider.bind(model.chain)
-    return int(given(fixed.cost_tree, {name: np.array([run]) for name, run in pattern.items()})[0])
+    return int(given(fixed.cost_tree, _for_all(_whole(model, pattern), 1))[0])
+
+
+def _whole(model, pattern):
+    """Returns the pattern with the decisions of networks inside units: all on where the unit runs."""
+    return {name: pattern.get(name.partition("/")[0], 1) for name in model.decision_names}
+
+
+def _for_all(pattern, images):
+    """Returns {name: float32 array [images]}."""
+    return {name: np.full(images, run, np.float32) for name, run in pattern.items()}
 
 
 def _prefixes(names):
@@ -185,18 +209,20 @@ def _prefixes(names):
 def _greedy(model, held_out, outcome, macs_mean):
     """Returns patterns from everything on down to the first one under macs_mean."""
     x, y = held_out
-    pattern = dict.fromkeys(model.decision_names, 1)
+    pattern = dict.fromkeys(model.decider.names, 1)
     candidates = list(pattern)
-    if len(candidates) > _FEW:
+    tries = len(candidates)
+    if tries > _FEW:
         rates = activation_rates(evaluate(model, x, y, outcome=outcome).decisions)
-        candidates = sorted(candidates, key=rates.get)[:_LEAST_USED]
+        candidates.sort(key=rates.__getitem__)
+        tries = _LEAST_USED
     patterns = [dict(pattern)]
     while candidates and pattern_macs(model, pattern) >= macs_mean:
         scores = {}
-        for name in candidates:
-            tried = {key: np.full(len(x), run and key != name, np.float32) for key, run in pattern.items()}
+        for name in candidates[:tries]:
+            tried = _for_all(_whole(model, pattern | {name: 0}), len(x))
             scores[name] = evaluate(model, x, y, tried, outcome=outcome).accuracy
-        closed = max(scores, key=scores.get)
+        closed = max(scores, key=scores.__getitem__)
         pattern[closed] = 0
         candidates.remove(closed)
         patterns.append(dict(pattern))

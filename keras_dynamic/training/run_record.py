@@ -13,30 +13,37 @@ import numpy as np
 
 
 class RunRecord:
-    """The files run.json and config.json of a run's folder.
+    """The files run.json and config.json of a run's folder. Nothing is written before `start`.
 
     Args:
-        workdir: the folder; it is made if it is missing.
+        workdir: the folder.
         config: the resolved config as a plain dictionary.
 
     Raises:
-        ValueError: if the folder holds the run of another config.
+        ValueError: if the folder holds the run of another config, or files of these names that no run wrote.
+        NotADirectoryError: if the folder is a file.
     """
 
     def __init__(self, workdir, config: dict):
         self.workdir = Path(workdir)
+        if self.workdir.exists() and not self.workdir.is_dir():
+            raise NotADirectoryError(f"workdir {str(workdir)!r} is a file; give a folder, which may be missing.")
         self.path = self.workdir / "run.json"
         self.config = json.loads(json.dumps(config, default=_plain))
-        earlier = self._read(self.workdir / "config.json")
+        earlier = _read(self.workdir / "config.json")
         if earlier is not None and earlier != self.config:
             keys = ", ".join(_differences(earlier, self.config)[:5])
             raise ValueError(
-                f"workdir {str(self.workdir)!r} holds the run of another config (different: {keys}); give another --workdir."
+                f"workdir {str(self.workdir)!r} holds the run of another config (different: {keys}); "
+                "give another --workdir."
             )
+        self._content = _read(self.path) or {"started": _now(), "epochs": [], "figures": {}, "seconds": 0.0}
+        self._before, self._clock = self._content["seconds"], time.time()
+
+    def start(self):
+        """Makes the folder and writes what is run: config, arguments, commit, machine, versions and seed."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         write_json(self.workdir / "config.json", self.config)
-        self._content = self._read(self.path) or {"started": _now(), "epochs": [], "figures": {}, "seconds": 0.0}
-        self._before, self._clock = self._content["seconds"], time.time()
         self._content |= {
             "argv": sys.argv,
             "commit": commit(),
@@ -92,10 +99,6 @@ class RunRecord:
         self._content["seconds"] = round(self.seconds, 1)
         write_json(self.path, self._content)
 
-    @staticmethod
-    def _read(path):
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
 
 def write_json(path, content):
     """Writes a JSON file under a temporary name and renames it.
@@ -110,9 +113,24 @@ def write_json(path, content):
     temporary.replace(path)
 
 
+def _read(path):
+    """Returns a JSON object of the run's folder, None if there is no such file."""
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is there, but no run wrote it; give another --workdir.")
+    return found
+
+
 def commit() -> str:
-    """Returns the commit of the sources, with '+' if they were changed since, or '' outside a repository."""
+    """Returns the commit of the sources, with '+' if they were changed since, or '' outside their repository."""
     root = Path(__file__).resolve().parents[2]
+    if not (root / "train_main.py").exists():  # installed; whatever repository is around it is another one
+        return ""
     describe = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"]
     try:
         return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
@@ -125,8 +143,8 @@ def machine() -> str:
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        name = models[0] if models else name
+        lines = cpuinfo.read_text().splitlines()
+        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
     return f"{name}, {os.cpu_count()} cores"
 
 

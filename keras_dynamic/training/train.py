@@ -1,15 +1,18 @@
 """One training run, resumable by running the same command again."""
 
 import contextlib
-import importlib.util
-from pathlib import Path
 
 import keras
 
 from keras_dynamic import data
 from keras_dynamic.callbacks import AnnealTarget, reestimate_batch_norm
 from keras_dynamic.training.build import build_method, build_network, build_optimizer
+from keras_dynamic.training.checkpoint import Checkpoint, load_weights, save
 from keras_dynamic.training.run_record import RunRecord
+from keras_dynamic.training.splits import Splits, check_fit, load_splits
+from keras_dynamic.training.tensorboard import Scalars
+
+_AFTERWARDS = ("job", "evaluation", "record")  # sections of a config that change nothing in the training
 
 
 def train(config, workdir, data_dir=None, verbose="auto"):
@@ -17,7 +20,8 @@ def train(config, workdir, data_dir=None, verbose="auto"):
 
     The folder gets config.json and run.json, checkpoint/ (removed at the end), tensorboard/ (where TensorFlow is the
     backend), best.keras, the model of best held-out accuracy among epochs at the final target, and model.keras, that
-    model with batch norm re-estimated if the config says so.
+    model with batch norm re-estimated if the config says so. Nothing is written before config and data are known to
+    fit.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
@@ -26,106 +30,109 @@ def train(config, workdir, data_dir=None, verbose="auto"):
         verbose: as in keras.Model.fit.
 
     Returns:
-        (model, splits): the trained DynamicModel and the data as returned by load_splits.
+        (model, splits): the trained DynamicModel in float32, and the data as returned by load_splits.
 
     Raises:
-        ValueError: if the folder holds another config's run, or the config does not fit together.
+        ValueError: if the folder holds another config's run or checkpoint, or the config does not fit together.
+        FileNotFoundError: if the data or the weights that the config names are not there.
     """
+    record = RunRecord(workdir, {key: value for key, value in config.to_dict().items() if key not in _AFTERWARDS})
     splits = load_splits(config.data, data_dir)
-    record = RunRecord(workdir, config.to_dict())
-    final = record.workdir / "model.keras"
+    check_fit(splits, config)
+    final, best = record.workdir / "model.keras", record.workdir / "best.keras"
     if record.finished and final.exists():
-        return keras.models.load_model(final), splits
+        return load_weights(build(config), final), splits
+    annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
+    settled = annealed.epochs_to(config.method.target)
+    if settled >= config.epochs:
+        raise ValueError(
+            f"targets come down to {config.method.target} in epoch {settled + 1} only, but epochs is {config.epochs}; "
+            "train longer, or raise anneal.a, or lower anneal.k or anneal.start."
+        )
     keras.utils.set_random_seed(config.seed)
-    batches = data.Batches(
-        *splits.train, config.batch_size, data.random_crop_flip if config.data.augment else None, seed=config.seed
-    )
+    batches = training_batches(config, splits)
     with _strategy(config.distribute), _precision(config.mixed_precision):
-        model = _fresh(config)
+        model = build(config)
         model.compile(
             build_optimizer(config.optimizer, len(batches), config.epochs),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
-    annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
-    best = _KeepBest(record, from_epoch=annealed.epochs_to(config.method.target))
-    callbacks = [keras.callbacks.BackupAndRestore(str(record.workdir / "checkpoint")), annealed, _Follow(batches), best]
-    if keras.backend.backend() == "tensorflow" and importlib.util.find_spec("tensorboard"):
-        callbacks.append(keras.callbacks.TensorBoard(str(record.workdir / "tensorboard"), write_graph=False))
+        checkpoint = Checkpoint(record.workdir / "checkpoint")
+        batches.epoch = checkpoint.restore(model)
+    record.start()
+    keeper = _KeepBest(record, best, settled)
+    scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []
     model.fit(
         batches,
+        initial_epoch=batches.epoch,
         epochs=config.epochs,
         validation_data=splits.held_out,
         validation_batch_size=250,
-        callbacks=callbacks,
+        callbacks=[annealed, _Follow(batches), keeper, checkpoint, *scalars],
         shuffle=False,
         verbose=verbose,
     )
-    model = _fresh(config)  # in float32, whatever the precision of the training
-    model.set_weights(keras.models.load_model(best.path, compile=False).get_weights())
+    model = load_weights(build(config), best)  # in float32, whatever the precision of the training
     if config.reestimate_images:
-        count = max(1, config.reestimate_images // config.batch_size)
-        reestimate_batch_norm(model, (batches[index] for index in range(min(count, len(batches)))))
+        reestimate_batch_norm(model, reestimation_batches(config, splits))
     save(model, final, optimizer=False)
-    record.finish({name: value for name, value in record.epochs[best.epoch].items()} | {"best_epoch": best.epoch})
+    record.finish(record.epochs[keeper.epoch] | {"best_epoch": keeper.epoch})
+    checkpoint.remove()
     return model, splits
 
 
-def _fresh(config):
-    """Builds the method's model around the config's network, with that network as its teacher."""
-    return build_method(config.method, build_network(config.network), build_network(config.network))
-
-
-class Splits:
-    """The arrays of a run: train, held_out and test, each (images uint8, labels int)."""
-
-    def __init__(self, train, held_out, test, class_names):
-        self.train, self.held_out, self.test, self.class_names = train, held_out, test, class_names
-
-
-def load_splits(config, data_dir=None) -> Splits:
-    """Loads a data set and holds out the last training images.
+def build(config):
+    """Builds the method's model around the config's network, with a second copy of that network as its teacher.
 
     Args:
-        config: with name, held_out (images) and augment.
-        data_dir: folder of the data set.
+        config: ml_collections ConfigDict, see configs/.
 
     Returns:
-        Splits.
+        DynamicModel, built.
 
     Raises:
-        ValueError: if the set is unknown, not there, or has too few images.
+        ValueError: if the config does not fit together.
     """
-    loaded = data.load(config.name, data_dir)
-    train, held_out = data.hold_out(loaded.x_train, loaded.y_train, config.held_out)
-    return Splits(train, held_out, (loaded.x_test, loaded.y_test), loaded.class_names)
+    distilled = config.method.distillation_weight and config.network.weights
+    teacher = build_network(config.network) if distilled else None
+    return build_method(config.method, build_network(config.network), teacher, config.seed)
 
 
-def save(model, path, optimizer=True):
-    """Saves a model under a temporary name and renames it.
+def training_batches(config, splits: Splits, epoch=0):
+    """Returns data.Batches of the training images, augmented as the config says.
 
     Args:
-        model: keras.Model.
-        path: ending in .keras.
-        optimizer: whether the optimizer's state is saved too.
+        config: ml_collections ConfigDict, see configs/.
+        splits: Splits.
+        epoch: whose order and augmentation they have at first.
     """
-    path = Path(path)
-    temporary = path.with_name(f".partial_{path.name}")
-    model.save(temporary, include_optimizer=optimizer)
-    temporary.replace(path)
+    augment = data.random_crop_flip if config.data.augment else None
+    return data.Batches(*splits.train, config.batch_size, augment, seed=config.seed, epoch=epoch)
+
+
+def reestimation_batches(config, splits: Splits):
+    """Returns augmented training batches for batch norm, a list with config.reestimate_images in all.
+
+    Args:
+        config: ml_collections ConfigDict, see configs/.
+        splits: Splits.
+    """
+    batches = training_batches(config, splits, epoch=config.epochs)
+    count = max(1, config.reestimate_images // config.batch_size)
+    return [batches[index] for index in range(min(count, len(batches)))]
 
 
 class _KeepBest(keras.callbacks.Callback):
-    """Saves the model of best held-out accuracy, from the epoch on at which the targets have come down."""
+    """Notes each epoch's metrics and saves the model of best held-out accuracy among epochs at the final targets."""
 
-    def __init__(self, record, from_epoch):
+    def __init__(self, record, path, from_epoch):
         super().__init__()
-        self.record, self.from_epoch = record, from_epoch
-        self.path = record.workdir / "best.keras"
+        self.record, self.path, self.from_epoch = record, path, from_epoch
 
     @property
     def epoch(self):
-        """The best epoch so far: of those at the final target, or the last one if none has come there."""
+        """The best epoch so far, or the last one if none has come to the final targets."""
         epochs = self.record.epochs
         allowed = range(min(self.from_epoch, len(epochs) - 1), len(epochs))
         return max(allowed, key=lambda index: epochs[index]["val_accuracy"])
@@ -138,7 +145,7 @@ class _KeepBest(keras.callbacks.Callback):
 
 
 class _Follow(keras.callbacks.Callback):
-    """Tells the batches which epoch is being served, also after a resumption."""
+    """Tells the batches which epoch is being served; where there are one or two of them they cannot know."""
 
     def __init__(self, batches):
         super().__init__()
@@ -168,4 +175,5 @@ def _strategy(name):
         raise ValueError(f"distribute must be '' or 'mirrored', the latter on the TensorFlow backend, got {name!r}.")
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy().scope()
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices]).scope()

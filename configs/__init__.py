@@ -1,0 +1,1 @@
+"""Experiments: one file each, whose docstring gives command, cost and expected result."""

@@ -1,0 +1,60 @@
+"""The images of a run: to train on, to choose on, to judge on."""
+
+from typing import Any, NamedTuple
+
+from keras_dynamic import data
+from keras_dynamic.training.build import IMAGE_SHAPE
+
+Pair = tuple[Any, Any]  # images, labels
+
+
+class Splits(NamedTuple):
+    """A data set, split.
+
+    Attributes:
+        train: (uint8 images [n, height, width, channels], int labels [n]).
+        held_out: likewise; models and thresholds are chosen on it.
+        test: likewise, for judging only.
+        class_names: one name per class.
+    """
+
+    train: Pair
+    held_out: Pair
+    test: Pair
+    class_names: tuple[str, ...]
+
+
+def load_splits(config, data_dir=None) -> Splits:
+    """Loads a data set and holds out the last training images.
+
+    Args:
+        config: with name and held_out (images).
+        data_dir: folder of the data set, None for sets that ship or lie in the usual place.
+
+    Returns:
+        Splits.
+
+    Raises:
+        ValueError: if the set is unknown or has too few images.
+        FileNotFoundError: if it is not in the folder.
+    """
+    loaded = data.load(config.name, data_dir)
+    train, held_out = data.hold_out(loaded.x_train, loaded.y_train, config.held_out)
+    return Splits(train, held_out, (loaded.x_test, loaded.y_test), loaded.class_names)
+
+
+def check_fit(splits, config):
+    """Raises a ValueError unless the network that a config describes takes these images and knows these classes.
+
+    Args:
+        splits: Splits.
+        config: ConfigDict with sections data and network.
+    """
+    name, shape, classes = config.data.name, splits.test[0].shape[1:], len(splits.class_names)
+    if shape != IMAGE_SHAPE:
+        raise ValueError(f"the networks take images of {IMAGE_SHAPE}, but those of {name!r} are {shape}; resize them.")
+    if classes != config.network.num_classes:
+        raise ValueError(
+            f"data set {name!r} has {classes} classes, but the config's network {config.network.num_classes}; "
+            f"set network.num_classes={classes} and weights trained on them."
+        )
