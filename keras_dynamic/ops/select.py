@@ -11,7 +11,14 @@ def _per_leaf(leaf, decision):
 
 def _map(function, branch, otherwise):
     """Applies function to leaf pairs; a leaf that is the same tensor on both sides is handed through."""
-    keras.tree.assert_same_structure(branch, otherwise)
+    try:
+        keras.tree.assert_same_structure(branch, otherwise)
+    except (TypeError, ValueError):
+        ran, skipped = (keras.tree.map_structure(lambda leaf: tuple(leaf.shape), nest) for nest in (branch, otherwise))
+        raise ValueError(
+            f"branch and otherwise must be nests of the same structure, got {ran} and {skipped}; give otherwise every "
+            "leaf that branch has."
+        ) from None
     return keras.tree.map_structure(lambda b, o: b if b is o else function(b, o), branch, otherwise)
 
 

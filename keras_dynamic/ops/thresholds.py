@@ -27,7 +27,7 @@ def stops(confidences, thresholds):
     """
     thresholds = np.asarray(thresholds)
     done = np.asarray(confidences)[:, : len(thresholds)] >= thresholds
-    return np.where(done.any(axis=1), done.argmax(axis=1), len(thresholds))
+    return np.column_stack([done, np.ones(len(done), bool)]).argmax(axis=1)
 
 
 def quantile_thresholds(confidences, quantiles):

@@ -1,0 +1,24 @@
+"""The wording that errors share."""
+
+import pytest
+
+from keras_dynamic.messages import check_fraction, near
+
+
+def test_the_nearest_known_name_is_suggested():
+    assert near("confidense", ["confidence", "gates"]) == " (did you mean 'confidence'?)"
+    assert near("xyz", ["confidence", "gates"]) == ""
+    assert near(None, ["confidence"]) == ""
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.6, "0.5"])
+def test_fractions_pass_as_floats(value):
+    assert check_fraction("tau", value) == float(value)
+    assert isinstance(check_fraction("tau", value), float)
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf"), None, "half", [0.5, 0.5]])
+def test_everything_else_is_an_error_that_names_the_value(value):
+    with pytest.raises(ValueError, match="tau must be a number between 0 and 1, got") as error:
+        check_fraction("tau", value)
+    assert repr(value) in str(error.value)
