@@ -1,0 +1,135 @@
+r"""Measures a dynamic model against its static reference, as TFLite, in one process on the same images.
+
+    python tflite/benchmark.py --model=gated.keras --static=zoo:resnet32_cifar10_45k
+    python tflite/benchmark.py --model=zoo:resnet32_cifar10_gated --static=zoo:resnet32_cifar10_45k --json=bench.json
+
+Both are exported in float32 and in int8, verified, and run on the shipped CIFAR-10 test images (or --images). Latencies
+are one thread's; overhead is the measured time over that of what each image runs, in the same network without decisions.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import terminal
+from absl import app, flags, logging
+from models import load, read_images
+
+_MODEL = flags.DEFINE_string("model", None, "the dynamic model: a .keras file or zoo:NAME", required=True)
+_STATIC = flags.DEFINE_string("static", None, "the static reference, likewise; the same chain with everything on if not given")
+_PRECISIONS = flags.DEFINE_list("precisions", ["float32", "int8"], "what to measure")
+_IMAGES = flags.DEFINE_string("images", None, "an .npz with test images x and labels y; the shipped 1,000 if not given")
+_TIMED = flags.DEFINE_integer("timed", 200, "images in the latency", lower_bound=200)
+_REPEATS = flags.DEFINE_integer("repeats", 5, "repeats of each image", lower_bound=5)
+_FORCE_ALL_ON = flags.DEFINE_bool("force_all_on", False, "every decision on: what the IFs and deciders alone cost")
+_JSON = flags.DEFINE_string("json", None, "file for the figures")
+_RECORD = flags.DEFINE_string("record", None, "id of the record to write to results/")
+_METHOD = flags.DEFINE_string("method", "gating", "the record's method")
+_TARGETS = flags.DEFINE_list("targets", [], "the record's targets: FIGURE<=NUMBER or FIGURE>=NUMBER")
+
+_ROWS = (
+    ("accuracy", "accuracy of the .tflite", "{:.4f}"),
+    ("accuracy_static", "accuracy, static", "{:.4f}"),
+    ("macs_mean", "mean MACs", "{:,.0f}"),
+    ("latency_static_ms", "latency, static (ms)", "{:.4f}"),
+    ("latency_all_on_ms", "latency, everything on, no IF (ms)", "{:.4f}"),
+    ("latency_dynamic_ms", "latency, dynamic (ms)", "{:.4f}"),
+    ("latency_p10_ms", "  10th percentile over images", "{:.4f}"),
+    ("latency_p90_ms", "  90th percentile over images", "{:.4f}"),
+    ("decider_ms", "deciders alone (ms)", "{:.4f}"),
+    ("overhead", "overhead", "{:.3f}"),
+    ("overhead_with_decider", "overhead with decider", "{:.3f}"),
+    ("size_bytes", "size (bytes)", "{:,}"),
+    ("size_static_bytes", "size, static (bytes)", "{:,}"),
+)
+
+
+def main(argv):
+    """Measures, prints and writes."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments {argv[1:]}; flags start with --.")
+    logging.set_verbosity(logging.ERROR)
+    start = time.time()
+    try:
+        with terminal.quiet():
+            found = measure()
+            if _JSON.value:
+                from keras_dynamic.report.files import write_atomically
+
+                write_atomically(Path(_JSON.value), json.dumps(found, indent=2) + "\n")
+            if _RECORD.value:
+                _write_record(found, time.time() - start)
+    except terminal.EXPECTED as error:
+        sys.exit(f"benchmark: {error}")
+    print(table(found))
+
+
+def measure() -> dict:
+    """Exports and measures what the flags name.
+
+    Returns:
+        {precision: figures of lite.benchmark}.
+    """
+    import numpy as np
+
+    from keras_dynamic import data, lite
+    from keras_dynamic.deciders import PerUnitGates
+    from keras_dynamic.layers import DynamicModel
+    from keras_dynamic.lite.benchmark import Models, benchmark
+
+    shipped = data.shipped()
+    x, y = (shipped.x_test, shipped.y_test) if _IMAGES.value is None else read_images(_IMAGES.value)
+    if y is None:
+        raise ValueError(f"--images must be an .npz with x and y, got {_IMAGES.value!r} without labels.")
+    model = load(_MODEL.value)
+    if _FORCE_ALL_ON.value:
+        if not isinstance(model.decider, PerUnitGates):
+            raise ValueError("--force_all_on opens gates; this model has none.")
+        model.decider.set_tau(0.0)
+    all_on = DynamicModel(model.chain, name="all_on")
+    static = all_on if _STATIC.value is None else load(_STATIC.value)
+    found = {}
+    for precision in _PRECISIONS.value:
+        if precision not in ("float32", "int8"):
+            raise ValueError(f"--precisions must be float32 or int8, got {precision!r}.")
+        exported = [
+            lite.export(each, None if precision == "float32" else precision, shipped.x_heldout, outputs)
+            for each, outputs in ((static, ()), (model, ("logits", "decisions")), (all_on, ()))
+        ]
+        found[precision] = benchmark(Models(*exported), np.asarray(x), y, _REPEATS.value, _TIMED.value)
+    return found
+
+
+def table(found) -> str:
+    """Returns the figures as text: one column per precision, then activation and time per unit."""
+    lines = ["".ljust(36) + "".join(precision.rjust(14) for precision in found)]
+    for key, label, form in _ROWS:
+        lines.append(label.ljust(36) + "".join(form.format(figures[key]).rjust(14) for figures in found.values()))
+    lines.append("\nactivation rate, and time per unit (ms, everything on)")
+    for unit in next(iter(found.values()))["unit_ms"]:
+        cells = []
+        for figures in found.values():
+            rate = figures["activation_rates"].get(unit)
+            cells.append(f"{'always' if rate is None else f'{rate:.3f}'} {figures['unit_ms'][unit]:.4f}".rjust(18))
+        lines.append(unit.ljust(36) + "".join(cells))
+    return "\n".join(lines)
+
+
+def _write_record(found, seconds):
+    from keras_dynamic.jobs.record import flat, write_record
+
+    targets = {}
+    for target in _TARGETS.value:
+        for operation in ("<=", ">="):
+            if operation in target:
+                name, number = target.split(operation)
+                targets[name] = f"{operation} {number}"
+    settings = {"model": _MODEL.value, "static": _STATIC.value or "", "seed": 0}
+    name = f"{_MODEL.value} against {_STATIC.value or 'the same with everything on'}"
+    data = "cifar10, the 1,000 shipped test images" if _IMAGES.value is None else Path(_IMAGES.value).name
+    write_record(_RECORD.value, _METHOD.value, name, data, settings, flat(found), targets, seconds)
+
+
+if __name__ == "__main__":
+    app.run(main)
