@@ -1,0 +1,129 @@
+"""tflite/export_model.py, run as a user runs it."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+
+import keras_dynamic as kd
+
+SCRIPT = "export_model.py"
+
+LAYER = """
+import keras
+import keras_dynamic as kd
+
+
+@keras.saving.register_keras_serializable("mine")
+class Doubled(keras.layers.Layer):
+    def call(self, x):
+        return 2.0 * x
+
+
+@kd.cost.register(Doubled)
+def _cost(layer, inputs):
+    return 0
+"""
+
+
+def test_int8_with_all_outputs(run, saved, model, images, tmp_path):
+    np.savez(tmp_path / "calibration.npz", x=images)
+    done = run(
+        SCRIPT,
+        f"--model={saved}",
+        "--quantize=int8",
+        "--calibration=calibration.npz",
+        "--outputs=logits,decisions,macs",
+        "--output=out/gated.tflite",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    content = (tmp_path / "out" / "gated.tflite").read_bytes()
+    found = kd.lite.verify(content)
+    assert found.quantize == "int8"
+    assert found.macs_all_on == model.cost_tree.total_macs
+    assert "decisions   2: unit1, unit2\n" in done.stdout
+    assert f"{found.macs_all_on:,} with all decisions on, {found.macs_all_off:,} with all off" in done.stdout
+    assert kd.lite.Interpreter(content).outputs.keys() == {"logits", "decisions", "macs"}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["gated.tflite"]
+
+
+def test_cascade_from_the_zoo_within_a_budget(run, tmp_path):
+    budget = 25e6
+    done = run(
+        SCRIPT,
+        "--model=zoo:resnet8_cifar10_45k,zoo:resnet20_cifar10_45k",
+        f"--macs={budget}",
+        "--outputs=logits,decisions",
+        "--output=cascade.tflite",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    content = (tmp_path / "cascade.tflite").read_bytes()
+    assert kd.lite.verify(content).decisions == ("resnet20_cifar10_45k",)
+    interpreter = kd.lite.Interpreter(content)
+    held_out = kd.data.shipped().x_heldout[:200]
+    share = np.mean([interpreter.run(image)["decisions"].item() for image in held_out])
+    cheap, dear = (kd.zoo.describe(f"resnet{depth}_cifar10_45k")["macs"] for depth in (8, 20))
+    assert 0 < share < 1
+    assert cheap + share * dear <= 1.2 * budget  # fitted on all 500 images, counted on 200
+    macs = float(done.stdout.split(" right at ")[1].split(" MACs")[0].replace(",", ""))
+    assert cheap < macs <= budget
+
+
+def test_layers_of_ones_own_are_imported_from_where_the_command_is_given(run, tmp_path, monkeypatch):
+    (tmp_path / "own_layers.py").write_text(LAYER)
+    monkeypatch.syspath_prepend(tmp_path)
+    doubled = importlib.import_module("own_layers").Doubled()
+    unit = kd.layers.Residual([keras.layers.Conv2D(4, 3, padding="same"), doubled], name="unit")
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
+    chain = kd.layers.Chain(keras.layers.Conv2D(4, 3, padding="same"), [unit], head)
+    model = kd.layers.DynamicModel(chain, kd.deciders.PerUnitGates())
+    model.build((None, 8, 8, 3))
+    model.save(tmp_path / "own.keras")
+    without = run(SCRIPT, "--model=own.keras", "--output=own.tflite", KERAS_BACKEND="numpy")
+    assert without.returncode == 1
+    assert "own.keras holds a Doubled, which is not imported; name its module: --imports=MODULE" in without.stderr
+    done = run(SCRIPT, "--model=own.keras", "--imports=own_layers", "--output=own.tflite")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kd.lite.verify((tmp_path / "own.tflite").read_bytes()).decisions == ("unit",)
+
+
+@pytest.fixture
+def bad_files(tmp_path, saved, images):
+    (tmp_path / "cut.keras").write_bytes(saved.read_bytes()[:2000])
+    (tmp_path / "cut.npz").write_bytes(b"PK")
+    np.savez(tmp_path / "names.npz", pictures=images)
+    np.save(tmp_path / "unlabelled.npy", images)
+    np.save(tmp_path / "small.npy", images[:, :8])
+    (tmp_path / "folder").mkdir()
+
+
+ZOO = "--model=zoo:resnet8_cifar10_45k,zoo:resnet20_cifar10_45k"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model=none.keras"], "got 'none.keras', which is no file"),
+        (["--model=cut.keras"], "cut.keras is no whole .keras file"),
+        (["--model=zoo:resnet8_cifar10"], "did you mean 'resnet8_cifar10_45k'?"),
+        (["--model={saved}", "--macs=1e6"], "--macs is the budget of a cascade"),
+        (["--model={saved}", "--outputs=logit"], "got 'logit' (did you mean 'logits'?)"),
+        (["--model={saved}", "--output=folder"], "got the folder 'folder'"),
+        (["--model={saved}", "--quantize=int8", "--calibration=none.npz"], "got 'none.npz', which is no file"),
+        (["--model={saved}", "--quantize=int8", "--calibration=cut.npz"], "cut.npz is no whole .npy or .npz"),
+        (["--model={saved}", "--quantize=int8", "--calibration=names.npz"], "must hold images x"),
+        (["--model={saved}", "--quantize=int8"], "calibration images must have shape [n, 16, 16, 3]"),
+        ([ZOO, "--calibration=unlabelled.npy"], "a cascade's thresholds need labels"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(run, bad_files, saved, tmp_path, arguments, words):
+    before = sorted(tmp_path.rglob("*"))
+    arguments = ["--output=out.tflite", *(argument.format(saved=saved) for argument in arguments)]
+    done = run(SCRIPT, *arguments, KERAS_BACKEND="numpy")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("export_model: ")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before

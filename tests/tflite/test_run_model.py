@@ -1,0 +1,133 @@
+"""tflite/run_model.py, run as a user runs it."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_dynamic as kd
+
+SCRIPT = "run_model.py"
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    """exported(outputs) -> path of the model's .tflite."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    def make(*outputs):
+        path = folder / f"{'_'.join(outputs)}.tflite"
+        if not path.exists():
+            path.write_bytes(kd.lite.export(model, outputs=outputs))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def pictures(images, tmp_path):
+    """Six images as PNG files."""
+    names = [f"image{k}.png" for k in range(COUNT)]
+    for name, image in zip(names, images, strict=False):
+        Image.fromarray(image).save(tmp_path / name)
+    return names
+
+
+def expected(model, images, k):
+    """Returns class, path and MACs of an image, from Keras."""
+    outcome = model.outcome(images[k : k + 1].astype("float32"), training=False)
+    decisions = {name: float(value[0]) for name, value in outcome.decisions.items()}
+    on = [name for name, run in decisions.items() if run]
+    off = [name for name, run in decisions.items() if not run]
+    macs = int(kd.cost.given(model.cost_tree, {name: np.array([run]) for name, run in decisions.items()})[0])
+    top = int(keras.ops.convert_to_numpy(outcome.logits).argmax())
+    return top, f"  on: {', '.join(on) or 'none'}; off: {', '.join(off) or 'none'}", f"  {macs:,} MACs"
+
+
+@pytest.mark.parametrize("outputs", [("logits", "decisions"), ("logits", "decisions", "macs")])
+def test_says_class_path_and_macs_as_keras_has_them(run, exported, model, images, pictures, outputs):
+    done = run(SCRIPT, f"--model={exported(*outputs)}", *pictures)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3 * COUNT
+    for k, name in enumerate(pictures):
+        top, path, macs = expected(model, images, k)
+        assert lines[3 * k].startswith(f"{name}: class {top}, ")
+        assert lines[3 * k + 1 : 3 * k + 3] == [path, macs]
+    assert len(set(lines[1::3])) > 1, "all images took one path, which proves little"
+
+
+def test_without_decisions_it_says_so_and_names_come_from_a_file(run, exported, model, images, pictures, tmp_path):
+    names = ["ant", "bee", "cow", "dog"]
+    (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
+    done = run(SCRIPT, f"--model={exported('logits')}", "--labels=names.txt", pictures[0])
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"image0.png: {names[expected(model, images, 0)[0]]}, ")
+    assert second == "  path not told: export the model with --outputs=logits,decisions"
+
+
+def test_other_sizes_and_kinds_are_converted_and_a_resize_is_noted(run, exported, images, tmp_path):
+    Image.fromarray(images[0]).resize((40, 20)).save(tmp_path / "wide.jpg")
+    Image.fromarray(images[0]).convert("L").save(tmp_path / "grey.webp")
+    done = run(SCRIPT, f"--model={exported('logits')}", "wide.jpg", "grey.webp")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "wide.jpg: class" in done.stdout
+    assert "(resized from 40x20 to 16x16)" in done.stdout
+    assert done.stdout.count("resized") == 1
+
+
+def test_unreadable_images_are_named_and_the_others_classified(run, exported, pictures, tmp_path):
+    (tmp_path / "cut.png").write_bytes((tmp_path / pictures[0]).read_bytes()[:300])
+    (tmp_path / "text.png").write_text("no image")
+    Image.fromarray(np.full((16, 16), 40000, np.uint16)).save(tmp_path / "deep.png")
+    bad = ["cut.png", "none.png", "text.png", "deep.png"]
+    done = run(SCRIPT, f"--model={exported('logits')}", pictures[0], *bad, pictures[1])
+    assert done.returncode == 1
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()[::2]] == pictures[:2]
+    complaints = done.stderr.splitlines()
+    assert len(complaints) == len(bad)
+    for name, complaint in zip(bad, complaints, strict=True):
+        assert complaint.startswith(f"run_model: cannot read image {name}, so it is left out: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none.tflite", "got 'none.tflite', which is no file"),
+        ("text.tflite", "Expected the bytes of a .tflite"),
+        ("cut.tflite", "that are cut short or damaged"),
+        ("foreign.tflite", "Expected a .tflite with 'keras_dynamic' metadata, got one without"),
+    ],
+)
+def test_other_files_than_exported_models_are_refused(run, exported, pictures, tmp_path, name, words):
+    content = exported("logits").read_bytes()
+    (tmp_path / "text.tflite").write_text("this is no model")
+    (tmp_path / "cut.tflite").write_bytes(content[: len(content) // 2])
+    (tmp_path / "foreign.tflite").write_bytes(without_metadata(content))
+    done = run(SCRIPT, f"--model={name}", pictures[0])
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("run_model: ")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def without_metadata(content: bytes) -> bytes:
+    """Returns a .tflite as another exporter would have written it."""
+    from keras_dynamic.lite import schema
+
+    parsed = schema.load(content)
+    parsed.metadata = []
+    return schema.pack(parsed)
+
+
+@pytest.mark.parametrize("names", ["--cifar10", "--labels=names.txt", "--labels=none.txt"])
+def test_as_many_names_as_classes(run, exported, pictures, tmp_path, names):
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    done = run(SCRIPT, f"--model={exported('logits')}", names, pictures[0])
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert names.removeprefix("--labels=") in done.stderr

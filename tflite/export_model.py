@@ -1,0 +1,224 @@
+r"""Exports a dynamic model to a .tflite in which what is skipped is not computed.
+
+    python tflite/export_model.py --model=gated.keras --output=gated.tflite
+    python tflite/export_model.py --model=gated.keras --quantize=int8 --output=gated_int8.tflite
+    python tflite/export_model.py --model=zoo:resnet8_cifar10_45k,zoo:resnet32_cifar10_45k --macs=34e6 \
+        --output=cascade.tflite
+
+A model is a .keras file or zoo:NAME. Several of them, cheapest first, become a cascade: its thresholds are fitted on
+the images of --calibration, for at most --macs MACs per image on average or, without --macs, for the accuracy of the
+last model.
+"""
+
+import importlib
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import terminal
+from absl import app, flags, logging
+
+_MODEL = flags.DEFINE_list(
+    "model", None, "a .keras file or zoo:NAME; several, cheapest first, become a cascade", required=True
+)
+_OUTPUT = flags.DEFINE_string("output", None, "the .tflite to write", required=True)
+_QUANTIZE = flags.DEFINE_enum("quantize", "none", ["none", "int8"], "type of the exported model")
+_OUTPUTS = flags.DEFINE_list("outputs", ["logits"], "what the .tflite gives: logits, decisions, macs")
+_CALIBRATION = flags.DEFINE_string(
+    "calibration",
+    "shipped",
+    "held-out images for int8 and for a cascade's thresholds, pixels 0 to 255: 'shipped' (500 of CIFAR-10), an .npy of "
+    "images, or an .npz with images x and, for a cascade, labels y",
+)
+_MACS = flags.DEFINE_float("macs", None, "a cascade's mean MACs per image at most", lower_bound=0)
+_IMPORTS = flags.DEFINE_list("imports", [], "Python modules to import first: those that define layers of your own")
+
+
+def main(argv):
+    """Exports, verifies, writes and says what was written."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments {argv[1:]}; flags start with --.")
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with terminal.quiet():
+            lines = export_to(Path(_OUTPUT.value))
+    except terminal.EXPECTED as error:
+        sys.exit(f"export_model: {error}")
+    print("\n".join(lines))
+
+
+def export_to(output: Path) -> list[str]:
+    """Does what the flags ask for.
+
+    Args:
+        output: the .tflite to write.
+
+    Returns:
+        Lines that say what was written.
+
+    Raises:
+        ValueError: if a model, an image file or a flag is not what it should be.
+        OSError: if a file cannot be read or written.
+    """
+    check_files(output)
+    sys.path.insert(0, "")  # modules of one's own lie where the command is given, not beside this script
+    for module in _IMPORTS.value:
+        importlib.import_module(module)
+
+    from keras_dynamic import lite, methods, models  # noqa: F401  a .keras file may hold a model of methods
+    from keras_dynamic.report.files import write_atomically
+
+    loaded = [load(spec) for spec in _MODEL.value]
+    model = loaded[0] if len(loaded) == 1 else models.cascade(loaded)
+    quantize = None if _QUANTIZE.value == "none" else _QUANTIZE.value
+    fit = len(loaded) > 1 or _MACS.value is not None
+    if fit and not isinstance(model, models.Cascade):
+        raise ValueError("--macs is the budget of a cascade, got one model that is none; name several, or drop it.")
+    images, labels = read_images(_CALIBRATION.value) if quantize or fit else (None, None)
+    lines = fit_cascade(model, images, labels, _MACS.value) if fit else []
+    exported = lite.export(model, quantize=quantize, calibration=images, outputs=_OUTPUTS.value)
+    found = lite.verify(exported)
+    write_atomically(output, exported)
+    return [*lines, *describe(output, found)]
+
+
+def check_files(output: Path):
+    """Looks at the files that the flags name, before anything slow begins.
+
+    Args:
+        output: the .tflite to write.
+
+    Raises:
+        ValueError: if the output is a folder, or a model is no whole .keras file.
+        FileNotFoundError: if a model or the calibration file is missing.
+    """
+    if output.is_dir():
+        raise ValueError(f"--output must name a file to write, got the folder {str(output)!r}; add NAME.tflite to it.")
+    for spec in _MODEL.value:
+        if spec.startswith("zoo:"):
+            continue
+        if not Path(spec).is_file():
+            raise FileNotFoundError(f"--model must name .keras files or zoo:NAME, got {spec!r}, which is no file.")
+        if not zipfile.is_zipfile(spec):
+            raise ValueError(f"{spec} is no whole .keras file, as model.save(...) writes it; save or copy it again.")
+    spec = _CALIBRATION.value
+    if spec != "shipped" and not Path(spec).is_file():
+        raise FileNotFoundError(f"--calibration must be 'shipped', an .npy or an .npz, got {spec!r}, which is no file.")
+
+
+def load(spec: str):
+    """Loads a model.
+
+    Args:
+        spec: path of a .keras file, or zoo:NAME.
+
+    Returns:
+        keras.Model.
+
+    Raises:
+        ValueError: if the zoo lacks the name, or the file is no Keras model or holds unknown classes.
+    """
+    import keras
+
+    from keras_dynamic import zoo
+
+    if spec.startswith("zoo:"):
+        return zoo.load(spec.removeprefix("zoo:"))
+    try:
+        return keras.models.load_model(spec, compile=False)
+    except (TypeError, KeyError, ValueError) as error:
+        unknown = re.search(r"Could not locate (?:class|function) '(\w+)'", str(error))
+        if unknown:
+            raise ValueError(
+                f"{spec} holds a {unknown[1]}, which is not imported; name its module: --imports=MODULE, and let the "
+                "module register the class with keras.saving and, for its MACs, with keras_dynamic.cost."
+            ) from error
+        raise ValueError(f"{spec} cannot be loaded as a Keras model: {str(error).splitlines()[0][:300]}") from error
+
+
+def read_images(spec: str):
+    """Reads held-out images.
+
+    Args:
+        spec: 'shipped', or the path of an .npy or .npz file.
+
+    Returns:
+        (images [n, height, width, channels], labels [n] or None).
+
+    Raises:
+        ValueError: if the file is broken or holds something else.
+    """
+    import numpy as np
+
+    from keras_dynamic import data
+
+    if spec == "shipped":
+        shipped = data.shipped()
+        return shipped.x_heldout, shipped.y_heldout
+    try:
+        content = np.load(spec, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content, None
+        with content:
+            arrays = {name: content[name] for name in content.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{spec} is no whole .npy or .npz of plain arrays ({error}); write it with numpy.savez."
+        ) from error
+    if "x" not in arrays:
+        raise ValueError(f"{spec} must hold images x and, for a cascade, labels y, got {sorted(arrays)}; rename them.")
+    return arrays["x"], arrays.get("y")
+
+
+def fit_cascade(model, images, labels, macs: float | None) -> list[str]:
+    """Fits a cascade's thresholds.
+
+    Args:
+        model: Cascade.
+        images: held-out images, [n, height, width, channels].
+        labels: int [n].
+        macs: mean MACs per image at most, None for the last network's accuracy.
+
+    Returns:
+        A line that says what the thresholds give.
+
+    Raises:
+        ValueError: if labels are missing, the images have another size, or the budget cannot be met.
+    """
+    if labels is None:
+        raise ValueError("a cascade's thresholds need labels; give --calibration an .npz with images x and labels y.")
+    if tuple(images.shape[1:]) != tuple(model.image_shape[1:]):
+        raise ValueError(
+            f"calibration images must have shape [n, {', '.join(map(str, model.image_shape[1:]))}], "
+            f"got {list(images.shape)}."
+        )
+    fitted = model.fit_thresholds(images, labels, macs=macs)
+    thresholds = ", ".join(f"{threshold:.4g}" for threshold in fitted.thresholds)
+    return [
+        f"thresholds {thresholds}: {fitted.accuracy:.2%} right at {fitted.macs:,.0f} MACs, mean over the "
+        f"{len(images)} images that they were fitted on (Keras, float32)"
+    ]
+
+
+def describe(output: Path, found) -> list[str]:
+    """Returns lines that say what verify found.
+
+    Args:
+        output: the file written.
+        found: lite.Verified.
+    """
+    kind = found.quantize or "float32"
+    lines = [f"{output}: {found.size_bytes / 1e6:.2f} MB, {kind}, {found.operators} operators"]
+    if not found.decisions:
+        return [*lines, f"  MACs        {found.macs_all_on:,}; the model decides nothing"]
+    return [
+        *lines,
+        f"  decisions   {len(found.decisions)}: {', '.join(found.decisions)}",
+        f"  MACs        {found.macs_all_on:,} with all decisions on, {found.macs_all_off:,} with all off",
+        f"  verified    {found.conditionals} IFs, branches used once; MACs counted in the file equal the model's cost",
+    ]
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,190 @@
+"""Classifies image files with an exported .tflite and says which path each one took.
+
+    python tflite/run_model.py --model=gated.tflite --cifar10 cat.png ship.jpg
+
+Runs on LiteRT, without TensorFlow. The path is told if the model was exported with --outputs=logits,decisions, the MACs
+if it gives decisions or macs.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import terminal
+from absl import app, flags
+
+# Keras is only there because the package imports it: its lightest backend will do.
+os.environ["KERAS_BACKEND"] = "numpy"
+
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+_MODEL = flags.DEFINE_string("model", None, "the .tflite, exported by keras_dynamic", required=True)
+_LABELS = flags.DEFINE_string("labels", None, "text file of class names, one a line, in the order of the classes")
+_IS_CIFAR10 = flags.DEFINE_bool("cifar10", False, "the classes are CIFAR-10's")
+_THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
+
+
+def main(argv):
+    """Classifies the images and prints what came out; ends with 1 if an image could not be read."""
+    paths = argv[1:]
+    if not paths:
+        raise app.UsageError("name one or more image files after the flags.")
+    try:
+        with terminal.quiet():
+            interpreter, metadata = load(Path(_MODEL.value))
+        names = class_names(int(interpreter.outputs["logits"].shape[-1]))
+    except terminal.EXPECTED as error:
+        sys.exit(f"run_model: {error}")
+    unread = 0
+    for path in paths:
+        try:
+            pixels, note = read_image(path, interpreter.inputs["image"].shape)
+        except ValueError as error:
+            print(f"run_model: {error}", file=sys.stderr)
+            unread += 1
+            continue
+        print("\n".join(describe(path, note, interpreter.run(pixels), metadata, names)))
+    sys.exit(1 if unread else 0)
+
+
+def load(path: Path):
+    """Opens a model.
+
+    Args:
+        path: of the .tflite.
+
+    Returns:
+        (Interpreter, metadata).
+
+    Raises:
+        ValueError: if it is no whole .tflite, or one that keras_dynamic did not export.
+        FileNotFoundError: if there is no such file.
+    """
+    from keras_dynamic import lite
+
+    if not path.is_file():
+        raise FileNotFoundError(f"--model must name a .tflite, got {str(path)!r}, which is no file; export one first.")
+    model = path.read_bytes()
+    try:
+        lite.verify(model)
+        metadata = lite.read_metadata(model)
+        interpreter = lite.Interpreter(model, threads=_THREADS.value)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if "image" not in interpreter.inputs or "logits" not in interpreter.outputs:
+        raise ValueError(f"{path}: expected an input image and an output logits, as export writes; export it again.")
+    if interpreter.inputs["image"].shape[-1] not in (1, 3):
+        raise ValueError(
+            f"{path}: expected images of 1 or 3 channels, got {interpreter.inputs['image'].shape[-1]}; "
+            "image files have no more, so run it with keras_dynamic.lite.Interpreter."
+        )
+    return interpreter, metadata
+
+
+def class_names(count: int) -> list[str]:
+    """Returns the names of the model's classes, as the flags tell.
+
+    Args:
+        count: number of classes.
+
+    Returns:
+        `count` names; 'class 0', 'class 1', ... if no flag tells them.
+
+    Raises:
+        ValueError: if there are more or fewer names than classes.
+        FileNotFoundError: if the file of names is missing.
+    """
+    if _LABELS.value is not None:
+        source = _LABELS.value
+        if not Path(source).is_file():
+            raise FileNotFoundError(f"--labels must name a text file of class names, got {source!r}, which is no file.")
+        names = [line.strip() for line in Path(source).read_text(encoding="utf-8").splitlines() if line.strip()]
+    elif _IS_CIFAR10.value:
+        source, names = "--cifar10", list(_CIFAR10)
+    else:
+        source, names = "", [f"class {index}" for index in range(count)]
+    if len(names) != count:
+        raise ValueError(f"the model has {count} classes, but {source} names {len(names)}; give one name for each.")
+    return names
+
+
+def read_image(path: str, shape):
+    """Reads an image file as the model takes it.
+
+    Args:
+        path: a file that Pillow reads, 8 bits per channel.
+        shape: of the model's input, (1, height, width, channels), 1 or 3 channels.
+
+    Returns:
+        (uint8 [height, width, channels], a note if the image was resized, else '').
+
+    Raises:
+        ValueError: if the file is missing or no whole image.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    _, height, width, channels = shape
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"expected 8 bits per channel, got mode {image.mode}; convert it")
+            image = image.convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"cannot read image {path}, so it is left out: {reason}.") from error
+    note = ""
+    if image.size != (width, height):
+        note = f"resized from {image.width}x{image.height} to {width}x{height}"
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8).reshape(height, width, channels), note
+
+
+def describe(path: str, note: str, results, metadata, names: list[str]) -> list[str]:
+    """Returns the lines about one image.
+
+    Args:
+        path: of the image.
+        note: on how it was read, or ''.
+        results: outputs of the model by name.
+        metadata: of the model.
+        names: of the classes.
+    """
+    import numpy as np
+
+    logits = results["logits"].ravel().astype(np.float64)
+    chances = np.exp(logits - logits.max())
+    chances /= chances.sum()
+    lines = [f"{path}: {names[int(chances.argmax())]}, {chances.max():.1%}" + (f" ({note})" if note else "")]
+    decided = None
+    if "decisions" in results:
+        decided = dict(zip(metadata["decisions"], results["decisions"].ravel().tolist(), strict=True))
+        on = [name for name, run in decided.items() if run]
+        off = [name for name, run in decided.items() if not run]
+        lines.append(f"  on: {', '.join(on) or 'none'}; off: {', '.join(off) or 'none'}")
+    elif metadata["decisions"]:
+        lines.append("  path not told: export the model with --outputs=logits,decisions")
+    else:
+        lines.append("  the model decides nothing")
+    macs = macs_of(results, decided, metadata)
+    return lines if macs is None else [*lines, f"  {macs:,} MACs"]
+
+
+def macs_of(results, decided, metadata) -> int | None:
+    """Returns the MACs that an image took, or None if the model does not give them.
+
+    Args:
+        results: outputs of the model by name.
+        decided: {decision name: 0 or 1}, or None.
+        metadata: of the model.
+    """
+    if "macs" in results:
+        return int(results["macs"].item()) * metadata["macs_unit"]
+    if decided is None and metadata["decisions"]:
+        return None
+    return sum(part["macs"] for part in metadata["cost"] if all((decided or {})[name] for name in part["when"]))
+
+
+if __name__ == "__main__":
+    app.run(main)
