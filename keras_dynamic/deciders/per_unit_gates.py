@@ -124,8 +124,8 @@ class PerUnitGates(Decider):
             "hidden": self.hidden,
             "open_probability": self.open_probability,
             "always": list(self.always),
-            "temperature": float(self.temperature),
+            "temperature": float(keras.ops.convert_to_numpy(self.temperature)),
             "hard": self.hard,
-            "tau": float(self.tau),
+            "tau": float(keras.ops.convert_to_numpy(self.tau)),
             "seed": self.seed,
         }
