@@ -1,0 +1,55 @@
+"""Latency, overhead and accuracy of small models. No test depends on a time."""
+
+import numpy as np
+import pytest
+
+from keras_dynamic import cost, deciders, layers, lite, models
+from keras_dynamic.lite import benchmark as bench
+
+
+@pytest.fixture(scope="module")
+def system():
+    model = layers.DynamicModel(models.resnet_cifar(8, width=4).chain, deciders.PerUnitGates(seed=0))
+    model.build((None, 32, 32, 3))
+    for gate, logit in zip(model.decider.gates.values(), (4.0, -4.0, 4.0), strict=True):
+        gate.bias.assign([0.0, logit])
+    all_on = lite.export(layers.DynamicModel(model.chain))
+    dynamic = lite.export(model, outputs=("logits", "decisions"))
+    return model, bench.Models(all_on, dynamic, all_on)
+
+
+def images(count):
+    return np.random.default_rng(1).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def test_answers_are_those_of_keras(system):
+    model, tflite = system
+    x = images(8)
+    found = bench.answers(tflite.dynamic, x)
+    outcome = model.outcome(x, training=False)
+    np.testing.assert_allclose(found.logits, np.asarray(outcome.logits), atol=1e-4)
+    for name, value in outcome.decisions.items():
+        np.testing.assert_array_equal(found.decisions[name], np.asarray(value))
+
+
+def test_figures_hold_together(system):
+    model, tflite = system
+    x = images(200)
+    y = bench.answers(tflite.static, x).logits.argmax(-1)
+    found = bench.benchmark(tflite, x, y)
+    assert found["accuracy_static"] == 1.0
+    assert list(found["unit_ms"]) == ["stem", "stage1_unit1", "stage2_unit1", "stage3_unit1", "head"]
+    assert sum(found["unit_ms"].values()) == pytest.approx(found["latency_all_on_ms"])
+    assert found["activation_rates"] == {"stage1_unit1": 1.0, "stage2_unit1": 0.0, "stage3_unit1": 1.0}
+    expected = cost.given(model.cost_tree, {name: np.array([rate]) for name, rate in found["activation_rates"].items()})
+    assert found["macs_mean"] == expected[0]
+    ran = sum(ms for name, ms in found["unit_ms"].items() if name != "stage2_unit1")
+    assert found["overhead_with_decider"] == pytest.approx(found["latency_dynamic_ms"] / ran)
+    assert found["overhead"] == pytest.approx((found["latency_dynamic_ms"] - found["decider_ms"]) / ran)
+    assert found["size_static_bytes"] == len(tflite.static)
+
+
+@pytest.mark.parametrize(("count", "repeats"), [(199, 5), (200, 4)])
+def test_too_little_to_time_is_refused(system, count, repeats):
+    with pytest.raises(ValueError, match="at least 200 images and 5 repeats"):
+        bench.measure_latency(system[1], images(count), repeats)
