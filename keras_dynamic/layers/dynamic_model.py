@@ -152,7 +152,9 @@ class DynamicModel(keras.Model):
         if not isinstance(y_pred, Outcome):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         loss = super().compute_loss(x, y, y_pred.logits, sample_weight, training)
-        return sum(self.outcome_losses(x, y, y_pred).values(), loss) if training else loss
+        further = self.outcome_losses(x, y, y_pred).values() if training else ()
+        # Keras' own hook for losses beside the compiled one: tf.distribute needs them divided by the replicas.
+        return sum(map(self._aggregate_additional_loss, further), loss)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the compiled metrics, activation_rate and macs_mean."""
