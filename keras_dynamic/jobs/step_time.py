@@ -59,8 +59,17 @@ def plain_keras(depth) -> keras.Model:
     """
     chain = resnet_cifar(depth).chain
     image = keras.Input((32, 32, 3))
-    x = chain.stem(image)
+    x = _in_turn(chain.stem, image)
     for unit in chain.units:
-        skip = x if unit.shortcut is None else unit.shortcut(x)
-        x = keras.layers.ReLU()(keras.layers.Add()([unit.body(x), skip]))
-    return keras.Model(image, chain.head(x), name=f"plain_resnet{depth}")
+        skip = x
+        if unit.shortcut is not None:
+            skip = type(unit.shortcut).from_config({**unit.shortcut.get_config(), "name": f"{unit.name}_shortcut"})(x)
+        x = keras.layers.ReLU()(keras.layers.Add()([_in_turn(unit.body, x), skip]))
+    return keras.Model(image, _in_turn(chain.head, x), name=f"plain_resnet{depth}")
+
+
+def _in_turn(block, x):
+    """Calls a block's layers one after the other: blocks share their names, which one functional model may not."""
+    for layer in block.layers:
+        x = layer(x)
+    return x

@@ -25,8 +25,8 @@ def stops(confidences, thresholds):
     Returns:
         int array [n] in 0..stages-1: the first stage whose confidence is not under its threshold, else the last.
     """
-    thresholds = np.asarray(thresholds)
-    done = np.asarray(confidences)[:, : len(thresholds)] >= thresholds
+    thresholds = np.asarray(thresholds, np.float32)  # both in the precision of the network's own comparison
+    done = np.asarray(confidences, np.float32)[:, : len(thresholds)] >= thresholds
     return np.column_stack([done, np.ones(len(done), bool)]).argmax(axis=1)
 
 

@@ -1,0 +1,36 @@
+"""Figures become records in results/ of the folder where the command was given."""
+
+import json
+import sys
+
+import pytest
+
+from keras_dynamic.jobs import record
+
+
+def test_nested_figures_get_their_precision_as_suffix():
+    figures = {"accuracy": 0.9, "float32": {"overhead": 1.0}, "int8": {"overhead": 1.1, "unit_ms": {"stem": 1.0}}, "rates": {}}
+    assert record.flat(figures) == {"accuracy": 0.9, "overhead_float32": 1.0, "overhead_int8": 1.1}
+
+
+def test_folders_of_data_and_weights_stand_as_variables(monkeypatch):
+    monkeypatch.setenv("DATA_DIR", "/mnt/pictures")
+    monkeypatch.setenv("WEIGHTS_DIR", "/mnt/weights")
+    monkeypatch.setattr(sys, "argv", ["train_main.py", "--data_dir=/mnt/pictures", "--w=/mnt/weights/a.npz"])
+    assert record.command_line() == "python train_main.py --data_dir=$DATA_DIR --w=$WEIGHTS_DIR/a.npz"
+
+
+def test_a_record_is_written_where_the_command_was_given(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train_main.py"])
+    path = record.write_record("row-1", "static", "ResNet-8", "set", {"seed": 3}, {"accuracy": 0.5, "note": "x"}, {}, 1.25)
+    content = json.loads((tmp_path / path).read_text())
+    assert content["figures"] == {"accuracy": 0.5} and content["seed"] == 3 and content["seconds"] == 1.2
+
+
+def test_a_target_without_its_figure_is_refused(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train_main.py"])
+    with pytest.raises(ValueError, match="margin"):
+        record.write_record("row-1", "static", "n", "d", {}, {"accuracy": 0.5}, {"margin": ">= 0"}, 1.0)
+    assert not (tmp_path / "results").exists()

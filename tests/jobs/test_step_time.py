@@ -1,0 +1,15 @@
+"""The plain Keras network that training steps are timed against."""
+
+import numpy as np
+
+from keras_dynamic import models
+from keras_dynamic.jobs.step_time import plain_keras
+
+
+def test_the_plain_network_is_the_same_network():
+    plain, ours = plain_keras(8), models.resnet_cifar(8)
+    ours.build((None, 32, 32, 3))
+    assert plain.count_params() == ours.count_params()
+    ours.chain.set_weights(plain.get_weights())
+    x = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(np.asarray(plain(x)), np.asarray(ours(x)), atol=1e-5)
