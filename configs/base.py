@@ -52,8 +52,5 @@ def get_config():
     # static line and cascade frontier are measured beside it; twin_images: held-out images that choose the static twin.
     config.evaluation = ml_collections.ConfigDict({"static": (), "twin_images": 1000})
 
-    # What its record says; targets are {figure: 'OP NUMBER'}, e.g. {"accuracy": ">= 0.92"}.
-    config.record = ml_collections.ConfigDict(
-        {"method": "gating", "network": "", "data": "", "command": "", "targets": ml_collections.ConfigDict()}
-    )
+    config.targets = ml_collections.ConfigDict()  # {figure: 'OP NUMBER'}, set before the work, for the record
     return config.lock()

@@ -3,15 +3,14 @@
 import time
 from pathlib import Path
 
-from keras_dynamic import data, lite, zoo
-from keras_dynamic.jobs.system import PRECISIONS, keras_figures, lite_figures, per_image
+from keras_dynamic import lite, zoo
+from keras_dynamic.jobs.system import PRECISIONS, keras_figures, lite_figures, per_image, plain_figures
 from keras_dynamic.models import cascade
 from keras_dynamic.report import frontier, short_table, write_report
 from keras_dynamic.report.files import write_atomically
-from keras_dynamic.training.cascade_frontier import PlainNetwork, cascade_frontier
-from keras_dynamic.training.evaluate import evaluate
+from keras_dynamic.training.cascade_frontier import cascade_frontier
 from keras_dynamic.training.run_record import commit, machine
-from keras_dynamic.training.train import load_splits, save, train
+from keras_dynamic.training.train import reestimation_batches, save, train
 
 
 def quickstart(config, workdir, data_dir=None):
@@ -39,13 +38,15 @@ def quickstart(config, workdir, data_dir=None):
 
     _say("Evaluating the plain networks and fitting the cascade's thresholds")
     networks = [zoo.load(name) for name in config.networks]
-    plain, static = _plain(networks, splits)
+    plain, static = plain_figures(networks, splits)
     large = networks[-1]
     macs_static = static[large.name]["macs"]
     cascaded = cascade(networks)
     fitted = cascaded.fit_thresholds(*splits.held_out, macs=config.cascade_share * macs_static)
-    print(f"thresholds {[round(float(value), 4) for value in fitted.thresholds]} at {fitted.macs / 1e6:.1f} M MACs held out")
-    systems = {"cascade": (cascaded, None), "gated": (gated, _batches(config, splits))}
+    print(
+        f"thresholds {[round(float(value), 4) for value in fitted.thresholds]} at {fitted.macs / 1e6:.1f} M MACs held out"
+    )
+    systems = {"cascade": (cascaded, None), "gated": (gated, reestimation_batches(config, splits))}
 
     references = {}
     for precision, quantize in PRECISIONS.items():
@@ -73,27 +74,6 @@ def quickstart(config, workdir, data_dir=None):
     page = write_report(report, images, workdir)
     print(f"\n{short_table(report)}\n\n{page} ({report['seconds']:.0f} s)")
     return report
-
-
-def _plain(networks, splits):
-    """Returns (PlainNetwork list, {name: {accuracy, macs}}) of the plain networks."""
-    plain, static = [], {}
-    for network in networks:
-        test = evaluate(network, *splits.test)
-        held_out = evaluate(network, *splits.held_out)
-        macs = network.cost_tree.total_macs
-        plain.append(PlainNetwork(network.name, macs, held_out.logits, test.logits))
-        static[network.name] = {"accuracy": test.accuracy, "macs": macs}
-    return plain, static
-
-
-def _batches(config, splits):
-    """Returns augmented training batches for the static twin's batch norm, as the gated network's own had."""
-    if not config.reestimate_images:
-        return None
-    batches = data.Batches(*splits.train, config.batch_size, data.random_crop_flip, seed=config.seed)
-    count = max(1, config.reestimate_images // config.batch_size)
-    return [batches[index][0] for index in range(min(count, len(batches)))]
 
 
 def _say(text):

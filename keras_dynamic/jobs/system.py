@@ -9,6 +9,7 @@ from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite.benchmark import Models, answers, benchmark
 from keras_dynamic.report import PerImage
 from keras_dynamic.report.files import write_atomically
+from keras_dynamic.training.cascade_frontier import PlainNetwork
 from keras_dynamic.training.evaluate import accuracy_shuffled, compiled_outcome, evaluate, static_twin
 
 PRECISIONS = {"float32": None, "int8": "int8"}
@@ -38,6 +39,26 @@ def keras_figures(model, splits, macs_static, batches=None):
         "accuracy_shuffled": accuracy_shuffled(model, *splits.test, result.decisions, outcome),
     }
     return figures, result
+
+
+def plain_figures(networks, splits):
+    """Measures plain networks in Keras.
+
+    Args:
+        networks: list of DynamicModel, built, cheapest first.
+        splits: training.Splits.
+
+    Returns:
+        (list of PlainNetwork for the cascade frontier, {name: {'accuracy', 'macs'}} on the test images).
+    """
+    plain, static = [], {}
+    for network in networks:
+        test = evaluate(network, *splits.test)
+        held_out = evaluate(network, *splits.held_out)
+        macs = network.cost_tree.total_macs
+        plain.append(PlainNetwork(network.name, macs, held_out.logits, test.logits))
+        static[network.name] = {"accuracy": test.accuracy, "macs": macs}
+    return plain, static
 
 
 def lite_figures(name, model, static, splits, evaluation, folder):

@@ -12,7 +12,7 @@ from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, check_fit, load_splits
 from keras_dynamic.training.tensorboard import Scalars
 
-_AFTERWARDS = ("job", "evaluation", "record")  # sections of a config that change nothing in the training
+_AFTERWARDS = ("job", "evaluation", "targets")  # sections of a config that change nothing in the training
 
 
 def train(config, workdir, data_dir=None, verbose="auto"):
@@ -112,12 +112,14 @@ def training_batches(config, splits: Splits, epoch=0):
 
 
 def reestimation_batches(config, splits: Splits):
-    """Returns augmented training batches for batch norm, a list with config.reestimate_images in all.
+    """Returns augmented training batches for batch norm, config.reestimate_images in all; None if these are 0.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
         splits: Splits.
     """
+    if not config.reestimate_images:
+        return None
     batches = training_batches(config, splits, epoch=config.epochs)
     count = max(1, config.reestimate_images // config.batch_size)
     return [batches[index] for index in range(min(count, len(batches)))]

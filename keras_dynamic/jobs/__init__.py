@@ -1,0 +1,48 @@
+"""What train_main.py runs: a job per kind of config."""
+
+from keras_dynamic.messages import near
+
+__all__ = ["JOBS", "run"]
+
+JOBS = ("train", "quickstart", "plain", "cascade", "step_time")
+
+
+def run(config, workdir, data_dir=None, record=None):
+    """Runs the job that a config names.
+
+    Args:
+        config: ml_collections ConfigDict, see configs/.
+        workdir: folder of the run.
+        data_dir: folder of the data set, None for sets that ship or lie in the usual place.
+        record: id of the record to write to results/, or prefix of the ids of several; None writes none.
+
+    Returns:
+        What the job returns: its figures.
+
+    Raises:
+        ValueError: if the job is unknown or writes no record, or config, folder and data do not fit together.
+        FileNotFoundError: if the data or weights that the config names are not there.
+    """
+    if config.job == "train":
+        from keras_dynamic.jobs.train_and_evaluate import train_and_evaluate
+
+        return train_and_evaluate(config, workdir, data_dir, record)
+    if config.job == "quickstart":
+        if record:
+            raise ValueError("the job 'quickstart' writes no record; leave out --record.")
+        from keras_dynamic.jobs.quickstart import quickstart
+
+        return quickstart(config, workdir, data_dir)
+    if config.job == "plain":
+        from keras_dynamic.jobs.plain import plain
+
+        return plain(config, data_dir, record)
+    if config.job == "cascade":
+        from keras_dynamic.jobs.plain import judge_cascade
+
+        return judge_cascade(config, data_dir, record)
+    if config.job == "step_time":
+        from keras_dynamic.jobs.step_time import step_time
+
+        return step_time(config, record)
+    raise ValueError(f"job must be one of {JOBS}, got {config.job!r}{near(config.job, JOBS)}.")
