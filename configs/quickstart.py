@@ -19,9 +19,10 @@ def get_config():
     config.epochs = 8
     config.reestimate_images = 2560
     config.method.always = ("stage2_unit1", "stage3_unit1")
-    config.method.target = 0.65
+    config.method.open_probability = 0.9
+    config.method.target = 0.71
     config.method.activation_loss = "macs"
-    config.method.activation_weight = 20.0
+    config.method.activation_weight = 100.0
     config.method.weight_decay = 5e-4
     config.method.distillation_weight = 1.0
     config.anneal.a, config.anneal.k = 0.1, 1

@@ -1,0 +1,69 @@
+"""What the scripts read: models and images by what the user calls them."""
+
+import re
+import zipfile
+from pathlib import Path
+
+
+def load(spec: str):
+    """Loads a model.
+
+    Args:
+        spec: path of a .keras file, or zoo:NAME.
+
+    Returns:
+        keras.Model.
+
+    Raises:
+        ValueError: if the zoo lacks the name, or the file is no Keras model or holds unknown classes.
+    """
+    import keras
+
+    from keras_dynamic import zoo
+
+    if spec.startswith("zoo:"):
+        return zoo.load(spec.removeprefix("zoo:"))
+    try:
+        return keras.models.load_model(spec, compile=False)
+    except (TypeError, KeyError, ValueError) as error:
+        unknown = re.search(r"Could not locate (?:class|function) '(\w+)'", str(error))
+        if unknown:
+            raise ValueError(
+                f"{spec} holds a {unknown[1]}, which is not imported; name its module: --imports=MODULE, and let the "
+                "module register the class with keras.saving and, for its MACs, with keras_dynamic.cost."
+            ) from error
+        raise ValueError(f"{spec} cannot be loaded as a Keras model: {str(error).splitlines()[0][:300]}") from error
+
+
+def read_images(spec: str):
+    """Reads held-out images.
+
+    Args:
+        spec: 'shipped', or the path of an .npy or .npz file.
+
+    Returns:
+        (images [n, height, width, channels], labels [n] or None).
+
+    Raises:
+        ValueError: if the file is broken or holds something else.
+    """
+    import numpy as np
+
+    from keras_dynamic import data
+
+    if spec == "shipped":
+        shipped = data.shipped()
+        return shipped.x_heldout, shipped.y_heldout
+    try:
+        content = np.load(spec, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content, None
+        with content:
+            arrays = {name: content[name] for name in content.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{spec} is no whole .npy or .npz of plain arrays ({error}); write it with numpy.savez."
+        ) from error
+    if "x" not in arrays:
+        raise ValueError(f"{spec} must hold images x and, for a cascade, labels y, got {sorted(arrays)}; rename them.")
+    return arrays["x"], arrays.get("y")
