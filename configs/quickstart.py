@@ -1,11 +1,34 @@
 """The main job: a cascade and a gated network from what ships with the package, in minutes on 2 CPU cores.
 
-    python train_main.py --config=configs/quickstart.py --workdir=runs/quickstart
+python train_main.py --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
 import ml_collections
 
 from configs import base
+
+BOTH_TARGETS = {
+    "overhead_float32": "<= 1.05",
+    "overhead_int8": "<= 1.12",
+    "accuracy_drop_int8": "<= 0.01",
+    "minutes": "<= 8",
+}
+CASCADE_TARGETS = {
+    **BOTH_TARGETS,
+    "accuracy_drop": "<= 0.01",
+    "macs_share": "<= 0.6",
+    "latency_share_float32": "<= 0.65",
+    "latency_share_int8": "<= 0.65",
+    "macs_change_int8": "<= 0.03",
+}
+GATED_TARGETS = {
+    **BOTH_TARGETS,
+    "accuracy_drop": "<= 0.035",
+    "macs_share": "<= 0.75",
+    "overhead_with_decider_float32": "<= 1.08",
+    "overhead_with_decider_int8": "<= 1.20",
+    "decisions_changed_int8": "<= 0.05",
+}
 
 
 def get_config():
@@ -15,6 +38,7 @@ def get_config():
         config.job = "quickstart"
         config.networks = ("resnet8_cifar10_45k", "resnet20_cifar10_45k", "resnet32_cifar10_45k")
         config.cascade_share = 0.5  # of the large network's MACs
+        config.targets = ml_collections.ConfigDict({"cascade": CASCADE_TARGETS, "gated": GATED_TARGETS})
     config.data = ml_collections.ConfigDict({"name": "shipped", "held_out": 500, "augment": True})
     config.epochs = 8
     config.reestimate_images = 2560

@@ -4,7 +4,8 @@ r"""Measures a dynamic model against its static reference, as TFLite, in one pro
     python tflite/benchmark.py --model=zoo:resnet32_cifar10_gated --static=zoo:resnet32_cifar10_45k --json=bench.json
 
 Both are exported in float32 and in int8, verified, and run on the shipped CIFAR-10 test images (or --images). Latencies
-are one thread's; overhead is the measured time over that of what each image runs, in the same network without decisions.
+are one thread's; overhead is the measured time over that of what each image runs, in the same network without its
+decisions.
 """
 
 import json
@@ -17,7 +18,9 @@ from absl import app, flags, logging
 from models import load, read_images
 
 _MODEL = flags.DEFINE_string("model", None, "the dynamic model: a .keras file or zoo:NAME", required=True)
-_STATIC = flags.DEFINE_string("static", None, "the static reference, likewise; the same chain with everything on if not given")
+_STATIC = flags.DEFINE_string(
+    "static", None, "the static reference, likewise; the same chain with everything on if not given"
+)
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "int8"], "what to measure")
 _IMAGES = flags.DEFINE_string("images", None, "an .npz with test images x and labels y; the shipped 1,000 if not given")
 _TIMED = flags.DEFINE_integer("timed", 200, "images in the latency", lower_bound=200)

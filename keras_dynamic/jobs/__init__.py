@@ -20,7 +20,7 @@ def run(config, workdir, data_dir=None, record=None):
         What the job returns: its figures.
 
     Raises:
-        ValueError: if the job is unknown or writes no record, or config, folder and data do not fit together.
+        ValueError: if the job is unknown, or config, folder and data do not fit together.
         FileNotFoundError: if the data or weights that the config names are not there.
     """
     if config.job == "train":
@@ -28,11 +28,9 @@ def run(config, workdir, data_dir=None, record=None):
 
         return train_and_evaluate(config, workdir, data_dir, record)
     if config.job == "quickstart":
-        if record:
-            raise ValueError("the job 'quickstart' writes no record; leave out --record.")
         from keras_dynamic.jobs.quickstart import quickstart
 
-        return quickstart(config, workdir, data_dir)
+        return quickstart(config, workdir, data_dir, record)
     if config.job == "plain":
         from keras_dynamic.jobs.plain import plain
 

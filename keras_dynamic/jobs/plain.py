@@ -35,8 +35,13 @@ def plain(config, data_dir=None, record=None) -> dict:
         print(f"{name}: {result.accuracy:.2%} at {network.cost_tree.total_macs / 1e6:.1f} M MACs", flush=True)
         if record:
             label, text = f"{name} ({describe(section)})", data_text(config, splits)
-            figures, settings = found[name] | {"macs": found[name]["macs_mean"]}, {**section.to_dict(), "seed": config.seed}
-            write_record(f"{record}-resnet{section.depth}", "static", label, text, settings, figures, {}, time.time() - start)
+            figures, settings = (
+                found[name] | {"macs": found[name]["macs_mean"]},
+                {**section.to_dict(), "seed": config.seed},
+            )
+            write_record(
+                f"{record}-resnet{section.depth}", "static", label, text, settings, figures, {}, time.time() - start
+            )
     return found
 
 
@@ -72,12 +77,21 @@ def judge_cascade(config, data_dir=None, record=None) -> dict:
         "accuracy_shuffled": accuracy_shuffled(model, *splits.test, result.decisions, outcome),
         "images": len(result.labels),
     }
-    print(f"{figures['accuracy']:.2%} at {figures['macs_mean'] / 1e6:.1f} M mean MACs, {figures['distinct_paths']} paths")
+    print(
+        f"{figures['accuracy']:.2%} at {figures['macs_mean'] / 1e6:.1f} M mean MACs, {figures['distinct_paths']} paths"
+    )
     if record:
         label = "; ".join(f"ResNet-{section.depth} ({describe(section)})" for section in config.networks)
         settings = config.to_dict()
         write_record(
-            record, "cascade", label, data_text(config, splits), settings, figures, config.targets.to_dict(), time.time() - start
+            record,
+            "cascade",
+            label,
+            data_text(config, splits),
+            settings,
+            figures,
+            config.targets.to_dict(),
+            time.time() - start,
         )
     return figures
 
@@ -88,7 +102,11 @@ def describe(section) -> str:
         return zoo.describe(section.weights.removeprefix("zoo:"))["training"]
     path = Path(os.path.expandvars(section.weights))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return f"{path.name}, SHA-256 {digest}..., {section.training}" if "training" in section else f"{path.name}, SHA-256 {digest}..."
+    return (
+        f"{path.name}, SHA-256 {digest}..., {section.training}"
+        if "training" in section
+        else f"{path.name}, SHA-256 {digest}..."
+    )
 
 
 def data_text(config, splits) -> str:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from keras_dynamic import lite, zoo
+from keras_dynamic.jobs.record import flat, write_record
 from keras_dynamic.jobs.system import PRECISIONS, keras_figures, lite_figures, per_image, plain_figures
 from keras_dynamic.models import cascade
 from keras_dynamic.report import frontier, short_table, write_report
@@ -13,18 +14,19 @@ from keras_dynamic.training.run_record import commit, machine
 from keras_dynamic.training.train import reestimation_batches, save, train
 
 
-def quickstart(config, workdir, data_dir=None):
+def quickstart(config, workdir, data_dir=None, record=None):
     """Runs the main job.
 
-    A cascade of the plain networks gets its thresholds on held-out images, for a share of the largest network's MACs; the
-    largest network's gates are trained. Both are evaluated, exported static and dynamic, in float32 and int8, verified
-    and benchmarked. The folder gets models/, report.json, report.html and pictures/, and training/, which makes the same
-    command go on where it stopped.
+    A cascade of the plain networks gets its thresholds on held-out images, for a share of the largest network's MACs;
+    the largest network's gates are trained. Both are evaluated, exported static and dynamic, in float32 and int8,
+    verified and benchmarked. The folder gets models/, report.json, report.html and pictures/, and training/, which
+    makes the same command go on where it stopped.
 
     Args:
         config: ml_collections ConfigDict, configs/quickstart.py.
         workdir: folder of the run.
         data_dir: folder of the data set; the shipped one needs none.
+        record: prefix of the ids of the two records; None writes none.
 
     Returns:
         The report, as in report.json.
@@ -43,9 +45,8 @@ def quickstart(config, workdir, data_dir=None):
     macs_static = static[large.name]["macs"]
     cascaded = cascade(networks)
     fitted = cascaded.fit_thresholds(*splits.held_out, macs=config.cascade_share * macs_static)
-    print(
-        f"thresholds {[round(float(value), 4) for value in fitted.thresholds]} at {fitted.macs / 1e6:.1f} M MACs held out"
-    )
+    thresholds = ", ".join(f"{value:.4f}" for value in fitted.thresholds)
+    print(f"thresholds {thresholds}: {fitted.macs / 1e6:.1f} M MACs on the held-out images")
     systems = {"cascade": (cascaded, None), "gated": (gated, reestimation_batches(config, splits))}
 
     references = {}
@@ -73,7 +74,38 @@ def quickstart(config, workdir, data_dir=None):
     report["seconds"] = round(time.time() - start, 1)
     page = write_report(report, images, workdir)
     print(f"\n{short_table(report)}\n\n{page} ({report['seconds']:.0f} s)")
+    if record:
+        _write_records(report, config, record)
     return report
+
+
+def _write_records(report, config, prefix):
+    """Writes one record per system, with what the issue bounds: differences and shares of the static reference."""
+    networks = {"cascade": " -> ".join(report["static"]), "gated": f"gated {list(report['static'])[-1]}"}
+    accuracy = list(report["static"].values())[-1]["accuracy"]
+    for name, method in (("cascade", "cascade"), ("gated", "gating")):
+        system = report["systems"][name]
+        figures = flat(system) | {
+            "accuracy_drop": accuracy - system["accuracy"],
+            "macs_share": system["macs_mean"] / system["macs_static"],
+            "accuracy_drop_int8": system["float32"]["accuracy"] - system["int8"]["accuracy"],
+            "macs_change_int8": abs(system["int8"]["macs_mean"] / system["float32"]["macs_mean"] - 1.0),
+            "minutes": report["seconds"] / 60.0,
+        }
+        for precision in PRECISIONS:
+            measured = system[precision]
+            figures[f"latency_share_{precision}"] = measured["latency_dynamic_ms"] / measured["latency_static_ms"]
+        targets = config.targets[name].to_dict()
+        write_record(
+            f"{prefix}-{name}",
+            method,
+            networks[name],
+            report["data"],
+            config.to_dict(),
+            figures,
+            targets,
+            report["seconds"],
+        )
 
 
 def _say(text):

@@ -22,7 +22,10 @@ def step_time(config, record=None) -> dict:
     """
     start = time.time()
     keras.utils.set_random_seed(config.seed)
-    models = {"plain": plain_keras(config.network.depth), "gated": build_method(config.method, build_network(config.network))}
+    models = {
+        "plain": plain_keras(config.network.depth),
+        "gated": build_method(config.method, build_network(config.network)),
+    }
     rng = np.random.default_rng(config.seed)
     x = rng.integers(0, 256, (config.batch_size, 32, 32, 3)).astype("float32")
     y = rng.integers(0, 10, config.batch_size)

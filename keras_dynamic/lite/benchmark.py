@@ -67,8 +67,8 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
 
     A latency is the mean over images of each image's median over the repeats. The yardstick of an image is the measured
     time, in the all-on graph, of the units that it runs. overhead is (dynamic - decider) / yardstick, with_decider is
-    dynamic / yardstick; the decider's own time is the dynamic model's time less that of the same model with its decisions
-    as inputs.
+    dynamic / yardstick; the decider's own time is the dynamic model's time less that of the same model with its
+    decisions as inputs.
 
     Args:
         models: Models.
@@ -85,7 +85,8 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     """
     if len(images) < LEAST_IMAGES or repeats < LEAST_REPEATS:
         raise ValueError(
-            f"a latency needs at least {LEAST_IMAGES} images and {LEAST_REPEATS} repeats, got {len(images)} and {repeats}."
+            f"a latency needs at least {LEAST_IMAGES} images and {LEAST_REPEATS} repeats, "
+            f"got {len(images)} and {repeats}."
         )
     names = read_metadata(models.dynamic)["decisions"]
     taken = answers(models.dynamic, images).decisions
@@ -156,7 +157,7 @@ def _yardstick(unit_ms, decisions, count):
     """Returns [count] milliseconds: parts that no decision names always run."""
     total = np.zeros(count)
     for name, milliseconds in unit_ms.items():
-        total += milliseconds * (decisions[name] if name in decisions else 1.0)
+        total += milliseconds * (decisions.get(name, 1.0))
     return total
 
 

@@ -21,7 +21,9 @@ def with_outputs(model: bytes, names) -> bytes:
     inputs, outputs = signature_names(parsed)
     for name in names:
         if name not in outputs:
-            raise ValueError(f"the model has no output {name!r}; it has {outputs}; export it with outputs={tuple(names)}.")
+            raise ValueError(
+                f"the model has no output {name!r}; it has {outputs}; export it with outputs={tuple(names)}."
+            )
     main = parsed.subgraphs[0]
     main.outputs = [main.outputs[outputs.index(name)] for name in names]
     parsed.signatureDefs = []
@@ -30,9 +32,9 @@ def with_outputs(model: bytes, names) -> bytes:
 
 
 def driven(model: bytes) -> bytes:
-    """Returns the model with its decisions as further inputs, bool, named as in the metadata: it decides nothing itself.
+    """Returns the model with its decisions as further inputs: it decides nothing itself.
 
-    Decisions of networks inside units still decide for themselves.
+    The inputs are bool and named as in the metadata. Decisions of networks inside units still decide for themselves.
 
     Args:
         model: an exported .tflite.

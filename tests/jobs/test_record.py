@@ -9,7 +9,12 @@ from keras_dynamic.jobs import record
 
 
 def test_nested_figures_get_their_precision_as_suffix():
-    figures = {"accuracy": 0.9, "float32": {"overhead": 1.0}, "int8": {"overhead": 1.1, "unit_ms": {"stem": 1.0}}, "rates": {}}
+    figures = {
+        "accuracy": 0.9,
+        "float32": {"overhead": 1.0},
+        "int8": {"overhead": 1.1, "unit_ms": {"stem": 1.0}},
+        "rates": {},
+    }
     assert record.flat(figures) == {"accuracy": 0.9, "overhead_float32": 1.0, "overhead_int8": 1.1}
 
 
@@ -23,9 +28,12 @@ def test_folders_of_data_and_weights_stand_as_variables(monkeypatch):
 def test_a_record_is_written_where_the_command_was_given(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["train_main.py"])
-    path = record.write_record("row-1", "static", "ResNet-8", "set", {"seed": 3}, {"accuracy": 0.5, "note": "x"}, {}, 1.25)
+    path = record.write_record(
+        "row-1", "static", "ResNet-8", "set", {"seed": 3}, {"accuracy": 0.5, "note": "x"}, {}, 1.25
+    )
     content = json.loads((tmp_path / path).read_text())
-    assert content["figures"] == {"accuracy": 0.5} and content["seed"] == 3 and content["seconds"] == 1.2
+    assert content["figures"] == {"accuracy": 0.5}
+    assert (content["seed"], content["seconds"]) == (3, 1.2)
 
 
 def test_a_target_without_its_figure_is_refused(monkeypatch, tmp_path):

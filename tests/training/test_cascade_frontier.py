@@ -28,6 +28,8 @@ def test_the_sure_stop_and_the_unsure_go_on():
 def test_every_two_or_more_networks_are_tried():
     y = np.arange(8) % 2
     rng = np.random.default_rng(0)
-    networks = [PlainNetwork(name, macs, *(rng.normal(size=(2, 8, 2)))) for name, macs in (("a", 1), ("b", 2), ("c", 4))]
+    networks = [
+        PlainNetwork(name, macs, *(rng.normal(size=(2, 8, 2)))) for name, macs in (("a", 1), ("b", 2), ("c", 4))
+    ]
     labels = {label for _, _, label in cascade_frontier(networks, y, y)}
     assert labels == {"a, b", "a, c", "b, c", "a, b, c"}
