@@ -27,7 +27,11 @@ class FirstNetwork(keras.layers.Layer):
     def get_config(self):
         """Returns the arguments, the network serialized."""
         network = keras.saving.serialize_keras_object(self.network)
-        return {**super().get_config(), "network": network, "temperature": float(self.temperature)}
+        return {
+            **super().get_config(),
+            "network": network,
+            "temperature": float(ops.convert_to_numpy(self.temperature)),
+        }
 
     @classmethod
     def from_config(cls, config):
@@ -92,7 +96,11 @@ class NextNetwork(Unit):
     def get_config(self):
         """Returns the arguments, the network serialized."""
         network = keras.saving.serialize_keras_object(self.network)
-        return {**super().get_config(), "network": network, "temperature": float(self.temperature)}
+        return {
+            **super().get_config(),
+            "network": network,
+            "temperature": float(ops.convert_to_numpy(self.temperature)),
+        }
 
     @classmethod
     def from_config(cls, config):

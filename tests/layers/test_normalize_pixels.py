@@ -1,0 +1,56 @@
+"""From pixel values to numbers around 0."""
+
+import keras
+import numpy as np
+import pytest
+from keras.src import testing
+
+from keras_dynamic import cost
+from keras_dynamic.layers import NormalizePixels
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3))
+WANTED = ((IMAGES / 255 - MEAN) / DEVIATION).astype(np.float32)
+
+
+class TestNormalizePixels(testing.TestCase):
+    def test_keras_own_layer_test(self):
+        self.run_layer_test(
+            NormalizePixels,
+            {"mean": MEAN, "deviation": DEVIATION},
+            input_data=IMAGES.astype(np.float32),
+            expected_output=keras.ops.convert_to_tensor(WANTED),
+            expected_num_trainable_weights=0,
+            expected_num_non_trainable_variables=0,
+        )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_any_type_of_pixel(dtype):
+    found = keras.ops.convert_to_numpy(NormalizePixels(MEAN, DEVIATION)(IMAGES.astype(dtype)))
+    np.testing.assert_allclose(found, WANTED, atol=1e-5)
+
+
+def test_half_precision_rounds_the_result_alone():
+    layer = NormalizePixels(MEAN, DEVIATION, dtype="mixed_bfloat16")
+    found = layer(IMAGES.astype("uint8"))
+    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+    rounded = keras.ops.cast(keras.ops.cast(WANTED, "bfloat16"), "float32")
+    found = keras.ops.convert_to_numpy(keras.ops.cast(found, "float32"))
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(rounded), atol=0.01)
+    assert (found == keras.ops.convert_to_numpy(rounded)).mean() > 0.9
+
+
+def test_another_number_of_channels_is_an_error():
+    with pytest.raises(ValueError, match=r"images must have 3 channels, got shape \(2, 4, 4, 1\)"):
+        NormalizePixels(MEAN, DEVIATION)(IMAGES[..., :1])
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [((0.5,), (0.2, 0.2)), ((0.5,), (0.0,)), ((0.5,), (-1.0,))])
+def test_bad_numbers_are_an_error(mean, deviation):
+    with pytest.raises(ValueError, match="one number per channel, deviations positive"):
+        NormalizePixels(mean, deviation)
+
+
+def test_it_costs_nothing():
+    assert cost.tree(NormalizePixels(MEAN, DEVIATION), IMAGES).total_macs == 0
