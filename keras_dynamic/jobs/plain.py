@@ -68,13 +68,14 @@ def judge_cascade(config, data_dir=None, record=None) -> dict:
     else:
         model.fit_thresholds(*splits.held_out, macs=config.cascade.macs)
     outcome = compiled_outcome(model)
-    result = evaluate(model, *splits.test, outcome=outcome)
+    x, y = splits.test
+    result = evaluate(model, x, y, outcome=outcome)
     twin = static_twin(model, splits.held_out, splits.test, float(result.macs.mean()), outcome=outcome)
     figures = result.figures() | {
         "macs_static": networks[-1].cost_tree.total_macs,
         "accuracy_static_twin": twin.accuracy,
         "margin_static_twin": result.accuracy - twin.accuracy,
-        "accuracy_shuffled": accuracy_shuffled(model, *splits.test, result.decisions, outcome),
+        "accuracy_shuffled": accuracy_shuffled(model, x, y, result.decisions, outcome),
         "images": len(result.labels),
     }
     print(

@@ -62,7 +62,7 @@ def command_line() -> str:
 
 def flat(figures: dict) -> dict:
     """Flattens {'float32': {'overhead': 1.0}} to {'overhead_float32': 1.0}, one level of names."""
-    result = {}
+    result: dict = {}
     for name, value in figures.items():
         if name in ("float32", "int8"):
             result |= {f"{inner}_{name}": number for inner, number in value.items()}

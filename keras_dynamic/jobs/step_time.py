@@ -35,7 +35,7 @@ def step_time(config, record=None) -> dict:
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
         )
-    times = {name: [] for name in models}
+    times: dict[str, list[float]] = {name: [] for name in models}
     for step in range(config.steps + 2):
         for name, model in models.items():
             before = time.perf_counter()

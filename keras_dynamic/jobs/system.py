@@ -28,7 +28,8 @@ def keras_figures(model, splits, macs_static, batches=None):
         (figures, Evaluation on the test images).
     """
     outcome = compiled_outcome(model)
-    result = evaluate(model, *splits.test, outcome=outcome)
+    x, y = splits.test
+    result = evaluate(model, x, y, outcome=outcome)
     twin = static_twin(model, splits.held_out, splits.test, float(result.macs.mean()), batches, outcome)
     figures = {
         **result.figures(),
@@ -36,7 +37,7 @@ def keras_figures(model, splits, macs_static, batches=None):
         "images": len(result.labels),
         "accuracy_static_twin": twin.accuracy,
         "static_twin": twin.points,
-        "accuracy_shuffled": accuracy_shuffled(model, *splits.test, result.decisions, outcome),
+        "accuracy_shuffled": accuracy_shuffled(model, x, y, result.decisions, outcome),
     }
     return figures, result
 

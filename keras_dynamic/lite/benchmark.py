@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_dynamic.lite import schema
 from keras_dynamic.lite.interpreter import Interpreter
-from keras_dynamic.lite.metadata import read_metadata
+from keras_dynamic.lite.metadata import metadata_needed
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
 
 LEAST_IMAGES = 200
@@ -51,14 +52,14 @@ def answers(model: bytes, images, **interpreter) -> Answers:
         Answers.
     """
     runner = Interpreter(model, **interpreter)
-    names = (read_metadata(model) or {}).get("decisions", [])
+    names = _metadata(model)["decisions"]
     logits, taken = [], []
     for image in images:
         results = runner.run(image)
         logits.append(results["logits"][0])
         if "decisions" in results:
             taken.append(results["decisions"][0])
-    columns = np.array(taken).T if taken else []
+    columns = np.array(taken).T if taken else np.zeros((0, len(images)))
     return Answers(np.array(logits), dict(zip(names, columns, strict=False)))
 
 
@@ -88,7 +89,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
             f"a latency needs at least {LEAST_IMAGES} images and {LEAST_REPEATS} repeats, "
             f"got {len(images)} and {repeats}."
         )
-    names = read_metadata(models.dynamic)["decisions"]
+    names = _metadata(models.dynamic)["decisions"]
     taken = answers(models.dynamic, images).decisions
     runners = {
         "static": Interpreter(models.static),
@@ -97,7 +98,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
         "driven": Interpreter(driven(models.dynamic)),
     }
     ports = {name: port for name, port in runners["driven"].inputs.items() if name in names}
-    times = {name: np.zeros((len(images), repeats)) for name in runners}
+    times: dict[str, np.ndarray] = {name: np.zeros((len(images), repeats)) for name in runners}
     order = np.random.default_rng(seed).permutation(len(images))
     for row in order:
         given = {name: np.full(port.shape, bool(taken[name][row])) for name, port in ports.items()}
@@ -142,15 +143,19 @@ def measure_parts(all_on: bytes, total_ms: float, rounds=60) -> dict:
     for runner in runners.values():
         runner.fill()
         runner.invoke()
-    times = {name: [] for name in runners}
+    rounds_of: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(rounds):
         for name, runner in runners.items():
             start = time.perf_counter()
             runner.invoke()
-            times[name].append(time.perf_counter() - start)
-    alone = {name: float(np.median(value)) for name, value in times.items()}
+            rounds_of[name].append(time.perf_counter() - start)
+    alone = {name: float(np.median(value)) for name, value in rounds_of.items()}
     scale = total_ms / sum(alone.values())
     return {name: value * scale for name, value in alone.items()}
+
+
+def _metadata(model: bytes) -> dict[str, Any]:
+    return metadata_needed(schema.load(model))
 
 
 def _yardstick(unit_ms, decisions, count):
@@ -182,7 +187,7 @@ def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_
     y = np.asarray(y).reshape(-1)
     found, static = answers(models.dynamic, x), answers(models.static, x)
     macs = np.zeros(len(x))
-    for part in read_metadata(models.dynamic)["cost"]:
+    for part in _metadata(models.dynamic)["cost"]:
         macs += part["macs"] * np.prod([found.decisions[name] for name in part["when"]], axis=0)
     timed = np.sort(np.random.default_rng(seed).permutation(len(x))[:latency_images])
     return {

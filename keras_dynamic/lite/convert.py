@@ -23,10 +23,14 @@ def check_calibration(images, shape) -> np.ndarray:
         ValueError: if there are none, or they have another shape or range.
     """
     if images is None or len(images) == 0:
-        raise ValueError("int8 needs calibration images to choose its scales; give calibration=images, some 100 to 500 held-out ones.")
+        raise ValueError(
+            "int8 needs calibration images to choose its scales; give calibration=images, some 100 to 500 held-out ones."
+        )
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != tuple(shape):
-        raise ValueError(f"calibration images must have shape [n, {', '.join(map(str, shape))}], got {list(images.shape)}.")
+        raise ValueError(
+            f"calibration images must have shape [n, {', '.join(map(str, shape))}], got {list(images.shape)}."
+        )
     low, high = float(images.min()), float(images.max())
     if low < 0 or high > 255 or (high <= 1 and images.dtype.kind == "f"):
         raise ValueError(

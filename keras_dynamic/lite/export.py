@@ -44,7 +44,9 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
             range, an argument is unknown, or the model has an operation that TFLite's builtins lack.
     """
     if not isinstance(model, DynamicModel):
-        raise ValueError(f"export takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and DynamicModel.")
+        raise ValueError(
+            f"export takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and DynamicModel."
+        )
     if not model.chain.built:
         raise ValueError(
             f"model {model.name!r} is not built, so its shapes are unknown; call it on a batch of images first."

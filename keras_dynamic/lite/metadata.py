@@ -32,6 +32,23 @@ def read_metadata(model: bytes) -> dict[str, Any] | None:
     return metadata_of(schema.load(model))
 
 
+def metadata_needed(model: Model) -> dict[str, Any]:
+    """Returns the metadata of a model that export has written.
+
+    Args:
+        model: the parsed .tflite.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    found = metadata_of(model)
+    if found is None:
+        raise ValueError(
+            f"Expected a .tflite with {METADATA_NAME!r} metadata, got one without; export it with keras_dynamic."
+        )
+    return found
+
+
 def write_metadata(model: bytes, metadata: Mapping[str, Any]) -> bytes:
     """Returns the model with this package's metadata set, any former one replaced.
 

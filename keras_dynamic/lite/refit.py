@@ -8,7 +8,11 @@ from keras_dynamic.lite.graph import producers
 from keras_dynamic.lite.interpreter import Interpreter
 from keras_dynamic.lite.naming import decision_of_tensor
 
-_ALWAYS = (0.5, -128, 127)  # scale (the kernel takes those under 1 only), zero point, value: 127.5, above any confidence
+_ALWAYS = (
+    0.5,
+    -128,
+    127,
+)  # scale (the kernel takes those under 1 only), zero point, value: 127.5, above any confidence
 
 
 def refit_thresholds(converted, model, images) -> bytes:

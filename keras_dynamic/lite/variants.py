@@ -2,7 +2,7 @@
 
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.graph import cut, prune, read_from_outside
-from keras_dynamic.lite.metadata import metadata_of
+from keras_dynamic.lite.metadata import metadata_needed
 from keras_dynamic.lite.naming import decision_of_branch, unit_of_tensor
 from keras_dynamic.lite.signature import signature_names, write_signature
 
@@ -43,7 +43,7 @@ def driven(model: bytes) -> bytes:
         The new .tflite's bytes; its one output is logits.
     """
     parsed = schema.load(with_outputs(model, ["logits"]))
-    names = metadata_of(parsed)["decisions"]
+    names = metadata_needed(parsed)["decisions"]
     main = parsed.subgraphs[0]
     inputs, _ = signature_names(parsed)
     given: dict[str, int] = {}
@@ -70,7 +70,7 @@ def unit_parts(model: bytes) -> dict[str, bytes]:
         left out. Inputs and outputs of a part have no meaning but their number.
     """
     parsed = schema.load(model)
-    names = metadata_of(parsed)["units"]
+    names = metadata_needed(parsed)["units"]
     graph = parsed.subgraphs[0]
     owner = [unit_of_tensor(graph.tensors[operator.outputs[0]].name) for operator in graph.operators]
     first = next((k for k, unit in enumerate(owner) if unit is not None), len(owner))

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.macs import Work, work_of
-from keras_dynamic.lite.metadata import METADATA_NAME, metadata_of
+from keras_dynamic.lite.metadata import metadata_needed
 from keras_dynamic.lite.schema import Graph, Model, Operator, Tensor
 
 RANDOM_PATTERNS = 64
@@ -57,11 +57,7 @@ def verify(model: bytes) -> Verified:
         ValueError: if the bytes are no whole .tflite or lack the metadata, or with all that is wrong, one line each.
     """
     parsed = schema.load(model)
-    metadata = metadata_of(parsed)
-    if metadata is None:
-        raise ValueError(
-            f"Expected a .tflite with {METADATA_NAME!r} metadata, got one without; export it with keras_dynamic."
-        )
+    metadata = metadata_needed(parsed)
     missing = {"decisions", "cost", "quantize"} - metadata.keys()
     if missing:
         raise ValueError(f"The model's metadata lacks {sorted(missing)}; export it again.")
