@@ -10,7 +10,7 @@ from keras_dynamic.layers.decider import check_names
 from keras_dynamic.messages import check_fraction
 from keras_dynamic.ops import binary_gumbel
 
-_LOGIT_BOUND = 16.0  # stands for the infinite logit of tau = 0 and tau = 1: sigmoid(16) is 1 - 1e-7
+_LOGIT_BOUND = 1e4  # stands for the infinite logits of tau = 0 and tau = 1; no gate comes near it
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")

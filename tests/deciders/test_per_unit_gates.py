@@ -1,0 +1,158 @@
+"""One gate per unit: thresholds in inference, samples in training."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dynamic.deciders import PerUnitGates
+from keras_dynamic.layers import DynamicModel, FreeGate, Gate
+
+
+def model_of(chain, **arguments):
+    model = DynamicModel(chain, PerUnitGates(**arguments))
+    model.build((None, 8, 8, 3))
+    return model
+
+
+def set_probability(model, chances):
+    """Makes each gate say one probability of all images."""
+    for name, chance in chances.items():
+        gate = model.decider.gates[name]
+        if isinstance(gate, FreeGate):
+            gate.logits.assign([0.0, np.log(chance / (1 - chance))])
+        else:
+            gate.kernel.assign(np.zeros(gate.kernel.shape))
+            gate.bias.assign([0.0, np.log(chance / (1 - chance))])
+
+
+def decided(outcome):
+    return {name: keras.ops.convert_to_numpy(value).tolist() for name, value in outcome.decisions.items()}
+
+
+CHANCES = {"unit1": 0.2, "unit2": 0.6, "unit3": 0.95}
+
+
+@pytest.mark.parametrize("data_dependent", [True, False])
+@pytest.mark.parametrize(
+    ("tau", "running"), [(0.0, [1, 1, 1]), (0.3, [0, 1, 1]), (0.5, [0, 1, 1]), (0.8, [0, 0, 1]), (1.0, [0, 0, 0])]
+)
+def test_a_unit_runs_if_its_probability_is_greater_than_tau(data_dependent, tau, running, toy_chain, toy_images):
+    model = model_of(toy_chain(), data_dependent=data_dependent)
+    set_probability(model, CHANCES)
+    model.decider.set_tau(tau)
+    outcome = model.outcome(toy_images(2))
+    assert decided(outcome) == {f"unit{k + 1}": [run, run] for k, run in enumerate(running)}
+    for name, chance in CHANCES.items():
+        np.testing.assert_allclose(outcome.probabilities[name], chance, rtol=1e-5)
+
+
+def test_tau_may_be_given_at_first(toy_chain, toy_images):
+    model = model_of(toy_chain(), tau=0.7)
+    set_probability(model, CHANCES)
+    assert decided(model.outcome(toy_images(1))) == {"unit1": [0], "unit2": [0], "unit3": [1]}
+
+
+def test_in_training_a_unit_runs_with_its_probability(toy_chain, toy_images):
+    model = model_of(toy_chain(), seed=0)
+    set_probability(model, CHANCES)
+    outcome = model.outcome(np.repeat(toy_images(1), 600, axis=0), training=True)
+    for name, chance in CHANCES.items():
+        decisions = keras.ops.convert_to_numpy(outcome.decisions[name])
+        assert set(np.unique(decisions)) == {0.0, 1.0}
+        assert decisions.mean() == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / 600))
+
+
+def test_soft_samples(toy_chain, toy_images):
+    model = model_of(toy_chain(), hard=False, temperature=2.0, open_probability=0.5)
+    decisions = keras.ops.convert_to_numpy(model.outcome(toy_images(), training=True).decisions["unit1"])
+    assert ((decisions > 0) & (decisions < 1)).all()
+
+
+def test_a_lower_temperature_makes_soft_samples_harder(toy_chain, toy_images):
+    spread = []
+    for temperature in (5.0, 0.05):
+        model = model_of(toy_chain(), hard=False, temperature=temperature, open_probability=0.5, seed=0)
+        decisions = keras.ops.convert_to_numpy(model.outcome(toy_images(50), training=True).decisions["unit1"])
+        spread.append(np.abs(decisions - 0.5).mean())
+    assert spread[0] < 0.2 < 0.4 < spread[1]
+
+
+def test_seeds_reproduce(toy_chain, toy_images):
+    chain = toy_chain()
+    models = [model_of(chain, seed=seed, open_probability=0.5, data_dependent=False) for seed in (1, 1, 2)]
+    draws = [[decided(model.outcome(toy_images(20), training=True)) for _ in range(2)] for model in models]
+    assert draws[0] == draws[1]
+    assert draws[0] != draws[2]
+    assert draws[0][0] != draws[0][1]
+
+
+def test_units_that_always_run_have_no_gate(toy_chain, toy_images):
+    model = model_of(toy_chain(), always=("unit2",))
+    assert model.decision_names == ["unit1", "unit3"] == list(model.outcome(toy_images()).decisions)
+    assert list(model.decider.gates) == ["unit1", "unit3"]
+    unit, gate, rest = 2 * 64 * 9 * 16, 4 * 16 + 16, 64 * 27 * 4 + 12
+    assert model.cost_tree.total_macs == 3 * unit + 2 * gate + rest
+    with pytest.raises(ValueError, match=r"always names unit 'unit4', .*units are \['unit1', 'unit2', 'unit3'\]"):
+        model_of(toy_chain(), always=("unit4",))
+
+
+def test_kinds_of_gates(toy_chain):
+    dependent = model_of(toy_chain(), hidden=5)
+    assert {type(gate) for gate in dependent.decider.gates.values()} == {Gate}
+    assert [gate.hidden for gate in dependent.decider.gates.values()] == [5, 5, 5]
+    free = model_of(toy_chain(), data_dependent=False)
+    assert {type(gate) for gate in free.decider.gates.values()} == {FreeGate}
+    assert free.cost_tree.total_macs == model_of(toy_chain(), hidden=16).cost_tree.total_macs - 3 * (4 * 16 + 16)
+
+
+@pytest.mark.parametrize("tau", [-0.1, 1.1, float("nan"), None])
+def test_tau_outside_its_range_is_an_error(tau, toy_chain):
+    with pytest.raises(ValueError, match="tau must be a number between 0 and 1, got"):
+        PerUnitGates(tau=tau)
+    model = model_of(toy_chain(units=1))
+    with pytest.raises(ValueError, match="tau must be a number between 0 and 1, got"):
+        model.decider.set_tau(tau)
+    assert float(keras.ops.convert_to_numpy(model.decider.tau)) == 0.5
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_the_temperature_is_positive(temperature):
+    with pytest.raises(ValueError, match=f"temperature must be positive, got {temperature}"):
+        PerUnitGates(temperature=temperature)
+
+
+def test_the_config_holds_what_is_set_now(toy_chain):
+    decider = model_of(toy_chain(), always=["unit1"], seed=4, hard=False, hidden=3).decider
+    decider.set_tau(0.25)
+    decider.temperature.assign(0.5)
+    again = PerUnitGates.from_config(decider.get_config())
+    assert again.get_config() == decider.get_config()
+    assert (again.get_config()["tau"], again.get_config()["temperature"]) == (0.25, 0.5)
+
+
+def test_a_changed_tau_is_seen_by_a_compiled_predict(toy_chain, toy_images):
+    model = model_of(toy_chain(units=1), data_dependent=False)
+    opened = model.predict(toy_images(), verbose=0)
+    model.decider.set_tau(1.0)
+    closed = model.predict(toy_images(), verbose=0)
+    np.testing.assert_allclose(closed, model.outcome(toy_images(), {"unit1": np.zeros(6)}).logits, atol=1e-5)
+    assert np.abs(opened - closed).max() > 1e-3
+
+
+def test_however_sure_a_gate_is_tau_0_opens_it_and_tau_1_closes_it(toy_chain, toy_images):
+    model = model_of(toy_chain(units=2), data_dependent=False)
+    for gate, logit in zip(model.decider.gates.values(), (-50.0, 50.0), strict=True):
+        gate.logits.assign([0.0, logit])
+    for tau, runs in ((0.0, 1.0), (1.0, 0.0)):
+        model.decider.set_tau(tau)
+        assert decided(model.outcome(toy_images(1))) == {"unit1": [runs], "unit2": [runs]}
+
+
+def test_the_gradient_of_a_sample_is_that_of_the_gate(toy_chain, toy_images, gradient):
+    """At a high temperature the soft sample's slope is 1 / (4 temperature), whatever the noise."""
+    model = model_of(toy_chain(units=1), temperature=1e4, open_probability=0.5)
+    x = np.random.default_rng(0).normal(size=(6, 8, 8, 4)).astype(np.float32)
+    through_gate = gradient(lambda x: model.decider.logits(0, x, training=True), x)
+    through_decision = gradient(lambda x: model.decider.decide(0, x, (), training=True)[0]["unit1"], x)
+    assert np.abs(through_gate).max() > 1e-3
+    np.testing.assert_allclose(4e4 * through_decision, through_gate, rtol=1e-3, atol=1e-6)
