@@ -8,6 +8,7 @@ on where an earlier run stopped. Only --record=ID writes to results/.
 
 import os
 import sys
+from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -24,7 +25,7 @@ _RECORD = flags.DEFINE_string("record", None, "id of the record to write to resu
 def main(argv):
     """Runs the job."""
     if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments {argv[1:]}; flags start with --.")
+        sys.exit(f"train_main: unknown arguments {argv[1:]}; flags start with --.")
     from keras_dynamic import jobs
 
     config = _CONFIG.value
@@ -35,8 +36,28 @@ def main(argv):
         jobs.run(config, _WORKDIR.value, _DATA_DIR.value, _RECORD.value)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"train_main: {error}")
+    except KeyboardInterrupt:
+        sys.exit("train_main: interrupted; the same command goes on after the last whole epoch.")
+
+
+def parse(argv):
+    """Reads the flags and loads the config; returns the arguments that are no flags."""
+    files = [flag.partition("=")[2] for flag in argv if flag.startswith("--config=")]
+    missing = [file for file in files if not Path(file.partition(":")[0]).is_file()]
+    if missing:
+        from keras_dynamic.messages import near
+
+        known = near(missing[0], map(str, Path("configs").glob("*.py")))
+        sys.exit(f"train_main: there is no config file {missing[0]!r}{known}; those that come along are in configs/.")
+    try:
+        return app.parse_flags_with_usage(argv)
+    except AttributeError as error:
+        cause = error.args[0]
+        if not isinstance(cause, KeyError):  # ml_collections' own, with a suggestion in a second line
+            raise
+        sys.exit(f"train_main: the config has no key {'; '.join(cause.args[0].splitlines())}")
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=parse)

@@ -15,7 +15,7 @@ from keras_dynamic.training.tensorboard import Scalars
 _AFTERWARDS = ("job", "evaluation", "targets")  # sections of a config that change nothing in the training
 
 
-def train(config, workdir, data_dir=None, verbose="auto"):
+def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
     """Trains the method that a config describes, or goes on where an earlier run in this folder stopped.
 
     The folder gets config.json and run.json, checkpoint/ (removed at the end), tensorboard/ (where TensorFlow is the
@@ -28,6 +28,7 @@ def train(config, workdir, data_dir=None, verbose="auto"):
         workdir: folder of the run.
         data_dir: folder of the data set, None for sets that ship or lie in the usual place.
         verbose: as in keras.Model.fit.
+        callbacks: further Keras callbacks.
 
     Returns:
         (model, splits): the trained DynamicModel in float32, and the data as returned by load_splits.
@@ -69,7 +70,7 @@ def train(config, workdir, data_dir=None, verbose="auto"):
         epochs=config.epochs,
         validation_data=splits.held_out,
         validation_batch_size=250,
-        callbacks=[annealed, _Follow(batches), keeper, checkpoint, *scalars],
+        callbacks=[annealed, _Follow(batches), keeper, checkpoint, *scalars, *callbacks],
         shuffle=False,
         verbose=verbose,
     )

@@ -1,0 +1,32 @@
+"""A tiny data set and a config whose training takes seconds."""
+
+import numpy as np
+import pytest
+
+from configs import base
+
+CLASSES = 4
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """A folder with tiny.npz: 64 training and 24 test images whose brightness tells the class."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, CLASSES, 88)
+    x = (rng.integers(0, 100, (88, 32, 32, 3)) + 40 * y[:, None, None, None]).astype("uint8")
+    folder = tmp_path_factory.mktemp("data")
+    names = np.array(["night", "dusk", "dawn", "day"])
+    np.savez(folder / "tiny.npz", x_train=x[:64], y_train=y[:64], x_test=x[64:], y_test=y[64:], class_names=names)
+    return folder
+
+
+@pytest.fixture
+def config():
+    """Three epochs of three batches of a gated ResNet-8 from random weights."""
+    config = base.get_config()
+    config.data.name, config.data.held_out = "tiny", 16
+    config.network.depth, config.network.num_classes, config.network.weights = 8, CLASSES, ""
+    config.epochs, config.batch_size, config.reestimate_images = 3, 16, 32
+    config.anneal.a, config.anneal.k = 0.4, 1
+    config.optimizer.learning_rate = 0.02
+    return config
