@@ -1,5 +1,6 @@
 """Trained networks by name; they ship with the package."""
 
+import copy
 import functools
 import hashlib
 import json
@@ -34,7 +35,7 @@ def describe(name: str) -> dict:
     """
     if name not in _rows():
         raise ValueError(f"the zoo has no network {name!r}{near(name, names())}; it has {names()}.")
-    return dict(_rows()[name])
+    return copy.deepcopy(_rows()[name])
 
 
 def load(name: str):
@@ -47,12 +48,13 @@ def load(name: str):
         DynamicModel, built; it takes images [batch, 32, 32, 3] with pixel values 0 to 255 and gives logits.
 
     Raises:
-        ValueError: if there is no network of this name, or its file is not the one that was measured.
+        ValueError: if there is no network of this name, or its file is missing or not the one that was measured.
     """
     row = describe(name)
     path = _FOLDER / row["file"]
-    if hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
-        raise ValueError(f"{path} is not the file that was measured (its SHA-256 differs); install the package again.")
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
+        what = "is not the file that was measured (its SHA-256 differs)" if path.is_file() else "is missing"
+        raise ValueError(f"{path} {what}; install the package again.")
     if path.suffix == ".keras":
         return keras.models.load_model(path)
     return import_resnet_cifar(resnet_cifar(**row["network"], name=name), path)

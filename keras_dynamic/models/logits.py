@@ -40,10 +40,10 @@ def logits_model(network):
     last, before = _origin(network.outputs[0])
     if isinstance(last, keras.Model):
         inner = logits_model(last)
-        return network if inner is last else keras.Model(network.inputs, inner(before), name=network.name)
+        return network if inner is last else keras.Model(network.inputs[0], inner(before), name=network.name)
     if _function(last) == "softmax":
         logits = before if type(last).__name__ in ("Softmax", "Activation") else _linear_twin(last, before)(before)
-        return keras.Model(network.inputs, logits, name=network.name)
+        return keras.Model(network.inputs[0], logits, name=network.name)
     _check_linear(network, last, before)
     return network
 
