@@ -43,13 +43,6 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
     final, best = record.workdir / "model.keras", record.workdir / "best.keras"
     if record.finished and final.exists():
         return load_weights(build(config), final), splits
-    annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
-    settled = annealed.epochs_to(config.method.target)
-    if settled >= config.epochs:
-        raise ValueError(
-            f"targets come down to {config.method.target} in epoch {settled + 1} only, but epochs is {config.epochs}; "
-            "train longer, or raise anneal.a, or lower anneal.k or anneal.start."
-        )
     keras.utils.set_random_seed(config.seed)
     batches = training_batches(config, splits)
     with _strategy(config.distribute), _precision(config.mixed_precision):
@@ -61,6 +54,13 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
         )
         checkpoint = Checkpoint(record.workdir / "checkpoint")
         batches.epoch = checkpoint.restore(model)
+    annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
+    settled = annealed.epochs_to(config.method.target)
+    if settled >= config.epochs:
+        raise ValueError(
+            f"targets come down to {config.method.target} in epoch {settled + 1} only, but epochs is {config.epochs}; "
+            "train longer, or raise anneal.a, or lower anneal.k or anneal.start."
+        )
     record.start()
     keeper = _KeepBest(record, best, settled)
     scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []

@@ -20,9 +20,7 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def config():
-    """Three epochs of three batches of a gated ResNet-8 from random weights."""
+def tiny_config():
     config = base.get_config()
     config.data.name, config.data.held_out = "tiny", 16
     config.network.depth, config.network.num_classes, config.network.weights = 8, CLASSES, ""
@@ -30,3 +28,15 @@ def config():
     config.anneal.a, config.anneal.k = 0.4, 1
     config.optimizer.learning_rate = 0.02
     return config
+
+
+@pytest.fixture(scope="session")
+def make_config():
+    """make_config() -> three epochs of three batches of a gated ResNet-8 from random weights."""
+    return tiny_config
+
+
+@pytest.fixture
+def config():
+    """A config of make_config."""
+    return tiny_config()

@@ -122,7 +122,10 @@ def test_constant_rate_and_kind_of_momentum(config):
     ("changes", "message"),
     [
         ({"schedule": "step"}, r"optimizer\.schedule must be one of .* got 'step' \(did you mean 'steps'\?\)"),
-        ({"schedule": "one_cycle", "warm_up": 1.0}, r"optimizer\.warm_up must be a share of all steps in \[0, 1\), got"),
+        (
+            {"schedule": "one_cycle", "warm_up": 1.0},
+            r"optimizer\.warm_up must be a share of all steps in \[0, 1\), got",
+        ),
     ],
 )
 def test_schedules_that_cannot_be_are_refused(config, changes, message):

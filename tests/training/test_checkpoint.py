@@ -44,10 +44,10 @@ def test_nothing_saved_is_nothing_run(gated, tmp_path):
 
 def test_going_on_equals_never_having_stopped(gated, toy_images, tmp_path):
     images = toy_images(12)
-    whole = gated()
+    whole = gated(units=1)
     fit(whole, images, epochs=3)
-    fit(gated(), images, epochs=2, callbacks=[Checkpoint(tmp_path / "checkpoint")])
-    other = gated(seed=5)  # other weights and other samples, all of which the checkpoint replaces
+    fit(gated(units=1), images, epochs=2, callbacks=[Checkpoint(tmp_path / "checkpoint")])
+    other = gated(units=1, seed=5)  # other weights and other samples, all of which the checkpoint replaces
     checkpoint = Checkpoint(tmp_path / "checkpoint")
     assert checkpoint.restore(other) == 2
     fit(other, images, initial_epoch=2, epochs=3)
