@@ -120,3 +120,18 @@ def toy_images():
         return np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3)).astype(np.uint8)
 
     return make
+
+
+@pytest.fixture
+def spread_gates():
+    """Function (model, images): sets each gate so that it opens for half of these images, by what it sees in them."""
+
+    def spread(model, images, seed=0):
+        rng = np.random.default_rng(seed)
+        for name, gate in model.decider.gates.items():
+            gate.kernel.assign(rng.normal(0, 0.3, gate.kernel.shape))
+            gate.bias.assign([0.0, 0.0])
+            chances = keras.ops.convert_to_numpy(model.outcome(images).probabilities[name]).astype(np.float64)
+            gate.bias.assign([0.0, -np.median(np.log(chances / (1 - chances)))])
+
+    return spread

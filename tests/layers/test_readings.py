@@ -50,20 +50,15 @@ def test_given_decisions(mask, toy_chain, toy_images):
     assert agree(model, images, outcome) == 8
 
 
-def test_a_networks_own_decisions():
+def test_a_networks_own_decisions(spread_gates):
     keras.utils.set_random_seed(0)
     chain = resnet_cifar(14, num_classes=5, width=4).chain
     model = DynamicModel(chain, PerUnitGates(open_probability=0.5))
-    images = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    images = (rng.random((10, 32, 32, 3)) * rng.uniform(20, 255, (10, 1, 1, 3))).astype(np.uint8)  # of many colours
     model.build((None, 32, 32, 3))
     liven(chain)
-    for gate in model.decider.gates.values():  # at the median of what each gate says of the images: half of them run
-        gate.kernel.assign(np.random.default_rng(1).normal(0, 3, gate.kernel.shape))
-    for name in model.decider.names:
-        chances = keras.ops.convert_to_numpy(model.outcome(images).probabilities[name])
-        middle = np.median(chances)
-        gate = model.decider.gates[name]
-        gate.bias.assign(keras.ops.convert_to_numpy(gate.bias) - [0, np.log(middle / (1 - middle))])
+    spread_gates(model, images)
     assert agree(model, images, model.outcome(images)) >= 4
 
 
