@@ -8,7 +8,7 @@ from keras_dynamic.cost import tree
 from keras_dynamic.layers import Decider, FreeGate, Gate
 from keras_dynamic.layers.decider import check_names
 from keras_dynamic.messages import check_fraction
-from keras_dynamic.ops import binary_gumbel
+from keras_dynamic.ops import binary_gumbel, scale_gradient
 
 _LOGIT_BOUND = 1e4  # stands for the infinite logits of tau = 0 and tau = 1; no gate comes near it
 
@@ -28,6 +28,8 @@ class PerUnitGates(Decider):
         hard: True for straight-through 0/1 samples in training, False for soft ones.
         tau: a unit runs in inference if its probability is greater than tau, in [0, 1]; 0 always runs, 1 never.
         seed: of the samples.
+        gradient_scale: multiplies the gradient into the gates: with SGD a learning rate of their own, this many times the
+            chain's; short trainings need it.
         **kwargs: of keras.layers.Layer.
 
     Raises:
@@ -47,13 +49,14 @@ class PerUnitGates(Decider):
         hard=True,
         tau=0.5,
         seed=None,
+        gradient_scale=1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, got {temperature!r}; the papers use 1.")
         self.data_dependent, self.hidden, self.open_probability = data_dependent, hidden, open_probability
-        self.always, self.hard, self.seed = tuple(always), hard, seed
+        self.always, self.hard, self.seed, self.gradient_scale = tuple(always), hard, seed, gradient_scale
         initial = {"temperature": float(temperature), "tau": check_fraction("tau", tau)}
         self.temperature = self._scalar("temperature", initial["temperature"])
         self.tau = self._scalar("tau", initial["tau"])
@@ -93,6 +96,7 @@ class PerUnitGates(Decider):
         if logits is None:
             return {}, {}, carry
         if training:
+            logits = scale_gradient(logits, self.gradient_scale)
             decision = binary_gumbel(logits, self.temperature, self.hard, seed=self.seed_generator)
         else:
             bound = ops.clip(ops.log(self.tau) - ops.log1p(-self.tau), -_LOGIT_BOUND, _LOGIT_BOUND)
@@ -128,4 +132,5 @@ class PerUnitGates(Decider):
             "hard": self.hard,
             "tau": float(keras.ops.convert_to_numpy(self.tau)),
             "seed": self.seed,
+            "gradient_scale": self.gradient_scale,
         }

@@ -72,6 +72,7 @@ def build_method(config, network, teacher=None, seed=0):
         open_probability=config.open_probability,
         always=tuple(config.always),
         seed=seed,
+        gradient_scale=config.gate_gradient_scale,
     )
     model = ActivationGating(
         network.chain,

@@ -156,3 +156,18 @@ def test_the_gradient_of_a_sample_is_that_of_the_gate(toy_chain, toy_images, gra
     through_decision = gradient(lambda x: model.decider.decide(0, x, (), training=True)[0]["unit1"], x)
     assert np.abs(through_gate).max() > 1e-3
     np.testing.assert_allclose(4e4 * through_decision, through_gate, rtol=1e-3, atol=1e-6)
+
+
+def test_gradient_scale_multiplies_gradients_and_leaves_values(toy_chain, gradient):
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 4)).astype("float32")
+    slopes, values = [], []
+    for scale in (1.0, 10.0):
+        chain = toy_chain()
+        keras.utils.set_random_seed(1)
+        model = model_of(chain, seed=0, open_probability=0.5, gradient_scale=scale)
+        values.append(keras.ops.convert_to_numpy(model.decider.decide(0, x, (), True)[0]["unit1"]))
+        slopes.append(gradient(lambda each, decide=model.decider.decide: decide(0, each, (), True)[0]["unit1"], x))
+    np.testing.assert_array_equal(values[0], values[1])
+    assert np.abs(slopes[0]).max() > 0
+    assert model.decider.get_config()["gradient_scale"] == 10.0
+    np.testing.assert_allclose(slopes[1], 10.0 * slopes[0], rtol=1e-4)
