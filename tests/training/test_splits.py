@@ -23,9 +23,13 @@ def splits_of(shape, classes):
 
 
 def test_images_and_classes_must_be_the_networks(config):
-    with pytest.raises(ValueError, match=r"take images of \(32, 32, 3\), but those of 'tiny' are \(28, 28, 1\); resize"):
+    with pytest.raises(
+        ValueError, match=r"take images of \(32, 32, 3\), but those of 'tiny' are \(28, 28, 1\); resize"
+    ):
         check_fit(splits_of((28, 28, 1), 4), config)
-    with pytest.raises(ValueError, match=r"'tiny' has 100 classes, but the config's network 4; set network.num_classes"):
+    with pytest.raises(
+        ValueError, match=r"'tiny' has 100 classes, but the config's network 4; set network.num_classes"
+    ):
         check_fit(splits_of((32, 32, 3), 100), config)
 
 
