@@ -24,6 +24,7 @@ def get_config():
             "data_dependent": True,
             "open_probability": 0.98,
             "always": (),
+            "gate_noise": True,  # False: gates compare with one half in training too
             "gate_gradient_scale": 1.0,  # learning rate of the gates over that of the chain
             "target": 0.6,
             "activation_loss": "batch",

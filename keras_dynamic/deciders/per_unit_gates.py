@@ -28,6 +28,8 @@ class PerUnitGates(Decider):
         hard: True for straight-through 0/1 samples in training, False for soft ones.
         tau: a unit runs in inference if its probability is greater than tau, in [0, 1]; 0 always runs, 1 never.
         seed: of the samples.
+        noise: False compares with one half in training too, with the gradient of the soft sample: nothing is skipped at
+            random while the chain is still learning to do without, which short trainings cannot mend.
         gradient_scale: multiplies the gradient into the gates: with SGD a learning rate of their own, this many times the
             chain's; short trainings need it.
         **kwargs: of keras.layers.Layer.
@@ -49,6 +51,7 @@ class PerUnitGates(Decider):
         hard=True,
         tau=0.5,
         seed=None,
+        noise=True,
         gradient_scale=1.0,
         **kwargs,
     ):
@@ -56,7 +59,8 @@ class PerUnitGates(Decider):
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, got {temperature!r}; the papers use 1.")
         self.data_dependent, self.hidden, self.open_probability = data_dependent, hidden, open_probability
-        self.always, self.hard, self.seed, self.gradient_scale = tuple(always), hard, seed, gradient_scale
+        self.always, self.hard, self.seed = tuple(always), hard, seed
+        self.noise, self.gradient_scale = noise, gradient_scale
         initial = {"temperature": float(temperature), "tau": check_fraction("tau", tau)}
         self.temperature = self._scalar("temperature", initial["temperature"])
         self.tau = self._scalar("tau", initial["tau"])
@@ -97,7 +101,8 @@ class PerUnitGates(Decider):
             return {}, {}, carry
         if training:
             logits = scale_gradient(logits, self.gradient_scale)
-            decision = binary_gumbel(logits, self.temperature, self.hard, seed=self.seed_generator)
+            noise = None if self.noise else ops.zeros_like(logits)
+            decision = binary_gumbel(logits, self.temperature, self.hard, noise, self.seed_generator)
         else:
             bound = ops.clip(ops.log(self.tau) - ops.log1p(-self.tau), -_LOGIT_BOUND, _LOGIT_BOUND)
             decision = logits - bound > 0
@@ -132,5 +137,6 @@ class PerUnitGates(Decider):
             "hard": self.hard,
             "tau": float(keras.ops.convert_to_numpy(self.tau)),
             "seed": self.seed,
+            "noise": self.noise,
             "gradient_scale": self.gradient_scale,
         }

@@ -72,6 +72,7 @@ def build_method(config, network, teacher=None, seed=0):
         open_probability=config.open_probability,
         always=tuple(config.always),
         seed=seed,
+        noise=config.gate_noise,
         gradient_scale=config.gate_gradient_scale,
     )
     model = ActivationGating(

@@ -171,3 +171,12 @@ def test_gradient_scale_multiplies_gradients_and_leaves_values(toy_chain, gradie
     assert np.abs(slopes[0]).max() > 0
     assert model.decider.get_config()["gradient_scale"] == 10.0
     np.testing.assert_allclose(slopes[1], 10.0 * slopes[0], rtol=1e-4)
+
+
+def test_without_noise_training_decides_as_inference_does(toy_chain):
+    x = np.random.default_rng(0).normal(size=(32, 8, 8, 4)).astype("float32")
+    model = model_of(toy_chain(), open_probability=0.5, noise=False)
+    sampled, chances, _ = model.decider.decide(0, x, (), True)
+    expected = keras.ops.convert_to_numpy(chances["unit1"]) > 0.5
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(sampled["unit1"]), expected)
+    assert 0 < expected.mean() < 1
