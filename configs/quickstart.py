@@ -44,7 +44,8 @@ def get_config():
     config.reestimate_images = 2560
     config.method.always = ("stage2_unit1", "stage3_unit1")
     config.method.open_probability = 0.9
-    config.method.target = 0.71
+    config.method.gate_noise = False
+    config.method.target = 0.72
     config.method.activation_loss = "macs"
     config.method.activation_weight = 100.0
     config.method.weight_decay = 5e-4
