@@ -2,13 +2,14 @@
 
 import importlib
 
-from keras_dynamic import cost, deciders, layers, models, ops
+# Whatever a saved model may consist of is imported at once, so that keras.models.load_model finds its classes.
+from keras_dynamic import cost, deciders, layers, methods, models, ops
 
 __version__ = "0.1.0"
 
-_ON_DEMAND = ("callbacks", "data", "lite", "losses", "methods", "metrics", "report", "training", "zoo")
+_ON_DEMAND = ("callbacks", "data", "lite", "losses", "metrics", "report", "training", "zoo")
 
-__all__ = ["cost", "deciders", "layers", "models", "ops", *_ON_DEMAND]
+__all__ = ["cost", "deciders", "layers", "methods", "models", "ops", *_ON_DEMAND]
 
 
 def __getattr__(name):

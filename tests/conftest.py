@@ -49,8 +49,8 @@ def fresh_process(tmp_path_factory):
             return dict(arrays)
 
     yield answer
-    child.stdin.close()
-    child.wait(timeout=60)
+    child.kill()
+    child.communicate()
 
 
 _ENDINGS = {"model": ".keras", "images": ".npy", "answer": ".npz"}

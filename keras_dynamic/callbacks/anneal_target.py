@@ -18,7 +18,7 @@ class AnnealTarget(keras.callbacks.Callback):
         start: first rate, in [0, 1].
 
     Raises:
-        ValueError: if a, k or start is out of range.
+        ValueError: if a, k or start is out of range, or, when it is given its model, that has no targets.
 
     Source: Herrmann et al., section S1.1 (a = 0.05, k = 5).
     """
@@ -37,6 +37,14 @@ class AnnealTarget(keras.callbacks.Callback):
         """
         lowest = min(target.values()) if hasattr(target, "values") else target
         return max(0, math.ceil((self.start - lowest) / self.a - 1e-9)) * self.k
+
+    def set_model(self, model):
+        """Takes the model to be trained, which must have targets."""
+        if not hasattr(model, "set_target_floor"):
+            raise ValueError(
+                f"AnnealTarget needs a model with targets, such as ActivationGating, got {type(model).__name__}."
+            )
+        super().set_model(model)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Sets the target for this epoch."""
