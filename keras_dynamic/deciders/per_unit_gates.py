@@ -30,8 +30,8 @@ class PerUnitGates(Decider):
         seed: of the samples.
         noise: False compares with one half in training too, with the gradient of the soft sample: nothing is skipped at
             random while the chain is still learning to do without, which short trainings cannot mend.
-        gradient_scale: multiplies the gradient into the gates: with SGD a learning rate of their own, this many times the
-            chain's; short trainings need it.
+        gradient_scale: multiplies the gradient into the gates: with SGD a learning rate of their own, this many times
+            the chain's; short trainings need it.
         **kwargs: of keras.layers.Layer.
 
     Raises:
