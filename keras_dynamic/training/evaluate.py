@@ -66,7 +66,7 @@ def compiled_outcome(model):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(outcome)
+        return tf.function(outcome, reduce_retracing=True)
     if backend == "jax":
         import jax
 

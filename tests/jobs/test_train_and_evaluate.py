@@ -1,0 +1,132 @@
+"""A gated ResNet-8 is trained for two epochs on a few shipped images, judged, and recorded."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from configs import base
+from keras_dynamic import data, jobs
+from keras_dynamic.jobs.train_and_evaluate import table
+from keras_dynamic.report import records
+from keras_dynamic.training import build_network, evaluate
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = base.get_config()
+    config.data.name, config.data.held_out = "few", 24
+    config.network.depth, config.network.weights = 8, "zoo:resnet8_cifar10_45k"
+    config.epochs, config.batch_size, config.reestimate_images = 2, 32, 64
+    config.method.open_probability = 0.5  # near the threshold, so that images decide differently
+    config.method.distillation_weight, config.method.activation_loss = 0.5, "per_gate"
+    config.anneal.a, config.anneal.k = 0.4, 1
+    config.optimizer.learning_rate = 0.01
+    config.evaluation.static = ("resnet8_cifar10_45k", "resnet20_cifar10_45k")
+    with config.unlocked():
+        config.targets.accuracy = ">= 0.99"
+    return config
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("job")
+    shipped = data.shipped()
+    arrays = {"x_train": shipped.x_gates[:88], "y_train": shipped.y_gates[:88]}
+    arrays |= {"x_test": shipped.x_test[:40], "y_test": shipped.y_test[:40]}
+    np.savez(folder / "few.npz", class_names=np.array(shipped.class_names), **arrays)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def job(config, folder):
+    """(what was returned, what was printed, folder)."""
+    with pytest.MonkeyPatch.context() as patch, pytest.MonkeyPatch.context() as out:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["train_main.py", "--config=configs/few.py"])
+        printed: list[str] = []
+        out.setattr(sys.stdout, "write", lambda text: printed.append(text))
+        figures = jobs.run(config, folder / "run", folder, record="few-gated")
+    return figures, "".join(printed), folder
+
+
+def test_figures_are_the_models_own(job, config):
+    figures, _, folder = job
+    model = keras.models.load_model(folder / "run" / "model.keras", compile=False)
+    with np.load(folder / "few.npz") as file:
+        result = evaluate(model, file["x_test"], file["y_test"])
+    assert figures["accuracy"] == result.accuracy
+    assert figures["macs_mean"] == result.macs.mean()
+    assert figures["images"] == 40
+    assert figures["macs_static"] == build_network(config.network).cost_tree.total_macs
+    low, high = figures["static_twin"][0][1], figures["static_twin"][-1][1]
+    assert min(low, high) <= figures["accuracy_static_twin"] <= max(low, high)
+    assert set(figures["static"]) == {"resnet8_cifar10_45k", "resnet20_cifar10_45k"}
+    assert {"margin_static_line", "margin_static_twin", "margin_cascade"} <= figures.keys()
+    assert figures["margin_static_twin"] == pytest.approx(figures["accuracy"] - figures["accuracy_static_twin"])
+    assert json.loads((folder / "run" / "figures.json").read_text()) == figures
+
+
+def test_record_holds_figures_targets_and_command(job, config):
+    figures, _, folder = job
+    record = records.load(folder / "results" / "few-gated.json")
+    assert (record.method, record.data) == ("gating", "few, 40 test images")
+    assert record.network.startswith("Gated ResNet-8 (from ")
+    assert record.command == "python train_main.py --config=configs/few.py"
+    assert record.targets == {"accuracy": ">= 0.99"}
+    assert record.figures["accuracy"] == figures["accuracy"]
+    assert record.config["method"]["target"] == 0.6
+    assert record.seconds >= json.loads((folder / "run" / "run.json").read_text())["seconds"]
+
+
+def test_the_table_is_printed(job):
+    figures, printed, _ = job
+    lines = table(figures, "Gated ResNet-8").splitlines()
+    assert printed.splitlines()[-len(lines) + 1 :] == lines[1:]
+
+
+def test_table():
+    figures = {
+        "accuracy": 0.9219,
+        "macs_mean": 41.6e6,
+        "macs_static": 69e6,
+        "macs_std": 3.14e6,
+        "distinct_paths": 902,
+        "accuracy_shuffled": 0.8217,
+        "accuracy_static_twin": 0.9117,
+        "margin_static_line": -0.0025,
+        "margin_static_twin": 0.0102,
+        "activation_rates": {"stage1_unit1": 0.5},
+    }
+    assert (
+        table(figures, "Gated ResNet-32; cifar10, 10,000 test images")
+        == """\
+Gated ResNet-32; cifar10, 10,000 test images
+  accuracy                 92.19%
+  MACs                     41.6 M of 69.0 M, 0.603
+  spread                   3.1 M standard deviation, 902 paths
+  other images' decisions  82.17%
+  static twin              91.17%
+  above static line        -0.25 points
+  above static twin        +1.02 points
+  stage1_unit1             runs 0.500"""
+    )
+
+
+def test_the_same_command_measures_again_and_trains_nothing(job, config, folder):
+    figures, _, _ = job
+    (folder / "run" / "figures.json").unlink()
+    before = (folder / "run" / "model.keras").stat().st_mtime_ns
+    again = jobs.run(config, folder / "run", folder)
+    assert (folder / "run" / "model.keras").stat().st_mtime_ns == before
+    assert {**again, "seconds": 0} == {**figures, "seconds": 0}
+    assert (folder / "run" / "figures.json").exists()
+
+
+def test_jobs_that_cannot_be(config, tmp_path):
+    other = base.get_config()
+    other.job = "quickstrat"
+    with pytest.raises(ValueError, match=r"job must be one of .* got 'quickstrat' \(did you mean 'quickstart'\?\)"):
+        jobs.run(other, tmp_path)
