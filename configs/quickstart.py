@@ -40,17 +40,17 @@ def get_config():
         config.cascade_share = 0.5  # of the large network's MACs
         config.targets = ml_collections.ConfigDict({"cascade": CASCADE_TARGETS, "gated": GATED_TARGETS})
     config.data = ml_collections.ConfigDict({"name": "shipped", "held_out": 500, "augment": True})
-    config.epochs = 8
+    config.epochs = 12
     config.reestimate_images = 2560
     config.method.always = ("stage2_unit1", "stage3_unit1")
     config.method.open_probability = 0.9
     config.method.gate_noise = False
-    config.method.target = 0.72
+    config.method.target = 0.745
     config.method.activation_loss = "macs"
     config.method.activation_weight = 100.0
     config.method.weight_decay = 5e-4
     config.method.distillation_weight = 1.0
-    config.anneal.a, config.anneal.k = 0.1, 1
+    config.anneal.a, config.anneal.k = 0.04, 1
     config.optimizer.schedule = "one_cycle"
     config.optimizer.learning_rate = 0.005
     return config

@@ -67,7 +67,7 @@ class Branching:
 
 
 def _untied(otherwise, x, run):
-    """Gives leaves that hand the unit's input through an operator of their own, except where run hands it through too."""
+    """Gives leaves that hand the unit's input through an operator of their own, unless run hands it through too."""
     handed = {id(leaf) for leaf in keras.tree.flatten(x)}
 
     def untie(skip, taken):

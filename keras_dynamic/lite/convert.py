@@ -24,7 +24,8 @@ def check_calibration(images, shape) -> np.ndarray:
     """
     if images is None or len(images) == 0:
         raise ValueError(
-            "int8 needs calibration images to choose its scales; give calibration=images, some 100 to 500 held-out ones."
+            "int8 needs calibration images to choose its scales; "
+            "give calibration=images, some 100 to 500 held-out ones."
         )
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != tuple(shape):
@@ -34,7 +35,8 @@ def check_calibration(images, shape) -> np.ndarray:
     low, high = float(images.min()), float(images.max())
     if low < 0 or high > 255 or (high <= 1 and images.dtype.kind == "f"):
         raise ValueError(
-            f"calibration images must hold pixel values 0 to 255, got {low:g} to {high:g}; the model normalises them itself."
+            f"calibration images must hold pixel values 0 to 255, got {low:g} to {high:g}; "
+            "the model normalises them itself."
         )
     return images
 
@@ -74,8 +76,9 @@ def convert(function, shape, quantize=None, calibration=None) -> bytes:
         if type(error).__name__ not in ("ConverterError", "RuntimeError", "ValueError"):
             raise
         lines = [line for line in str(error).splitlines() if "error:" in line or "not supported" in line]
+        reason = (lines or str(error).splitlines() or ["no reason given"])[0]
         raise ValueError(
-            f"TFLite's converter refused the model ({(lines or str(error).splitlines() or ['no reason given'])[0].strip()}); "
+            f"TFLite's converter refused the model ({reason.strip()}); "
             "replace the layer with one that TFLite's builtins cover."
         ) from error
 

@@ -56,7 +56,8 @@ def test_a_driven_model_runs_what_it_is_told(gated, exported, pattern):
 
 def test_a_driven_model_has_no_gates(exported):
     operators = [operator.name for operator in lite.list_operators(lite.driven(exported))]
-    assert "GREATER" not in operators and operators.count("IF") == 3
+    assert "GREATER" not in operators
+    assert operators.count("IF") == 3
     assert operators.count("FULLY_CONNECTED") == 1  # the head
 
 
