@@ -36,7 +36,7 @@ EXTRAS = {
 
 # Files beside the sources that the package ships, by the package that they lie under.
 PACKAGE_DATA = {
-    "keras_dynamic": ["weights/*.npz", "weights/*.json"],
+    "keras_dynamic": ["weights/*.npz", "weights/*.keras", "weights/*.json"],
     "keras_dynamic.data": ["shipped/*"],
     "keras_dynamic.report": ["templates/*"],
 }
