@@ -16,6 +16,7 @@ LEVELS = [
     {"methods"},
     {"training", "lite", "data"},
     {"report"},
+    {"jobs"},
 ]
 RANK = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
 

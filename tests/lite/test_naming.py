@@ -20,7 +20,8 @@ def test_other_subgraphs_are_no_branches(name):
     assert decision_of_branch(name) is None
 
 
-def test_scopes_are_found_and_the_last_counts():
+def test_scopes_are_found_and_the_results_own_name_counts():
     assert decision_of_tensor(f"model/{decision_scope(4)}/Greater") == 4
-    assert decision_of_tensor("kd_decision_1/Mean;kd_decision_12/Greater;y") == 12
+    assert decision_of_tensor("chain/kd_decision_12/Greater;chain/kd_decision_1/constant;y") == 12
+    assert decision_of_tensor("unit/Relu;kd_decision_3/Greater") == 3
     assert decision_of_tensor("decision_1/Mean") is None
