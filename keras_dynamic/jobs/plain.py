@@ -5,11 +5,17 @@ import os
 import time
 from pathlib import Path
 
+import keras
+import numpy as np
+
 from keras_dynamic import zoo
+from keras_dynamic.cost import given
 from keras_dynamic.jobs.record import write_record
+from keras_dynamic.metrics import distinct_paths, shuffled
 from keras_dynamic.models import cascade
+from keras_dynamic.ops import confidence, stops
 from keras_dynamic.training.build import build_network
-from keras_dynamic.training.evaluate import accuracy_shuffled, compiled_outcome, evaluate, static_twin
+from keras_dynamic.training.evaluate import evaluate
 from keras_dynamic.training.train import load_splits
 
 
@@ -67,17 +73,7 @@ def judge_cascade(config, data_dir=None, record=None) -> dict:
         model.fit_thresholds(splits.held_out[0], quantiles=list(config.cascade.quantiles))
     else:
         model.fit_thresholds(*splits.held_out, macs=config.cascade.macs)
-    outcome = compiled_outcome(model)
-    x, y = splits.test
-    result = evaluate(model, x, y, outcome=outcome)
-    twin = static_twin(model, splits.held_out, splits.test, float(result.macs.mean()), outcome=outcome)
-    figures = result.figures() | {
-        "macs_static": networks[-1].cost_tree.total_macs,
-        "accuracy_static_twin": twin.accuracy,
-        "margin_static_twin": result.accuracy - twin.accuracy,
-        "accuracy_shuffled": accuracy_shuffled(model, x, y, result.decisions, outcome),
-        "images": len(result.labels),
-    }
+    figures = judge_stages(model, *splits.test) | {"macs_static": networks[-1].cost_tree.total_macs}
     print(
         f"{figures['accuracy']:.2%} at {figures['macs_mean'] / 1e6:.1f} M mean MACs, {figures['distinct_paths']} paths"
     )
@@ -95,6 +91,41 @@ def judge_cascade(config, data_dir=None, record=None) -> dict:
             time.time() - start,
         )
     return figures
+
+
+def judge_stages(model, x, y) -> dict:
+    """Judges a cascade from its networks' own answers: each runs once on each image, and all else is sums and stops.
+
+    Args:
+        model: models.Cascade with thresholds.
+        x: test images, [n, height, width, channels].
+        y: labels, int [n].
+
+    Returns:
+        accuracy, macs_mean, macs_std, distinct_paths, accuracy_static_twin, margin_static_twin, accuracy_shuffled and
+        images: what evaluate, static_twin and accuracy_shuffled give, in a fraction of the time.
+    """
+    temperatures = [float(holder.temperature) for holder in [model.chain.stem, *model.chain.units]]
+    answers = [evaluate(network, x, y).logits for network in model.networks]
+    sums = np.cumsum([each / np.float32(t) for each, t in zip(answers, temperatures, strict=True)], axis=0)
+    certain = [keras.ops.convert_to_numpy(confidence(each, model.decider.measure)) for each in sums[:-1]]
+    at, rows = stops(np.stack(certain, axis=1), model.thresholds), np.arange(len(x))
+    right = sums.argmax(-1) == np.ravel(y)
+    decisions = {name: (at > stage).astype(np.float32) for stage, name in enumerate(model.decision_names)}
+    macs = given(model.cost_tree, decisions)
+    prefixes = np.cumsum([network.cost_tree.total_macs for network in model.networks])
+    accuracy, twin = right[at, rows].mean(), np.interp(macs.mean(), prefixes, right.mean(axis=1))
+    others = [right[shuffled({"stop": at}, seed)["stop"], rows].mean() for seed in range(5)]
+    return {
+        "accuracy": float(accuracy),
+        "macs_mean": float(macs.mean()),
+        "macs_std": float(macs.std()),
+        "distinct_paths": distinct_paths(decisions),
+        "accuracy_static_twin": float(twin),
+        "margin_static_twin": float(accuracy - twin),
+        "accuracy_shuffled": float(np.mean(others)),
+        "images": len(x),
+    }
 
 
 def describe(section) -> str:
