@@ -31,7 +31,7 @@ def main(argv):
     config = _CONFIG.value
     if _SEED.value is not None:
         config.seed = _SEED.value
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
     try:
         jobs.run(config, _WORKDIR.value, _DATA_DIR.value, _RECORD.value)
     except (ValueError, OSError, ImportError) as error:
