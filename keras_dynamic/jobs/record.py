@@ -1,6 +1,7 @@
 """A job's figures as a record in results/."""
 
 import datetime
+import json
 import os
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def write_record(identity, method, network, data, config, figures, targets, seco
         network=network,
         data=data,
         command=command_line(),
-        config=config,
+        config=_plain(config),
         commit=commit() or "unknown",
         seed=int(config.get("seed", 0)),
         date=datetime.date.today().isoformat(),
@@ -49,6 +50,11 @@ def write_record(identity, method, network, data, config, figures, targets, seco
     )
     records.write(record, RESULTS)
     return RESULTS / f"{identity}.json"
+
+
+def _plain(config) -> dict:
+    """Returns settings as JSON has them: sections inside tuples are dictionaries too."""
+    return json.loads(json.dumps(config, default=lambda value: value.to_dict()))
 
 
 def command_line() -> str:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from configs import plain_cifar10
 from keras_dynamic.jobs import record
 
 
@@ -42,3 +43,12 @@ def test_a_target_without_its_figure_is_refused(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="margin"):
         record.write_record("row-1", "static", "n", "d", {}, {"accuracy": 0.5}, {"margin": ">= 0"}, 1.0)
     assert not (tmp_path / "results").exists()
+
+
+def test_sections_inside_tuples_are_written_as_dictionaries(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train_main.py"])
+    settings = plain_cifar10.get_config().to_dict()
+    record.write_record("row-2", "static", "n", "d", settings, {"accuracy": 0.5}, {}, 1.0)
+    content = json.loads((tmp_path / "results" / "row-2.json").read_text())
+    assert content["config"]["networks"][0]["depth"] == 8
