@@ -1,6 +1,6 @@
 """Cascade of the shipped ResNet-8, -20 and -32 for half of ResNet-32's MACs; about 3 minutes on 2 CPU cores.
 
-    python train_main.py --config=configs/cascade_resnet32_cifar10.py --workdir=runs/cascade --data_dir=$DATA_DIR
+python train_main.py --config=configs/cascade_resnet32_cifar10.py --workdir=runs/cascade --data_dir=$DATA_DIR
 """
 
 import ml_collections

@@ -1,6 +1,6 @@
 """Time of a masked training step of gated ResNet-32 against plain Keras; two minutes on 2 CPU cores.
 
-    python train_main.py --config=configs/step_time.py --workdir=runs/step_time
+python train_main.py --config=configs/step_time.py --workdir=runs/step_time
 """
 
 from configs import base

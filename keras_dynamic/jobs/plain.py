@@ -8,7 +8,6 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dynamic import zoo
 from keras_dynamic.cost import given
 from keras_dynamic.jobs.record import write_record
 from keras_dynamic.metrics import distinct_paths, shuffled
@@ -131,7 +130,7 @@ def judge_stages(model, x, y) -> dict:
 def describe(section) -> str:
     """Returns which weights a network has: the zoo's name, or file, checksum and training."""
     if section.weights.startswith("zoo:"):
-        return zoo.describe(section.weights.removeprefix("zoo:"))["training"]
+        return section.weights.removeprefix("zoo:")
     path = Path(os.path.expandvars(section.weights))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return (

@@ -86,9 +86,9 @@ def _write_records(report, config, prefix):
     for name, method in (("cascade", "cascade"), ("gated", "gating")):
         system = report["systems"][name]
         figures = flat(system) | {
-            "accuracy_drop": accuracy - system["accuracy"],
+            "margin_large": system["accuracy"] - accuracy,
             "macs_share": system["macs_mean"] / system["macs_static"],
-            "accuracy_drop_int8": system["float32"]["accuracy"] - system["int8"]["accuracy"],
+            "margin_int8": system["int8"]["accuracy"] - system["float32"]["accuracy"],
             "macs_change_int8": abs(system["int8"]["macs_mean"] / system["float32"]["macs_mean"] - 1.0),
             "minutes": report["seconds"] / 60.0,
         }
