@@ -17,13 +17,17 @@ class Branching:
         names: all decision names of the model, in order.
 
     Attributes:
-        conditions: {decision name: bool tensor [1], or True or False}, filled while the graph is traced.
+        conditions: {decision name: bool tensor [1], or True or False where no image changes it}, filled while the
+            graph is traced.
+        bits: {decision name: int32 tensor [1]} of those that images change: 1 if the unit runs. A decision inside a
+            unit comes out of it through that unit's own select, as everything does, and is 0 where the unit is skipped.
         units: names of the chain's units as they were met, likewise.
     """
 
     def __init__(self, names):
         self.names = list(names)
         self.conditions = {}
+        self.bits = {}
         self.units = []
         self._prefix = ""
 
@@ -35,9 +39,14 @@ class Branching:
         if name not in self.names:
             return decider.decide(k, x, carry, training=training)
         with tf.name_scope(decision_scope(self.names.index(name))):
-            decided, chances, carry = decider.decide(k, x, carry, training=training)
-        self.conditions[name] = decided[decider.unit_names[k]]
-        return decided, chances, carry
+            decided, chances, after = decider.decide(k, x, carry, training=training)
+        unit = decider.unit_names[k]
+        if not isinstance(decided[unit], bool) and not _depends_on_image(decided[unit]):
+            decided = {**decided, unit: _value(decider, k, x, carry, training)}
+        self.conditions[name] = decided[unit]
+        if not isinstance(decided[unit], bool):
+            self.bits[name] = keras.ops.cast(keras.ops.reshape(decided[unit], (1,)), "int32")
+        return decided, chances, after
 
     def run(self, unit, x, decision, training=None, **nested):
         """Returns combine(x, select(decision, branch(x), otherwise(x))), traced under the unit's name scope."""
@@ -54,8 +63,11 @@ class Branching:
             return unit.skip(x, training=training, **nested)
         ran = unit.branch(x, training=training, **nested)
         run, inner = ran if unit.nested else (ran, None)
+        bits = nested["read"].bits if unit.nested else {}
         if decision is not True:
             run = select(decision, run, _untied(unit.otherwise(x, training=training), x, run))
+            bits = {name: select(decision, bit, keras.ops.zeros_like(bit)) for name, bit in bits.items()}
+        self.bits.update(bits)
         y = unit.combine(x, run)
         return (y, inner) if unit.nested else y
 
@@ -64,6 +76,29 @@ class Branching:
         inner = Branching(self.names)
         inner.conditions, inner._prefix = self.conditions, f"{self._prefix}{unit.name}/"
         return inner
+
+
+def _depends_on_image(condition):
+    """Whether a tensor of the graph that is being traced depends on the graph's input, not on weights alone."""
+    waiting, seen = [condition.op], set[str]()
+    while waiting:
+        operation = waiting.pop()
+        if operation.type == "Placeholder" and operation.outputs[0].dtype != "resource":
+            return True
+        new = [tensor.op for tensor in operation.inputs if tensor.op.name not in seen]
+        seen.update(op.name for op in new)
+        waiting += new
+    return False
+
+
+def _value(decider, k, x, carry, training):
+    """Returns True or False: what a decider decides that does not look at its input."""
+    import tensorflow as tf
+
+    with tf.init_scope():  # out of the graph that is being traced
+        x, carry = keras.tree.map_structure(lambda leaf: tf.zeros(leaf.shape, leaf.dtype), (x, carry))
+        decided, _, _ = decider.decide(k, x, carry, training=training)
+        return bool(keras.ops.convert_to_numpy(decided[decider.unit_names[k]])[0])
 
 
 def _untied(otherwise, x, run):

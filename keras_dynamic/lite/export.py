@@ -85,14 +85,13 @@ class _Graph:
 
         reading = Branching(self.model.decision_names)
         outcome = self.model.outcome(image, training=False, read=reading)
-        self.dynamic = [name for name in reading.names if not isinstance(reading.conditions[name], bool)]
+        self.dynamic = [name for name in reading.names if name in reading.bits]
         self.units = reading.units
         self.node = _settled(self.model.cost_tree, reading.conditions)
-        bits = {name: tf.cast(tf.reshape(reading.conditions[name], (1,)), tf.int32) for name in self.dynamic}
         results = {"logits": outcome.logits}
         if self.dynamic:
-            results["decisions"] = tf.stack(list(bits.values()), axis=1)
-            results["macs"] = self._macs(bits)
+            results["decisions"] = tf.stack([reading.bits[name] for name in self.dynamic], axis=1)
+            results["macs"] = self._macs(reading.bits)
         return [results[name] for name in self.given(self.names)]
 
     def given(self, names):

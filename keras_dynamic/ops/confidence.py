@@ -34,9 +34,10 @@ def entropy_confidence(logits):
 
 
 def margin(logits):
-    """Returns the difference of the two largest logits, without a top-k operation.
+    """Returns the difference of the two largest logits, without top-k or argmax, which TFLite has not on every device.
 
-    The largest logit's place is filled with the smallest logit; the maximum of that is the second largest.
+    A tournament: who loses to nobody is the largest, and the second largest is the best of those who lost. Logits that
+    are equal, as often in int8, are 0 apart.
 
     Args:
         logits: float tensor, [batch, classes], at least two classes.
@@ -44,10 +45,13 @@ def margin(logits):
     Returns:
         float tensor, [batch], at least 0.
     """
-    classes = logits.shape[-1]
-    is_top = ops.one_hot(ops.argmax(logits, axis=-1), classes, dtype="bool")
-    rest = ops.where(is_top, ops.min(logits, axis=-1, keepdims=True), logits)
-    return ops.max(logits, axis=-1) - ops.max(rest, axis=-1)
+    left, losers = logits, []
+    while (count := left.shape[-1]) > 1:
+        one, other = left[:, : count // 2], left[:, count // 2 : count // 2 * 2]
+        losers.append(ops.minimum(one, other))
+        winners = ops.maximum(one, other)
+        left = ops.concatenate([winners, left[:, -1:]], axis=-1) if count % 2 else winners
+    return ops.squeeze(left, -1) - ops.max(ops.concatenate(losers, axis=-1), axis=-1)
 
 
 MEASURES = {"max_probability": max_probability, "entropy": entropy_confidence, "margin": margin}
