@@ -92,9 +92,6 @@ def _write_records(report, config, prefix):
             "macs_change_int8": abs(system["int8"]["macs_mean"] / system["float32"]["macs_mean"] - 1.0),
             "minutes": report["seconds"] / 60.0,
         }
-        for precision in PRECISIONS:
-            measured = system[precision]
-            figures[f"latency_share_{precision}"] = measured["latency_dynamic_ms"] / measured["latency_static_ms"]
         targets = config.targets[name].to_dict()
         write_record(
             f"{prefix}-{name}",

@@ -78,8 +78,8 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
         seed: of the order of images.
 
     Returns:
-        {latency_static_ms, latency_dynamic_ms, latency_all_on_ms, latency_p10_ms, latency_p90_ms, decider_ms, overhead,
-        overhead_with_decider, unit_ms: {part: ms}}.
+        {latency_static_ms, latency_dynamic_ms, latency_all_on_ms, latency_share (dynamic over static), latency_p10_ms,
+        latency_p90_ms, decider_ms, overhead, overhead_with_decider, unit_ms: {part: ms}}.
 
     Raises:
         ValueError: if there are too few images or repeats.
@@ -119,6 +119,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
         "latency_static_ms": mean["static"],
         "latency_dynamic_ms": mean["dynamic"],
         "latency_all_on_ms": mean["all_on"],
+        "latency_share": mean["dynamic"] / mean["static"],
         "latency_p10_ms": float(np.percentile(per_image["dynamic"], 10)),
         "latency_p90_ms": float(np.percentile(per_image["dynamic"], 90)),
         "decider_ms": decider,
