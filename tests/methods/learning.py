@@ -24,7 +24,7 @@ def colours(count, seed=0):
     return images.astype(np.uint8), labels
 
 
-def chain(units=3, width=4):
+def chain(units=2, width=4):
     """A network of residual units that is more than the problem needs."""
 
     def convolution():
