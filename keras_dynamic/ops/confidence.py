@@ -30,7 +30,7 @@ def entropy_confidence(logits):
         float tensor, [batch], in [0, 1].
     """
     log_p = ops.log_softmax(logits, axis=-1)
-    return 1.0 + ops.sum(ops.exp(log_p) * log_p, axis=-1) / math.log(logits.shape[-1])
+    return 1.0 + ops.sum(ops.softmax(logits, axis=-1) * log_p, axis=-1) / math.log(logits.shape[-1])
 
 
 def margin(logits):
