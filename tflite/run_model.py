@@ -161,7 +161,8 @@ def describe(path: str, note: str, results, metadata, names: list[str]) -> list[
     if "decisions" in results:
         decided = dict(zip(metadata["decisions"], results["decisions"].ravel().tolist(), strict=True))
         on = [name for name, run in decided.items() if run]
-        off = [name for name, run in decided.items() if not run]
+        # What lies inside something skipped goes without saying.
+        off = [name for name, run in decided.items() if not run and decided.get(name.rpartition("/")[0], 1)]
         lines.append(f"  on: {', '.join(on) or 'none'}; off: {', '.join(off) or 'none'}")
     elif metadata["decisions"]:
         lines.append("  path not told: export the model with --outputs=logits,decisions")

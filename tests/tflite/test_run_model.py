@@ -58,6 +58,20 @@ def test_says_class_path_and_macs_as_keras_has_them(run, exported, model, images
     assert len(set(lines[1::3])) > 1, "all images took one path, which proves little"
 
 
+def test_what_lies_inside_a_skipped_network_goes_without_saying(run, model, images, pictures, tmp_path):
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(4)]
+    small = keras.Sequential([keras.Input(images.shape[1:]), *layers], name="small")
+    cascade = kd.models.cascade([small, model])
+    cascade.fit_thresholds(images[:COUNT].astype("float32"), quantiles=[0.5])
+    (tmp_path / "cascade.tflite").write_bytes(kd.lite.export(cascade, outputs=("logits", "decisions")))
+    done = run(SCRIPT, "--model=cascade.tflite", *pictures)
+    assert (done.returncode, done.stderr) == (0, "")
+    paths = done.stdout.splitlines()[1::3]
+    skipped = [path for path in paths if path == f"  on: none; off: {model.name}"]
+    ran = [path for path in paths if path.startswith(f"  on: {model.name}") and f"{model.name}/unit2" in path]
+    assert len(skipped) == len(ran) == COUNT // 2
+
+
 def test_without_decisions_it_says_so_and_names_come_from_a_file(run, exported, model, images, pictures, tmp_path):
     names = ["ant", "bee", "cow", "dog"]
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
