@@ -66,7 +66,7 @@ def export_to(output: Path) -> list[str]:
     for module in _IMPORTS.value:
         importlib.import_module(module)
 
-    from keras_dynamic import lite, methods, models  # noqa: F401  a .keras file may hold a model of methods
+    from keras_dynamic import lite, models
     from keras_dynamic.report.files import write_atomically
 
     loaded = [load(spec) for spec in _MODEL.value]
