@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+MEASUREMENTS = "docs/results.md"  # its commands measure, for minutes to hours
 
 _BLOCK = re.compile(r"^(<!-- slow -->\n+)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -55,7 +56,7 @@ def run(page: str, chosen: list[Block], folder: Path):
 
 
 def with_blocks(slow: bool) -> list[str]:
-    return [page for page in PAGES if any(block.slow is slow for block in blocks(page))]
+    return [page for page in PAGES if page != MEASUREMENTS and any(block.slow is slow for block in blocks(page))]
 
 
 @pytest.fixture(autouse=True)
