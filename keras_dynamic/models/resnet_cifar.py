@@ -3,11 +3,8 @@
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Chain, DynamicModel, NormalizePixels, PadShortcut, Residual
-
-MEAN = (0.485, 0.456, 0.406)  # of pixels / 255, per channel
-DEVIATION = (0.229, 0.224, 0.225)
-_LAYERS_PER_UNIT = {"basic": 2, "bottleneck": 3}
+from keras_dynamic.layers import Chain, DynamicModel, PadShortcut
+from keras_dynamic.models.residual_blocks import convolution, layers_per_unit, normalize_pixels, residual_units
 
 
 def resnet_cifar(depth=32, num_classes=10, width=16, block="basic", name=None):
@@ -32,60 +29,15 @@ def resnet_cifar(depth=32, num_classes=10, width=16, block="basic", name=None):
 
     Source: He et al. 2016, section 4.2; shortcut option A.
     """
-    if block not in _LAYERS_PER_UNIT:
-        raise ValueError(f"block must be one of {sorted(_LAYERS_PER_UNIT)}, got {block!r}.")
-    step = 3 * _LAYERS_PER_UNIT[block]
+    step = 3 * layers_per_unit(block)
     if not isinstance(depth, int) or depth < step + 2 or (depth - 2) % step:
         raise ValueError(
             f"depth must be {step}n+2 for {block} blocks, e.g. {step + 2}, {5 * step + 2} or {18 * step + 2}, "
             f"got {depth!r}."
         )
-    body, expansion = (_basic, 1) if block == "basic" else (_bottleneck, 4)
-    units, channels = [], width
-    for stage in range(3):
-        filters = width * 2**stage
-        for index in range((depth - 2) // step):
-            stride = 2 if stage and not index else 1
-            unit_name = f"stage{stage + 1}_unit{index + 1}"
-            shortcut = None
-            if stride != 1 or channels != filters * expansion:
-                shortcut = PadShortcut(filters * expansion, stride, name="shortcut")
-            units.append(Residual(body(filters, stride), shortcut, "relu", name=unit_name))
-            channels = filters * expansion
-    pixels = NormalizePixels(MEAN, DEVIATION, name="pixels")
-    stem = keras.Sequential([pixels, *_convolution(width, 3, 1), layers.ReLU()], name="stem")
+    units = residual_units(
+        [(depth - 2) // step] * 3, width, block, lambda channels, stride: PadShortcut(channels, stride, name="shortcut")
+    )
+    stem = keras.Sequential([normalize_pixels(), *convolution(width, 3, 1), layers.ReLU()], name="stem")
     head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(num_classes, name="logits")], name="head")
     return DynamicModel(Chain(stem, units, head, name="chain"), name=name or f"resnet{depth}")
-
-
-def _basic(filters, stride):
-    return keras.Sequential(
-        [*_convolution(filters, 3, stride), layers.ReLU(), *_convolution(filters, 3, 1)], name="body"
-    )
-
-
-def _bottleneck(filters, stride):
-    return keras.Sequential(
-        [
-            *_convolution(filters, 1, 1),
-            layers.ReLU(),
-            *_convolution(filters, 3, stride),
-            layers.ReLU(),
-            *_convolution(4 * filters, 1, 1),
-        ],
-        name="body",
-    )
-
-
-def _convolution(filters, kernel, stride):
-    """Returns convolution and batch norm; a strided one pads symmetrically, which "same" does not."""
-    pad = [layers.ZeroPadding2D(kernel // 2)] if stride > 1 and kernel > 1 else []
-    convolution = layers.Conv2D(
-        filters,
-        kernel,
-        stride,
-        padding="valid" if pad else "same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-    )
-    return [*pad, convolution, layers.BatchNormalization(momentum=0.9, epsilon=1e-5)]
