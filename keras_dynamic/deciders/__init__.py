@@ -1,13 +1,17 @@
 """Deciders: for unit k and its input, run or skip?"""
 
+from keras_dynamic.deciders.bernoulli_policy import BernoulliPolicy
 from keras_dynamic.deciders.confidence import Confidence
 from keras_dynamic.deciders.fixed import DistributeK, FirstK, Fixed, Never, Pattern, RandomK
 from keras_dynamic.deciders.per_unit_gates import PerUnitGates
+from keras_dynamic.deciders.policy import Policy
+from keras_dynamic.deciders.sequential_policy import SequentialPolicy
 from keras_dynamic.deciders.stochastic import Stochastic
 from keras_dynamic.layers import Always, Decider
 
 __all__ = [
     "Always",
+    "BernoulliPolicy",
     "Confidence",
     "Decider",
     "DistributeK",
@@ -16,6 +20,8 @@ __all__ = [
     "Never",
     "Pattern",
     "PerUnitGates",
+    "Policy",
     "RandomK",
+    "SequentialPolicy",
     "Stochastic",
 ]

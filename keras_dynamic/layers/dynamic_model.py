@@ -156,6 +156,13 @@ class DynamicModel(keras.Model):
         # Keras' own hook for losses beside the compiled one: tf.distribute needs them divided by the replicas.
         return sum(map(self._aggregate_additional_loss, further), loss)
 
+    @property
+    def metrics(self):
+        """Metrics of this model; those of dynamic models inside it have the same names and measure nothing here."""
+        inner = [layer for layer in self._flatten_layers(include_self=False) if isinstance(layer, DynamicModel)]
+        theirs = {id(metric) for layer in inner for metric in layer._metrics}
+        return [metric for metric in super().metrics if id(metric) not in theirs]
+
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the compiled metrics, activation_rate and macs_mean."""
         if isinstance(y_pred, Outcome):

@@ -5,13 +5,13 @@ import numpy as np
 from keras import ops
 
 from keras_dynamic.deciders import PerUnitGates
-from keras_dynamic.layers import DynamicModel
-from keras_dynamic.losses import ACTIVATION_LOSSES, batch_activation, distillation, mac_weighted, per_gate, weight_decay
+from keras_dynamic.losses import ACTIVATION_LOSSES, batch_activation, mac_weighted, per_gate, weight_decay
 from keras_dynamic.messages import check_fraction, near
+from keras_dynamic.methods.method import Method
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class ActivationGating(DynamicModel):
+class ActivationGating(Method):
     """A chain whose units are gated, trained so that activation comes near a target rate.
 
         network = kd.zoo.load("resnet32_cifar10_45k")
@@ -30,12 +30,8 @@ class ActivationGating(DynamicModel):
         activation_loss: 'batch' (equation 1), 'per_gate' (AIG) or 'macs' (section 3.4).
         const_quad: True for no penalty under the target (equation 3).
         activation_weight: of the activation loss.
-        weight_decay: PyTorch's coefficient, on the chain's kernels; on gates' weights it is scaled by 20 / gates.
-        teacher: keras.Model giving logits to distil from, e.g. a second copy of the ungated network; it is not trained
-            and not saved with this model.
-        distillation_weight: of temperature^2 KL(teacher || model).
-        distillation_temperature: of the distillation.
-        **kwargs: of keras.Model.
+        **kwargs: of Method (weight_decay, teacher, distillation_weight, distillation_temperature) and keras.Model; the
+            weight decay of gates' weights is scaled by 20 / gates.
 
     Raises:
         ValueError: if a target is outside [0, 1] or names other units than the gates', the loss is unknown, or, when it
@@ -52,10 +48,6 @@ class ActivationGating(DynamicModel):
         activation_loss="batch",
         const_quad=False,
         activation_weight=1.0,
-        weight_decay=0.0,
-        teacher=None,
-        distillation_weight=1.0,
-        distillation_temperature=4.0,
         **kwargs,
     ):
         super().__init__(chain, PerUnitGates() if decider is None else decider, **kwargs)
@@ -72,19 +64,12 @@ class ActivationGating(DynamicModel):
         else:
             self.target = check_fraction("target", target)
         self.activation_loss, self.const_quad = activation_loss, const_quad
-        self.activation_weight, self.weight_decay = activation_weight, weight_decay
-        self.distillation_weight, self.distillation_temperature = distillation_weight, distillation_temperature
-        self._teacher = _Untracked(teacher)
+        self.activation_weight = activation_weight
         self._floor = np.float32(0.0)
 
     def build(self, image_shape):
         """Builds chain and gates, and makes the variable of targets."""
         super().build(image_shape)
-        if not self.decider.names:
-            raise ValueError(
-                f"model {self.name!r} has no gate: no unit of its chain can be skipped, or `always` has all."
-            )
-        self._refuse_own_weights(self._teacher.model)
         self._targets = np.float32(self._target_per_gate())
         self.current_target = self.add_weight(
             shape=self._targets.shape, initializer=self._now, trainable=False, name="current_target", autocast=False
@@ -93,14 +78,6 @@ class ActivationGating(DynamicModel):
     def _now(self, shape=None, dtype="float32"):
         """Returns the targets in force."""
         return ops.convert_to_tensor(np.maximum(self._targets, self._floor), dtype)
-
-    def _refuse_own_weights(self, teacher):
-        own = {id(variable) for variable in self.chain.variables}
-        if teacher is not None and any(id(variable) in own for variable in teacher.variables):
-            raise ValueError(
-                f"the teacher {teacher.name!r} shares weights with the network that learns from it; load or build a "
-                "second copy of it."
-            )
 
     def _target_per_gate(self):
         if not isinstance(self.target, dict):
@@ -127,15 +104,10 @@ class ActivationGating(DynamicModel):
     def outcome_losses(self, x, y, outcome):
         """Returns the activation loss, and distillation and weight decay if asked for."""
         losses = {"activation": self.activation_weight * self._activation(outcome)}
-        if self._teacher.model is not None and self.distillation_weight:
-            logits = self._teacher.model(x, training=False)
-            loss = distillation(outcome.logits, logits, self.distillation_temperature)
-            losses["distillation"] = self.distillation_weight * loss
+        losses |= super().outcome_losses(x, y, outcome)
         if self.weight_decay:
             gates = self.decider.trainable_variables
-            kernels = [variable for variable in self.chain.trainable_variables if variable.path.endswith("kernel")]
             scale = 20.0 / max(len(self.decider.names), 1)
-            losses["weight_decay"] = weight_decay(kernels, self.weight_decay)
             losses["gate_weight_decay"] = weight_decay(gates, scale * self.weight_decay)
         return losses
 
@@ -147,21 +119,11 @@ class ActivationGating(DynamicModel):
         return loss(decisions, self.current_target, self.const_quad)
 
     def get_config(self):
-        """Returns the arguments, layers serialized; the teacher is left out."""
+        """Returns the arguments, layers serialized."""
         return {
             **super().get_config(),
             "target": self.target,
             "activation_loss": self.activation_loss,
             "const_quad": self.const_quad,
             "activation_weight": self.activation_weight,
-            "weight_decay": self.weight_decay,
-            "distillation_weight": self.distillation_weight,
-            "distillation_temperature": self.distillation_temperature,
         }
-
-
-class _Untracked:
-    """Holds a model without making it part of another: not saved, not trained."""
-
-    def __init__(self, model):
-        self.model = model

@@ -3,6 +3,14 @@
 from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidence, margin, max_probability
 from keras_dynamic.ops.gradient_scale import scale_gradient
 from keras_dynamic.ops.gumbel import binary_gumbel, logistic_noise
+from keras_dynamic.ops.policy_gradient import (
+    bernoulli_entropy,
+    bernoulli_log_probability,
+    bounded,
+    policy_gradient_loss,
+    self_critical_advantage,
+    usage_reward,
+)
 from keras_dynamic.ops.select import blend, select
 from keras_dynamic.ops.straight_through import ESTIMATORS, round_straight_through
 from keras_dynamic.ops.temperature import fit_temperature
@@ -12,8 +20,11 @@ __all__ = [
     "ESTIMATORS",
     "MEASURES",
     "Fitted",
+    "bernoulli_entropy",
+    "bernoulli_log_probability",
     "binary_gumbel",
     "blend",
+    "bounded",
     "confidence",
     "entropy_confidence",
     "fit_temperature",
@@ -21,9 +32,12 @@ __all__ = [
     "logistic_noise",
     "margin",
     "max_probability",
+    "policy_gradient_loss",
     "quantile_thresholds",
     "round_straight_through",
     "scale_gradient",
     "select",
+    "self_critical_advantage",
     "stops",
+    "usage_reward",
 ]

@@ -9,7 +9,7 @@ from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.cost import given
 from keras_dynamic.deciders import Confidence, Pattern
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.metrics import activation_rates, distinct_paths, shuffled
+from keras_dynamic.metrics import activation_rates, distinct_paths, shuffled, units_run
 from keras_dynamic.training.splits import Pair
 
 _FEW = 20  # decisions up to which the twin tries to close each one; of more, only the least used
@@ -39,11 +39,17 @@ class Evaluation(NamedTuple):
         return float((self.predictions == self.labels).mean())
 
     def figures(self) -> dict:
-        """Returns accuracy, macs_mean, macs_std, distinct_paths and activation_rates."""
+        """Returns accuracy, macs_mean, macs_std, units_mean, units_std, distinct_paths and activation_rates.
+
+        Units are those that can be skipped: a decision each.
+        """
+        units = units_run(self.decisions)
         return {
             "accuracy": self.accuracy,
             "macs_mean": float(self.macs.mean()),
             "macs_std": float(self.macs.std()),
+            "units_mean": float(units.mean()),
+            "units_std": float(units.std()),
             "distinct_paths": distinct_paths(self.decisions),
             "activation_rates": activation_rates(self.decisions),
         }

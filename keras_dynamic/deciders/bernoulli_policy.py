@@ -1,0 +1,103 @@
+"""What policies that are trained with REINFORCE share: sampling, and the units that a curriculum holds open."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dynamic.layers import Decider
+from keras_dynamic.layers.decider import check_names
+from keras_dynamic.ops import bounded
+
+_ALL = 1_000_000  # units: more than any chain has
+_LIFT = 1e4  # stands for the infinite logit of a unit that is held open; no network comes near it
+
+
+class BernoulliPolicy(Decider):
+    """Decides by independent Bernoulli variables: sampled in training, the more probable value in inference.
+
+    Samples carry no gradient: such a policy learns from rewards. The number of trailing units that a curriculum has
+    opened to it is a non-trainable variable, and so is the number of training steps that it has taken part in.
+
+    Args:
+        alpha: in training a unit that the policy runs with probability s is run with alpha s + (1 - alpha)(1 - s), so
+            that both values are tried; in (0.5, 1].
+        always: names of units that always run and are no decision.
+        seed: of the samples.
+        **kwargs: of keras.layers.Layer.
+
+    Raises:
+        ValueError: if alpha is outside (0.5, 1], or `always` names a unit that is not there.
+
+    Source: BlockDrop, sections 3.2 and 3.3.
+    """
+
+    one_shot = False  # whether all decisions are known before the first unit runs
+
+    def __init__(self, alpha=0.8, always=(), seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0.5 < alpha <= 1.0:
+            raise ValueError(
+                f"alpha must be over 0.5 and at most 1, got {alpha!r}; at 0.5 every policy samples alike, the paper "
+                "takes 0.8."
+            )
+        self.alpha, self.always, self.seed = float(alpha), tuple(always), seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.opened = self._counter("opened", _ALL)
+        self.steps = self._counter("steps", 0)
+
+    def _counter(self, name, value):
+        return self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype="int32",
+            trainable=False,
+            name=name,
+            aggregation="only_first_replica",
+        )
+
+    def choose(self, chain):
+        """Returns the skippable units that `always` does not name."""
+        check_names(self.always, chain, "always")
+        return [name for name in chain.skippable_names if name not in self.always]
+
+    def open_last(self, count):
+        """Lets the policy decide its last `count` units alone; those before them run.
+
+        Args:
+            count: number of units, at least 0; None, or more than there are, for all.
+        """
+        self.opened.assign(np.int32(_ALL if count is None else count))
+
+    @property
+    def free(self):
+        """float32 tensor [units] of 0/1: which of its units the policy decides now."""
+        units = len(self.names)
+        return ops.cast(ops.arange(units, dtype="int32") >= units - ops.convert_to_tensor(self.opened), "float32")
+
+    def sample(self, probabilities, free):
+        """Draws decisions.
+
+        Args:
+            probabilities: of running, float tensor [batch, ...].
+            free: 0/1 tensor that broadcasts against it: those that are drawn; the others run.
+
+        Returns:
+            float32 tensor of 0/1, of the probabilities' shape, without gradient.
+        """
+        drawn = keras.random.uniform(ops.shape(probabilities), seed=self.seed_generator)
+        run = ops.logical_or(drawn < bounded(probabilities, self.alpha), ops.cast(free, "float32") < 0.5)
+        return ops.stop_gradient(ops.cast(run, "float32"))
+
+    def greedy(self, logits, free):
+        """Returns the more probable decisions, a bool tensor of the logits' shape; arguments as in sample."""
+        return logits + (1.0 - ops.cast(free, "float32")) * _LIFT > 0
+
+    def begin(self, image, x, training=None):
+        """Counts the training step."""
+        if training:
+            self.steps.assign(self.steps + 1)
+        return ()
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {**super().get_config(), "alpha": self.alpha, "always": list(self.always), "seed": self.seed}

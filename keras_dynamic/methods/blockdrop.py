@@ -1,0 +1,197 @@
+"""BlockDrop: a policy trained with REINFORCE chooses the units (Wu et al. 2018)."""
+
+import warnings
+
+import keras
+from keras import layers, ops
+
+from keras_dynamic.deciders import BernoulliPolicy, Policy
+from keras_dynamic.layers import Outcome
+from keras_dynamic.layers.dynamic_model import _step_of
+from keras_dynamic.messages import near
+from keras_dynamic.methods.method import Method
+from keras_dynamic.models import policy_resnet
+from keras_dynamic.ops import (
+    bernoulli_entropy,
+    bernoulli_log_probability,
+    bounded,
+    policy_gradient_loss,
+    self_critical_advantage,
+    usage_reward,
+)
+
+STAGES = ("curriculum", "finetuning")
+BATCH_NORM = ("batch", "frozen")
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class BlockDrop(Method):
+    """A chain whose units a policy runs or drops, rewarded for right answers from few units.
+
+        network = kd.zoo.load("resnet32_cifar10_45k")
+        model = kd.methods.BlockDrop(network.chain)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(1e-4), loss, metrics=["accuracy"])
+        model.fit(x, y, epochs=30, callbacks=[kd.callbacks.Curriculum(epochs=1)])
+
+        tuned = kd.methods.BlockDrop(model.chain, model.decider, stage="finetuning")
+        tuned.compile(keras.optimizers.Adam(1e-4), loss, metrics=["accuracy"])
+        tuned.fit(x, y, epochs=10)
+
+    In the curriculum the chain is frozen, batch norm included, and the policy alone is trained: the compiled loss is
+    shown and has no gradient. In finetuning both are: the chain by the compiled loss on the sampled paths, the policy
+    by policy_weight times its loss. Each step runs the chain twice, on sampled decisions and on the most probable ones,
+    whose reward is the baseline; the second run has no gradient and moves no statistics. `chain.trainable` is set
+    by the model that was made last.
+
+    Args:
+        chain: Chain; its weights should be trained before.
+        policy: BernoulliPolicy, e.g. deciders.Policy or that of an earlier stage; None makes a ResNet-8.
+        stage: 'curriculum' or 'finetuning'.
+        gamma: penalty of a wrong answer, positive; larger values run more units.
+        policy_weight: of the policy's loss, the mean over images of minus advantage times log-probability; the compiled
+            loss has weight 1. BlockDrop's code adds the policy's losses of all 256 images to the mean cross entropy:
+            there this would be 256.
+        entropy_weight: of the policy's entropy (mean over images of the sum over units, nats), as a bonus.
+        batch_norm: of the chain in finetuning: 'batch' normalises by the batch and moves the averages once per step,
+            'frozen' keeps averages, scales and offsets as they are.
+        **kwargs: of Method (weight_decay, teacher, distillation_weight, distillation_temperature) and keras.Model.
+
+    Raises:
+        ValueError: if the policy is of another type, gamma is not positive, stage or batch_norm is unknown, or, when it
+            is built, no unit can be decided.
+
+    Source: BlockDrop, sections 3.2 and 3.3.
+    """
+
+    def __init__(
+        self,
+        chain,
+        policy=None,
+        stage="curriculum",
+        gamma=5.0,
+        policy_weight=1.0,
+        entropy_weight=0.0,
+        batch_norm="batch",
+        **kwargs,
+    ):
+        policy = Policy(policy_resnet(len(chain.skippable_names) or 1)) if policy is None else policy
+        if not isinstance(policy, BernoulliPolicy):
+            raise ValueError(
+                f"BlockDrop trains a BernoulliPolicy such as deciders.Policy, got {type(policy).__name__}; give the "
+                "network that looks at the image as Policy(network)."
+            )
+        super().__init__(chain, policy, **kwargs)
+        if not gamma > 0:
+            raise ValueError(f"gamma, the penalty of a wrong answer, must be positive, got {gamma!r}; the paper has 5.")
+        for name, value, known in (("stage", stage, STAGES), ("batch_norm", batch_norm, BATCH_NORM)):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {known}, got {value!r}{near(value, known)}.")
+        self.stage, self.gamma, self.batch_norm = stage, float(gamma), batch_norm
+        self.policy_weight, self.entropy_weight = policy_weight, entropy_weight
+        self._reward_tracker = keras.metrics.Mean(name="reward")
+        self._set_trainable()
+
+    def _set_trainable(self):
+        """Freezes of the chain what this stage does not train."""
+        self.chain.trainable = self.stage == "finetuning"
+        if self.stage == "finetuning" and self.batch_norm == "frozen":
+            for layer in self.chain._flatten_layers():
+                if isinstance(layer, layers.BatchNormalization):
+                    layer.trainable = False
+
+    def fit(self, *args, **kwargs):
+        """Trains, as keras.Model.fit; warns if finetuning starts from a policy that has learnt nothing."""
+        if self.stage == "finetuning":
+            if not int(ops.convert_to_numpy(self.decider.steps)):
+                warnings.warn(
+                    f"model {self.name!r} is finetuned with a policy that has not been trained: units are dropped at "
+                    "random; train it with stage='curriculum' first.",
+                    stacklevel=2,
+                )
+            self.decider.open_last(None)
+        return super().fit(*args, **kwargs)
+
+    def train_step(self, *args, **kwargs):
+        """Runs one step: on TensorFlow the one written out with a GradientTape, elsewhere Keras' own."""
+        if keras.backend.backend() != "tensorflow":
+            return super().train_step(*args, **kwargs)
+        from keras_dynamic.training.tape_step import tape_step
+
+        with _step_of(self):
+            return tape_step(self, *args)
+
+    def outcome_losses(self, x, y, outcome):
+        """Returns the policy's loss and the entropy bonus, and what every method has.
+
+        Args:
+            x: images of the batch.
+            y: labels of the batch, int [batch] or [batch, 1], or one-hot [batch, classes].
+            outcome: of the sampled decisions.
+
+        Returns:
+            {name: scalar tensor}.
+
+        Source: BlockDrop, equation 6.
+        """
+        decider = self.decider
+        sampled = self._stacked(outcome.decisions)
+        probabilities = bounded(self._stacked(outcome.probabilities), decider.alpha)
+        greedy = self._most_probable(x, outcome)
+        advantage = self_critical_advantage(
+            self._reward(sampled, outcome, y), self._reward(self._stacked(greedy.decisions), greedy, y)
+        )
+        log_probability = bernoulli_log_probability(ops.stop_gradient(sampled), probabilities, decider.free)
+        losses = {"policy": self.policy_weight * policy_gradient_loss(log_probability, advantage)}
+        if self.entropy_weight:
+            losses["entropy"] = -self.entropy_weight * ops.mean(bernoulli_entropy(probabilities, decider.free))
+        return losses | super().outcome_losses(x, y, outcome)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the metrics of every dynamic model, and reward: of sampled decisions in training, else of its own."""
+        if not isinstance(y_pred, Outcome):
+            return super().compute_metrics(x, y, y_pred, sample_weight)
+        self._reward_tracker.update_state(self._reward(self._stacked(y_pred.decisions), y_pred, y))
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def _most_probable(self, x, outcome):
+        """Returns the Outcome of the most probable decisions, in inference mode and without gradient."""
+        decisions = None
+        if self.decider.one_shot:
+            free = ops.unstack(self.decider.free, len(self.decider.names))
+            decisions = {
+                name: ops.cast(ops.logical_or(outcome.probabilities[name] > 0.5, open_ < 0.5), "float32")
+                for name, open_ in zip(self.decider.names, free, strict=True)
+            }
+        found = self.chain(x, self.decider, decisions=decisions, training=False)
+        return keras.tree.map_structure(ops.stop_gradient, found)
+
+    def _stacked(self, values):
+        """Returns the decided units' values as one tensor, [batch, units]."""
+        return ops.stack([values[name] for name in self.decider.names], axis=1)
+
+    def _reward(self, decisions, outcome, y):
+        y = ops.convert_to_tensor(y)
+        classes = outcome.logits.shape[-1]
+        labels = ops.argmax(y, -1) if len(y.shape) == 2 and y.shape[-1] == classes else ops.reshape(y, (-1,))
+        answers = ops.argmax(outcome.logits, axis=-1)
+        return usage_reward(decisions, answers == ops.cast(labels, answers.dtype), self.gamma)
+
+    def get_config(self):
+        """Returns the arguments, layers serialized."""
+        config = super().get_config()
+        config["policy"] = config.pop("decider")
+        return {
+            **config,
+            "stage": self.stage,
+            "gamma": self.gamma,
+            "policy_weight": self.policy_weight,
+            "entropy_weight": self.entropy_weight,
+            "batch_norm": self.batch_norm,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuilds the model from get_config()."""
+        unpack = keras.saving.deserialize_keras_object
+        return cls(**{**config, "chain": unpack(config["chain"]), "policy": unpack(config["policy"])})

@@ -1,0 +1,80 @@
+"""What methods share: a teacher to distil from, and weight decay as PyTorch's optimizers have it."""
+
+from keras_dynamic.layers import DynamicModel
+from keras_dynamic.losses import distillation, weight_decay
+
+
+class Method(DynamicModel):
+    """A dynamic model that is trained: the compiled loss, plus distillation and weight decay if they are asked for.
+
+    Args:
+        chain: Chain.
+        decider: Decider.
+        weight_decay: PyTorch's coefficient, on the chain's kernels; 0 for none.
+        teacher: keras.Model giving logits to distil from, e.g. a second copy of the ungated network; it is not trained
+            and not saved with this model.
+        distillation_weight: of temperature^2 KL(teacher || model).
+        distillation_temperature: of the distillation.
+        **kwargs: of keras.Model.
+
+    Raises:
+        ValueError: when it is built, if no unit of the chain is decided or the teacher shares weights with it.
+    """
+
+    def __init__(
+        self,
+        chain,
+        decider,
+        weight_decay=0.0,
+        teacher=None,
+        distillation_weight=1.0,
+        distillation_temperature=4.0,
+        **kwargs,
+    ):
+        super().__init__(chain, decider, **kwargs)
+        self.weight_decay = weight_decay
+        self.distillation_weight, self.distillation_temperature = distillation_weight, distillation_temperature
+        self._teacher = _Untracked(teacher)
+
+    def build(self, image_shape):
+        """Builds chain and decider, and looks whether there is anything to train."""
+        super().build(image_shape)
+        if not self.decider.names:
+            raise ValueError(
+                f"model {self.name!r} has nothing to decide: no unit of its chain can be skipped, or `always` has all; "
+                "give a chain with Residual units."
+            )
+        own, teacher = {id(variable) for variable in self.chain.variables}, self._teacher.model
+        if teacher is not None and any(id(variable) in own for variable in teacher.variables):
+            raise ValueError(
+                f"the teacher {teacher.name!r} shares weights with the network that learns from it; load or build a "
+                "second copy of it."
+            )
+
+    def outcome_losses(self, x, y, outcome):
+        """Returns distillation and weight decay if they are asked for."""
+        losses = {}
+        if self._teacher.model is not None and self.distillation_weight:
+            logits = self._teacher.model(x, training=False)
+            loss = distillation(outcome.logits, logits, self.distillation_temperature)
+            losses["distillation"] = self.distillation_weight * loss
+        if self.weight_decay:
+            kernels = [variable for variable in self.chain.trainable_variables if variable.path.endswith("kernel")]
+            losses["weight_decay"] = weight_decay(kernels, self.weight_decay)
+        return losses
+
+    def get_config(self):
+        """Returns the arguments, layers serialized; the teacher is left out."""
+        return {
+            **super().get_config(),
+            "weight_decay": self.weight_decay,
+            "distillation_weight": self.distillation_weight,
+            "distillation_temperature": self.distillation_temperature,
+        }
+
+
+class _Untracked:
+    """Holds a model without making it part of another: not saved, not trained."""
+
+    def __init__(self, model):
+        self.model = model

@@ -1,0 +1,102 @@
+"""REINFORCE for policies over units: reward, log-probability, advantage, loss."""
+
+from keras import ops
+
+_TINY = 1e-7  # keeps logarithms of probabilities finite
+
+
+def usage_reward(decisions, correct, gamma):
+    """Returns 1 - (share of units that ran)^2 for a right answer and -gamma for a wrong one.
+
+    Args:
+        decisions: 0/1 float tensor, [batch, units].
+        correct: bool tensor, [batch]: whether the answer under these decisions is right.
+        gamma: penalty of a wrong answer, positive.
+
+    Returns:
+        float32 tensor, [batch].
+
+    Source: BlockDrop, equation 3.
+    """
+    used = ops.mean(ops.cast(decisions, "float32"), axis=-1)
+    return ops.where(correct, 1.0 - ops.square(used), -float(gamma))
+
+
+def bounded(probabilities, alpha):
+    """Returns alpha s + (1 - alpha)(1 - s): probabilities between 1 - alpha and alpha, so that sampling explores.
+
+    Args:
+        probabilities: float tensor of any shape, s.
+        alpha: in (0.5, 1]; 1 leaves s as it is.
+
+    Returns:
+        Tensor of the same shape.
+
+    Source: BlockDrop, section 3.3.
+    """
+    return alpha * probabilities + (1.0 - alpha) * (1.0 - probabilities)
+
+
+def bernoulli_log_probability(decisions, probabilities, free=None):
+    """Returns the log-probability of decisions under independent Bernoulli distributions.
+
+    Args:
+        decisions: 0/1 float tensor, [batch, units].
+        probabilities: of 1, float tensor, [batch, units].
+        free: 0/1 float tensor, [units]: decisions that were drawn; those held in place do not count. None counts all.
+
+    Returns:
+        float32 tensor, [batch].
+
+    Source: BlockDrop, equation 1 and the sum in equation 5.
+    """
+    likelihood = probabilities * decisions + (1.0 - probabilities) * (1.0 - decisions)
+    terms = ops.log(ops.clip(likelihood, _TINY, 1.0))
+    return ops.sum(terms if free is None else free * terms, axis=-1)
+
+
+def self_critical_advantage(reward, baseline):
+    """Returns reward - baseline, without gradient.
+
+    Args:
+        reward: of the sampled decisions, float tensor, [batch].
+        baseline: reward of the most probable decisions, float tensor, [batch].
+
+    Returns:
+        float tensor, [batch].
+
+    Source: BlockDrop, below equation 6; Rennie et al. 2017.
+    """
+    return ops.stop_gradient(reward - baseline)
+
+
+def policy_gradient_loss(log_probability, advantage):
+    """Returns -mean(advantage x log-probability), whose gradient is minus that of the expected reward.
+
+    Args:
+        log_probability: of the sampled decisions, float tensor, [batch].
+        advantage: float tensor, [batch], a constant of the loss.
+
+    Returns:
+        Scalar tensor.
+
+    Source: BlockDrop, equation 6, with the mean over the batch for the expectation.
+    """
+    return -ops.mean(ops.stop_gradient(advantage) * log_probability)
+
+
+def bernoulli_entropy(probabilities, free=None):
+    """Returns the entropy of independent Bernoulli distributions, in nats; as a bonus it keeps a policy exploring.
+
+    BlockDrop's code has -s log s alone, which also pulls rarely run units towards s = 1/e; this is the entropy.
+
+    Args:
+        probabilities: float tensor, [batch, units].
+        free: 0/1 float tensor, [units]; None counts all.
+
+    Returns:
+        float32 tensor, [batch]: the sum over units.
+    """
+    s = ops.clip(probabilities, _TINY, 1.0 - _TINY)
+    terms = -s * ops.log(s) - (1.0 - s) * ops.log1p(-s)
+    return ops.sum(terms if free is None else free * terms, axis=-1)

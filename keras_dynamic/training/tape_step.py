@@ -1,0 +1,39 @@
+"""A train step on TensorFlow, written out with tf.GradientTape."""
+
+import keras
+
+
+def tape_step(model, data):
+    """Runs one step of a model whose loss is compute_loss on what it gives for x, and updates weights and metrics.
+
+    The tape watches the trainable weights alone. Work that depends on none of them is not recorded: a frozen chain, and
+    whatever ran on decisions without gradient.
+
+    Args:
+        model: compiled keras.Model on the TensorFlow backend.
+        data: (x, y) or (x, y, sample_weight).
+
+    Returns:
+        {metric name: value}.
+    """
+    import tensorflow as tf
+
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if not model.built:  # the first trace of fit
+        model.build(keras.tree.map_structure(lambda tensor: tensor.shape, x))
+    trained = model.trainable_weights
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([variable.value for variable in trained])
+        answer = model(x, training=True)
+        loss = model.compute_loss(x=x, y=y, y_pred=answer, sample_weight=sample_weight, training=True)
+        scaled = model.optimizer.scale_loss(loss)
+    model.optimizer.apply_gradients(zip(tape.gradient(scaled, trained), trained, strict=True))
+    model._loss_tracker.update_state(_whole(loss), sample_weight=keras.ops.shape(keras.tree.flatten(x)[0])[0])
+    return model.compute_metrics(x, y, answer, sample_weight=sample_weight)
+
+
+def _whole(loss):
+    """Undoes the division by the number of replicas, for display."""
+    import tensorflow as tf
+
+    return loss * tf.distribute.get_strategy().num_replicas_in_sync
