@@ -52,6 +52,29 @@ def train_gated() -> tuple[float, float]:
     return losses[0], losses[-1]
 
 
+def train_networks() -> dict[str, list[float]]:
+    """Trains a policy for each image size and an ImageNet ResNet, all tiny; returns their losses per epoch."""
+    import keras
+    import numpy as np
+
+    import keras_dynamic as kd
+
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype("uint8")
+    targets = np.random.default_rng(1).integers(0, 2, (8, 5)).astype("float32")
+    tiny = {"block": "basic", "width": 4}
+    networks = {
+        "policy_32": kd.models.policy_resnet(5, trunk=kd.models.resnet_cifar(8, width=4)),
+        "policy_224": kd.models.policy_resnet(5, 224, trunk=kd.models.resnet_imagenet((1, 1), **tiny)),
+        "imagenet": kd.models.resnet_imagenet((1, 1), num_classes=5, **tiny),
+    }
+    losses = {}
+    for name, network in networks.items():
+        network.compile(keras.optimizers.Adam(0.01), keras.losses.BinaryCrossentropy(from_logits=True))
+        losses[name] = network.fit(images, targets, epochs=8, verbose=0).history["loss"]
+    return losses
+
+
 def main():
     """Prints one line of 'name: result' for each thing that worked."""
     sys.meta_path.insert(0, Absent())
@@ -62,6 +85,8 @@ def main():
     print("imported: core")
     first, last = train_gated()
     print(f"losses: {first} {last}")
+    for name, (first, *_, last) in train_networks().items():
+        print(f"{name}: {first} {last}")
     loaded = sorted({name.partition(".")[0] for name in sys.modules} & MISSING)
     print(f"loaded: {loaded}")
 

@@ -28,3 +28,9 @@ def test_core_imports_without_tensorflow(said):
 def test_a_gated_network_trains(said):
     first, last = map(float, said["losses"].split())
     assert last < first
+
+
+@pytest.mark.parametrize("network", ["policy_32", "policy_224", "imagenet"])
+def test_policies_and_imagenet_networks_train(said, network):
+    first, last = map(float, said[network].split())
+    assert last < first
