@@ -1,5 +1,5 @@
 """Metrics of decisions, as pure functions over arrays."""
 
-from keras_dynamic.metrics.paths import activation_rates, distinct_paths, shuffled
+from keras_dynamic.metrics.paths import activation_rates, distinct_paths, path_matrix, shuffled, units_run
 
-__all__ = ["activation_rates", "distinct_paths", "shuffled"]
+__all__ = ["activation_rates", "distinct_paths", "path_matrix", "shuffled", "units_run"]

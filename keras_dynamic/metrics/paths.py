@@ -12,14 +12,44 @@ def distinct_paths(decisions) -> int:
     """Returns how many different patterns of decisions occur among the images.
 
     Args:
-        decisions: {name: 0/1 array [n]}.
+        decisions: {name: 0/1 array, [n] or [n, groups]}.
 
     Returns:
         int; 1 if there are no decisions.
     """
     if not decisions:
         return 1
-    return len(np.unique(np.stack([np.asarray(value).round() for value in decisions.values()], axis=1), axis=0))
+    return len(np.unique(path_matrix(decisions), axis=0))
+
+
+def path_matrix(decisions) -> np.ndarray:
+    """Puts the decisions of each image into one row.
+
+    Args:
+        decisions: {name: 0/1 array, [n] or [n, groups]}, at least one.
+
+    Returns:
+        bool array [n, columns], in the decisions' order; each group is a column of its own.
+
+    Raises:
+        ValueError: if there are no decisions.
+    """
+    if not decisions:
+        raise ValueError("paths are made of decisions, got none; a static network has no paths to compare.")
+    columns = [np.round(np.asarray(value)).reshape(len(value), -1) for value in decisions.values()]
+    return np.concatenate(columns, axis=1) > 0
+
+
+def units_run(decisions) -> np.ndarray:
+    """Returns how many of the units that can be skipped each image runs.
+
+    Args:
+        decisions: {name: 0/1 array, [n] or [n, groups]}; each group counts as a unit.
+
+    Returns:
+        int array [n]; 0 if there are no decisions.
+    """
+    return path_matrix(decisions).sum(axis=1) if decisions else np.zeros((), int)
 
 
 def shuffled(decisions, seed) -> dict:

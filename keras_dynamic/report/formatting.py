@@ -15,6 +15,8 @@ _WORDS = {
     "macs_mean": "MACs, mean",
     "macs_static": "MACs, static",
     "macs_std": "MACs, standard deviation",
+    "units_mean": "units run, mean",
+    "units_std": "units run, standard deviation",
     "distinct_paths": "distinct paths",
     "latency_static_ms": "time, static",
     "latency_dynamic_ms": "time, dynamic",
@@ -145,5 +147,6 @@ _PRINTERS = (
     (r".*_ms", milliseconds),
     (r"overhead.*", lambda value: f"{value:.3f}x"),
     (r".*_bytes", size),
+    (r"units_(mean|std)", lambda value: f"{value:.2f}"),
     (r"distinct_paths", lambda value: f"{value:,.0f}"),
 )

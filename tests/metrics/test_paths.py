@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.metrics import activation_rates, distinct_paths, shuffled
+from keras_dynamic.metrics import activation_rates, distinct_paths, path_matrix, shuffled, units_run
 
 DECISIONS = {"a": np.array([1, 1, 0, 1.0]), "b": np.array([0, 0, 0, 1.0])}
+GROUPS = {"a": np.array([1, 0.0]), "b": np.array([[1, 0], [1, 1.0]])}  # b decides on two groups of channels
 
 
 def test_activation_rates():
@@ -16,6 +17,22 @@ def test_distinct_paths():
     assert distinct_paths(DECISIONS) == 3
     assert distinct_paths({}) == 1
     assert distinct_paths({"a": np.ones(5)}) == 1
+    assert distinct_paths(GROUPS) == 2
+
+
+def test_units_run():
+    assert units_run(DECISIONS).tolist() == [1, 1, 0, 2]
+    assert units_run({}).tolist() == 0
+
+
+def test_every_group_is_a_column():
+    assert path_matrix(GROUPS).tolist() == [[True, True, False], [False, True, True]]
+    assert units_run(GROUPS).tolist() == [2, 2]
+
+
+def test_a_static_network_has_no_paths():
+    with pytest.raises(ValueError, match="made of decisions, got none"):
+        path_matrix({})
 
 
 @pytest.mark.parametrize("seed", range(5))

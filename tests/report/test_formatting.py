@@ -23,6 +23,7 @@ from keras_dynamic.report import formatting
         ("size_bytes_int8", 1_900_000, "1.90 MB"),
         ("size_bytes", 385_200, "385.2 kB"),
         ("distinct_paths", 1822, "1,822"),
+        ("units_mean", 9.913, "9.91"),
         ("something_else", 3.14159, "3.142"),
         ("accuracy", None, "–"),
     ],
@@ -33,5 +34,6 @@ def test_show(figure, value, text):
 
 def test_names():
     assert formatting.name_of("latency_dynamic_ms_int8") == "time, dynamic (int8)"
+    assert formatting.name_of("units_std") == "units run, standard deviation"
     assert formatting.name_of("accuracy_float32") == "accuracy (float32)"
     assert formatting.name_of("rank_correlation") == "rank correlation"

@@ -75,6 +75,8 @@ def test_figures_of_four_images():
         "accuracy": 0.5,
         "macs_mean": HEAD + CONV,
         "macs_std": CONV,
+        "units_mean": 1.0,
+        "units_std": 1.0,
         "distinct_paths": 2,
         "activation_rates": {"u0": 0.5, "u1": 0.5},
     }
@@ -92,6 +94,7 @@ def test_a_static_network_has_one_cost_for_all():
     result = evaluate(model_of([90.0, 5.0], Never()), images([5, 15]), np.array([1, 1]))
     assert result.macs.tolist() == [HEAD, HEAD]
     assert result.figures()["distinct_paths"] == 1
+    assert result.figures()["units_mean"] == result.figures()["units_std"] == 0
 
 
 def test_what_another_images_decisions_give():
