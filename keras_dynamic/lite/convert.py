@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import tempfile
 
 import numpy as np
@@ -22,18 +23,24 @@ def check_calibration(images, shape) -> np.ndarray:
     Raises:
         ValueError: if there are none, or they have another shape or range.
     """
-    if images is None or len(images) == 0:
+    try:
+        images = np.asarray([] if images is None else images)
+    except ValueError as error:  # parts of different shapes
+        raise ValueError(
+            f"calibration must be one array of images, got a {type(images).__name__} of parts of different shapes; "
+            "give images of one size, without labels."
+        ) from error
+    if images.size == 0:
         raise ValueError(
             "int8 needs calibration images to choose its scales; "
             "give calibration=images, some 100 to 500 held-out ones."
         )
-    images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != tuple(shape):
         raise ValueError(
             f"calibration images must have shape [n, {', '.join(map(str, shape))}], got {list(images.shape)}."
         )
     low, high = float(images.min()), float(images.max())
-    if low < 0 or high > 255 or (high <= 1 and images.dtype.kind == "f"):
+    if not (low >= 0 and high <= 255) or (high <= 1 and images.dtype.kind == "f"):
         raise ValueError(
             f"calibration images must hold pixel values 0 to 255, got {low:g} to {high:g}; "
             "the model normalises them itself."
@@ -41,14 +48,41 @@ def check_calibration(images, shape) -> np.ndarray:
     return images
 
 
-def convert(function, shape, quantize=None, calibration=None) -> bytes:
-    """Traces a function of one image, freezes it and converts it.
+def trace(function, shape):
+    """Traces a function of one image and freezes it.
 
     Args:
         function: tf function (image float32 of this shape) -> list of tensors.
         shape: (1, height, width, channels).
+
+    Returns:
+        Concrete function without variables.
+
+    Raises:
+        ValueError: if it computes in a float type that TFLite does not run.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    traced = tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
+    for operation in frozen.graph.get_operations():
+        for tensor in operation.outputs:
+            if tensor.dtype.is_floating and tensor.dtype != "float32":
+                raise ValueError(
+                    f"the model computes in {tensor.dtype.name}, first in {operation.name!r}, and TFLite in float32; "
+                    "build it again under the policy 'float32' and give it this one's weights (set_weights)."
+                )
+    return frozen
+
+
+def convert(frozen, quantize=None, calibration=None) -> bytes:
+    """Converts a traced function.
+
+    Args:
+        frozen: what trace returned.
         quantize: None or 'int8'.
-        calibration: images for int8; the first 200 are used.
+        calibration: images for int8; 200 of them, evenly spread, are used.
 
     Returns:
         The .tflite's bytes, its selects not outlined yet.
@@ -57,16 +91,12 @@ def convert(function, shape, quantize=None, calibration=None) -> bytes:
         ValueError: if an operation has no TFLite builtin.
     """
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    traced = tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
-    frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if quantize:
+        chosen = np.linspace(0, len(calibration) - 1, min(len(calibration), _CALIBRATED_ON)).astype(int)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: (
-            [np.asarray(image, np.float32)[None]] for image in calibration[:_CALIBRATED_ON]
-        )
+        converter.representative_dataset = lambda: ([np.asarray(calibration[k], np.float32)[None]] for k in chosen)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
     try:
@@ -75,12 +105,20 @@ def convert(function, shape, quantize=None, calibration=None) -> bytes:
     except Exception as error:  # the converter raises its own types, which are not public
         if type(error).__name__ not in ("ConverterError", "RuntimeError", "ValueError"):
             raise
-        lines = [line for line in str(error).splitlines() if "error:" in line or "not supported" in line]
-        reason = (lines or str(error).splitlines() or ["no reason given"])[0]
-        raise ValueError(
-            f"TFLite's converter refused the model ({reason.strip()}); "
-            "replace the layer with one that TFLite's builtins cover."
-        ) from error
+        raise ValueError(_reason(str(error), frozen.graph.get_operations())) from error
+
+
+def _reason(message, operations) -> str:
+    """Returns one sentence on why the converter refused a graph."""
+    refused = re.search(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message)
+    if refused is None:
+        return f"TFLite's converter refused the model: {(message.splitlines() or ['it gives no reason'])[0].strip()}"
+    kind = refused.group(1)
+    where = next((repr(operation.name) for operation in operations if operation.type == kind), "the model")
+    return (
+        f"TFLite has no builtin operator for {kind}, which {where} needs; "
+        "replace that layer with one that TFLite's builtins cover."
+    )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite.branching import Branching
-from keras_dynamic.lite.convert import check_calibration, convert
+from keras_dynamic.lite.convert import check_calibration, convert, trace
 from keras_dynamic.lite.metadata import write_metadata
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.passes import simplify
@@ -40,8 +40,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
         The .tflite's bytes.
 
     Raises:
-        ValueError: if the model is not built, int8 comes without calibration images or with ones of another shape or
-            range, an argument is unknown, or the model has an operation that TFLite's builtins lack.
+        ValueError: if the model is not built or not in float32, int8 comes without calibration images or with ones of
+            another shape or range, an argument is unknown, or the model has an operation that TFLite's builtins lack.
     """
     if not isinstance(model, DynamicModel):
         raise ValueError(
@@ -61,7 +61,7 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
         calibration = check_calibration(calibration, shape[1:])
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
     graph = _Graph(model, names)
-    converted = convert(graph, shape, quantize, calibration)
+    converted = convert(trace(graph, shape), quantize, calibration)
     if quantize and graph.dynamic:
         converted = refit_thresholds(converted, model, calibration)
     result = write_signature(simplify(outline(converted)), ["image"], graph.given(names))

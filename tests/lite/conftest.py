@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_dynamic import deciders, layers
 from keras_dynamic.lite import outline, write_metadata, write_signature
 from keras_dynamic.lite.naming import decision_scope
 
@@ -256,3 +257,26 @@ def to_tflite():
 @pytest.fixture(scope="session")
 def images():
     return pictures(24)
+
+
+def make_tiny(decider=None, seed=0, body=(), exits=(), name=None):
+    keras.utils.set_random_seed(seed)
+    stem = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3, padding="same", activation="relu")]
+    units = [
+        layers.Residual([keras.layers.Conv2D(4, 3, padding="same"), *more], name=unit)
+        for unit, more in (("one", ()), ("two", body))
+    ]
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(CLASSES)]
+    decider = deciders.PerUnitGates(open_probability=0.5) if decider is None else decider
+    model = layers.DynamicModel(layers.Chain(stem, units, head, exits), decider, name=name)
+    model.build((None, SIZE, SIZE, 3))
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """tiny(decider=gates, seed=0, body=(), exits=(), name=None) -> DynamicModel of the units one and two, untrained.
+
+    body: layers at the end of unit two.
+    """
+    return make_tiny

@@ -89,6 +89,9 @@ def test_a_plain_keras_model_is_an_error():
         (np.zeros((4, 16, 16, 3)), r"must have shape \[n, 32, 32, 3\], got \[4, 16, 16, 3\]"),
         (np.full((4, 32, 32, 3), 0.5), "pixel values 0 to 255, got 0.5 to 0.5"),
         (np.full((4, 32, 32, 3), -1.0), "pixel values 0 to 255, got -1 to -1"),
+        (np.full((4, 32, 32, 3), np.nan), "pixel values 0 to 255, got nan to nan"),
+        ((np.zeros((4, 32, 32, 3)), np.zeros(4)), "got a tuple of parts of different shapes; .* without labels"),
+        (7, r"must have shape \[n, 32, 32, 3\], got \[\]"),
     ],
 )
 def test_calibration_that_cannot_be_is_an_error(gated, calibration, message):
