@@ -17,11 +17,13 @@ class Branching:
         names: all decision names of the model, in order.
 
     Attributes:
-        conditions: {decision name: bool tensor [1], or True or False where no image changes it}, filled while the
-            graph is traced.
+        conditions: {decision name: bool tensor [1], or True or False where no image changes it}, filled in order of
+            execution while the graph is traced. Decisions that images change are numbered in this order.
         bits: {decision name: int32 tensor [1]} of those that images change: 1 if the unit runs. A decision inside a
             unit comes out of it through that unit's own select, as everything does, and is 0 where the unit is skipped.
         units: names of the chain's units as they were met, likewise.
+        problems: sentences on decisions that cannot become IFs; they count as constant, so that the trace comes to its
+            end and one sentence can be raised instead of a traceback through it.
     """
 
     def __init__(self, names):
@@ -29,6 +31,7 @@ class Branching:
         self.conditions = {}
         self.bits = {}
         self.units = []
+        self.problems = []
         self._prefix = ""
 
     def decide(self, decider, k, x, carry, training=None):
@@ -38,15 +41,22 @@ class Branching:
         name = self._prefix + decider.unit_names[k]
         if name not in self.names:
             return decider.decide(k, x, carry, training=training)
-        with tf.name_scope(decision_scope(self.names.index(name))):
+        number = sum(not isinstance(condition, bool) for condition in self.conditions.values())
+        with tf.name_scope(decision_scope(number)):
             decided, chances, after = decider.decide(k, x, carry, training=training)
-        unit = decider.unit_names[k]
-        if not isinstance(decided[unit], bool) and not _depends_on_image(decided[unit]):
-            decided = {**decided, unit: _value(decider, k, x, carry, training)}
-        self.conditions[name] = decided[unit]
-        if not isinstance(decided[unit], bool):
-            self.bits[name] = keras.ops.cast(keras.ops.reshape(decided[unit], (1,)), "int32")
-        return decided, chances, after
+        decision = decided[decider.unit_names[k]]
+        if not _is_one_bool(decision):
+            self.problems.append(
+                f"decision {name!r} must be one bool per image to become an IF, got {decision.dtype.name} of shape "
+                f"{list(decision.shape)} for one image; let the decider return bool tensors of shape [batch]."
+            )
+            decision = True
+        elif not isinstance(decision, bool) and not _depends_on_image(decision):
+            decision = _value(decider, k, x, carry, training)
+        self.conditions[name] = decision
+        if not isinstance(decision, bool):
+            self.bits[name] = keras.ops.cast(keras.ops.reshape(decision, (1,)), "int32")
+        return {**decided, decider.unit_names[k]: decision}, chances, after
 
     def run(self, unit, x, decision, training=None, **nested):
         """Returns combine(x, select(decision, branch(x), otherwise(x))), traced under the unit's name scope."""
@@ -72,10 +82,15 @@ class Branching:
         return (y, inner) if unit.nested else y
 
     def inside(self, unit):
-        """Returns the reading for the dynamic network inside a unit; it notes conditions in the same table."""
+        """Returns the reading for the dynamic network inside a unit; what it notes goes into the same tables."""
         inner = Branching(self.names)
-        inner.conditions, inner._prefix = self.conditions, f"{self._prefix}{unit.name}/"
+        inner.conditions, inner.problems = self.conditions, self.problems
+        inner._prefix = f"{self._prefix}{unit.name}/"
         return inner
+
+
+def _is_one_bool(decision):
+    return isinstance(decision, bool) or (tuple(decision.shape) in ((), (1,)) and decision.dtype == "bool")
 
 
 def _depends_on_image(condition):
@@ -98,7 +113,7 @@ def _value(decider, k, x, carry, training):
     with tf.init_scope():  # out of the graph that is being traced
         x, carry = keras.tree.map_structure(lambda leaf: tf.zeros(leaf.shape, leaf.dtype), (x, carry))
         decided, _, _ = decider.decide(k, x, carry, training=training)
-        return bool(keras.ops.convert_to_numpy(decided[decider.unit_names[k]])[0])
+        return bool(keras.ops.convert_to_numpy(decided[decider.unit_names[k]]).item())
 
 
 def _untied(otherwise, x, run):

@@ -41,7 +41,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
 
     Raises:
         ValueError: if the model is not built or not in float32, int8 comes without calibration images or with ones of
-            another shape or range, an argument is unknown, or the model has an operation that TFLite's builtins lack.
+            another shape or range, an argument is unknown, a decision is not one bool per image, or the model has an
+            operation that TFLite's builtins lack.
     """
     if not isinstance(model, DynamicModel):
         raise ValueError(
@@ -61,9 +62,12 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
         calibration = check_calibration(calibration, shape[1:])
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
     graph = _Graph(model, names)
-    converted = convert(trace(graph, shape), quantize, calibration)
+    frozen = trace(graph, shape)
+    if graph.problems:
+        raise ValueError(graph.problems[0])
+    converted = convert(frozen, quantize, calibration)
     if quantize and graph.dynamic:
-        converted = refit_thresholds(converted, model, calibration)
+        converted = refit_thresholds(converted, model, calibration, graph.dynamic)
     result = write_signature(simplify(outline(converted)), ["image"], graph.given(names))
     result = write_metadata(result, graph.metadata(quantize))
     verify(result)
@@ -77,6 +81,7 @@ class _Graph:
         self.model, self.names = model, names
         self.dynamic: list[str] = []
         self.units: list[str] = []
+        self.problems: list[str] = []
         self.node: Node = model.cost_tree
 
     def __call__(self, image):
@@ -85,8 +90,8 @@ class _Graph:
 
         reading = Branching(self.model.decision_names)
         outcome = self.model.outcome(image, training=False, read=reading)
-        self.dynamic = [name for name in reading.names if name in reading.bits]
-        self.units = reading.units
+        self.dynamic = [name for name, condition in reading.conditions.items() if not isinstance(condition, bool)]
+        self.units, self.problems = reading.units, reading.problems
         self.node = _settled(self.model.cost_tree, reading.conditions)
         results = {"logits": outcome.logits}
         if self.dynamic:

@@ -15,7 +15,7 @@ _ALWAYS = (
 )  # scale (the kernel takes those under 1 only), zero point, value: 127.5, above any confidence
 
 
-def refit_thresholds(converted, model, images) -> bytes:
+def refit_thresholds(converted, model, images, names) -> bytes:
     """Sets the thresholds so that on these images each unit runs as often as in float32.
 
     An int8 softmax has steps of 1/256, and the logits before it are quantised too, so the float thresholds let through
@@ -25,6 +25,7 @@ def refit_thresholds(converted, model, images) -> bytes:
         converted: int8 select model, before outlining.
         model: the DynamicModel; a model without a Confidence decider is returned as it came.
         images: held-out images, [n, height, width, channels].
+        names: of the decisions in the converted model, by number.
 
     Returns:
         The .tflite's bytes.
@@ -35,7 +36,7 @@ def refit_thresholds(converted, model, images) -> bytes:
     if not isinstance(model.decider, Confidence):
         return converted
     parsed = schema.load(converted)
-    comparisons = _comparisons(parsed, model)
+    comparisons = _comparisons(parsed, model, names)
     shares = [float(np.mean(value)) for value in _decisions(model, images)]
     for _, threshold in comparisons:
         _set(parsed, threshold, *_ALWAYS)
@@ -64,11 +65,10 @@ def _nearest(values, wanted):
     return int(candidates[np.argmin(np.abs(under - wanted))])
 
 
-def _comparisons(parsed, model):
+def _comparisons(parsed, model, names):
     """Returns (tensor of the confidence, tensor of the threshold) per decision of the Confidence decider."""
     graph = parsed.subgraphs[0]
     made_by = producers(graph)
-    names = model.decision_names
     found = {}
     for operator in graph.operators:
         if schema.op_name(parsed, operator) != "LESS":
