@@ -17,7 +17,8 @@ class Node(NamedTuple):
     """MACs and parameters of a part of a network, with the parts inside it.
 
     MACs are multiply-adds of convolutions and dense layers for one image; parameters count every weight once.
-    A node with `when` runs, with all its children, only for images whose decision is 1.
+    A node with `when` runs, with all its children, only for images whose decision is 1. `exit` marks the head of an
+    exit: a file that gives the last logits alone lacks it.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Node(NamedTuple):
     parameters: int = 0
     when: Guard | None = None
     children: tuple[Node, ...] = ()
+    exit: bool = False
 
     @property
     def total_macs(self) -> int:

@@ -40,4 +40,5 @@ class Exit(keras.layers.Layer):
 
 @register(Exit)
 def _cost(layer, inputs):
-    return Node(layer.name, children=(tree(layer.head, inputs if layer.leaf is None else inputs[layer.leaf]),), exit=True)
+    head = tree(layer.head, inputs if layer.leaf is None else inputs[layer.leaf])
+    return Node(layer.name, children=(head,), exit=True)

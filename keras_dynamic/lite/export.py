@@ -127,11 +127,12 @@ class _Graph:
 
 
 def _settled(node, conditions):
-    """Returns the cost tree without guards that are constant, and without what never runs."""
+    """Returns the cost tree without constant guards, what never runs, and the exits, which no file has."""
     when: Guard | None = node.when
     settled = conditions.get(when.decision) if when is not None else None
     if settled is False:
         return Node(node.name)
     if settled is True:
         when = None
-    return node._replace(when=when, children=tuple(_settled(child, conditions) for child in node.children))
+    children = tuple(_settled(child, conditions) for child in node.children if not child.exit)
+    return node._replace(when=when, children=children)

@@ -72,6 +72,21 @@ def test_fixed_decisions_leave_no_if(decider):
     assert found.macs_all_on == cost.given(model.cost_tree, outcome.decisions)[0]
 
 
+def exit_after_one():
+    return layers.Exit([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(7)], after="one", name="early")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_exits_are_neither_in_the_file_nor_in_its_cost(nested, tiny):
+    model, bare = tiny(seed=1, exits=[exit_after_one()]), tiny(seed=1)
+    if nested:
+        model, bare = (models.cascade([tiny(layers.Always(), seed=2), network]) for network in (model, bare))
+        for each in (model, bare):
+            each.build((None, 8, 8, 3))
+    assert model.cost_tree.total_macs == bare.cost_tree.total_macs + 4 * 7
+    assert lite.verify(lite.export(model)).macs_all_on == bare.cost_tree.total_macs
+
+
 def test_an_unbuilt_model_is_an_error():
     with pytest.raises(ValueError, match="not built"):
         lite.export(layers.DynamicModel(models.resnet_cifar(8).chain))
