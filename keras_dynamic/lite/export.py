@@ -34,7 +34,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
         model: built DynamicModel.
         quantize: None for float32, 'int8' for integers throughout.
         calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8; real ones, held out.
-        outputs: which of 'logits', 'decisions' and 'macs' the model gives; logits always come first.
+        outputs: which of 'logits', 'decisions' and 'macs' the model gives, one name or several; logits always come
+            first.
 
     Returns:
         The .tflite's bytes.
@@ -54,6 +55,7 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
         )
     if quantize not in QUANTIZE:
         raise ValueError(f"quantize must be one of {QUANTIZE}, got {quantize!r}{near(quantize, ['int8'])}.")
+    outputs = (outputs,) if isinstance(outputs, str) else outputs
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown:
         raise ValueError(f"outputs must be among {OUTPUTS}, got {unknown[0]!r}{near(unknown[0], OUTPUTS)}.")

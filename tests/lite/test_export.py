@@ -87,6 +87,11 @@ def test_exits_are_neither_in_the_file_nor_in_its_cost(nested, tiny):
     assert lite.verify(lite.export(model)).macs_all_on == bare.cost_tree.total_macs
 
 
+def test_outputs_may_be_one_name(tiny):
+    exported = lite.export(tiny(), outputs="decisions")
+    assert set(lite.Interpreter(exported).run(np.zeros((8, 8, 3), "uint8"))) == {"logits", "decisions"}
+
+
 def test_an_unbuilt_model_is_an_error():
     with pytest.raises(ValueError, match="not built"):
         lite.export(layers.DynamicModel(models.resnet_cifar(8).chain))
