@@ -10,6 +10,7 @@ from keras_dynamic.layers.normalize_pixels import NormalizePixels
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.pad_shortcut import PadShortcut
 from keras_dynamic.layers.readings import masked
+from keras_dynamic.layers.recurrent_scores import RecurrentScores
 from keras_dynamic.layers.residual import Residual
 from keras_dynamic.layers.unit import Nested, Unit
 
@@ -25,6 +26,7 @@ __all__ = [
     "NormalizePixels",
     "Outcome",
     "PadShortcut",
+    "RecurrentScores",
     "Residual",
     "Unit",
     "masked",

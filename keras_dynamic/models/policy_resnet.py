@@ -3,14 +3,8 @@
 import math
 
 import keras
-from keras import layers
 
-from keras_dynamic.layers import Always, Chain, DynamicModel, NormalizePixels
-from keras_dynamic.messages import check_fraction
-from keras_dynamic.models.resnet_cifar import resnet_cifar
-from keras_dynamic.models.resnet_imagenet import resnet_imagenet
-
-IMAGE_SIZES = (32, 224)
+from keras_dynamic.models.policy_network import check_policy, policy_network
 
 
 def policy_resnet(units, image_size=32, trunk=None, open_probability=0.5, name="policy"):
@@ -42,42 +36,12 @@ def policy_resnet(units, image_size=32, trunk=None, open_probability=0.5, name="
 
     Source: BlockDrop (Wu et al. 2018), section 4.1.
     """
-    if not isinstance(units, int) or units < 1:
-        raise ValueError(f"units must be a positive int, one per unit that the policy decides, got {units!r}.")
-    if image_size not in IMAGE_SIZES:
-        raise ValueError(f"image_size must be one of {IMAGE_SIZES}, got {image_size!r}; resize the images.")
-    if check_fraction("open_probability", open_probability) in (0.0, 1.0):
-        raise ValueError(f"open_probability must lie strictly between 0 and 1, got {open_probability!r}; try 0.5.")
-    if trunk is None:
-        trunk = resnet_cifar(8) if image_size == 32 else resnet_imagenet((1, 1, 1, 1), block="basic")
-    elif not isinstance(trunk, DynamicModel) or not isinstance(trunk.decider, Always):
-        raise ValueError(
-            f"trunk must be a plain network of models.resnet_cifar or models.resnet_imagenet, got {_described(trunk)}."
-        )
-    stem = trunk.chain.stem if image_size == 32 else _pooled(trunk)
-    answer = layers.Dense(
+    check_policy(units, image_size, trunk, open_probability)
+    answer = keras.layers.Dense(
         units,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         bias_initializer=keras.initializers.Constant(math.log(open_probability / (1.0 - open_probability))),
         dtype="float32",  # log odds, under mixed precision too
         name="logits",
     )
-    head = keras.Sequential([layers.GlobalAveragePooling2D(), answer], name="head")
-    return DynamicModel(Chain(stem, trunk.chain.units, head, name="chain"), name=name)
-
-
-def _pooled(trunk):
-    """Returns the trunk's stem with its pixels averaged over 2x2; after normalisation, which takes uint8 to float."""
-    first, *rest = getattr(trunk.chain.stem, "layers", [trunk.chain.stem])
-    if not isinstance(first, NormalizePixels):
-        raise ValueError(
-            f"images of 224 pixels are pooled after NormalizePixels, and the stem of trunk {trunk.name!r} starts with "
-            f"{type(first).__name__} {first.name!r}; give a resnet_cifar or resnet_imagenet."
-        )
-    return keras.Sequential([first, layers.AveragePooling2D(2), *rest], name="stem")
-
-
-def _described(trunk):
-    if not isinstance(trunk, DynamicModel):
-        return f"{type(trunk).__name__} {getattr(trunk, 'name', trunk)!r}"
-    return f"{trunk.name!r}, in which a {type(trunk.decider).__name__} decides"
+    return policy_network(answer, image_size, trunk, name)
