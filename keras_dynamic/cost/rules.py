@@ -44,6 +44,20 @@ def _dense(layer, inputs):
     return math.prod(inputs.shape[1:]) * layer.units
 
 
+@register(layers.LSTM)
+def _lstm(layer, inputs):
+    """Steps x 4 gates x units x (input features + units): the first step's state of zeros is multiplied too."""
+    _, steps, features = keras.tree.flatten(inputs)[0].shape  # behind it, an initial state
+    return steps * 4 * layer.units * (features + layer.units)
+
+
+@register(layers.LSTMCell)
+def _lstm_cell(layer, inputs):
+    """One step."""
+    features = keras.tree.flatten(inputs)[0].shape[-1]  # behind it, the state
+    return 4 * layer.units * (features + layer.units)
+
+
 _FREE_LAYERS = (
     "Activation ReLU LeakyReLU PReLU ELU Softmax BatchNormalization LayerNormalization GroupNormalization "
     "RMSNormalization UnitNormalization Normalization Rescaling Dropout AlphaDropout SpatialDropout1D "

@@ -34,6 +34,14 @@ COUNTED = [
     ),
     (lambda: layers.Dense(7), (5,), 5 * 7, 5 * 7 + 7),
     (lambda: layers.Dense(7, use_bias=False), (3, 4, 5), 3 * 4 * 5 * 7, 5 * 7),
+    (lambda: layers.LSTM(6), (10, 5), 10 * 4 * 6 * (5 + 6), 4 * 6 * (5 + 6 + 1)),
+    (
+        lambda: layers.LSTM(6, use_bias=False, unroll=True, return_sequences=True),
+        (10, 5),
+        10 * 4 * 6 * (5 + 6),
+        4 * 6 * (5 + 6),
+    ),
+    (lambda: layers.LSTMCell(6), (5,), 4 * 6 * (5 + 6), 4 * 6 * (5 + 6 + 1)),
 ]
 
 
@@ -66,6 +74,20 @@ def test_layers_without(make, parameters):
     layer = make()
     layer.build((None, 8, 8, 4))
     assert cost.tree(layer, keras.KerasTensor((None, 8, 8, 4))) == cost.Node(layer.name, 0, parameters)
+
+
+def test_an_lstm_given_its_first_state():
+    sequence, state = keras.KerasTensor((None, 10, 5)), keras.KerasTensor((None, 6))
+    layer, cell = layers.LSTM(6), layers.LSTMCell(6)
+    assert cost.tree(layer, [sequence, state, state]).macs == 10 * 4 * 6 * (5 + 6)
+    assert cost.tree(cell, [keras.KerasTensor((None, 5)), [state, state]]).macs == 4 * 6 * (5 + 6)
+    model = keras.Sequential([keras.Input((10, 5)), layer, layers.Dense(2)])
+    assert cost.tree(model).total_macs == 10 * 4 * 6 * (5 + 6) + 6 * 2
+
+
+def test_an_lstm_needs_a_known_number_of_steps():
+    with pytest.raises(ValueError, match=r"'sequence' needs known sizes, got input shapes .*None, None, 5"):
+        cost.tree(layers.LSTM(6, name="sequence"), keras.KerasTensor((None, None, 5)))
 
 
 def block():
