@@ -67,7 +67,7 @@ class RecurrentScores(keras.layers.Layer):
             cell = added if cell is None else ops.sigmoid(keep) * cell + added
             state = ops.sigmoid(give) * ops.tanh(cell)
             states.append(state)
-        rows = ops.reshape(ops.concatenate(states, axis=-1), (-1, self.hidden))
+        rows = ops.reshape(ops.stack(states, axis=1), (-1, self.hidden))  # TFLite Micro concatenates 10 at most
         return ops.reshape(self.score(rows), (-1, self.steps))
 
     def compute_output_spec(self, features):
