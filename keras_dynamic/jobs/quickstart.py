@@ -4,13 +4,12 @@ import time
 from pathlib import Path
 
 from keras_dynamic import lite, zoo
-from keras_dynamic.jobs.record import flat, write_record
+from keras_dynamic.jobs.record import facts, flat, write_record
 from keras_dynamic.jobs.system import PRECISIONS, keras_figures, lite_figures, per_image, plain_figures
 from keras_dynamic.models import cascade
 from keras_dynamic.report import frontier, short_table, write_report
 from keras_dynamic.report.files import write_atomically
 from keras_dynamic.training.cascade_frontier import cascade_frontier
-from keras_dynamic.training.run_record import commit, machine
 from keras_dynamic.training.train import reestimation_batches, save, train
 
 
@@ -57,11 +56,7 @@ def quickstart(config, workdir, data_dir=None, record=None):
         "static": static,
         "systems": {},
         "cascade_frontier": cascade_frontier(plain, splits.held_out[1], splits.test[1]),
-        "data": f"{config.data.name}: {len(splits.test[0]):,} test images",
-        "machine": machine(),
-        "commit": commit(),
-        "seed": config.seed,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        **facts(f"{config.data.name}: {len(splits.test[0]):,} test images", config.seed),
     }
     images = {}
     for name, (model, batches) in systems.items():

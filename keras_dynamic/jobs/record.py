@@ -66,6 +66,23 @@ def command_line() -> str:
     return command
 
 
+def facts(data, seed) -> dict:
+    """Returns what the head of a report says about the run.
+
+    Args:
+        data: what the networks were judged on.
+        seed: of the run.
+    """
+    return {
+        "data": data,
+        "command": command_line(),
+        "machine": machine(),
+        "commit": commit(),
+        "seed": seed,
+        "date": datetime.date.today().isoformat(),
+    }
+
+
 def flat(figures: dict) -> dict:
     """Flattens {'float32': {'overhead': 1.0}} to {'overhead_float32': 1.0}, one level of names."""
     result: dict = {}

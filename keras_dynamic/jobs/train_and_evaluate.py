@@ -6,18 +6,22 @@ from pathlib import Path
 
 from keras_dynamic import zoo
 from keras_dynamic.jobs.plain import data_text, describe
-from keras_dynamic.jobs.record import write_record
-from keras_dynamic.jobs.system import keras_figures, plain_figures
-from keras_dynamic.report import frontier
+from keras_dynamic.jobs.record import facts, write_record
+from keras_dynamic.jobs.system import keras_figures, per_image, plain_figures
+from keras_dynamic.report import frontier, write_report
 from keras_dynamic.training import build_network, reestimation_batches, train
 from keras_dynamic.training.cascade_frontier import cascade_frontier
 from keras_dynamic.training.run_record import write_json
+
+# By the name of the config's method: the method of a record, and what its networks are called.
+NAMES = {"activation_gating": ("gating", "Gated"), "blockdrop": ("blockdrop", "BlockDrop")}
 
 
 def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     """Trains, or goes on, and measures what came of it; after the end of the training the same command only measures.
 
-    Prints a short table. The folder gets what training.train puts there, and figures.json.
+    Prints a short table. The folder gets what training.train puts there, figures.json, report.json, report.html and
+    pictures/.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
@@ -37,19 +41,23 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     start = time.time()
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
     macs_static = build_network(config.network).cost_tree.total_macs
-    figures, _ = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
+    figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
     plain, static = plain_figures(networks, splits)
     points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
     figures |= frontier.margins(figures, static, points)
     trained = json.loads((Path(workdir) / "run.json").read_text(encoding="utf-8"))
     figures["seconds"] = trained["seconds"] + time.time() - start
-    figures |= {"static": static, "cascade_frontier": points}
+    method, word = NAMES[config.method.name]
+    network, images = f"{word} ResNet-{config.network.depth} ({_origin(config)})", data_text(config, splits)
+    lines, system = {"static": static, "cascade_frontier": points}, word.lower()
+    report = {"systems": {system: figures}, **lines, **facts(images, config.seed)}
+    page = write_report(report, {system: per_image(evaluation, splits)}, workdir)
+    figures = figures | lines
     write_json(Path(workdir) / "figures.json", figures)
-    network, images = f"Gated ResNet-{config.network.depth} ({_origin(config)})", data_text(config, splits)
-    print(f"\n{table(figures, f'{network}; {images}')}")
+    print(f"\n{table(figures, f'{network}; {images}')}\n\n{page}")
     if record:
         targets = config.targets.to_dict()
-        write_record(record, "gating", network, images, config.to_dict(), figures, targets, figures["seconds"])
+        write_record(record, method, network, images, config.to_dict(), figures, targets, figures["seconds"])
     return figures
 
 
@@ -72,6 +80,7 @@ def table(figures, title) -> str:
         ("accuracy", f"{figures['accuracy']:.2%}"),
         ("MACs", f"{_millions(figures['macs_mean'])} of {_millions(figures['macs_static'])}, {share:.3f}"),
         ("spread", f"{_millions(figures['macs_std'])} standard deviation, {figures['distinct_paths']} paths"),
+        ("units run", f"{figures['units_mean']:.2f}, {figures['units_std']:.2f} standard deviation"),
         ("other images' decisions", f"{figures['accuracy_shuffled']:.2%}"),
         ("static twin", f"{figures['accuracy_static_twin']:.2%}"),
     ]

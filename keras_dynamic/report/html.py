@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from keras_dynamic.report import style
 from keras_dynamic.report.files import write_atomically
 from keras_dynamic.report.schema import PerImage, check_evaluations, check_report, plain
-from keras_dynamic.report.sections import Cell, Picture, Section, Table, Text
+from keras_dynamic.report.sections import Block, Cell, Folded, Section, Table, Text
 from keras_dynamic.report.system_sections import default_sections
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -95,17 +96,29 @@ def render(
     return template.render(title=TITLE, facts=facts, sections=shown) + "\n", files
 
 
-def _prepare(block: Text | Picture | Table, files: dict[str, bytes]) -> dict[str, Any]:
+def _prepare(block: Block, files: dict[str, bytes]) -> dict[str, Any]:
     if isinstance(block, Text):
         return {"kind": "text", "sentences": block.sentences, "listed": block.listed}
     if isinstance(block, Table):
         rows = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in block.rows]
         return {"kind": "table", "header": block.header, "rows": rows, "caption": block.caption}
+    if isinstance(block, Folded):
+        inside = [_prepare(each, files) for each in block.blocks]
+        return {"kind": "folded", "title": block.title, "blocks": inside}
     if block.name in files:
         raise ValueError(f"Expected pictures of different names, got {block.name!r} twice; rename one.")
     files[block.name] = style.png(block.figure, 140 if block.photographs else 200)
-    image, kind = (files[block.name], "png") if block.photographs else (style.svg(block.figure), "svg+xml")
+    image, kind = (_small(files[block.name]), "webp") if block.photographs else (style.svg(block.figure), "svg+xml")
     source = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
     place = "full" if block.wide else "tall" if block.photographs else "half"
     described = {"caption": block.caption, "alternative": block.alternative, "place": place}
     return {"kind": "picture", "source": source, **described}
+
+
+def _small(png: bytes) -> bytes:
+    """The picture as WebP, a tenth of the size where it holds photographs."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(buffer, "WEBP", quality=88, method=4)
+    return buffer.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_dynamic.report import formatting, style
+from keras_dynamic.report import formatting, photographs, style
 from keras_dynamic.report.schema import PerImage
 
 _COLUMNS, _ROWS = 4, 2
@@ -46,16 +46,14 @@ def shortest_and_longest(evaluation: PerImage) -> style.Figure:
     """
     half = _TITLE + _ROWS * (_IMAGE + _CAPTION)
     figure = style.empty_figure(2 * half)
-    for top, longest in ((2 * half, False), (half, True)):
-        size = {"fontsize": style.FONT_SIZE + 1, "color": style.INK}
-        figure.text(0.0, (top - 0.12) / (2 * half), _title(evaluation, longest), va="top", **size)
+    for top, longest in ((0.0, False), (half, True)):
+        photographs.write(figure, _title(evaluation, longest), 0, top + 0.12, fontsize=style.FONT_SIZE + 1)
         chosen = extremes(evaluation.macs, evaluation.labels, _ROWS * _COLUMNS, longest)
         for place, index in enumerate(chosen):
             row, column = divmod(place, _COLUMNS)
-            left = column * (_IMAGE + _GAP) / style.WIDTH
-            bottom = (top - _TITLE - row * (_IMAGE + _CAPTION) - _IMAGE) / (2 * half)
-            axes = figure.add_axes((left, bottom, _IMAGE / style.WIDTH, _IMAGE / (2 * half)))
-            _draw(axes, evaluation, int(index))
+            where = column * (_IMAGE + _GAP), top + _TITLE + row * (_IMAGE + _CAPTION)
+            axes = photographs.place(figure, evaluation.images[index], *where, _IMAGE)
+            _caption(axes, evaluation, int(index))
     return figure
 
 
@@ -67,11 +65,9 @@ def _title(evaluation: PerImage, longest: bool) -> str:
     return f"{which} paths; {share} the {which.lower()}, {formatting.millions(float(end))} MACs"
 
 
-def _draw(axes: style.Axes, evaluation: PerImage, index: int) -> None:
+def _caption(axes: style.Axes, evaluation: PerImage, index: int) -> None:
     label, prediction = int(evaluation.labels[index]), int(evaluation.predictions[index])
     names = evaluation.class_names
-    axes.set_axis_off()
-    axes.imshow(evaluation.images[index], interpolation="lanczos")
     macs = formatting.millions(float(evaluation.macs[index]))
     words = {"fontsize": style.FONT_SIZE - 0.5, "transform": axes.transAxes, "ha": "center", "va": "top"}
     axes.text(0.5, -0.04, f"{names[label]}, {macs}", color=style.INK, **words)

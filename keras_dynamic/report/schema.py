@@ -57,8 +57,8 @@ def check_report(report: Mapping[str, Any]) -> None:
     """Raises if a key that every report has is missing.
 
     Args:
-        report: The content of report.json: "static" {name: {"accuracy", "macs"}} and "systems" {name: SYSTEM_KEYS and
-            float32 and int8 with PRECISION_KEYS}. Everything else is optional.
+        report: The content of report.json: "static" {name: {"accuracy", "macs"}} and "systems" {name: SYSTEM_KEYS}, and
+            in all systems or in none, float32 and int8 with PRECISION_KEYS. Everything else is optional.
 
     Raises:
         ValueError: Naming the key.
@@ -68,15 +68,28 @@ def check_report(report: Mapping[str, Any]) -> None:
     for name, entry in report["static"].items():
         for key in ("accuracy", "macs"):
             _need(entry, key, f"report['static'][{name!r}]")
+    exported = precisions(report)
     for name, system in report["systems"].items():
         if not _NAME.fullmatch(name):
             raise ValueError(f"Expected a system's name of letters, digits, '_' and '-', got {name!r}; rename it.")
         where = f"report['systems'][{name!r}]"
-        for key in (*SYSTEM_KEYS, *PRECISIONS):
+        for key in (*SYSTEM_KEYS, *exported):
             _need(system, key, where)
-        for precision in PRECISIONS:
+        for precision in exported:
             for key in PRECISION_KEYS:
                 _need(system[precision], key, f"{where}[{precision!r}]")
+
+
+def precisions(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """The precisions in which the systems of a report were exported and timed.
+
+    Args:
+        report: The content of report.json.
+
+    Returns:
+        Those of PRECISIONS that a system has figures of; none where nothing was exported.
+    """
+    return tuple(each for each in PRECISIONS if any(each in system for system in report["systems"].values()))
 
 
 def check_evaluations(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> None:

@@ -32,8 +32,8 @@ class Picture(NamedTuple):
         figure: A matplotlib figure (style.new_figure).
         caption: What it shows, under it.
         alternative: What a reader who cannot see it should know.
-        photographs: Whether it holds images of pixels, and so is embedded as PNG instead of SVG; it is tall, and what
-            follows stands beside it.
+        photographs: Whether it holds images of pixels, and so is embedded as WebP instead of SVG; it is tall, and what
+            follows stands beside it unless it is wide.
         wide: Whether it stands alone in its row.
     """
 
@@ -73,7 +73,19 @@ class Table(NamedTuple):
     caption: str = ""
 
 
-Block: TypeAlias = Text | Picture | Table
+class Folded(NamedTuple):
+    """What few readers want at first: only its title is seen until it is opened.
+
+    Attributes:
+        title: What opens it.
+        blocks: Texts, pictures and tables.
+    """
+
+    title: str
+    blocks: Sequence[Text | Picture | Table]
+
+
+Block: TypeAlias = Text | Picture | Table | Folded
 
 
 class Section(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_dynamic.report import formatting, timing, verdicts
-from keras_dynamic.report.schema import PRECISIONS, PerImage
+from keras_dynamic.report.schema import PerImage, precisions
 from keras_dynamic.report.sections import Block, Cell, Section, Table, Text
 
 _LINES = {
@@ -41,19 +41,20 @@ def _render(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> l
     add("Verdict", nothing, lambda name: _verdict(report, name))
     add("Accuracy", lambda first: _shown("accuracy", first["accuracy"]), lambda name: _accuracy(systems[name]))
     add("MACs, mean", lambda first: _shown("macs", first["macs"]), lambda name: _macs(systems[name]))
-    for precision in PRECISIONS:
+    exported = precisions(report)
+    for precision in exported:
         add(
             f"Time, {precision}",
             lambda first, p=precision: _shown("latency_ms", first[p]["latency_static_ms"]),
             lambda name, p=precision: _time(systems[name][p]),
         )
-    for precision in PRECISIONS:
+    for precision in exported:
         add(
             f"Accuracy of the .tflite, {precision}",
             lambda first, p=precision: _shown("accuracy", first[p].get("accuracy_static")),
             lambda name, p=precision: _shown("accuracy", systems[name][p]["accuracy"]),
         )
-    for precision in PRECISIONS:
+    for precision in exported:
         add(f"Overhead, {precision}", nothing, lambda name, p=precision: _overhead(systems[name][p]))
     add("Distinct paths", lambda _: "1", lambda name: _shown("distinct_paths", systems[name]["distinct_paths"]))
     for key, words in _LINES.items():
@@ -67,7 +68,7 @@ def _references(report: Mapping[str, Any]) -> dict[str, dict]:
     for system in report["systems"].values():
         label, accuracy = timing.reference_of(report, system)
         first = {"accuracy": accuracy, "macs": system["macs_static"]}
-        found.setdefault(label, {**first, **{precision: system[precision] for precision in PRECISIONS}})
+        found.setdefault(label, {**first, **{precision: system[precision] for precision in precisions(report)}})
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_dynamic.report import (
@@ -14,7 +14,8 @@ from keras_dynamic.report import (
     timing,
     verdicts,
 )
-from keras_dynamic.report.schema import PRECISIONS, PerImage
+from keras_dynamic.report.analysis_section import analysis_section
+from keras_dynamic.report.schema import PerImage, precisions
 from keras_dynamic.report.sections import Block, Picture, Section, Table, Text
 from keras_dynamic.report.summary import summary_section
 
@@ -35,12 +36,16 @@ _SPEED = (
     ("size_bytes", "Size of the dynamic .tflite"),
 )
 _WORDS = (
-    "Accuracy without further words is Keras' in float32; that of a .tflite stands beside its times.",
     "MACs are multiply-accumulates of one image, deciders and gates included.",
     "Static twin: the same weights under one fixed pattern of units for all images, at equal mean MACs. Only what "
     "beats it is dynamic; the rest is merely pruned.",
     "Static line: the line over the upper hull of the plain networks. Cascade frontier: the same for cascades of plain "
     "networks, which need no training.",
+    "Units run: of those that can be skipped. Each decision counts as one, that of a channel group or of a cascade's "
+    "network too.",
+)
+_EXPORTED_WORDS = (
+    "Accuracy without further words is Keras' in float32; that of a .tflite stands beside its times.",
     "Times are means over images of each image's median, on one thread, static and dynamic interleaved on the same "
     "images.",
     "Overhead: time of the dynamic model without its deciders, over the measured time of the units that each image "
@@ -57,13 +62,13 @@ def default_sections(report: Mapping[str, Any]) -> list[Section]:
     Returns:
         Sections to which a method adds its own.
     """
-    own = [system_section(name) for name in report["systems"]]
+    own = [section for name in report["systems"] for section in (system_section(name), analysis_section(name))]
     return [
         summary_section(),
         Section("Accuracy against cost", _frontiers),
         *own,
         Section("MACs of single images", _distribution),
-        Section("What the words mean", lambda report, evaluations: [Text(_WORDS, listed=True)]),
+        Section("What the words mean", _glossary),
     ]
 
 
@@ -80,7 +85,8 @@ def system_section(name: str) -> Section:
     def render(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:
         system = report["systems"][name]
         verdict = verdicts.judge(report, name)
-        speeds = [_speed_sentence(system, precision) for precision in PRECISIONS]
+        exported = precisions(report)
+        speeds = [_speed_sentence(system, precision) for precision in exported]
         blocks: list[Block] = [
             Text([verdicts.headline(report, name)]),
             Text([*verdict.sentences, *speeds], listed=True),
@@ -89,9 +95,10 @@ def system_section(name: str) -> Section:
             blocks.append(_rates(name, system, style.look_of(list(report["systems"]))[name][0]))
         if name in evaluations:
             blocks.append(_paths(name, evaluations[name]))
-        blocks.append(_speed_table(system))
-        if all(system[precision].get("unit_ms") for precision in PRECISIONS):
-            blocks.append(_unit_table(system))
+        if exported:
+            blocks.append(_speed_table(system, exported))
+            if all(system[precision].get("unit_ms") for precision in exported):
+                blocks.append(_unit_table(system, exported))
         return blocks
 
     return Section(name.capitalize(), render)
@@ -116,7 +123,7 @@ def _frontiers(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -
             wide=True,
         )
     ]
-    for precision in PRECISIONS:
+    for precision in precisions(report):
         if not timing.timed_static(report, precision):
             continue
         times = "; ".join(
@@ -135,6 +142,10 @@ def _frontiers(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -
             )
         )
     return blocks
+
+
+def _glossary(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:
+    return [Text(_WORDS + (_EXPORTED_WORDS if precisions(report) else ()), listed=True)]
 
 
 def _distribution(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:
@@ -181,17 +192,17 @@ def _speed_sentence(system: Mapping[str, Any], precision: str) -> str:
     )
 
 
-def _speed_table(system: Mapping[str, Any]) -> Table:
+def _speed_table(system: Mapping[str, Any], exported: Sequence[str]) -> Table:
     rows = [
-        [words, *(formatting.show(key, system[precision].get(key)) for precision in PRECISIONS)]
+        [words, *(formatting.show(key, system[precision].get(key)) for precision in exported)]
         for key, words in _SPEED
-        if any(system[precision].get(key) is not None for precision in PRECISIONS)
+        if any(system[precision].get(key) is not None for precision in exported)
     ]
-    return Table(["", *PRECISIONS], rows, "Times and files")
+    return Table(["", *exported], rows, "Times and files")
 
 
-def _unit_table(system: Mapping[str, Any]) -> Table:
-    first, second = (system[precision]["unit_ms"] for precision in PRECISIONS)
-    units = [*first, *(unit for unit in second if unit not in first)]
-    shown = [[unit, *(formatting.show("unit_ms", times.get(unit)) for times in (first, second))] for unit in units]
-    return Table(["", *PRECISIONS], shown, "Measured time per unit, in the static graph that runs everything")
+def _unit_table(system: Mapping[str, Any], exported: Sequence[str]) -> Table:
+    measured = [system[precision]["unit_ms"] for precision in exported]
+    units = dict.fromkeys(unit for times in measured for unit in times)
+    shown = [[unit, *(formatting.show("unit_ms", times.get(unit)) for times in measured)] for unit in units]
+    return Table(["", *exported], shown, "Measured time per unit, in the static graph that runs everything")

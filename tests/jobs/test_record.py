@@ -1,5 +1,6 @@
 """Figures become records in results/ of the folder where the command was given."""
 
+import datetime
 import json
 import sys
 
@@ -24,6 +25,15 @@ def test_folders_of_data_and_weights_stand_as_variables(monkeypatch):
     monkeypatch.setenv("WEIGHTS_DIR", "/mnt/weights")
     monkeypatch.setattr(sys, "argv", ["train_main.py", "--data_dir=/mnt/pictures", "--w=/mnt/weights/a.npz"])
     assert record.command_line() == "python train_main.py --data_dir=$DATA_DIR --w=$WEIGHTS_DIR/a.npz"
+
+
+def test_the_head_of_a_report(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train_main.py", "--config=a.py"])
+    found = record.facts("set, 40 test images", 3)
+    assert (found["data"], found["seed"]) == ("set, 40 test images", 3)
+    assert found["command"] == "python train_main.py --config=a.py"
+    assert found["date"] == datetime.date.today().isoformat()
+    assert found["machine"]
 
 
 def test_a_record_is_written_where_the_command_was_given(monkeypatch, tmp_path):

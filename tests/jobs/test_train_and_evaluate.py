@@ -84,7 +84,22 @@ def test_record_holds_figures_targets_and_command(job, config):
 def test_the_table_is_printed(job):
     figures, printed, _ = job
     lines = table(figures, "Gated ResNet-8").splitlines()
-    assert printed.splitlines()[-len(lines) + 1 :] == lines[1:]
+    assert "\n".join(lines[1:]) in printed
+    assert printed.rstrip().endswith("report.html")
+
+
+def test_the_report_is_written(job):
+    figures, _, folder = job
+    report = json.loads((folder / "run" / "report.json").read_text())
+    assert (report["data"], report["images"]) == ("few, 40 test images", 40)
+    assert report["command"] == "python train_main.py --config=configs/few.py"
+    assert report["static"] == figures["static"]
+    assert report["systems"]["gated"]["units_mean"] == figures["units_mean"]
+    assert set(report["systems"]) == {"gated"}
+    names = {path.stem for path in (folder / "run" / "pictures").iterdir()}
+    assert {"accuracy_macs", "units_gated", "class_paths_gated", "class_ends_gated"} <= names
+    page = (folder / "run" / "report.html").read_text()
+    assert "Gated: which images run what" in page
 
 
 def test_table():
@@ -94,6 +109,8 @@ def test_table():
         "macs_static": 69e6,
         "macs_std": 3.14e6,
         "distinct_paths": 902,
+        "units_mean": 7.804,
+        "units_std": 1.251,
         "accuracy_shuffled": 0.8217,
         "accuracy_static_twin": 0.9117,
         "margin_static_line": -0.0025,
@@ -107,6 +124,7 @@ Gated ResNet-32; cifar10, 10,000 test images
   accuracy                 92.19%
   MACs                     41.6 M of 69.0 M, 0.603
   spread                   3.1 M standard deviation, 902 paths
+  units run                7.80, 1.25 standard deviation
   other images' decisions  82.17%
   static twin              91.17%
   above static line        -0.25 points

@@ -18,10 +18,17 @@ PICTURES = {
     "accuracy_ms_int8",
     "activation_cascade",
     "activation_gated",
+    "class_ends_cascade",
+    "class_ends_gated",
+    "class_paths_cascade",
+    "class_paths_gated",
     "macs_per_image",
     "paths_cascade",
     "paths_gated",
+    "units_cascade",
+    "units_gated",
 }
+OF_IMAGES = ("class_", "macs_per", "paths_", "units_")
 
 
 class Page(HTMLParser):
@@ -66,7 +73,9 @@ def test_report_is_whole_and_self_contained(report, evaluations, tmp_path):
         "Summary",
         "Accuracy against cost",
         "Cascade",
+        "Cascade: which images run what",
         "Gated",
+        "Gated: which images run what",
         "MACs of single images",
         "What the words mean",
     ]
@@ -98,7 +107,7 @@ def test_summary_holds_the_figures_and_verdicts(report, tmp_path):
 def test_without_evaluations_images_are_left_out(report, tmp_path):
     html.write_report(report, {}, tmp_path)
     assert {child.stem for child in (tmp_path / "pictures").iterdir()} == {
-        name for name in PICTURES if not name.startswith(("paths", "macs_per"))
+        name for name in PICTURES if not name.startswith(OF_IMAGES)
     }
     assert "images" not in json.loads((tmp_path / "report.json").read_text())
 
@@ -110,6 +119,34 @@ def test_what_was_not_measured_is_said(report, tmp_path):
     page = Page(html.write_report(report, {}, tmp_path).read_text())
     assert any("The cascade frontier was not measured in this run." in words for words in page.words)
     assert page.words[page.words.index("Against the cascade frontier, points") + 1] == "–"
+
+
+def test_systems_that_were_not_exported(report, evaluations, tmp_path):
+    for system in report["systems"].values():
+        del system["float32"], system["int8"]
+    path = html.write_report(report, evaluations, tmp_path)
+    assert {child.stem for child in (tmp_path / "pictures").iterdir()} == {
+        name for name in PICTURES if not name.startswith("accuracy_ms")
+    }
+    page = Page(path.read_text())
+    assert page.words[page.words.index("Distinct paths") + 1 :][:3] == ["1", "3", "214"]
+    told = " ".join(page.words)
+    assert not re.search(r"float32 it takes|Overhead|[Tt]imes? ", told)
+    assert "Gated: dynamic, yet cascades of plain networks do better at its cost." not in told
+    assert "Cascade: dynamic." in told
+
+
+def test_folded_blocks_are_behind_their_title(report, tmp_path):
+    figure, _ = style.new_figure(2.0)
+    hidden = [kd_report.Text(["Behind <it>."]), kd_report.Picture("hidden", figure, "A caption.", "Nothing.")]
+    section = kd_report.Section("Much", lambda *_: [kd_report.Folded("Open me", hidden)])
+    text = html.write_report(report, {}, tmp_path, [section]).read_text()
+    inside = re.search(r"<details.*?>(.*)</details>", text, re.DOTALL).group(1)
+    assert "<summary>Open me</summary>" in inside
+    assert "Behind &lt;it&gt;." in inside
+    assert "A caption." in inside
+    assert Page(text).images == 1
+    assert (tmp_path / "pictures" / "hidden.png").exists()
 
 
 def test_a_method_adds_its_section(report, tmp_path):

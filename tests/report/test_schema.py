@@ -34,6 +34,17 @@ def test_a_missing_key_is_named(report, path, words):
     assert words in str(error.value)
 
 
+def test_all_systems_are_exported_or_none(report):
+    for system in report["systems"].values():
+        del system["int8"]
+    assert schema.precisions(report) == ("float32",)
+    schema.check_report(report)
+    for system in report["systems"].values():
+        del system["float32"]
+    assert schema.precisions(report) == ()
+    schema.check_report(report)
+
+
 def test_something_else_than_a_mapping_is_named(report):
     report["systems"]["gated"]["int8"] = None
     with pytest.raises(ValueError, match="as a mapping, got NoneType"):

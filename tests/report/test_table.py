@@ -22,6 +22,15 @@ def test_table_holds_the_figures(report):
     assert gated.split()[-2:] == ["214", "dynamic"]
 
 
+def test_systems_that_were_not_exported_have_no_times(report):
+    for system in report["systems"].values():
+        del system["float32"], system["int8"]
+    header, _, static, _, gated = short_table(report).split("\n")
+    assert header.split() == ["accuracy", "MACs", "paths", "verdict"]
+    assert static.split() == ["resnet32,", "static", "93.50", "%", "69.0", "M", "1"]
+    assert gated.split() == ["gated", "91.10", "%", "45.9", "M", "67", "%", "214", "dynamic"]
+
+
 def test_pruned_systems_are_called_so(report):
     report["systems"]["gated"]["accuracy_static_twin"] = 0.95
     assert short_table(report).endswith("pruned")
