@@ -9,6 +9,7 @@ def get_config():
     config.job = "train"
     config.seed = 0
     config.epochs = 1
+    config.start_from = ""  # folder of another run, or a .keras file, whose weights this one starts with
     config.batch_size = 128
     config.reestimate_images = 6000  # augmented training images for batch norm afterwards; 0 keeps moving averages
     config.mixed_precision = False  # bfloat16 layers, float32 weights
@@ -40,6 +41,7 @@ def get_config():
 
     config.optimizer = ml_collections.ConfigDict(
         {
+            "name": "sgd",  # or 'adam'
             "learning_rate": 0.1,
             "momentum": 0.9,
             "nesterov": True,

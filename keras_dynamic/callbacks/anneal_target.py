@@ -38,6 +38,21 @@ class AnnealTarget(keras.callbacks.Callback):
         lowest = min(target.values()) if hasattr(target, "values") else target
         return max(0, math.ceil((self.start - lowest) / self.a - 1e-9)) * self.k
 
+    def check_within(self, epochs, target) -> int:
+        """Returns epochs_to(target), or raises a ValueError if a training of so many epochs does not get there.
+
+        Args:
+            epochs: of the training.
+            target: final rate, or {unit name: rate}.
+        """
+        settled = self.epochs_to(target)
+        if settled >= epochs:
+            raise ValueError(
+                f"targets come down to {target} in epoch {settled + 1} only, but epochs is {epochs}; train longer, or "
+                "raise anneal.a, or lower anneal.k or anneal.start."
+            )
+        return settled
+
     def set_model(self, model):
         """Takes the model to be trained, which must have targets."""
         if not hasattr(model, "set_target_floor"):

@@ -84,9 +84,12 @@ class BernoulliPolicy(Decider):
         Returns:
             float32 tensor of 0/1, of the probabilities' shape, without gradient.
         """
-        drawn = keras.random.uniform(ops.shape(probabilities), seed=self.seed_generator)
-        run = ops.logical_or(drawn < bounded(probabilities, self.alpha), ops.cast(free, "float32") < 0.5)
+        run = ops.logical_or(self.draw(ops.shape(probabilities)) < bounded(probabilities, self.alpha), ops.cast(free, "float32") < 0.5)
         return ops.stop_gradient(ops.cast(run, "float32"))
+
+    def draw(self, shape):
+        """Returns uniform random numbers in [0, 1) of this shape."""
+        return keras.random.uniform(shape, seed=self.seed_generator)
 
     def greedy(self, logits, free):
         """Returns the more probable decisions, a bool tensor of the logits' shape; arguments as in sample."""

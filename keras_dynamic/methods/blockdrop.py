@@ -8,13 +8,14 @@ from keras import layers, ops
 from keras_dynamic.deciders import BernoulliPolicy, Policy
 from keras_dynamic.layers import Outcome
 from keras_dynamic.layers.dynamic_model import _step_of
-from keras_dynamic.messages import near
+from keras_dynamic.messages import check_fraction, near
 from keras_dynamic.methods.method import Method
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
     bernoulli_entropy,
     bernoulli_log_probability,
     bounded,
+    penalty_for_usage,
     policy_gradient_loss,
     self_critical_advantage,
     usage_reward,
@@ -49,6 +50,10 @@ class BlockDrop(Method):
         policy: BernoulliPolicy, e.g. deciders.Policy or that of an earlier stage; None makes a ResNet-8.
         stage: 'curriculum' or 'finetuning'.
         gamma: penalty of a wrong answer, positive; larger values run more units.
+        usage: share of units that are to run on average, in (0, 1]. Each step's penalty is then gamma x
+            exp(usage_gain x (usage - share of the most probable decisions)), and rewards are divided by 1 + penalty,
+            which the paper lacks; callbacks.AnnealTarget brings the share down slowly. None keeps gamma.
+        usage_gain: how steeply the penalty follows.
         policy_weight: of the policy's loss, the mean over images of minus advantage times log-probability; the compiled
             loss has weight 1. BlockDrop's code adds the policy's losses of all 256 images to the mean cross entropy:
             there this would be 256.
@@ -70,6 +75,8 @@ class BlockDrop(Method):
         policy=None,
         stage="curriculum",
         gamma=5.0,
+        usage=None,
+        usage_gain=15.0,
         policy_weight=1.0,
         entropy_weight=0.0,
         batch_norm="batch",
@@ -87,10 +94,29 @@ class BlockDrop(Method):
         for name, value, known in (("stage", stage, STAGES), ("batch_norm", batch_norm, BATCH_NORM)):
             if value not in known:
                 raise ValueError(f"{name} must be one of {known}, got {value!r}{near(value, known)}.")
+        if usage is not None and not 0.0 < check_fraction("usage", usage):
+            raise ValueError(f"usage must be over 0, got {usage!r}; give None to keep gamma.")
         self.stage, self.gamma, self.batch_norm = stage, float(gamma), batch_norm
+        self.usage, self.usage_gain = usage, usage_gain
         self.policy_weight, self.entropy_weight = policy_weight, entropy_weight
+        self.current_usage = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(1.0 if usage is None else usage),
+            trainable=False,
+            name="current_usage",
+            dtype="float32",
+            autocast=False,
+        )
         self._reward_tracker = keras.metrics.Mean(name="reward")
         self._set_trainable()
+
+    def set_target_floor(self, floor):
+        """Sets the usage in force to the final one, or to `floor` where that is higher; AnnealTarget calls this.
+
+        Args:
+            floor: share of units.
+        """
+        self.current_usage.assign(max(self.usage or 1.0, min(float(floor), 1.0)))
 
     def _set_trainable(self):
         """Freezes of the chain what this stage does not train."""
@@ -138,9 +164,12 @@ class BlockDrop(Method):
         sampled = self._stacked(outcome.decisions)
         probabilities = bounded(self._stacked(outcome.probabilities), decider.alpha)
         greedy = self._most_probable(x, outcome)
-        advantage = self_critical_advantage(
-            self._reward(sampled, outcome, y), self._reward(self._stacked(greedy.decisions), greedy, y)
-        )
+        gamma, scale = self.gamma, 1.0
+        if self.usage is not None:
+            used = ops.mean(self._stacked(greedy.decisions))
+            gamma = penalty_for_usage(self.gamma, used, self.current_usage, self.usage_gain)
+            scale = 1.0 / (1.0 + gamma)
+        advantage = scale * self_critical_advantage(self._reward(outcome, y, gamma), self._reward(greedy, y, gamma))
         log_probability = bernoulli_log_probability(ops.stop_gradient(sampled), probabilities, decider.free)
         losses = {"policy": self.policy_weight * policy_gradient_loss(log_probability, advantage)}
         if self.entropy_weight:
@@ -148,10 +177,13 @@ class BlockDrop(Method):
         return losses | super().outcome_losses(x, y, outcome)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the metrics of every dynamic model, and reward: of sampled decisions in training, else of its own."""
+        """Updates the metrics of every dynamic model, and the mean reward at the given gamma.
+
+        In training it is that of the sampled decisions, in evaluation that of the most probable ones.
+        """
         if not isinstance(y_pred, Outcome):
             return super().compute_metrics(x, y, y_pred, sample_weight)
-        self._reward_tracker.update_state(self._reward(self._stacked(y_pred.decisions), y_pred, y))
+        self._reward_tracker.update_state(self._reward(y_pred, y, self.gamma))
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _most_probable(self, x, outcome):
@@ -170,12 +202,12 @@ class BlockDrop(Method):
         """Returns the decided units' values as one tensor, [batch, units]."""
         return ops.stack([values[name] for name in self.decider.names], axis=1)
 
-    def _reward(self, decisions, outcome, y):
+    def _reward(self, outcome, y, gamma):
         y = ops.convert_to_tensor(y)
         classes = outcome.logits.shape[-1]
         labels = ops.argmax(y, -1) if len(y.shape) == 2 and y.shape[-1] == classes else ops.reshape(y, (-1,))
         answers = ops.argmax(outcome.logits, axis=-1)
-        return usage_reward(decisions, answers == ops.cast(labels, answers.dtype), self.gamma)
+        return usage_reward(self._stacked(outcome.decisions), answers == ops.cast(labels, answers.dtype), gamma)
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
@@ -185,6 +217,8 @@ class BlockDrop(Method):
             **config,
             "stage": self.stage,
             "gamma": self.gamma,
+            "usage": self.usage,
+            "usage_gain": self.usage_gain,
             "policy_weight": self.policy_weight,
             "entropy_weight": self.entropy_weight,
             "batch_norm": self.batch_norm,

@@ -38,12 +38,12 @@ class Method(DynamicModel):
 
     def build(self, image_shape):
         """Builds chain and decider, and looks whether there is anything to train."""
-        super().build(image_shape)
-        if not self.decider.names:
+        if not self.decider.choose(self.chain):
             raise ValueError(
                 f"model {self.name!r} has nothing to decide: no unit of its chain can be skipped, or `always` has all; "
                 "give a chain with Residual units."
             )
+        super().build(image_shape)
         own, teacher = {id(variable) for variable in self.chain.variables}, self._teacher.model
         if teacher is not None and any(id(variable) in own for variable in teacher.variables):
             raise ValueError(

@@ -11,7 +11,7 @@ def usage_reward(decisions, correct, gamma):
     Args:
         decisions: 0/1 float tensor, [batch, units].
         correct: bool tensor, [batch]: whether the answer under these decisions is right.
-        gamma: penalty of a wrong answer, positive.
+        gamma: penalty of a wrong answer, a positive number or scalar tensor.
 
     Returns:
         float32 tensor, [batch].
@@ -19,7 +19,25 @@ def usage_reward(decisions, correct, gamma):
     Source: BlockDrop, equation 3.
     """
     used = ops.mean(ops.cast(decisions, "float32"), axis=-1)
-    return ops.where(correct, 1.0 - ops.square(used), -float(gamma))
+    return ops.where(correct, 1.0 - ops.square(used), -ops.cast(gamma, "float32"))
+
+
+def penalty_for_usage(gamma, usage, target, gain=15.0):
+    """Returns the penalty of a wrong answer that brings usage near a target: gamma x exp(gain x (target - usage)).
+
+    Where more runs than is wanted, wrong answers cost less, and more. BlockDrop has a gamma per operating point, found
+    by trial.
+
+    Args:
+        gamma: penalty at the target, positive.
+        usage: share of units that ran, mean over the batch.
+        target: share wanted.
+        gain: logarithm by which the penalty changes per unit of usage, positive.
+
+    Returns:
+        float32 scalar tensor.
+    """
+    return gamma * ops.exp(gain * (target - usage))
 
 
 def bounded(probabilities, alpha):

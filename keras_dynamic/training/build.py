@@ -5,13 +5,13 @@ import os
 import keras
 
 from keras_dynamic import zoo
-from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.messages import near
-from keras_dynamic.methods import ActivationGating
 from keras_dynamic.models import import_resnet_cifar, resnet_cifar
+from keras_dynamic.training import blockdrop, gating
 
 IMAGE_SHAPE = (32, 32, 3)
-_METHODS = ("activation_gating",)
+METHODS = {"activation_gating": gating, "blockdrop": blockdrop}  # each module has build and schedule
+_OPTIMIZERS = ("sgd", "adam")
 _SCHEDULES = ("one_cycle", "steps", "constant")
 
 
@@ -46,13 +46,13 @@ def build_network(config):
 
 
 def build_method(config, network, teacher=None, seed=0):
-    """Gates a network as a config's `method` section says.
+    """Makes a network dynamic as a config's `method` section says.
 
     Args:
         config: with name and the method's own arguments.
-        network: DynamicModel whose chain is gated.
+        network: DynamicModel whose chain is decided.
         teacher: network to distil from; None for none.
-        seed: of the gates' samples.
+        seed: of the decider's samples.
 
     Returns:
         DynamicModel, built.
@@ -60,55 +60,39 @@ def build_method(config, network, teacher=None, seed=0):
     Raises:
         ValueError: if the method's name is unknown, an argument is out of range, or distillation lacks a teacher.
     """
-    if config.name not in _METHODS:
-        raise ValueError(f"method.name must be one of {_METHODS}, got {config.name!r}{near(config.name, _METHODS)}.")
+    if config.name not in METHODS:
+        known = tuple(METHODS)
+        raise ValueError(f"method.name must be one of {known}, got {config.name!r}{near(config.name, known)}.")
     if config.distillation_weight and teacher is None:
         raise ValueError(
             f"method.distillation_weight is {config.distillation_weight}, but there is no trained network to distil "
             "from; give network.weights, or a weight of 0."
         )
-    gates = PerUnitGates(
-        data_dependent=config.data_dependent,
-        open_probability=config.open_probability,
-        always=tuple(config.always),
-        seed=seed,
-        noise=config.gate_noise,
-        gradient_scale=config.gate_gradient_scale,
-    )
-    model = ActivationGating(
-        network.chain,
-        gates,
-        target=config.target if isinstance(config.target, (int, float)) else dict(config.target),
-        activation_loss=config.activation_loss,
-        const_quad=config.const_quad,
-        activation_weight=config.activation_weight,
-        weight_decay=config.weight_decay,
-        teacher=teacher if config.distillation_weight else None,
-        distillation_weight=config.distillation_weight,
-        distillation_temperature=config.distillation_temperature,
-        name="gated",
-    )
+    model = METHODS[config.name].build(config, network, teacher if config.distillation_weight else None, seed)
     model.build(network.image_shape)
     return model
 
 
 def build_optimizer(config, steps_per_epoch, epochs):
-    """Returns SGD with momentum on the schedule that a config's `optimizer` section names.
+    """Returns the optimizer that a config's `optimizer` section names, on the schedule that it names.
 
     Args:
-        config: with learning_rate (the peak), momentum, nesterov, and schedule: 'one_cycle' (linear warm-up over
+        config: with name ('sgd', with momentum and nesterov, or 'adam'), learning_rate (the peak) and schedule: 'one_cycle' (linear warm-up over
             `warm_up` of the steps, then cosine to 0), 'steps' (times `decay` after each of the `boundaries`, in epochs)
             or 'constant'.
         steps_per_epoch: batches per epoch.
         epochs: of the whole training.
 
     Returns:
-        keras.optimizers.SGD.
+        Keras optimizer.
 
     Raises:
-        ValueError: if the schedule is unknown, or the warm-up is no share of the steps.
+        ValueError: if name or schedule are unknown, or the warm-up is no share of the steps.
     """
     schedule, rate = config.schedule, config.learning_rate
+    if config.name not in _OPTIMIZERS:
+        suggestion = near(config.name, _OPTIMIZERS)
+        raise ValueError(f"optimizer.name must be one of {_OPTIMIZERS}, got {config.name!r}{suggestion}.")
     if schedule not in _SCHEDULES:
         suggestion = near(schedule, _SCHEDULES)
         raise ValueError(f"optimizer.schedule must be one of {_SCHEDULES}, got {schedule!r}{suggestion}.")
@@ -125,4 +109,6 @@ def build_optimizer(config, steps_per_epoch, epochs):
         boundaries = [int(epoch * steps_per_epoch) for epoch in config.boundaries]
         values = [rate * config.decay**power for power in range(len(boundaries) + 1)]
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
+    if config.name == "adam":
+        return keras.optimizers.Adam(rate)
     return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=config.nesterov)

@@ -1,12 +1,14 @@
 """One training run, resumable by running the same command again."""
 
 import contextlib
+import os
+from pathlib import Path
 
 import keras
 
 from keras_dynamic import data
-from keras_dynamic.callbacks import AnnealTarget, reestimate_batch_norm
-from keras_dynamic.training.build import build_method, build_network, build_optimizer
+from keras_dynamic.callbacks import reestimate_batch_norm
+from keras_dynamic.training.build import METHODS, build_method, build_network, build_optimizer
 from keras_dynamic.training.checkpoint import Checkpoint, load_weights, save
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, check_fit, load_splits
@@ -19,9 +21,9 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
     """Trains the method that a config describes, or goes on where an earlier run in this folder stopped.
 
     The folder gets config.json and run.json, checkpoint/ (removed at the end), tensorboard/ (where TensorFlow is the
-    backend), best.keras, the model of best held-out accuracy among epochs at the final target, and model.keras, that
-    model with batch norm re-estimated if the config says so. Nothing is written before config and data are known to
-    fit.
+    backend), best.keras, the best model on held-out images once the method's schedule has come to its end, and
+    model.keras, that model with batch norm re-estimated if the config says so. Nothing is written before config and
+    data are known to fit.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
@@ -35,7 +37,7 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
 
     Raises:
         ValueError: if the folder holds another config's run or checkpoint, or the config does not fit together.
-        FileNotFoundError: if the data or the weights that the config names are not there.
+        FileNotFoundError: if the data, the weights or the run to start from that the config names are not there.
     """
     record = RunRecord(workdir, {key: value for key, value in config.to_dict().items() if key not in _AFTERWARDS})
     splits = load_splits(config.data, data_dir)
@@ -52,17 +54,13 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
+        if config.start_from:
+            load_weights(model, _model_of(config.start_from))
         checkpoint = Checkpoint(record.workdir / "checkpoint")
         batches.epoch = checkpoint.restore(model)
-    annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
-    settled = annealed.epochs_to(config.method.target)
-    if settled >= config.epochs:
-        raise ValueError(
-            f"targets come down to {config.method.target} in epoch {settled + 1} only, but epochs is {config.epochs}; "
-            "train longer, or raise anneal.a, or lower anneal.k or anneal.start."
-        )
+    schedule = METHODS[config.method.name].schedule(config, model, len(batches))
     record.start()
-    keeper = _KeepBest(record, best, settled)
+    keeper = _KeepBest(record, best, schedule)
     scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []
     model.fit(
         batches,
@@ -70,7 +68,7 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
         epochs=config.epochs,
         validation_data=splits.held_out,
         validation_batch_size=250,
-        callbacks=[annealed, _Follow(batches), keeper, checkpoint, *scalars, *callbacks],
+        callbacks=[*schedule.callbacks, _Follow(batches), keeper, checkpoint, *scalars, *callbacks],
         shuffle=False,
         verbose=verbose,
     )
@@ -126,19 +124,25 @@ def reestimation_batches(config, splits: Splits):
     return [batches[index] for index in range(min(count, len(batches)))]
 
 
-class _KeepBest(keras.callbacks.Callback):
-    """Notes each epoch's metrics and saves the model of best held-out accuracy among epochs at the final targets."""
+def _model_of(run):
+    """Returns the path of a run's model, given its folder, or of a .keras file; environment variables are expanded."""
+    path = Path(os.path.expandvars(run))
+    return path / "model.keras" if path.is_dir() else path
 
-    def __init__(self, record, path, from_epoch):
+
+class _KeepBest(keras.callbacks.Callback):
+    """Notes each epoch's metrics and saves the best model on held-out images among those that may be kept."""
+
+    def __init__(self, record, path, schedule):
         super().__init__()
-        self.record, self.path, self.from_epoch = record, path, from_epoch
+        self.record, self.path, self.schedule = record, path, schedule
 
     @property
     def epoch(self):
-        """The best epoch so far, or the last one if none has come to the final targets."""
+        """The best epoch so far, or the last one if the schedule has not come to its end."""
         epochs = self.record.epochs
-        allowed = range(min(self.from_epoch, len(epochs) - 1), len(epochs))
-        return max(allowed, key=lambda index: epochs[index]["val_accuracy"])
+        allowed = range(min(self.schedule.settled, len(epochs) - 1), len(epochs))
+        return max(allowed, key=lambda index: epochs[index][self.schedule.monitor])
 
     def on_epoch_end(self, epoch, logs=None):
         """Notes the metrics and saves the model if it is the best."""

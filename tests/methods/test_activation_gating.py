@@ -144,7 +144,7 @@ def test_targets_are_for_every_gate_and_no_other(target, toy_chain):
 
 
 def test_a_chain_without_gates_is_an_error(toy_chain):
-    with pytest.raises(ValueError, match="model 'gated' has no gate: no unit of its chain can be skipped"):
+    with pytest.raises(ValueError, match="model 'gated' has nothing to decide: no unit of its chain can be skipped"):
         gating(toy_chain(units=1), decider=PerUnitGates(always=("unit1",)), name="gated")
 
 

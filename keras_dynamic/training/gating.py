@@ -1,0 +1,63 @@
+"""How a config's activation gating is built and scheduled."""
+
+from keras_dynamic.callbacks import AnnealTarget
+from keras_dynamic.deciders import PerUnitGates
+from keras_dynamic.methods import ActivationGating
+from keras_dynamic.training.schedule import Schedule
+
+
+def build(config, network, teacher, seed):
+    """Gates a network.
+
+    Args:
+        config: a config's `method` section, see configs/base.py.
+        network: DynamicModel whose chain is gated.
+        teacher: network to distil from; None for none.
+        seed: of the gates' samples.
+
+    Returns:
+        ActivationGating.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    gates = PerUnitGates(
+        data_dependent=config.data_dependent,
+        open_probability=config.open_probability,
+        always=tuple(config.always),
+        seed=seed,
+        noise=config.gate_noise,
+        gradient_scale=config.gate_gradient_scale,
+    )
+    return ActivationGating(
+        network.chain,
+        gates,
+        target=config.target if isinstance(config.target, (int, float)) else dict(config.target),
+        activation_loss=config.activation_loss,
+        const_quad=config.const_quad,
+        activation_weight=config.activation_weight,
+        weight_decay=config.weight_decay,
+        teacher=teacher,
+        distillation_weight=config.distillation_weight,
+        distillation_temperature=config.distillation_temperature,
+        name="gated",
+    )
+
+
+def schedule(config, model, steps_per_epoch):
+    """Returns the annealing of the targets; the best epoch is the most accurate one at the final targets.
+
+    Args:
+        config: ml_collections ConfigDict with `anneal` and `method`.
+        model: ActivationGating.
+        steps_per_epoch: batches per epoch.
+
+    Returns:
+        Schedule.
+
+    Raises:
+        ValueError: if the targets do not come down within the training.
+    """
+    annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
+    settled = annealed.check_within(config.epochs, config.method.target)
+    return Schedule([annealed], settled, "val_accuracy")
