@@ -29,9 +29,9 @@ class RecurrentScores(keras.layers.Layer):
 
     def __init__(self, steps, hidden=64, open_probability=0.5, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        for name, value in (("steps", steps), ("hidden", hidden)):
+        for name, value, meaning in (("steps", steps, "the scores to give"), ("hidden", hidden, "the state's size")):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive int, got {value!r}.")
+                raise ValueError(f"{name}, {meaning}, must be a positive int, got {value!r}.")
         if not 0.0 < open_probability < 1.0:
             raise ValueError(f"open_probability must lie strictly between 0 and 1, got {open_probability!r}; try 0.5.")
         self.steps, self.hidden, self.open_probability = steps, hidden, float(open_probability)
@@ -62,7 +62,8 @@ class RecurrentScores(keras.layers.Layer):
         states, state, cell = [], None, None
         for _ in range(self.steps):
             gates = seen if state is None else seen + self.remember(state)
-            take, keep, new, give = ops.split(gates, 4, axis=-1)
+            # Slices: of a split, whose second part the first step leaves unused, TFLite's int8 calibration may fail.
+            take, keep, new, give = (gates[:, k * self.hidden : (k + 1) * self.hidden] for k in range(4))
             added = ops.sigmoid(take) * ops.tanh(new)
             cell = added if cell is None else ops.sigmoid(keep) * cell + added
             state = ops.sigmoid(give) * ops.tanh(cell)

@@ -23,7 +23,7 @@ def check_policy(units, image_size, trunk, open_probability):
     Raises:
         ValueError: as policy_resnet says.
     """
-    if not isinstance(units, int) or units < 1:
+    if isinstance(units, bool) or not isinstance(units, int) or units < 1:
         raise ValueError(f"units must be a positive int, one per unit that the policy decides, got {units!r}.")
     if image_size not in IMAGE_SIZES:
         raise ValueError(f"image_size must be one of {IMAGE_SIZES}, got {image_size!r}; resize the images.")
