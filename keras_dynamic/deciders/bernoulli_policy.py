@@ -65,8 +65,15 @@ class BernoulliPolicy(Decider):
 
         Args:
             count: number of units, at least 0; None, or more than there are, for all.
+
+        Raises:
+            ValueError: if the count is no such number.
         """
-        self.opened.assign(np.int32(_ALL if count is None else count))
+        if count is not None and (isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0):
+            raise ValueError(
+                f"count must be a whole number of units, at least 0, or None for all of them, got {count!r}."
+            )
+        self.opened.assign(np.int32(_ALL if count is None else min(count, _ALL)))
 
     @property
     def free(self):
@@ -84,7 +91,9 @@ class BernoulliPolicy(Decider):
         Returns:
             float32 tensor of 0/1, of the probabilities' shape, without gradient.
         """
-        run = ops.logical_or(self.draw(ops.shape(probabilities)) < bounded(probabilities, self.alpha), ops.cast(free, "float32") < 0.5)
+        run = ops.logical_or(
+            self.draw(ops.shape(probabilities)) < bounded(probabilities, self.alpha), ops.cast(free, "float32") < 0.5
+        )
         return ops.stop_gradient(ops.cast(run, "float32"))
 
     def draw(self, shape):
