@@ -158,10 +158,11 @@ class DynamicModel(keras.Model):
 
     @property
     def metrics(self):
-        """Metrics of this model; those of dynamic models inside it have the same names and measure nothing here."""
-        inner = [layer for layer in self._flatten_layers(include_self=False) if isinstance(layer, DynamicModel)]
-        theirs = {id(metric) for layer in inner for metric in layer._metrics}
-        return [metric for metric in super().metrics if id(metric) not in theirs]
+        """Metrics of this model and its layers; those of models inside have the same names and measure nothing here."""
+        parts = list(self._flatten_layers(include_self=False))
+        of_models = {id(metric) for part in parts if isinstance(part, keras.Model) for metric in part.metrics}
+        of_layers = {id(metric) for part in parts if not isinstance(part, keras.Model) for metric in part._metrics}
+        return [metric for metric in super().metrics if id(metric) not in of_models - of_layers]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the compiled metrics, activation_rate and macs_mean."""

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic import cost
-from keras_dynamic.deciders import Never, Pattern, PerUnitGates
+from keras_dynamic import cost, models
+from keras_dynamic.deciders import Never, Pattern, PerUnitGates, Policy
 from keras_dynamic.layers import Always, DynamicModel, Exit
 
 UNIT, REST = 2 * 64 * 9 * 16, 64 * 27 * 4 + 12  # MACs of a unit of the toy chain, and of its stem and head
@@ -222,3 +222,63 @@ def test_loading_keeps_the_optimizer_and_training_goes_on(toy_chain, toy_images,
     assert int(loaded.optimizer.iterations) == 1
     losses = [m.fit(toy_images(), np.arange(6) % 3, verbose=0).history["loss"][0] for m in (model, loaded)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def cascade_of_two(toy_chain):
+    first, second = (
+        DynamicModel(toy_chain(units=1, width=2), name="first"),
+        DynamicModel(toy_chain(), PerUnitGates(open_probability=0.6, tau=0.6), name="second"),
+    )
+    for network in (first, second):
+        network.build((None, 8, 8, 3))
+    return models.cascade([first, second]), [first, second]
+
+
+def with_policy(toy_chain):
+    network = models.policy_resnet(3, trunk=models.resnet_cifar(8, width=4), name="looker")
+    model = DynamicModel(toy_chain(), Policy(network))
+    model.build((None, 8, 8, 3))
+    network.chain.head.layers[-1].bias.assign([5.0, -5.0, 5.0])
+    return model, [network]
+
+
+@pytest.mark.parametrize("trained_before", [False, True])
+@pytest.mark.parametrize("make", [cascade_of_two, with_policy])
+def test_networks_inside_show_no_metrics(make, trained_before, toy_chain, toy_images):
+    model, inside = make(toy_chain)
+    images, labels = toy_images(24), np.arange(24) % 3
+    if trained_before:
+        for network in inside:
+            compiled(network).train_on_batch(images, labels)
+    names = [metric.name for metric in compiled(model).metrics]
+    history = model.fit(images, labels, verbose=0).history
+    logs = model.evaluate(images, labels, return_dict=True, verbose=0)
+    outcome = numpy(model.outcome(images))
+    assert history.keys() == logs.keys() == {"loss", "accuracy", "activation_rate", "macs_mean"}
+    assert [metric.name for metric in model.metrics] == names
+    assert len(names) == len(set(names))
+    rates = [value.mean() for value in outcome.decisions.values()]
+    assert 0 < np.mean(rates) < 1
+    assert logs["activation_rate"] == pytest.approx(np.mean(rates), abs=1e-5)
+    assert logs["macs_mean"] == pytest.approx(outcome.cost.mean() * model.cost_tree.total_macs, rel=1e-5)
+    assert logs["accuracy"] == pytest.approx((outcome.logits.argmax(-1) == labels).mean())
+    chances = np.exp(outcome.logits) / np.exp(outcome.logits).sum(axis=-1, keepdims=True)
+    assert logs["loss"] == pytest.approx(-np.log(chances[np.arange(24), labels]).mean(), rel=1e-3)
+
+
+def test_metrics_of_layers_inside_are_kept(toy_chain, toy_images):
+    class Brightness(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.tracker = keras.metrics.Mean(name="brightness")
+
+        def call(self, x):
+            self.tracker.update_state(x)
+            return x
+
+    cost.register(Brightness)(lambda layer, inputs: 0)
+    chain = toy_chain(units=1)
+    chain.stem = keras.Sequential([Brightness(), *chain.stem.layers])
+    model = compiled(DynamicModel(chain), run_eagerly=True)
+    logs = model.evaluate(toy_images(), np.arange(6) % 3, return_dict=True, verbose=0)
+    assert logs["brightness"] == pytest.approx(toy_images().mean(), rel=1e-4)
