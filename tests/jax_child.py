@@ -66,6 +66,7 @@ def train_networks() -> dict[str, list[float]]:
     networks = {
         "policy_32": kd.models.policy_resnet(5, trunk=kd.models.resnet_cifar(8, width=4)),
         "policy_224": kd.models.policy_resnet(5, 224, trunk=kd.models.resnet_imagenet((1, 1), **tiny)),
+        "policy_recurrent": kd.models.policy_recurrent(5, trunk=kd.models.resnet_cifar(8, width=4), hidden=8),
         "imagenet": kd.models.resnet_imagenet((1, 1), num_classes=5, **tiny),
     }
     losses = {}
