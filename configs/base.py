@@ -17,7 +17,10 @@ def get_config():
 
     config.data = ml_collections.ConfigDict({"name": "cifar10", "held_out": 5000, "augment": True})
 
-    config.network = ml_collections.ConfigDict({"depth": 32, "num_classes": 10, "weights": "zoo:resnet32_cifar10_45k"})
+    # stages: units of each stage of a network for 224-pixel images, instead of a depth.
+    config.network = ml_collections.ConfigDict(
+        {"depth": 32, "stages": (), "num_classes": 10, "weights": "zoo:resnet32_cifar10_45k"}
+    )
 
     config.method = ml_collections.ConfigDict(
         {

@@ -19,8 +19,9 @@ def get_config():
                 "always": (),
                 "alpha": 0.8,
                 "gamma": 5.0,
-                "usage": 0.0,  # share of units to run on average, by moving gamma; 0 keeps gamma
-                "usage_gain": 15.0,
+                "usage": 0.0,  # share of units to run on average, or {unit: share}; 0 leaves it to gamma
+                "hold": "gamma",  # how usage is held: 'gamma' or 'units'
+                "hold_strength": 15.0,
                 "policy_weight": 1.0,
                 "entropy_weight": 0.1,
                 "batch_norm": "batch",

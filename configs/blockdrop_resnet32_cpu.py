@@ -5,8 +5,9 @@
     python train_main.py --config=$CONFIG:finetuning --workdir=runs/blockdrop/finetuning --data_dir=$DATA_DIR
 
 The paper trains for thousands of epochs; what makes minutes enough is not in it: the policy starts as a trained
-ResNet-8, gamma is moved so that a given share of units runs, policy and network have learning rates of their own
-(policy_weight), and finetuning distils from the ungated network. docs/results.md says what came of it.
+ResNet-8; in the curriculum gamma is moved so that a given share of units runs; finetuning holds every unit near a
+share of the images, as otherwise the same units are closed for all, and distils from the ungated network.
+docs/results.md says what came of it.
 """
 
 import ml_collections
@@ -14,6 +15,8 @@ import ml_collections
 from configs import blockdrop
 
 CURRICULUM = "runs/blockdrop/curriculum"
+UNITS = [f"stage{stage}_unit{unit}" for stage in (1, 2, 3) for unit in range(1, 6)]
+USAGE = {name: 0.52 for name in UNITS} | {"stage2_unit1": 1.0, "stage3_unit1": 1.0}  # those two change the size
 
 
 def get_config(stage="curriculum"):
@@ -37,13 +40,14 @@ def get_config(stage="curriculum"):
         config.start_from = CURRICULUM
         config.reestimate_images = 6000
         config.method.gamma = 5.0
-        config.method.usage = 0.58
-        config.method.policy_weight = 10.0
-        config.method.weight_decay = 5e-4
+        with config.ignore_type():
+            config.method.usage = ml_collections.ConfigDict(USAGE)
+        config.method.hold, config.method.hold_strength = "units", 60.0
+        config.method.policy_weight = 0.5
+        config.method.weight_decay = 1e-4
         config.method.distillation_weight = 1.0
-        config.anneal.a, config.anneal.start = 0.1, 0.95
-        config.optimizer.name = "sgd"
-        config.optimizer.learning_rate = 0.02
+        config.anneal.a, config.anneal.start = 0.07, 0.87
+        config.optimizer.learning_rate = 8e-4
     config.evaluation.static = ("resnet8_cifar10_45k", "resnet20_cifar10_45k", "resnet32_cifar10_45k")
     config.targets = ml_collections.ConfigDict(
         {"margin_static_twin": ">= 0"} | ({} if stage == "curriculum" else {"accuracy": ">= 0.92"})

@@ -1,6 +1,7 @@
 """Every config loads, is locked, and builds what it describes."""
 
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from keras_dynamic.jobs import JOBS
 from keras_dynamic.report.records import parse_target
 from keras_dynamic.training import build, build_optimizer
+from keras_dynamic.training.build import METHODS
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted(path for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base"))
+NO_EXPERIMENTS = ("__init__", "base", "blockdrop")  # what experiments stand on
+FILES = sorted(path for path in (ROOT / "configs").glob("*.py") if path.stem not in NO_EXPERIMENTS)
 
 
 def load(path):
@@ -22,6 +25,14 @@ def load(path):
     return module
 
 
+def stages(path):
+    """The config, or those of its stages where it takes one."""
+    get_config = load(path).get_config
+    if not inspect.signature(get_config).parameters:
+        return [get_config()]
+    return [get_config(stage) for stage in ("curriculum", "finetuning")]
+
+
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
 def path(request):
     return request.param
@@ -29,7 +40,9 @@ def path(request):
 
 def test_docstring_says_what_to_run_and_what_it_costs(path):
     text = load(path).__doc__
-    assert f"python train_main.py --config=configs/{path.name} --workdir=runs/" in text
+    assert f"configs/{path.name}" in text
+    assert "python train_main.py --config=" in text
+    assert "--workdir=runs/" in text
     assert re.search(r"\b(second|minute|hour)s?\b", text), "a config says how long its run takes"
 
 
@@ -44,9 +57,14 @@ def test_config_is_locked_and_names_a_job(path):
 
 
 def test_network_and_method_can_be_built(path):
-    config = load(path).get_config()
-    if config.job not in ("train", "quickstart"):
-        pytest.skip("it trains nothing")
-    model = build(config)
-    assert len(model.decision_names) == (config.network.depth - 2) // 2 - len(config.method.always)
-    assert build_optimizer(config.optimizer, 100, config.epochs).learning_rate is not None
+    for config in stages(path):
+        if config.job not in ("train", "quickstart"):
+            pytest.skip("it trains nothing")
+        if "WEIGHTS_DIR" in config.network.weights:
+            config.network.weights = ""  # these do not come along
+        model = build(config)
+        units = sum(config.network.stages) or (config.network.depth - 2) // 2
+        assert len(model.decision_names) == units - len(config.method.always)
+        schedule = METHODS[config.method.name].schedule(config, model, 176)
+        assert schedule.settled < config.epochs
+        assert build_optimizer(config.optimizer, 100, config.epochs).learning_rate is not None

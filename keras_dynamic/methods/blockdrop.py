@@ -3,11 +3,13 @@
 import warnings
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from keras_dynamic.deciders import BernoulliPolicy, Policy
 from keras_dynamic.layers import Outcome
 from keras_dynamic.layers.dynamic_model import _step_of
+from keras_dynamic.losses import per_gate
 from keras_dynamic.messages import check_fraction, near
 from keras_dynamic.methods.method import Method
 from keras_dynamic.models import policy_resnet
@@ -22,6 +24,7 @@ from keras_dynamic.ops import (
 )
 
 STAGES = ("curriculum", "finetuning")
+HOLDS = ("gamma", "units")
 BATCH_NORM = ("batch", "frozen")
 
 
@@ -50,10 +53,14 @@ class BlockDrop(Method):
         policy: BernoulliPolicy, e.g. deciders.Policy or that of an earlier stage; None makes a ResNet-8.
         stage: 'curriculum' or 'finetuning'.
         gamma: penalty of a wrong answer, positive; larger values run more units.
-        usage: share of units that are to run on average, in (0, 1]. Each step's penalty is then gamma x
-            exp(usage_gain x (usage - share of the most probable decisions)), and rewards are divided by 1 + penalty,
-            which the paper lacks; callbacks.AnnealTarget brings the share down slowly. None keeps gamma.
-        usage_gain: how steeply the penalty follows.
+        usage: share of units that are to run on average, in (0, 1], or with hold='units' also {unit name: share} with an
+            entry for every decided unit; callbacks.AnnealTarget brings it down slowly. None leaves it to gamma.
+        hold: how usage is held, neither of which the paper has. 'gamma': each step's penalty is gamma x
+            exp(hold_strength x (usage - share of the most probable decisions)), and rewards are divided by 1 + penalty.
+            'units': hold_strength x the mean over units of (usage - share of images that run it)^2 is added to the
+            loss, straight through the most probable decisions to the probabilities, as in AIG: no unit can be closed
+            for all images, so that a policy stays dynamic where the chain is trained too.
+        hold_strength: of that; 15 suits 'gamma', 50 'units'.
         policy_weight: of the policy's loss, the mean over images of minus advantage times log-probability; the compiled
             loss has weight 1. BlockDrop's code adds the policy's losses of all 256 images to the mean cross entropy:
             there this would be 256.
@@ -76,7 +83,8 @@ class BlockDrop(Method):
         stage="curriculum",
         gamma=5.0,
         usage=None,
-        usage_gain=15.0,
+        hold="gamma",
+        hold_strength=15.0,
         policy_weight=1.0,
         entropy_weight=0.0,
         batch_norm="batch",
@@ -91,32 +99,52 @@ class BlockDrop(Method):
         super().__init__(chain, policy, **kwargs)
         if not gamma > 0:
             raise ValueError(f"gamma, the penalty of a wrong answer, must be positive, got {gamma!r}; the paper has 5.")
-        for name, value, known in (("stage", stage, STAGES), ("batch_norm", batch_norm, BATCH_NORM)):
+        for name, value, known in (
+            ("stage", stage, STAGES),
+            ("hold", hold, HOLDS),
+            ("batch_norm", batch_norm, BATCH_NORM),
+        ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {known}, got {value!r}{near(value, known)}.")
-        if usage is not None and not 0.0 < check_fraction("usage", usage):
-            raise ValueError(f"usage must be over 0, got {usage!r}; give None to keep gamma.")
         self.stage, self.gamma, self.batch_norm = stage, float(gamma), batch_norm
-        self.usage, self.usage_gain = usage, usage_gain
+        self.usage, self.hold, self.hold_strength = _checked_usage(usage, hold), hold, hold_strength
         self.policy_weight, self.entropy_weight = policy_weight, entropy_weight
-        self.current_usage = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(1.0 if usage is None else usage),
-            trainable=False,
-            name="current_usage",
-            dtype="float32",
-            autocast=False,
-        )
+        self._floor = np.float32(0.0)
         self._reward_tracker = keras.metrics.Mean(name="reward")
         self._set_trainable()
+
+    def build(self, image_shape):
+        """Builds chain and policy, and makes the variable of the usage in force."""
+        super().build(image_shape)
+        self._usage = np.float32(1.0 if self.usage is None else self._per_unit())
+        self.current_usage = self.add_weight(
+            shape=self._usage.shape, initializer=self._now, trainable=False, name="current_usage", autocast=False
+        )
+
+    def _per_unit(self):
+        if not isinstance(self.usage, dict):
+            return self.usage
+        units = list(self.decider.names)
+        if sorted(self.usage) != sorted(units):
+            raise ValueError(
+                f"usage must have one share for each unit that the policy decides, got {list(self.usage)}; these are "
+                f"{units}."
+            )
+        return [self.usage[name] for name in units]
+
+    def _now(self, shape=None, dtype="float32"):
+        """Returns the usage in force."""
+        return ops.convert_to_tensor(np.maximum(self._usage, self._floor), dtype)
 
     def set_target_floor(self, floor):
         """Sets the usage in force to the final one, or to `floor` where that is higher; AnnealTarget calls this.
 
         Args:
-            floor: share of units.
+            floor: share of units; of a model that is not built yet it is kept until it is.
         """
-        self.current_usage.assign(max(self.usage or 1.0, min(float(floor), 1.0)))
+        self._floor = np.float32(min(floor, 1.0))
+        if self.built:
+            self.current_usage.assign(self._now())
 
     def _set_trainable(self):
         """Freezes of the chain what this stage does not train."""
@@ -164,14 +192,18 @@ class BlockDrop(Method):
         sampled = self._stacked(outcome.decisions)
         probabilities = bounded(self._stacked(outcome.probabilities), decider.alpha)
         greedy = self._most_probable(x, outcome)
-        gamma, scale = self.gamma, 1.0
-        if self.usage is not None:
+        gamma, scale, losses = self.gamma, 1.0, {}
+        if self.usage is not None and self.hold == "gamma":
             used = ops.mean(self._stacked(greedy.decisions))
-            gamma = penalty_for_usage(self.gamma, used, self.current_usage, self.usage_gain)
+            gamma = penalty_for_usage(self.gamma, used, self.current_usage, self.hold_strength)
             scale = 1.0 / (1.0 + gamma)
+        elif self.usage is not None:
+            soft = self._stacked(outcome.probabilities)
+            through = ops.stop_gradient(self._stacked(greedy.decisions)) + soft - ops.stop_gradient(soft)
+            losses["usage"] = self.hold_strength * per_gate(ops.transpose(through), self.current_usage)
         advantage = scale * self_critical_advantage(self._reward(outcome, y, gamma), self._reward(greedy, y, gamma))
         log_probability = bernoulli_log_probability(ops.stop_gradient(sampled), probabilities, decider.free)
-        losses = {"policy": self.policy_weight * policy_gradient_loss(log_probability, advantage)}
+        losses["policy"] = self.policy_weight * policy_gradient_loss(log_probability, advantage)
         if self.entropy_weight:
             losses["entropy"] = -self.entropy_weight * ops.mean(bernoulli_entropy(probabilities, decider.free))
         return losses | super().outcome_losses(x, y, outcome)
@@ -218,7 +250,8 @@ class BlockDrop(Method):
             "stage": self.stage,
             "gamma": self.gamma,
             "usage": self.usage,
-            "usage_gain": self.usage_gain,
+            "hold": self.hold,
+            "hold_strength": self.hold_strength,
             "policy_weight": self.policy_weight,
             "entropy_weight": self.entropy_weight,
             "batch_norm": self.batch_norm,
@@ -229,3 +262,13 @@ class BlockDrop(Method):
         """Rebuilds the model from get_config()."""
         unpack = keras.saving.deserialize_keras_object
         return cls(**{**config, "chain": unpack(config["chain"]), "policy": unpack(config["policy"])})
+
+
+def _checked_usage(usage, hold):
+    if isinstance(usage, dict):
+        if hold != "units":
+            raise ValueError(f"a usage per unit needs hold='units', got {hold!r}.")
+        return {name: _checked_usage(value, hold) for name, value in usage.items()}
+    if usage is not None and not check_fraction("usage", usage) > 0:
+        raise ValueError(f"usage must be over 0, got {usage!r}; give None to leave it to gamma.")
+    return usage

@@ -1,9 +1,12 @@
 """What methods share: a teacher to distil from, and weight decay as PyTorch's optimizers have it."""
 
+import keras
+
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.losses import distillation, weight_decay
 
 
+@keras.saving.register_keras_serializable("keras_dynamic")
 class Method(DynamicModel):
     """A dynamic model that is trained: the compiled loss, plus distillation and weight decay if they are asked for.
 

@@ -33,8 +33,9 @@ def build(config, network, teacher, seed):
         _policy(config, network, seed),
         stage=config.stage,
         gamma=config.gamma,
-        usage=config.usage or None,
-        usage_gain=config.usage_gain,
+        usage=_usage(config),
+        hold=config.hold,
+        hold_strength=config.hold_strength,
         policy_weight=config.policy_weight,
         entropy_weight=config.entropy_weight,
         batch_norm=config.batch_norm,
@@ -44,6 +45,11 @@ def build(config, network, teacher, seed):
         distillation_temperature=config.distillation_temperature,
         name="blockdrop",
     )
+
+
+def _usage(config):
+    """Returns the usage to hold: a share, {unit: share}, or None."""
+    return dict(config.usage) if hasattr(config.usage, "items") else config.usage or None
 
 
 def _policy(config, network, seed):
@@ -90,5 +96,5 @@ def schedule(config, model, steps_per_epoch):
     if config.method.usage and config.anneal.a:
         annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
         callbacks.append(annealed)
-        settled = max(settled, annealed.check_within(config.epochs, config.method.usage))
+        settled = max(settled, annealed.check_within(config.epochs, _usage(config.method)))
     return Schedule(callbacks, settled, "val_reward")

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from keras_dynamic import data
-from keras_dynamic.training.build import IMAGE_SHAPE
+from keras_dynamic.training.build import image_shape
 
 Pair = tuple[Any, Any]  # images, labels
 
@@ -51,8 +51,9 @@ def check_fit(splits, config):
         config: ConfigDict with sections data and network.
     """
     name, shape, classes = config.data.name, splits.test[0].shape[1:], len(splits.class_names)
-    if shape != IMAGE_SHAPE:
-        raise ValueError(f"the networks take images of {IMAGE_SHAPE}, but those of {name!r} are {shape}; resize them.")
+    taken = image_shape(config.network)
+    if shape != taken:
+        raise ValueError(f"the network takes images of {taken}, but those of {name!r} are {shape}; resize them.")
     if classes != config.network.num_classes:
         raise ValueError(
             f"data set {name!r} has {classes} classes, but the config's network {config.network.num_classes}; "

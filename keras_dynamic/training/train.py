@@ -9,7 +9,7 @@ import keras
 from keras_dynamic import data
 from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.training.build import METHODS, build_method, build_network, build_optimizer
-from keras_dynamic.training.checkpoint import Checkpoint, load_weights, save
+from keras_dynamic.training.checkpoint import Checkpoint, check_shapes, load_weights, save
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, check_fit, load_splits
 from keras_dynamic.training.tensorboard import Scalars
@@ -55,7 +55,7 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
         if config.start_from:
-            load_weights(model, _model_of(config.start_from))
+            start_from(model, config.start_from)
         checkpoint = Checkpoint(record.workdir / "checkpoint")
         batches.epoch = checkpoint.restore(model)
     schedule = METHODS[config.method.name].schedule(config, model, len(batches))
@@ -124,10 +124,31 @@ def reestimation_batches(config, splits: Splits):
     return [batches[index] for index in range(min(count, len(batches)))]
 
 
-def _model_of(run):
-    """Returns the path of a run's model, given its folder, or of a .keras file; environment variables are expanded."""
+def start_from(model, run):
+    """Sets the weights of a model's chain and decider to those of another run's model; losses and targets are its own.
+
+    Args:
+        model: built DynamicModel.
+        run: folder of a run, or path of a .keras file; environment variables are expanded.
+
+    Returns:
+        The model.
+
+    Raises:
+        FileNotFoundError: if there is no such model.
+        ValueError: if it has another architecture; the model stays as it was.
+    """
     path = Path(os.path.expandvars(run))
-    return path / "model.keras" if path.is_dir() else path
+    path = path / "model.keras" if path.suffix != ".keras" else path
+    if not path.exists():
+        raise FileNotFoundError(f"start_from names {str(path)!r}, which is not there; run the training it comes from first.")
+    other = keras.models.load_model(path, compile=False)
+    parts = [(model.chain, other.chain), (model.decider, other.decider)]
+    for mine, theirs in parts:
+        check_shapes([variable.shape for variable in theirs.weights], mine.weights, model, path)
+    for mine, theirs in parts:
+        mine.set_weights(theirs.get_weights())
+    return model
 
 
 class _KeepBest(keras.callbacks.Callback):

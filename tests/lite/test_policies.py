@@ -1,0 +1,95 @@
+"""Exported policies: decided as in Keras, the policy once, every unit under one IF."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dynamic import cost, data, deciders, lite, methods, models
+from keras_dynamic.lite import schema
+
+pytest.importorskip("tflite_micro")
+
+UNITS = 6
+NETWORKS = {
+    "resnet": lambda: deciders.Policy(models.policy_resnet(UNITS), seed=0),
+    "recurrent": lambda: deciders.Policy(models.policy_recurrent(UNITS, hidden=8), seed=0),
+    "sequential": lambda: deciders.SequentialPolicy(seed=0),
+}
+
+
+@pytest.fixture(scope="module")
+def images():
+    return data.shipped().x_test[:40]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def model(request, images):
+    """A small network under a policy that runs each unit for half of the images or so."""
+    keras.utils.set_random_seed(1)
+    network = models.resnet_cifar(depth=2 * UNITS + 2, num_classes=3, width=8)
+    made = methods.BlockDrop(network.chain, NETWORKS[request.param]())
+    made.build((None, 32, 32, 3))
+    rng = np.random.default_rng(0)
+    for variable in made.decider.trainable_variables:
+        if variable.path.endswith("kernel") and ("logits" in variable.path or "score" in variable.path):
+            variable.assign(rng.normal(0, 1.5, variable.shape))
+    for _ in range(UNITS):  # a sequential policy's later inputs depend on its earlier decisions
+        found = made.outcome(images).probabilities
+        odds = [np.median(np.log(p / (1 - p))) for p in map(_float64, found.values())]
+        _shift(made.decider, odds)
+    return made
+
+
+def _float64(tensor):
+    return np.clip(keras.ops.convert_to_numpy(tensor).astype(np.float64), 1e-9, 1 - 1e-9)
+
+
+def _shift(decider, odds):
+    biases = [
+        v
+        for v in decider.trainable_variables
+        if v.path.endswith("bias") and ("logits" in v.path or "score" in v.path)
+    ]
+    if len(biases) == 1 and biases[0].shape == (1,):
+        odds = [np.mean(odds)]  # one bias for all units
+    values = np.split(np.float32(odds), np.cumsum([v.shape[0] for v in biases])[:-1])
+    for variable, value in zip(biases, values, strict=True):
+        variable.assign(keras.ops.convert_to_numpy(variable) - value)
+
+
+def answers(exported, images, interpreter=lite.Interpreter):
+    runner = interpreter(exported)
+    found = [runner.run(image) for image in images]
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+
+
+def test_float32_is_as_in_keras(model, images):
+    exported = lite.export(model, outputs=("logits", "decisions", "macs"))
+    found, outcome = answers(exported, images), model.outcome(images, training=False)
+    decisions = {name: keras.ops.convert_to_numpy(value) for name, value in outcome.decisions.items()}
+    np.testing.assert_array_equal(found["decisions"], np.stack(list(decisions.values()), axis=1))
+    assert len(np.unique(found["decisions"], axis=0)) > 3
+    np.testing.assert_allclose(found["logits"], keras.ops.convert_to_numpy(outcome.logits), atol=1e-4)
+    unit = lite.read_metadata(exported)["macs_unit"]
+    np.testing.assert_array_equal(found["macs"] * unit, cost.given(model.cost_tree, decisions))
+
+
+def test_the_policy_runs_once_and_every_unit_under_one_if(model):
+    graph = schema.load(lite.export(model))
+    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    assert names.count("IF") == UNITS
+    assert len(graph.subgraphs) == 1 + 2 * UNITS
+    assert not {"WHILE", "SELECT", "SELECT_V2"} & set(names)
+
+
+def test_int8_runs_on_litert_and_tflm(model, images):
+    exported = lite.export(model, "int8", images, outputs=("logits", "decisions"))
+    lite.verify(exported)
+    found = answers(exported, images[:8])
+    expected = {name: keras.ops.convert_to_numpy(v)[:8] for name, v in model.outcome(images).decisions.items()}
+    assert np.mean(found["decisions"] != np.stack(list(expected.values()), axis=1)) < 0.25  # medians are cut finely
+    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, xnnpack=False)
+    for image in images[:8]:
+        one, other = micro.run(image, raw=True), litert.run(image, raw=True)
+        np.testing.assert_array_equal(one["decisions"], other["decisions"])
+        np.testing.assert_allclose(one["logits"].astype(int), other["logits"].astype(int), atol=1)
