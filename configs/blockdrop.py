@@ -12,8 +12,8 @@ def get_config():
         config.method = ml_collections.ConfigDict(
             {
                 "name": "blockdrop",
-                "stage": "curriculum",  # or 'finetuning', which starts_from a curriculum's run
-                "policy": "resnet",  # 'resnet' and 'recurrent' decide all at once, 'sequential' one unit after the other
+                "stage": "curriculum",  # or 'finetuning', which starts from a curriculum's run
+                "policy": "resnet",  # 'recurrent', or 'sequential' for a decision before each unit
                 "policy_trunk": "",  # zoo name of a trained ResNet-8 that the policy starts as
                 "open_probability": 0.5,  # of an untrained policy
                 "always": (),

@@ -2,10 +2,9 @@
 
     CONFIG=configs/blockdrop_resnet101_imagenet.py
     python train_main.py --config=$CONFIG:curriculum --workdir=runs/bd101/curriculum --data_dir=$DATA_DIR
-    python train_main.py --config=$CONFIG:finetuning --workdir=runs/bd101/finetuning --data_dir=$DATA_DIR \
-        --config.start_from=runs/bd101/curriculum
+    python train_main.py --config=$CONFIG:finetuning --workdir=runs/bd101/finetuning --data_dir=$DATA_DIR
 
-Cost: 45 epochs of 1.2 million images forward and 10 forward and backward, days on several GPUs. Never run: ImageNet does
+Cost: 45 epochs of 1.2 million images forward and 10 forward and backward, many hours on GPUs. Never run: ImageNet does
 not come along, sets are held in memory here, and no trained ResNet-101 ships. What is tested is that it builds, that it
 costs what the paper says, and a training step.
 
@@ -27,6 +26,7 @@ def get_config(stage="curriculum"):
     if stage == "curriculum":
         config.epochs, config.curriculum.epochs = 45, 1
     else:
+        config.start_from = "runs/bd101/curriculum"
         config.epochs, config.batch_size = 10, 320
         config.optimizer.schedule, config.optimizer.learning_rate = "constant", 1e-5
         config.method.policy_weight = 320.0

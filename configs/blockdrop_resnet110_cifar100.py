@@ -2,14 +2,13 @@
 
     CONFIG=configs/blockdrop_resnet110_cifar100.py
     python train_main.py --config=$CONFIG:curriculum --workdir=runs/bd110_100/curriculum --data_dir=$DATA_DIR
-    python train_main.py --config=$CONFIG:finetuning --workdir=runs/bd110_100/finetuning --data_dir=$DATA_DIR \
-        --config.start_from=runs/bd110_100/curriculum
+    python train_main.py --config=$CONFIG:finetuning --workdir=runs/bd110_100/finetuning --data_dir=$DATA_DIR
 
-Cost: some 8 hours on a recent GPU. Not run yet; the paper has 73.7 % with 30.2 of 54 units after finetuning (table 1). Its gamma for
-CIFAR-100 is not given: sweep --config.method.gamma over 2, 5 and 10, in both commands.
+Cost: some 8 hours on a recent GPU. Not run yet; the paper has 73.7 % with 30.2 of 54 units after finetuning (table 1).
+Its gamma for CIFAR-100 is not given: sweep --config.method.gamma over 2, 5 and 10, in both commands.
 
-The network starts from $WEIGHTS_DIR/resnet110_cifar100.npz, which has seen all 50,000 training images, the held-out ones
-too: figures on those are too rosy. Settings as in blockdrop_resnet32_cifar10.py, which says where each comes from.
+The network starts from $WEIGHTS_DIR/resnet110_cifar100.npz, which has seen all 50,000 training images, the held-out
+ones too: figures on those are too rosy. Settings as in blockdrop_resnet32_cifar10.py, which says where each comes from.
 """
 
 from configs import blockdrop_resnet32_cifar10
@@ -22,4 +21,6 @@ def get_config(stage="curriculum"):
     config.network.depth, config.network.num_classes = 110, 100
     config.network.weights = "$WEIGHTS_DIR/resnet110_cifar100.npz"
     config.evaluation.static = ()
+    if stage == "finetuning":
+        config.start_from = "runs/bd110_100/curriculum"
     return config

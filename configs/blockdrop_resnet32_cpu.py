@@ -16,7 +16,7 @@ from configs import blockdrop
 
 CURRICULUM = "runs/blockdrop/curriculum"
 UNITS = [f"stage{stage}_unit{unit}" for stage in (1, 2, 3) for unit in range(1, 6)]
-USAGE = {name: 0.52 for name in UNITS} | {"stage2_unit1": 1.0, "stage3_unit1": 1.0}  # those two change the size
+USAGE = dict.fromkeys(UNITS, 0.52) | {"stage2_unit1": 1.0, "stage3_unit1": 1.0}  # those two change the size
 
 
 def get_config(stage="curriculum"):

@@ -1,4 +1,4 @@
-"""What gating costs in training: time per step against the plain network, in turn in one process."""
+"""What deciding costs in training: time per step against its bound, in turn in one process."""
 
 import time
 
@@ -11,47 +11,90 @@ from keras_dynamic.training.build import build_method, build_network
 
 
 def step_time(config, record=None) -> dict:
-    """Times train_on_batch of a gated network and of the plain Keras network with the same layers.
+    """Times train_on_batch of a dynamic network beside what it is bounded by, each in turn on the same images.
+
+    For gates that is a step of the plain Keras network with the same layers. For BlockDrop's curriculum it is two
+    forward passes of the network and one step of its policy network alone.
 
     Args:
         config: with network, method, batch_size, steps and seed.
         record: the record's id; None writes none.
 
     Returns:
-        {'step_ms_plain', 'step_ms_gated', 'step_ratio'}: medians over the steps.
+        {'step_ms_plain', 'step_ms_gated', 'step_ratio'}, or {'forward_ms', 'policy_step_ms', 'step_ms_curriculum',
+        'step_ratio'}: medians over the steps.
     """
     start = time.time()
     keras.utils.set_random_seed(config.seed)
-    models = {
-        "plain": plain_keras(config.network.depth),
-        "gated": build_method(config.method, build_network(config.network)),
-    }
     rng = np.random.default_rng(config.seed)
     x = rng.integers(0, 256, (config.batch_size, 32, 32, 3)).astype("float32")
     y = rng.integers(0, 10, config.batch_size)
-    for model in models.values():
-        model.compile(
-            keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
+    model = _compiled(build_method(config.method, build_network(config.network)))
+    if config.method.name == "blockdrop":
+        method, targets = "blockdrop", {"step_ratio": "<= 1.15"}
+        label = f"ResNet-{config.network.depth}, BlockDrop's curriculum, {keras.backend.backend()}"
+        figures = _curriculum(model, build_network(config.network), x, y, config.steps)
+    else:
+        method, targets = "gating", {"step_ratio": "<= 1.15"}
+        label = f"ResNet-{config.network.depth}, masked training, {keras.backend.backend()}"
+        plain = _compiled(plain_keras(config.network.depth))
+        times = _in_turns(
+            {"plain": lambda: plain.train_on_batch(x, y), "gated": lambda: model.train_on_batch(x, y)}, config.steps
         )
-    times: dict[str, list[float]] = {name: [] for name in models}
-    for step in range(config.steps + 2):
-        for name, model in models.items():
-            before = time.perf_counter()
-            model.train_on_batch(x, y)
-            if step >= 2:  # the first steps compile
-                times[name].append(time.perf_counter() - before)
-    plain, gated = (1e3 * float(np.median(times[name])) for name in ("plain", "gated"))
-    ratios = np.array(times["gated"]) / np.array(times["plain"])
-    figures = {"step_ms_plain": plain, "step_ms_gated": gated, "step_ratio": float(np.median(ratios))}
+        figures = {f"step_ms_{name}": _median_ms(values) for name, values in times.items()}
+        figures["step_ratio"] = float(np.median(times["gated"] / times["plain"]))
     print(", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     if record:
         data = f"random images, batch {config.batch_size}, {config.steps} steps each in turn"
-        label = f"ResNet-{config.network.depth}, masked training, {keras.backend.backend()}"
-        targets = {"step_ratio": "<= 1.15"}
-        write_record(record, "gating", label, data, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, method, label, data, config.to_dict(), figures, targets, time.time() - start)
     return figures
+
+
+def _curriculum(model, network, x, y, steps) -> dict:
+    """Times a step of the curriculum, a forward pass of the network, and a step of the policy network alone."""
+    policy = keras.models.clone_model(model.decider.network)
+    policy.build(x.shape)
+    policy.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "mse")
+    wanted = np.zeros((len(x), len(model.decider.names)), np.float32)
+    times = _in_turns(
+        {
+            "forward": lambda: network.predict_on_batch(x),
+            "policy": lambda: policy.train_on_batch(x, wanted),
+            "step": lambda: model.train_on_batch(x, y),
+        },
+        steps,
+    )
+    bound = 2 * times["forward"] + times["policy"]
+    return {
+        "forward_ms": _median_ms(times["forward"]),
+        "policy_step_ms": _median_ms(times["policy"]),
+        "step_ms_curriculum": _median_ms(times["step"]),
+        "step_ratio": float(np.median(times["step"] / bound)),
+    }
+
+
+def _compiled(model):
+    model.compile(
+        keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def _in_turns(functions, steps) -> dict[str, np.ndarray]:
+    """Times each function once per step, one after the other; the first two steps, which compile, are left out."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(steps + 2):
+        for name, function in functions.items():
+            before = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - before)
+    return {name: np.array(values[2:]) for name, values in times.items()}
+
+
+def _median_ms(values) -> float:
+    return 1e3 * float(np.median(values))
 
 
 def plain_keras(depth) -> keras.Model:

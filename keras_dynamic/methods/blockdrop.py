@@ -53,8 +53,8 @@ class BlockDrop(Method):
         policy: BernoulliPolicy, e.g. deciders.Policy or that of an earlier stage; None makes a ResNet-8.
         stage: 'curriculum' or 'finetuning'.
         gamma: penalty of a wrong answer, positive; larger values run more units.
-        usage: share of units that are to run on average, in (0, 1], or with hold='units' also {unit name: share} with an
-            entry for every decided unit; callbacks.AnnealTarget brings it down slowly. None leaves it to gamma.
+        usage: share of units that are to run on average, in (0, 1], or with hold='units' also {unit name: share}
+            with an entry for every decided unit; callbacks.AnnealTarget brings it down slowly. None leaves it to gamma.
         hold: how usage is held, neither of which the paper has. 'gamma': each step's penalty is gamma x
             exp(hold_strength x (usage - share of the most probable decisions)), and rewards are divided by 1 + penalty.
             'units': hold_strength x the mean over units of (usage - share of images that run it)^2 is added to the

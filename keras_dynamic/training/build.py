@@ -6,13 +6,18 @@ import keras
 
 from keras_dynamic import zoo
 from keras_dynamic.messages import near
-from keras_dynamic.models import import_resnet_cifar, resnet_cifar
-from keras_dynamic.training import blockdrop, gating
+from keras_dynamic.models import import_resnet_cifar, resnet_cifar, resnet_imagenet
+from keras_dynamic.training import blockdrop, fixed, gating
 
-IMAGE_SHAPE = (32, 32, 3)
-METHODS = {"activation_gating": gating, "blockdrop": blockdrop}  # each module has build and schedule
+# Each module has build and schedule.
+METHODS = {"activation_gating": gating, "blockdrop": blockdrop, "fixed": fixed}
 _OPTIMIZERS = ("sgd", "adam")
 _SCHEDULES = ("one_cycle", "steps", "constant")
+
+
+def image_shape(config) -> tuple[int, int, int]:
+    """Returns the shape of the images that a config's `network` section takes."""
+    return (224, 224, 3) if config.get("stages") else (32, 32, 3)
 
 
 def build_network(config):
@@ -20,16 +25,25 @@ def build_network(config):
 
     Args:
         config: with weights ('zoo:NAME', a path in which environment variables are expanded, or '' for random ones),
-            depth and num_classes.
+            depth and num_classes; or with stages, the units of each stage of a bottleneck network for 224-pixel images,
+            instead of a depth, and no weights.
 
     Returns:
-        DynamicModel, built for 32x32 images.
+        DynamicModel, built.
 
     Raises:
         ValueError: if the depth is not 6n+2, weights do not fit depth and classes, or a zoo name is unknown.
         FileNotFoundError: if the weights file is missing.
     """
-    network = resnet_cifar(config.depth, config.num_classes, name=f"resnet{config.depth}")
+    if config.get("stages"):
+        if config.weights:
+            raise ValueError(
+                f"networks for 224-pixel images start with random weights here, got network.weights={config.weights!r};"
+                " leave it empty and give a trained run as start_from."
+            )
+        network = resnet_imagenet(tuple(config.stages), config.num_classes)
+    else:
+        network = resnet_cifar(config.depth, config.num_classes, name=f"resnet{config.depth}")
     if config.weights.startswith("zoo:"):
         name = config.weights.removeprefix("zoo:")
         row = zoo.describe(name)["network"]
@@ -41,7 +55,7 @@ def build_network(config):
         return zoo.load(name)
     if config.weights:
         return import_resnet_cifar(network, os.path.expandvars(config.weights))
-    network.build((None, *IMAGE_SHAPE))
+    network.build((None, *image_shape(config)))
     return network
 
 
@@ -77,9 +91,9 @@ def build_optimizer(config, steps_per_epoch, epochs):
     """Returns the optimizer that a config's `optimizer` section names, on the schedule that it names.
 
     Args:
-        config: with name ('sgd', with momentum and nesterov, or 'adam'), learning_rate (the peak) and schedule: 'one_cycle' (linear warm-up over
-            `warm_up` of the steps, then cosine to 0), 'steps' (times `decay` after each of the `boundaries`, in epochs)
-            or 'constant'.
+        config: with name ('sgd', with momentum and nesterov, or 'adam'), learning_rate (the peak) and schedule:
+            'one_cycle' (linear warm-up over `warm_up` of the steps, then cosine to 0), 'steps' (times `decay` after
+            each of the `boundaries`, in epochs) or 'constant'.
         steps_per_epoch: batches per epoch.
         epochs: of the whole training.
 

@@ -23,8 +23,8 @@ def _constant(value):
 def lopsided_chain():
     """A network that answers classes 1 and 2 without any unit, class 0 with unit1 alone; unit2 does nothing.
 
-    The head sees the mean of each channel, about 0.4 and 0.2 more for the label's, minus 1 for class 0; unit1 gives that
-    back.
+    The head sees the mean of each channel, about 0.4 and 0.2 more for the label's, minus 1 for class 0; unit1 gives
+    that back.
     """
     back = layers.Conv2D(3, 1, kernel_initializer="zeros", bias_initializer=_constant([1.0, 0.0, 0.0]))
     nothing = layers.Conv2D(3, 1, kernel_initializer="zeros")
@@ -37,7 +37,13 @@ def lopsided_chain():
 
 def policy_network(units):
     """A small network that sees each channel's mean."""
-    return keras.Sequential([layers.Rescaling(1 / 10, -11.8), layers.GlobalAveragePooling2D(), layers.Dense(units, kernel_initializer="zeros")])
+    return keras.Sequential(
+        [
+            layers.Rescaling(1 / 10, -11.8),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(units, kernel_initializer="zeros"),
+        ]
+    )
 
 
 def learn() -> dict:
@@ -83,7 +89,13 @@ def one_step(chain, stage, values=None):
         values: weights to start from.
     """
     model = BlockDrop(
-        chain, GivenDraws(policy_network(3)), stage, gamma=3.0, policy_weight=0.7, entropy_weight=0.05, weight_decay=0.01
+        chain,
+        GivenDraws(policy_network(3)),
+        stage,
+        gamma=3.0,
+        policy_weight=0.7,
+        entropy_weight=0.05,
+        weight_decay=0.01,
     )
     model.build((None, 8, 8, 3))
     model.decider.steps.assign(1)  # a policy that has been trained before

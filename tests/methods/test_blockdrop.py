@@ -28,7 +28,9 @@ def blockdrop(chain, policy=None, **arguments):
 
 def certain_policy(logits):
     """A policy that gives every image the same logits."""
-    network = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, kernel_initializer="zeros")])
+    network = keras.Sequential(
+        [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, kernel_initializer="zeros")]
+    )
     network.build((None, 8, 8, 3))
     network.layers[-1].bias.assign(logits)
     return network
@@ -62,6 +64,40 @@ def test_the_loss_by_hand(toy_chain, toy_images):
     np.testing.assert_array_equal(np.stack([array(v) for v in outcome.decisions.values()], 1), sampled)
     assert losses["policy"] == pytest.approx(-0.7 * np.mean((reward(sampled) - reward(greedy)) * logs), rel=1e-4)
     assert losses["entropy"] == pytest.approx(-0.1 * entropy, rel=1e-4)
+
+
+def losses_of(model, images, labels):
+    outcome = model.outcome(images, training=True)
+    return {name: float(value) for name, value in model.outcome_losses(images, labels, outcome).items()}
+
+
+def test_gamma_follows_usage(toy_chain, toy_images):
+    """All three units run where 2 of 3 are wanted: the penalty is 3 exp(15 (2/3 - 1)), rewards over 1 + penalty."""
+    draws = GivenDraws(certain_policy([1.0, 1.0, 1.0]))
+    images, labels = toy_images(16), np.arange(16) % 3
+    chain = toy_chain()
+    held = blockdrop(chain, draws, gamma=3.0, usage=2 / 3)
+    penalty = 3.0 * np.exp(15 * (2 / 3 - 1))
+    fixed = blockdrop(chain, draws, gamma=penalty)
+    wanted = losses_of(fixed, images, labels)["policy"] / (1 + penalty)
+    assert losses_of(held, images, labels)["policy"] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_units_are_held_by_the_share_of_images_that_run_them(toy_chain, toy_images):
+    """Rates 1, 0, 1 against 0.5, 0.25, 1: 8 x (0.25 + 0.0625 + 0) / 3; the gradient goes to the probabilities."""
+    usage = {"unit3": 1.0, "unit1": 0.5, "unit2": 0.25}
+    model = blockdrop(toy_chain(), Policy(certain_policy([2.0, -2.0, 3.0])), usage=usage, hold="units", hold_strength=8)
+    images, labels = toy_images(4), np.arange(4) % 3
+    assert losses_of(model, images, labels)["usage"] == pytest.approx(8 * 0.3125 / 3, rel=1e-5)
+    model.set_target_floor(0.75)
+    np.testing.assert_allclose(array(model.current_usage), [0.75, 0.75, 1.0])
+    assert losses_of(model, images, labels)["usage"] == pytest.approx(8 * (0.0625 + 0.5625) / 3, rel=1e-5)
+    model.policy_weight = 0.0
+    found = step_of(model, images, labels)
+    before, after = found[model.decider.network.layers[-1].bias.path]
+    s = 1 / (1 + np.exp(-before))
+    slope = 8 * 2 / 3 * np.array([1 - 0.75, 0 - 0.75, 0.0]) * s * (1 - s)
+    np.testing.assert_allclose(before - after, 0.1 * slope, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("labels", [np.arange(6) % 3, np.arange(6)[:, None] % 3, np.eye(3)[np.arange(6) % 3]])
@@ -108,21 +144,23 @@ def test_finetuning_trains_both_and_moves_statistics_once(toy_chain, toy_images)
     found = step_of(model, images, labels)
     np.testing.assert_allclose(array(norm.moving_mean), wanted, rtol=1e-4, atol=1e-5)
     chain = {variable.path for variable in model.chain.trainable_variables}
-    assert chain and chain <= moved(found, "", "")
+    assert chain
+    assert chain <= moved(found, "", "")
 
 
 def test_frozen_batch_norm_keeps_statistics_scales_and_offsets(toy_chain, toy_images):
     model = blockdrop(toy_chain(), stage="finetuning", batch_norm="frozen")
     found = step_of(model, toy_images(16), np.arange(16) % 3)
     changed = moved(found, "", "") & {variable.path for variable in model.chain.variables}
-    assert changed and all(path.endswith(("kernel", "bias")) for path in changed)
+    assert changed
+    assert all(path.endswith(("kernel", "bias")) for path in changed)
 
 
 @pytest.mark.parametrize("stage", ["curriculum", "finetuning"])
 def test_the_written_out_step_is_keras_own(stage, toy_chain, monkeypatch):
     before, after = one_step(toy_chain(), stage)
     monkeypatch.setattr(BlockDrop, "train_step", DynamicModel.train_step)
-    same, reference = one_step(toy_chain(), stage, before)
+    _same, reference = one_step(toy_chain(), stage, before)
     assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(before, after, strict=True))
     for mine, theirs in zip(after, reference, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
@@ -164,6 +202,10 @@ def test_a_sequential_policy_is_judged_on_its_own_greedy_path(toy_chain, toy_ima
         ({"gamma": -1.5}, r"must be positive, got -1\.5"),
         ({"stage": "finetune"}, r"stage must be one of .* got 'finetune' \(did you mean 'finetuning'\?\)"),
         ({"batch_norm": "freeze"}, r"batch_norm must be one of .*'freeze' \(did you mean 'frozen'\?\)"),
+        ({"usage": 1.2}, r"usage must be a number between 0 and 1, got 1\.2"),
+        ({"usage": 0.0}, r"usage must be over 0, got 0\.0; give None"),
+        ({"usage": {"unit1": 0.5}}, "a usage per unit needs hold='units', got 'gamma'"),
+        ({"hold": "unit"}, r"hold must be one of .*'unit' \(did you mean 'units'\?\)"),
         ({"policy": PerUnitGates()}, "trains a BernoulliPolicy such as deciders.Policy, got PerUnitGates"),
     ],
 )
@@ -173,8 +215,15 @@ def test_wrong_arguments_are_an_error(arguments, message, toy_chain):
 
 
 def test_a_policy_of_another_size_is_an_error(toy_chain):
-    with pytest.raises(ValueError, match=r"one logit for each of the 3 units .* got \[None, 4\]; build it with 3 outputs"):
+    with pytest.raises(
+        ValueError, match=r"one logit for each of the 3 units .* got \[None, 4\]; build it with 3 outputs"
+    ):
         blockdrop(toy_chain(), Policy(policy_network(4)))
+
+
+def test_usage_is_for_every_unit_and_no_other(toy_chain):
+    with pytest.raises(ValueError, match=r"usage must have one share for each unit .* got \['unit1'\]; these are"):
+        blockdrop(toy_chain(), usage={"unit1": 0.5}, hold="units")
 
 
 def test_a_chain_without_units_is_an_error(toy_chain):
@@ -215,7 +264,13 @@ def test_saving_and_loading_in_a_fresh_process(toy_chain, toy_images, fresh_proc
 
 
 def test_loading_keeps_arguments_and_training(toy_chain, tmp_path):
-    arguments = {"stage": "finetuning", "gamma": 2.5, "policy_weight": 3.0, "entropy_weight": 0.2, "batch_norm": "frozen"}
+    arguments = {
+        "stage": "finetuning",
+        "gamma": 2.5,
+        "policy_weight": 3.0,
+        "entropy_weight": 0.2,
+        "batch_norm": "frozen",
+    }
     model = blockdrop(toy_chain(), **arguments, weight_decay=0.1)
     model.compile(keras.optimizers.SGD(0.1), LOSS)
     model.decider.steps.assign(7)

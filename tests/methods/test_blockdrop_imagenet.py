@@ -1,0 +1,36 @@
+"""BlockDrop at the size of the paper's ImageNet networks: costs, and a training step of each stage."""
+
+import keras
+import numpy as np
+import pytest
+
+from configs import blockdrop_resnet101_imagenet
+from keras_dynamic.training import build
+
+FLOPS = 1.5603e10  # ResNet-101: 2 x MACs, as tests/models/test_resnet_imagenet.py works out
+
+
+def test_the_policy_costs_what_the_paper_says():
+    """3.0 % of the network's FLOPs; it always runs, so everything on costs the sum."""
+    model = build(blockdrop_resnet101_imagenet.get_config())
+    policy = next(child for child in model.cost_tree.children if child.name == "policy")
+    assert 2 * policy.total_macs / FLOPS == pytest.approx(0.030, rel=0.01)
+    assert 2 * model.cost_tree.total_macs == pytest.approx(FLOPS + 2 * policy.total_macs, rel=1e-3)
+    assert policy.when is None
+    assert len(model.decision_names) == 33
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["curriculum", "finetuning"])
+def test_a_training_step(stage):
+    config = blockdrop_resnet101_imagenet.get_config(stage)
+    model = build(config)
+    model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    chain, policy = (part.trainable_variables[0] for part in (model.chain.stem, model.decider))
+    before = [keras.ops.convert_to_numpy(variable) for variable in (chain, policy)]
+    images = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3)).astype(np.uint8)
+    logs = model.train_on_batch(images, np.arange(4), return_dict=True)
+    assert np.isfinite(logs["loss"])
+    after = [keras.ops.convert_to_numpy(variable) for variable in (chain, policy)]
+    moved = [bool(np.any(a != b)) for a, b in zip(after, before, strict=True)]
+    assert moved == [stage == "finetuning", True]
