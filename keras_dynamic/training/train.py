@@ -141,7 +141,9 @@ def start_from(model, run):
     path = Path(os.path.expandvars(run))
     path = path / "model.keras" if path.suffix != ".keras" else path
     if not path.exists():
-        raise FileNotFoundError(f"start_from names {str(path)!r}, which is not there; run the training it comes from first.")
+        raise FileNotFoundError(
+            f"start_from names {str(path)!r}, which is not there; run the training it comes from first."
+        )
     other = keras.models.load_model(path, compile=False)
     parts = [(model.chain, other.chain), (model.decider, other.decider)]
     for mine, theirs in parts:

@@ -30,8 +30,10 @@ def model(request, images):
     made = methods.BlockDrop(network.chain, NETWORKS[request.param]())
     made.build((None, 32, 32, 3))
     rng = np.random.default_rng(0)
-    for variable in made.decider.trainable_variables:
-        if variable.path.endswith("kernel") and ("logits" in variable.path or "score" in variable.path):
+    for (
+        variable
+    ) in made.decider.trainable_variables:  # what comes before the logits: [features, units] or [features, 1]
+        if len(variable.shape) == 2 and variable.shape[-1] in (1, UNITS):
             variable.assign(rng.normal(0, 1.5, variable.shape))
     for _ in range(UNITS):  # a sequential policy's later inputs depend on its earlier decisions
         found = made.outcome(images).probabilities
@@ -45,14 +47,11 @@ def _float64(tensor):
 
 
 def _shift(decider, odds):
-    biases = [
-        v
-        for v in decider.trainable_variables
-        if v.path.endswith("bias") and ("logits" in v.path or "score" in v.path)
-    ]
+    """Takes the median log odds of each unit off its bias; where one bias serves all, their mean."""
+    biases = [each for each in decider.trainable_variables if tuple(each.shape) in ((1,), (UNITS,))]
     if len(biases) == 1 and biases[0].shape == (1,):
-        odds = [np.mean(odds)]  # one bias for all units
-    values = np.split(np.float32(odds), np.cumsum([v.shape[0] for v in biases])[:-1])
+        odds = [np.mean(odds)]
+    values = np.split(np.float32(odds), np.cumsum([each.shape[0] for each in biases])[:-1])
     for variable, value in zip(biases, values, strict=True):
         variable.assign(keras.ops.convert_to_numpy(variable) - value)
 
