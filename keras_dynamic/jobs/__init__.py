@@ -4,7 +4,7 @@ from keras_dynamic.messages import near
 
 __all__ = ["JOBS", "run"]
 
-JOBS = ("train", "quickstart", "plain", "cascade", "step_time")
+JOBS = ("train", "quickstart", "plain", "cascade", "step_time", "baselines")
 
 
 def run(config, workdir, data_dir=None, record=None):
@@ -43,4 +43,8 @@ def run(config, workdir, data_dir=None, record=None):
         from keras_dynamic.jobs.step_time import step_time
 
         return step_time(config, record)
+    if config.job == "baselines":
+        from keras_dynamic.jobs.baselines import baselines
+
+        return baselines(config, workdir, data_dir, record)
     raise ValueError(f"job must be one of {JOBS}, got {config.job!r}{near(config.job, JOBS)}.")

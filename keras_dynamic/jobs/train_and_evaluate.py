@@ -14,7 +14,11 @@ from keras_dynamic.training.cascade_frontier import cascade_frontier
 from keras_dynamic.training.run_record import write_json
 
 # By the name of the config's method: the method of a record, and what its networks are called.
-NAMES = {"activation_gating": ("gating", "Gated"), "blockdrop": ("blockdrop", "BlockDrop")}
+NAMES = {
+    "activation_gating": ("gating", "Gated"),
+    "blockdrop": ("blockdrop", "BlockDrop"),
+    "fixed": ("blockdrop", "Fixed"),
+}
 
 
 def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:

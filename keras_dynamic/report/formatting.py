@@ -32,6 +32,7 @@ _WORDS = {
     "margin_static_line": "margin over the static line",
     "margin_static_twin": "margin over the static twin",
     "margin_cascade": "margin over the cascade frontier",
+    "margin_greedy": "margin of BlockDrop over the greedy static mask",
 }
 _PRECISION = re.compile(r"(.+)_(float32|int8)")
 

@@ -8,6 +8,7 @@ from keras_dynamic.training.evaluate import (
     accuracy_shuffled,
     compiled_outcome,
     evaluate,
+    greedy_patterns,
     pattern_macs,
     static_twin,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "build_optimizer",
     "compiled_outcome",
     "evaluate",
+    "greedy_patterns",
     "load_splits",
     "load_weights",
     "pattern_macs",

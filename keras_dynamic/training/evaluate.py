@@ -144,9 +144,8 @@ def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outc
     """Finds the static twin at equal MACs: what these weights give if all images take the same path.
 
     From everything on, the decision whose closing costs least accuracy on held-out images is closed, one at a time,
-    until macs_mean lies between two neighbouring patterns; of more than 20 decisions, only the 10 least used ones
-    are tried each time. For a cascade the patterns are its prefixes, and gated networks inside run whole. The patterns
-    pay for no decider of the chain.
+    until macs_mean lies between two neighbouring patterns (greedy_patterns). For a cascade the patterns are its
+    prefixes, and gated networks inside run whole. The patterns pay for no decider of the chain.
 
     Args:
         model: built DynamicModel.
@@ -164,7 +163,7 @@ def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outc
     if isinstance(model.decider, Confidence):
         patterns = _prefixes(model.decider.names)
     else:
-        patterns = _greedy(model, held_out, outcome, macs_mean)
+        patterns = greedy_patterns(model, held_out, outcome)
     above, below = None, None
     for pattern in patterns:
         if pattern_macs(model, pattern) >= macs_mean:
@@ -183,6 +182,42 @@ def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outc
         model.chain.set_weights(kept)
     macs, accuracies = zip(*points, strict=True)
     return StaticTwin(float(np.interp(macs_mean, macs, accuracies)), points, pair)
+
+
+def greedy_patterns(model, held_out: Pair, outcome=None):
+    """Yields static patterns from everything on down to everything off, each with one decision less.
+
+    The decision is closed whose closing costs least accuracy on held-out images. Of more than 20 decisions only the 10
+    least used ones are tried each time, unless the decider uses them all alike.
+
+    Args:
+        model: built DynamicModel.
+        held_out: (images, labels).
+        outcome: compiled_outcome(model).
+
+    Yields:
+        {name: 0/1}.
+    """
+    outcome = compiled_outcome(model) if outcome is None else outcome
+    x, y = held_out
+    pattern = dict.fromkeys(model.decider.names, 1)
+    candidates = list(pattern)
+    tries = len(candidates)
+    if tries > _FEW:
+        rates = activation_rates(evaluate(model, x, y, outcome=outcome).decisions)
+        candidates.sort(key=rates.__getitem__)
+        if rates[candidates[0]] < rates[candidates[-1]]:
+            tries = _LEAST_USED
+    yield dict(pattern)
+    while candidates:
+        scores = {}
+        for name in candidates[:tries]:
+            tried = _for_all(_whole(model, pattern | {name: 0}), len(x))
+            scores[name] = evaluate(model, x, y, tried, outcome=outcome).accuracy
+        closed = max(scores, key=scores.__getitem__)
+        pattern[closed] = 0
+        candidates.remove(closed)
+        yield dict(pattern)
 
 
 def pattern_macs(model, pattern) -> int:
@@ -210,26 +245,3 @@ def _for_all(pattern, images):
 def _prefixes(names):
     """Returns the patterns that run the first k of the names, dearest first."""
     return [{name: int(index < k) for index, name in enumerate(names)} for k in range(len(names), -1, -1)]
-
-
-def _greedy(model, held_out, outcome, macs_mean):
-    """Returns patterns from everything on down to the first one under macs_mean."""
-    x, y = held_out
-    pattern = dict.fromkeys(model.decider.names, 1)
-    candidates = list(pattern)
-    tries = len(candidates)
-    if tries > _FEW:
-        rates = activation_rates(evaluate(model, x, y, outcome=outcome).decisions)
-        candidates.sort(key=rates.__getitem__)
-        tries = _LEAST_USED
-    patterns = [dict(pattern)]
-    while candidates and pattern_macs(model, pattern) >= macs_mean:
-        scores = {}
-        for name in candidates[:tries]:
-            tried = _for_all(_whole(model, pattern | {name: 0}), len(x))
-            scores[name] = evaluate(model, x, y, tried, outcome=outcome).accuracy
-        closed = max(scores, key=scores.__getitem__)
-        pattern[closed] = 0
-        candidates.remove(closed)
-        patterns.append(dict(pattern))
-    return patterns

@@ -6,10 +6,17 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dynamic.deciders import Decider, Never, PerUnitGates
+from keras_dynamic.deciders import Decider, Never, Pattern, PerUnitGates
 from keras_dynamic.layers import Chain, DynamicModel, Residual
 from keras_dynamic.models import cascade
-from keras_dynamic.training import accuracy_shuffled, compiled_outcome, evaluate, pattern_macs, static_twin
+from keras_dynamic.training import (
+    accuracy_shuffled,
+    compiled_outcome,
+    evaluate,
+    greedy_patterns,
+    pattern_macs,
+    static_twin,
+)
 
 CONV = 4 * 4 * 9  # MACs of a 3x3 convolution from one channel to one, on 4x4 pixels
 
@@ -142,6 +149,22 @@ def test_twin_of_more_than_twenty_tries_the_ten_least_used_each_time():
     below, above = (sum(pattern.values()) for pattern in twin.patterns)
     assert (below, above) == (9, 10)
     assert all(twin.patterns[0][f"u{k}"] for k in range(5)), "the most used ones are never tried"
+
+
+def test_of_many_decisions_that_are_used_alike_all_are_tried():
+    # u21 alone spoils the answers; nothing tells so but trying it.
+    numbers = [0.0] * 21 + [200.0]
+    model = model_of(numbers, Pattern({f"u{k}": True for k in range(22)}))
+    patterns = greedy_patterns(model, (images([5, 150]), np.array([1, 0])))
+    assert next(patterns) == {f"u{k}": 1 for k in range(22)}
+    assert next(patterns) == {f"u{k}": int(k != 21) for k in range(22)}
+
+
+def test_greedy_patterns_end_with_everything_off():
+    # Without u0, 15 is too dark; u1 makes 8 too bright.
+    model = model_of([90.0, 95.0], Bright())
+    patterns = list(greedy_patterns(model, (images([15, 8]), np.array([0, 1]))))
+    assert patterns == [{"u0": 1, "u1": 1}, {"u0": 1, "u1": 0}, {"u0": 0, "u1": 0}]
 
 
 def test_twin_of_a_network_under_its_cheapest_pattern():
