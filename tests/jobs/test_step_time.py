@@ -1,9 +1,10 @@
-"""The plain Keras network that training steps are timed against."""
+"""What training steps are timed against."""
 
 import numpy as np
 
+from configs import blockdrop
 from keras_dynamic import models
-from keras_dynamic.jobs.step_time import plain_keras
+from keras_dynamic.jobs.step_time import plain_keras, step_time
 
 
 def test_the_plain_network_is_the_same_network():
@@ -13,3 +14,13 @@ def test_the_plain_network_is_the_same_network():
     ours.chain.set_weights(plain.get_weights())
     x = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
     np.testing.assert_allclose(np.asarray(plain(x)), np.asarray(ours(x)), atol=1e-5)
+
+
+def test_a_curriculum_is_timed_beside_its_parts():
+    config = blockdrop.get_config()
+    with config.unlocked():
+        config.steps = 3
+    config.network.depth, config.network.weights, config.batch_size = 8, "", 4
+    figures = step_time(config)
+    assert figures.keys() == {"forward_ms", "policy_step_ms", "step_ms_curriculum", "step_ratio"}
+    assert all(value > 0 for value in figures.values())
