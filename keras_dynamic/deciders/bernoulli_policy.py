@@ -6,34 +6,38 @@ from keras import ops
 
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.decider import check_names
-from keras_dynamic.ops import bounded
+from keras_dynamic.messages import check_fraction
+from keras_dynamic.ops import bounded, log_odds
 
 _ALL = 1_000_000  # units: more than any chain has
-_LIFT = 1e4  # stands for the infinite logit of a unit that is held open; no network comes near it
+_LIFT = 3e4  # stands for the infinite logit of a unit that is held open; more than any threshold's log odds
 
 
 class BernoulliPolicy(Decider):
-    """Decides by independent Bernoulli variables: sampled in training, the more probable value in inference.
+    """Decides by independent Bernoulli variables: sampled in training, compared with tau in inference.
 
     Samples carry no gradient: such a policy learns from rewards. The number of trailing units that a curriculum has
-    opened to it is a non-trainable variable, and so is the number of training steps that it has taken part in.
+    opened to it is a non-trainable variable, and so are tau and the number of training steps that it has taken part
+    in.
 
     Args:
         alpha: in training a unit that the policy runs with probability s is run with alpha s + (1 - alpha)(1 - s), so
             that both values are tried; in (0.5, 1].
         always: names of units that always run and are no decision.
         seed: of the samples.
+        tau: a unit runs in inference if its probability is greater than tau, in [0, 1]; the paper's 0.5 takes the more
+            probable decision.
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if alpha is outside (0.5, 1], or `always` names a unit that is not there.
+        ValueError: if alpha is outside (0.5, 1] or tau outside [0, 1], or `always` names a unit that is not there.
 
     Source: BlockDrop, sections 3.2 and 3.3.
     """
 
     one_shot = False  # whether all decisions are known before the first unit runs
 
-    def __init__(self, alpha=0.8, always=(), seed=None, **kwargs):
+    def __init__(self, alpha=0.8, always=(), seed=None, tau=0.5, **kwargs):
         super().__init__(**kwargs)
         if not 0.5 < alpha <= 1.0:
             raise ValueError(
@@ -42,6 +46,14 @@ class BernoulliPolicy(Decider):
             )
         self.alpha, self.always, self.seed = float(alpha), tuple(always), seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.tau = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(check_fraction("tau", tau)),
+            trainable=False,
+            name="tau",
+            dtype="float32",
+            autocast=False,
+        )
         self.opened = self._counter("opened", _ALL)
         self.steps = self._counter("steps", 0)
 
@@ -59,6 +71,17 @@ class BernoulliPolicy(Decider):
         """Returns the skippable units that `always` does not name."""
         check_names(self.always, chain, "always")
         return [name for name in chain.skippable_names if name not in self.always]
+
+    def set_tau(self, tau):
+        """Sets the threshold on probabilities.
+
+        Args:
+            tau: in [0, 1]; 0 runs all units, 1 none.
+
+        Raises:
+            ValueError: if tau is outside [0, 1].
+        """
+        self.tau.assign(np.float32(check_fraction("tau", tau)))
 
     def open_last(self, count):
         """Lets the policy decide its last `count` units alone; those before them run.
@@ -101,8 +124,8 @@ class BernoulliPolicy(Decider):
         return keras.random.uniform(shape, seed=self.seed_generator)
 
     def greedy(self, logits, free):
-        """Returns the more probable decisions, a bool tensor of the logits' shape; arguments as in sample."""
-        return logits + (1.0 - ops.cast(free, "float32")) * _LIFT > 0
+        """Returns where a probability exceeds tau, a bool tensor of the logits' shape; arguments as in sample."""
+        return logits + (1.0 - ops.cast(free, "float32")) * _LIFT - log_odds(self.tau) > 0
 
     def begin(self, image, x, training=None):
         """Counts the training step."""
@@ -112,4 +135,10 @@ class BernoulliPolicy(Decider):
 
     def get_config(self):
         """Returns the arguments."""
-        return {**super().get_config(), "alpha": self.alpha, "always": list(self.always), "seed": self.seed}
+        return {
+            **super().get_config(),
+            "alpha": self.alpha,
+            "always": list(self.always),
+            "seed": self.seed,
+            "tau": float(ops.convert_to_numpy(self.tau)),
+        }

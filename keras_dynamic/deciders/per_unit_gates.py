@@ -8,9 +8,7 @@ from keras_dynamic.cost import tree
 from keras_dynamic.layers import Decider, FreeGate, Gate
 from keras_dynamic.layers.decider import check_names
 from keras_dynamic.messages import check_fraction
-from keras_dynamic.ops import binary_gumbel, scale_gradient
-
-_LOGIT_BOUND = 1e4  # stands for the infinite logits of tau = 0 and tau = 1; no gate comes near it
+from keras_dynamic.ops import binary_gumbel, log_odds, scale_gradient
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -104,8 +102,7 @@ class PerUnitGates(Decider):
             noise = None if self.noise else ops.zeros_like(logits)
             decision = binary_gumbel(logits, self.temperature, self.hard, noise, self.seed_generator)
         else:
-            bound = ops.clip(ops.log(self.tau) - ops.log1p(-self.tau), -_LOGIT_BOUND, _LOGIT_BOUND)
-            decision = logits - bound > 0
+            decision = logits - log_odds(self.tau) > 0
         name = self.unit_names[k]
         return {name: decision}, {name: ops.sigmoid(logits)}, carry
 

@@ -19,6 +19,7 @@ class Policy(BernoulliPolicy):
         alpha: bound of the sampled probabilities, in (0.5, 1].
         always: names of units that always run and get no output of the network.
         seed: of the samples.
+        tau: threshold on probabilities in inference, in [0, 1].
         **kwargs: of keras.layers.Layer.
 
     Raises:
@@ -30,8 +31,8 @@ class Policy(BernoulliPolicy):
 
     one_shot = True
 
-    def __init__(self, network, alpha=0.8, always=(), seed=None, **kwargs):
-        super().__init__(alpha, always, seed, **kwargs)
+    def __init__(self, network, alpha=0.8, always=(), seed=None, tau=0.5, **kwargs):
+        super().__init__(alpha, always, seed, tau, **kwargs)
         self.network = network
 
     def prepare(self, chain):

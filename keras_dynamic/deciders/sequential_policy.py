@@ -22,6 +22,7 @@ class SequentialPolicy(BernoulliPolicy):
         alpha: bound of the sampled probabilities, in (0.5, 1].
         always: names of units that always run.
         seed: of the samples.
+        tau: threshold on probabilities in inference, in [0, 1].
         **kwargs: of keras.layers.Layer.
 
     Raises:
@@ -30,8 +31,8 @@ class SequentialPolicy(BernoulliPolicy):
     Source: BlockDrop, supplement, "Details of BlockDrop-seq".
     """
 
-    def __init__(self, open_probability=0.5, alpha=0.8, always=(), seed=None, **kwargs):
-        super().__init__(alpha, always, seed, **kwargs)
+    def __init__(self, open_probability=0.5, alpha=0.8, always=(), seed=None, tau=0.5, **kwargs):
+        super().__init__(alpha, always, seed, tau, **kwargs)
         self.open_probability = check_fraction("open_probability", open_probability)
         if self.open_probability in (0.0, 1.0):
             raise ValueError(f"open_probability must lie strictly between 0 and 1, got {open_probability!r}.")

@@ -5,11 +5,12 @@ import time
 from pathlib import Path
 
 from keras_dynamic import zoo
+from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.jobs.plain import data_text, describe
 from keras_dynamic.jobs.record import facts, write_record
 from keras_dynamic.jobs.system import keras_figures, per_image, plain_figures
 from keras_dynamic.report import frontier, write_report
-from keras_dynamic.training import build_network, reestimation_batches, train
+from keras_dynamic.training import build_network, fit_usage, reestimation_batches, save, train
 from keras_dynamic.training.cascade_frontier import cascade_frontier
 from keras_dynamic.training.run_record import write_json
 
@@ -25,7 +26,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     """Trains, or goes on, and measures what came of it; after the end of the training the same command only measures.
 
     Prints a short table. The folder gets what training.train puts there, figures.json, report.json, report.html and
-    pictures/.
+    pictures/, and fitted.keras if the config fits usage on the held-out images.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
@@ -43,6 +44,12 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     networks = [zoo.load(name) for name in config.evaluation.static]
     model, splits = train(config, workdir, data_dir)
     start = time.time()
+    if config.evaluation.usage:
+        tau = fit_usage(model, splits.held_out[0], config.evaluation.usage)
+        print(f"tau {tau:.4f} for {config.evaluation.usage:.0%} of the units on the held-out images")
+        if config.reestimate_images:  # more or less runs than in the training
+            reestimate_batch_norm(model, reestimation_batches(config, splits))
+        save(model, Path(workdir) / "fitted.keras", optimizer=False)
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
     macs_static = build_network(config.network).cost_tree.total_macs
     figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))

@@ -3,6 +3,7 @@
 from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidence, margin, max_probability
 from keras_dynamic.ops.gradient_scale import scale_gradient
 from keras_dynamic.ops.gumbel import binary_gumbel, logistic_noise
+from keras_dynamic.ops.log_odds import log_odds
 from keras_dynamic.ops.policy_gradient import (
     bernoulli_entropy,
     bernoulli_log_probability,
@@ -30,6 +31,7 @@ __all__ = [
     "entropy_confidence",
     "fit_temperature",
     "fit_thresholds",
+    "log_odds",
     "logistic_noise",
     "margin",
     "max_probability",

@@ -12,6 +12,7 @@ from keras_dynamic.training.evaluate import (
     pattern_macs,
     static_twin,
 )
+from keras_dynamic.training.fit_usage import fit_usage
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, load_splits
 from keras_dynamic.training.train import build, reestimation_batches, train
@@ -29,6 +30,7 @@ __all__ = [
     "build_optimizer",
     "compiled_outcome",
     "evaluate",
+    "fit_usage",
     "greedy_patterns",
     "load_splits",
     "load_weights",

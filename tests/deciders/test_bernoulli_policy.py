@@ -212,3 +212,26 @@ def test_probabilities_are_float32_under_mixed_precision(kind, toy_chain, toy_im
         keras.mixed_precision.set_dtype_policy("float32")
     for value in (*outcome.probabilities.values(), *outcome.decisions.values()):
         assert keras.backend.standardize_dtype(value.dtype) == "float32"
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("tau", "runs"), [(0.0, [1, 1, 1]), (0.39, [0, 1, 1]), (0.41, [0, 0, 1]), (0.98, [0, 0, 0]), (1.0, [0, 0, 0])]
+)
+def test_tau_is_the_threshold_in_inference_alone(kind, tau, runs, sure_of, toy_images):
+    model = sure_of(kind, CHANCES, seed=0)
+    before = stacked(sure_of(kind, CHANCES, seed=0).outcome(toy_images(), training=True).decisions)
+    model.decider.set_tau(tau)
+    np.testing.assert_array_equal(stacked(model.outcome(toy_images(), training=True).decisions), before)
+    np.testing.assert_array_equal(stacked(model.outcome(toy_images()).decisions), [runs] * len(toy_images()))
+    model.decider.open_last(1)  # held units run whatever tau is
+    np.testing.assert_array_equal(stacked(model.outcome(toy_images()).decisions)[:, :2], 1.0)
+
+
+@KINDS
+@pytest.mark.parametrize("tau", [-0.1, 1.5, None])
+def test_a_tau_outside_its_range_is_an_error(kind, tau, sure_of):
+    with pytest.raises(ValueError, match="tau must be a number between 0 and 1"):
+        sure_of(kind, CHANCES, tau=tau)
+    with pytest.raises(ValueError, match="tau must be a number between 0 and 1"):
+        sure_of(kind, CHANCES).decider.set_tau(tau)

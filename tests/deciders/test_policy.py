@@ -67,7 +67,7 @@ def test_the_network_always_counts(chances, sure_of, toy_images):
     assert [child.name for child in node.children][:2] == ["stem", "policy"]
     ran = REST + 9 + (3 * UNIT if chances[0] > 0.5 else 0)
     np.testing.assert_allclose(model.outcome(toy_images()).cost, ran / node.total_macs, rtol=1e-6)
-    assert node.total_parameters == model.count_params() - 2  # steps and opened units are no parameters
+    assert node.total_parameters == model.count_params() - 3  # tau, steps and opened units are no parameters
 
 
 def test_the_network_trains_when_the_model_does(toy_chain, toy_images):

@@ -39,6 +39,7 @@ def model(request, images):
         found = made.outcome(images).probabilities
         odds = [np.median(np.log(p / (1 - p))) for p in map(_float64, found.values())]
         _shift(made.decider, odds)
+    made.decider.set_tau(0.4)
     return made
 
 
