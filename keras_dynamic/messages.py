@@ -38,3 +38,23 @@ def check_fraction(name: str, value) -> float:
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{name} must be a number between 0 and 1, got {value!r}; give it as a fraction, e.g. 0.6.")
     return number
+
+
+def check_number(name: str, value, positive: bool = False) -> float:
+    """Returns value as a float, or raises if it isn't a finite number of at least 0, or over 0.
+
+    Args:
+        name: the argument's name, for the error.
+        value: what the caller gave.
+        positive: whether 0 is refused.
+
+    Returns:
+        The value as a Python float.
+
+    Raises:
+        ValueError: if value is no such number.
+    """
+    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
+    if not (number > 0 if positive else number >= 0) or number == float("inf"):
+        raise ValueError(f"{name} must be a {'positive' if positive else 'non-negative'} number, got {value!r}.")
+    return number

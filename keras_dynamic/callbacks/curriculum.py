@@ -7,7 +7,8 @@ class Curriculum(keras.callbacks.Callback):
     """Lets a policy decide the last unit alone at first, and one more of the trailing units every few epochs or steps.
 
     Units before those run. Once all are open nothing changes any more. A training that goes on from a checkpoint goes
-    on in the curriculum: the count follows fit's epoch, or the optimizer's steps.
+    on in the curriculum: the count follows fit's epoch, or the optimizer's steps; with steps_per_execution a step is
+    seen when its execution begins.
 
     Args:
         epochs: epochs until the next unit is opened; give this or `steps`.
@@ -29,6 +30,7 @@ class Curriculum(keras.callbacks.Callback):
                 f"epochs={epochs!r}, steps={steps!r}; the paper takes epochs=1."
             )
         self.epochs, self.steps = epochs, steps
+        self._opened = None
 
     def set_model(self, model):
         """Takes the model to be trained, whose decider must be a policy."""
@@ -36,14 +38,20 @@ class Curriculum(keras.callbacks.Callback):
             kind = type(getattr(model, "decider", model)).__name__
             raise ValueError(f"a curriculum needs a model with a policy, such as BlockDrop, got {kind}.")
         super().set_model(model)
+        self._opened = None
 
     def on_epoch_begin(self, epoch, logs=None):
         """Opens the units of this epoch."""
         if self.epochs is not None:
-            self.model.decider.open_last(epoch // self.epochs + 1)
+            self._open(epoch // self.epochs + 1)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Opens the units of this step."""
-        if self.steps is not None:
+        if self.steps is not None and (self._opened is None or self._opened < len(self.model.chain.units)):
             done = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-            self.model.decider.open_last(done // self.steps + 1)
+            self._open(done // self.steps + 1)
+
+    def _open(self, count):
+        if count != self._opened:
+            self.model.decider.open_last(count)
+            self._opened = count

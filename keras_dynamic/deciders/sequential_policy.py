@@ -56,7 +56,8 @@ class SequentialPolicy(BernoulliPolicy):
         name = self.unit_names[k]
         if name not in self.names:
             return {}, {}, carry
-        logits = self.scores[name](keras.tree.flatten(x)[0], training=training)[:, 0]
+        leaf = ops.stop_gradient(keras.tree.flatten(x)[0])  # the chain learns from its answers, not from rewards
+        logits = self.scores[name](leaf, training=training)[:, 0]
         free = self.free[self.names.index(name)]
         probabilities = ops.sigmoid(logits)
         decision = self.sample(probabilities, free) if training else self.greedy(logits, free)

@@ -31,6 +31,11 @@ def step_time(config, record=None) -> dict:
     y = rng.integers(0, 10, config.batch_size)
     model = _compiled(build_method(config.method, build_network(config.network)))
     if config.method.name == "blockdrop":
+        if config.method.stage != "curriculum" or config.method.policy == "sequential":
+            raise ValueError(
+                "a step is timed beside its parts in the curriculum of a policy network, got method.stage="
+                f"{config.method.stage!r} and method.policy={config.method.policy!r}; change them."
+            )
         method, targets = "blockdrop", {"step_ratio": "<= 1.15"}
         label = f"ResNet-{config.network.depth}, BlockDrop's curriculum, {keras.backend.backend()}"
         figures = _curriculum(model, build_network(config.network), x, y, config.steps)

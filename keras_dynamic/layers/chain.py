@@ -73,7 +73,7 @@ class Chain(keras.layers.Layer):
         """Spec of the image, once the chain is built."""
         return self._walk.image
 
-    def call(self, image, decider, decisions=None, training=None, read=masked):
+    def call(self, image, decider, decisions=None, training=None, read=masked, deciding=None):
         """Runs the chain.
 
         Args:
@@ -83,12 +83,14 @@ class Chain(keras.layers.Layer):
                 decide.
             training: whether layers run in training mode.
             read: reading of units, see readings.Masked.
+            deciding: whether the decider runs in training mode; as the layers do, by default.
 
         Returns:
             Outcome.
         """
+        deciding = training if deciding is None else deciding
         x = self.stem(image, training=training)
-        carry = decider.begin(image, x, training=training) if decisions is None else ()
+        carry = decider.begin(image, x, training=deciding) if decisions is None else ()
         taken, probabilities, exits = {}, {}, {}
         for index, unit in enumerate(self.units):
             if not isinstance(unit, Unit):
@@ -96,7 +98,7 @@ class Chain(keras.layers.Layer):
                 exits.update(self._answers(unit, x, training))
                 continue
             if decisions is None:
-                decided, chances, carry = read.decide(decider, index, x, carry, training)
+                decided, chances, carry = read.decide(decider, index, x, carry, deciding)
             else:
                 decided = chances = {unit.name: decisions[unit.name]} if unit.name in decisions else {}
             decision = decided.get(unit.name, True)

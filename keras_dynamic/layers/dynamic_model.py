@@ -84,7 +84,7 @@ class DynamicModel(keras.Model):
         outcome = self.outcome(image, training=training)
         return outcome if _in_step.get() is self else outcome.logits
 
-    def outcome(self, image, decisions=None, training=None, read=masked) -> Outcome:
+    def outcome(self, image, decisions=None, training=None, read=masked, deciding=None) -> Outcome:
         """Runs the network and tells all.
 
         Args:
@@ -92,6 +92,7 @@ class DynamicModel(keras.Model):
             decisions: {decision name: 0/1 array [batch]} that replace the decider's, one for each decision_names.
             training: whether layers run in training mode.
             read: the reading of units; the masked one by default.
+            deciding: whether the decider runs in training mode; as the layers do, by default.
 
         Returns:
             Outcome.
@@ -105,7 +106,7 @@ class DynamicModel(keras.Model):
         self._check_size(image.shape)
         if decisions is not None:
             decisions = self._checked(decisions, image.shape[0])
-        return self.chain(image, self.decider, decisions=decisions, training=training, read=read)
+        return self.chain(image, self.decider, decisions=decisions, training=training, read=read, deciding=deciding)
 
     def _check_size(self, shape):
         built_for = self.image_shape

@@ -8,10 +8,11 @@ from keras import layers, ops
 
 from keras_dynamic.deciders import BernoulliPolicy, Policy
 from keras_dynamic.layers import Outcome
-from keras_dynamic.layers.dynamic_model import _step_of
+from keras_dynamic.layers.dynamic_model import _in_step, _step_of
 from keras_dynamic.losses import per_gate
-from keras_dynamic.messages import check_fraction, near
+from keras_dynamic.messages import check_number, near
 from keras_dynamic.methods.method import Method
+from keras_dynamic.methods.usage import STRENGTHS, check_usage
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
     bernoulli_entropy,
@@ -24,7 +25,6 @@ from keras_dynamic.ops import (
 )
 
 STAGES = ("curriculum", "finetuning")
-HOLDS = ("gamma", "units")
 BATCH_NORM = ("batch", "frozen")
 
 
@@ -45,33 +45,37 @@ class BlockDrop(Method):
     In the curriculum the chain is frozen, batch norm included, and the policy alone is trained: the compiled loss is
     shown and has no gradient. In finetuning both are: the chain by the compiled loss on the sampled paths, the policy
     by policy_weight times its loss. Each step runs the chain twice, on sampled decisions and on the most probable ones,
-    whose reward is the baseline; the second run has no gradient and moves no statistics. `chain.trainable` is set
-    by the model that was made last.
+    whose reward is the baseline; the second run has no gradient and moves no statistics. Sample weights reach the
+    compiled loss alone. `trainable` of the chain's layers is set anew whenever fit or a step begins.
 
     Args:
         chain: Chain; its weights should be trained before.
-        policy: BernoulliPolicy, e.g. deciders.Policy or that of an earlier stage; None makes a ResNet-8.
+        policy: BernoulliPolicy, e.g. deciders.Policy or that of an earlier stage; None makes models.policy_resnet, for
+            224-pixel images if the chain is built for them, else for 32.
         stage: 'curriculum' or 'finetuning'.
         gamma: penalty of a wrong answer, positive; larger values run more units.
-        usage: share of units that are to run on average, in (0, 1], or with hold='units' also {unit name: share}
-            with an entry for every decided unit; callbacks.AnnealTarget brings it down slowly. None leaves it to gamma.
+        usage: share of the decided units that is to run on average, in (0, 1], or with hold='units' also {unit name:
+            share} with an entry for each; callbacks.AnnealTarget brings it down slowly. Units that a curriculum keeps
+            closed count as 1. None leaves it to gamma.
         hold: how usage is held, neither of which the paper has. 'gamma': each step's penalty is gamma x
             exp(hold_strength x (usage - share of the most probable decisions)), and rewards are divided by 1 + penalty.
             'units': hold_strength x the mean over units of (usage - share of images that run it)^2 is added to the
             loss, straight through the most probable decisions to the probabilities, as in AIG: no unit can be closed
             for all images, so that a policy stays dynamic where the chain is trained too.
-        hold_strength: of that; 15 suits 'gamma', 50 'units'.
+        hold_strength: of that; None takes 15 for 'gamma' and 50 for 'units'.
         policy_weight: of the policy's loss, the mean over images of minus advantage times log-probability; the compiled
             loss has weight 1. BlockDrop's code adds the policy's losses of all 256 images to the mean cross entropy:
-            there this would be 256.
+            there this would be 256. The two losses train different weights, so this is a learning rate of the policy's
+            own with SGD, and with Adam it counts beside the entropy and the holding of usage only.
         entropy_weight: of the policy's entropy (mean over images of the sum over units, nats), as a bonus.
         batch_norm: of the chain in finetuning: 'batch' normalises by the batch and moves the averages once per step,
-            'frozen' keeps averages, scales and offsets as they are.
+            'frozen' keeps averages, scales and offsets as they are. The baseline's run takes the averages.
         **kwargs: of Method (weight_decay, teacher, distillation_weight, distillation_temperature) and keras.Model.
 
     Raises:
-        ValueError: if the policy is of another type, gamma is not positive, stage or batch_norm is unknown, or, when it
-            is built, no unit can be decided.
+        ValueError: if the policy is of another type, gamma is not positive, a weight is negative, stage, hold or
+            batch_norm is unknown, or, when it is built, no unit can be decided or the policy shares weights with the
+            chain.
 
     Source: BlockDrop, sections 3.2 and 3.3.
     """
@@ -84,30 +88,35 @@ class BlockDrop(Method):
         gamma=5.0,
         usage=None,
         hold="gamma",
-        hold_strength=15.0,
+        hold_strength=None,
         policy_weight=1.0,
         entropy_weight=0.0,
         batch_norm="batch",
         **kwargs,
     ):
-        policy = Policy(policy_resnet(len(chain.skippable_names) or 1)) if policy is None else policy
+        if policy is None:
+            size = 224 if chain.built and chain.image_spec.shape[1] == 224 else 32
+            policy = Policy(policy_resnet(max(len(chain.skippable_names), 1), size))
         if not isinstance(policy, BernoulliPolicy):
             raise ValueError(
                 f"BlockDrop trains a BernoulliPolicy such as deciders.Policy, got {type(policy).__name__}; give the "
                 "network that looks at the image as Policy(network)."
             )
         super().__init__(chain, policy, **kwargs)
-        if not gamma > 0:
-            raise ValueError(f"gamma, the penalty of a wrong answer, must be positive, got {gamma!r}; the paper has 5.")
+        check_number("gamma, the penalty of a wrong answer,", gamma, positive=True)
+        check_number("policy_weight", policy_weight)
+        check_number("entropy_weight", entropy_weight)
         for name, value, known in (
             ("stage", stage, STAGES),
-            ("hold", hold, HOLDS),
+            ("hold", hold, tuple(STRENGTHS)),
             ("batch_norm", batch_norm, BATCH_NORM),
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {known}, got {value!r}{near(value, known)}.")
         self.stage, self.gamma, self.batch_norm = stage, float(gamma), batch_norm
-        self.usage, self.hold, self.hold_strength = _checked_usage(usage, hold), hold, hold_strength
+        self.usage, self.hold = check_usage(usage, hold), hold
+        self.hold_strength = STRENGTHS[hold] if hold_strength is None else hold_strength
+        check_number("hold_strength", self.hold_strength, positive=True)
         self.policy_weight, self.entropy_weight = policy_weight, entropy_weight
         self._floor = np.float32(0.0)
         self._reward_tracker = keras.metrics.Mean(name="reward")
@@ -141,33 +150,44 @@ class BlockDrop(Method):
 
         Args:
             floor: share of units; of a model that is not built yet it is kept until it is.
+
+        Raises:
+            ValueError: if usage is left to gamma.
         """
+        if self.usage is None:
+            raise ValueError(f"model {self.name!r} has no usage to anneal; give it one, e.g. usage=0.6.")
         self._floor = np.float32(min(floor, 1.0))
         if self.built:
             self.current_usage.assign(self._now())
 
     def _set_trainable(self):
-        """Freezes of the chain what this stage does not train."""
-        self.chain.trainable = self.stage == "finetuning"
-        if self.stage == "finetuning" and self.batch_norm == "frozen":
-            for layer in self.chain._flatten_layers():
-                if isinstance(layer, layers.BatchNormalization):
-                    layer.trainable = False
+        """Freezes of the chain what this stage does not train, layer by layer, as another model may have set them."""
+        for layer in self.chain._flatten_layers():
+            frozen = self.batch_norm == "frozen" and isinstance(layer, layers.BatchNormalization)
+            layer.trainable = self.stage == "finetuning" and not frozen
+
+    def call(self, image, training=None):
+        """Returns logits; in the curriculum's training the policy samples, and the chain runs as in inference."""
+        layers_train = training and self.stage == "finetuning"
+        outcome = self.outcome(image, training=layers_train, deciding=training)
+        return outcome if _in_step.get() is self else outcome.logits
 
     def fit(self, *args, **kwargs):
         """Trains, as keras.Model.fit; warns if finetuning starts from a policy that has learnt nothing."""
         if self.stage == "finetuning":
             if not int(ops.convert_to_numpy(self.decider.steps)):
                 warnings.warn(
-                    f"model {self.name!r} is finetuned with a policy that has not been trained: units are dropped at "
-                    "random; train it with stage='curriculum' first.",
+                    f"model {self.name!r} is finetuned with a policy that has not been trained, whose choices mean "
+                    "nothing yet; train it with stage='curriculum' first.",
                     stacklevel=2,
                 )
             self.decider.open_last(None)
+        self._set_trainable()
         return super().fit(*args, **kwargs)
 
     def train_step(self, *args, **kwargs):
         """Runs one step: on TensorFlow the one written out with a GradientTape, elsewhere Keras' own."""
+        self._set_trainable()
         if keras.backend.backend() != "tensorflow":
             return super().train_step(*args, **kwargs)
         from keras_dynamic.training.tape_step import tape_step
@@ -193,20 +213,21 @@ class BlockDrop(Method):
         probabilities = bounded(self._stacked(outcome.probabilities), decider.alpha)
         greedy = self._most_probable(x, outcome)
         gamma, scale, losses = self.gamma, 1.0, {}
+        wanted = 1.0 - decider.free * (1.0 - self.current_usage)  # of each unit; those that are held run
         if self.usage is not None and self.hold == "gamma":
             used = ops.mean(self._stacked(greedy.decisions))
-            gamma = penalty_for_usage(self.gamma, used, self.current_usage, self.hold_strength)
+            gamma = penalty_for_usage(self.gamma, used, ops.mean(wanted), self.hold_strength)
             scale = 1.0 / (1.0 + gamma)
         elif self.usage is not None:
             soft = self._stacked(outcome.probabilities)
             through = ops.stop_gradient(self._stacked(greedy.decisions)) + soft - ops.stop_gradient(soft)
-            losses["usage"] = self.hold_strength * per_gate(ops.transpose(through), self.current_usage)
+            losses["usage"] = self.hold_strength * per_gate(ops.transpose(through), wanted)
         advantage = scale * self_critical_advantage(self._reward(outcome, y, gamma), self._reward(greedy, y, gamma))
         log_probability = bernoulli_log_probability(ops.stop_gradient(sampled), probabilities, decider.free)
         losses["policy"] = self.policy_weight * policy_gradient_loss(log_probability, advantage)
         if self.entropy_weight:
             losses["entropy"] = -self.entropy_weight * ops.mean(bernoulli_entropy(probabilities, decider.free))
-        return losses | super().outcome_losses(x, y, outcome)
+        return losses | (super().outcome_losses(x, y, outcome) if self.stage == "finetuning" else {})
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of every dynamic model, and the mean reward at the given gamma.
@@ -262,13 +283,3 @@ class BlockDrop(Method):
         """Rebuilds the model from get_config()."""
         unpack = keras.saving.deserialize_keras_object
         return cls(**{**config, "chain": unpack(config["chain"]), "policy": unpack(config["policy"])})
-
-
-def _checked_usage(usage, hold):
-    if isinstance(usage, dict):
-        if hold != "units":
-            raise ValueError(f"a usage per unit needs hold='units', got {hold!r}.")
-        return {name: _checked_usage(value, hold) for name, value in usage.items()}
-    if usage is not None and not check_fraction("usage", usage) > 0:
-        raise ValueError(f"usage must be over 0, got {usage!r}; give None to leave it to gamma.")
-    return usage

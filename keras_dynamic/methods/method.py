@@ -21,7 +21,7 @@ class Method(DynamicModel):
         **kwargs: of keras.Model.
 
     Raises:
-        ValueError: when it is built, if no unit of the chain is decided or the teacher shares weights with it.
+        ValueError: when it is built, if no unit of the chain is decided, or teacher or decider share weights with it.
     """
 
     def __init__(
@@ -47,12 +47,13 @@ class Method(DynamicModel):
                 "give a chain with Residual units."
             )
         super().build(image_shape)
-        own, teacher = {id(variable) for variable in self.chain.variables}, self._teacher.model
-        if teacher is not None and any(id(variable) in own for variable in teacher.variables):
-            raise ValueError(
-                f"the teacher {teacher.name!r} shares weights with the network that learns from it; load or build a "
-                "second copy of it."
-            )
+        own = {id(variable) for variable in self.chain.variables}
+        for what, other in (("teacher", self._teacher.model), ("decider", self.decider)):
+            if other is not None and any(id(variable) in own for variable in other.variables):
+                raise ValueError(
+                    f"the {what} {other.name!r} shares weights with the network that learns from it; load or build a "
+                    "second copy of it."
+                )
 
     def outcome_losses(self, x, y, outcome):
         """Returns distillation and weight decay if they are asked for."""

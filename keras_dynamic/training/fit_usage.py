@@ -26,8 +26,8 @@ def fit_usage(model, x, usage, outcome=None) -> float:
     usage = check_fraction("usage", usage)
     if not hasattr(model.decider, "set_tau"):
         raise ValueError(
-            f"usage is fitted by a decider's tau, which {type(model.decider).__name__} lacks; give a model with gates or "
-            "a policy."
+            f"usage is fitted by a decider's tau, which {type(model.decider).__name__} lacks; give a model with gates "
+            "or a policy."
         )
     outcome = compiled_outcome(model) if outcome is None else outcome
     labels, names = np.zeros(len(x), int), list(model.decider.names)

@@ -15,6 +15,9 @@ def tape_step(model, data):
 
     Returns:
         {metric name: value}.
+
+    Raises:
+        ValueError: if nothing can be trained.
     """
     import tensorflow as tf
 
@@ -22,6 +25,8 @@ def tape_step(model, data):
     if not model.built:  # the first trace of fit
         model.build(keras.tree.map_structure(lambda tensor: tensor.shape, x))
     trained = model.trainable_weights
+    if not trained:
+        raise ValueError(f"model {model.name!r} has no trainable weights; set trainable=True on what shall learn.")
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([variable.value for variable in trained])
         answer = model(x, training=True)

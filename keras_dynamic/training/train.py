@@ -8,6 +8,7 @@ import keras
 
 from keras_dynamic import data
 from keras_dynamic.callbacks import reestimate_batch_norm
+from keras_dynamic.layers import DynamicModel
 from keras_dynamic.training.build import METHODS, build_method, build_network, build_optimizer
 from keras_dynamic.training.checkpoint import Checkpoint, check_shapes, load_weights, save
 from keras_dynamic.training.run_record import RunRecord
@@ -145,6 +146,8 @@ def start_from(model, run):
             f"start_from names {str(path)!r}, which is not there; run the training it comes from first."
         )
     other = keras.models.load_model(path, compile=False)
+    if not isinstance(other, DynamicModel):
+        raise ValueError(f"start_from names {str(path)!r}, which holds a {type(other).__name__}; give a run's model.")
     parts = [(model.chain, other.chain), (model.decider, other.decider)]
     for mine, theirs in parts:
         check_shapes([variable.shape for variable in theirs.weights], mine.weights, model, path)

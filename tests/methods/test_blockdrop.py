@@ -12,7 +12,7 @@ import pytest
 
 from keras_dynamic.callbacks import Curriculum
 from keras_dynamic.deciders import PerUnitGates, Policy, SequentialPolicy
-from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers import Chain, DynamicModel, Residual
 from keras_dynamic.methods import BlockDrop
 from tests.methods.dropping import LOSS, GivenDraws, learn, one_step, policy_network
 from tests.methods.learning import colours
@@ -98,6 +98,23 @@ def test_units_are_held_by_the_share_of_images_that_run_them(toy_chain, toy_imag
     s = 1 / (1 + np.exp(-before))
     slope = 8 * 2 / 3 * np.array([1 - 0.75, 0 - 0.75, 0.0]) * s * (1 - s)
     np.testing.assert_allclose(before - after, 0.1 * slope, rtol=1e-3, atol=1e-6)
+
+
+def test_units_that_a_curriculum_keeps_closed_count_as_run(toy_chain, toy_images):
+    images, labels = toy_images(16), np.arange(16) % 3
+    chain, draws = toy_chain(), GivenDraws(certain_policy([1.0, 1.0, 1.0]))
+    draws_held = blockdrop(chain, draws, gamma=3.0, usage=0.4)
+    draws.open_last(1)
+    penalty = 3.0 * np.exp(15 * ((1 + 1 + 0.4) / 3 - 1))
+    fixed = blockdrop(chain, draws, gamma=penalty)
+    wanted = losses_of(fixed, images, labels)["policy"] / (1 + penalty)
+    assert losses_of(draws_held, images, labels)["policy"] == pytest.approx(wanted, rel=1e-4)
+
+    model = blockdrop(toy_chain(), Policy(certain_policy([1.0, 1.0, 1.0])), usage=0.4, hold="units", policy_weight=0.0)
+    model.decider.open_last(1)
+    before, after = step_of(model, images, labels)[model.decider.network.layers[-1].bias.path]
+    np.testing.assert_array_equal((before - after)[:2], 0.0)
+    assert after[2] < before[2]
 
 
 @pytest.mark.parametrize("labels", [np.arange(6) % 3, np.arange(6)[:, None] % 3, np.eye(3)[np.arange(6) % 3]])
@@ -198,12 +215,19 @@ def test_a_sequential_policy_is_judged_on_its_own_greedy_path(toy_chain, toy_ima
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"gamma": 0}, "gamma, the penalty of a wrong answer, must be positive, got 0"),
-        ({"gamma": -1.5}, r"must be positive, got -1\.5"),
+        ({"gamma": 0}, "gamma, the penalty of a wrong answer, must be a positive number, got 0"),
+        ({"gamma": "5"}, "must be a positive number, got '5'"),
+        ({"gamma": float("inf")}, "must be a positive number, got inf"),
+        ({"policy_weight": -1.0}, r"policy_weight must be a non-negative number, got -1\.0"),
+        ({"entropy_weight": -2.0}, r"entropy_weight must be a non-negative number, got -2\.0"),
+        ({"hold_strength": -3.0, "usage": 0.5}, r"hold_strength must be a positive number, got -3\.0"),
+        ({"hold": "units"}, "hold='units' needs a usage to hold, got None; give a share"),
+        ({"usage": {"unit1": 1.5}, "hold": "units"}, r"usage of 'unit1' must be a number between 0 and 1, got 1\.5"),
+        ({"gamma": -1.5}, r"must be a positive number, got -1\.5"),
         ({"stage": "finetune"}, r"stage must be one of .* got 'finetune' \(did you mean 'finetuning'\?\)"),
         ({"batch_norm": "freeze"}, r"batch_norm must be one of .*'freeze' \(did you mean 'frozen'\?\)"),
         ({"usage": 1.2}, r"usage must be a number between 0 and 1, got 1\.2"),
-        ({"usage": 0.0}, r"usage must be over 0, got 0\.0; give None"),
+        ({"usage": 0.0}, r"usage must be over 0, got 0\.0; give usage=None"),
         ({"usage": {"unit1": 0.5}}, "a usage per unit needs hold='units', got 'gamma'"),
         ({"hold": "unit"}, r"hold must be one of .*'unit' \(did you mean 'units'\?\)"),
         ({"policy": PerUnitGates()}, "trains a BernoulliPolicy such as deciders.Policy, got PerUnitGates"),
@@ -229,6 +253,55 @@ def test_usage_is_for_every_unit_and_no_other(toy_chain):
 def test_a_chain_without_units_is_an_error(toy_chain):
     with pytest.raises(ValueError, match="model 'bare' has nothing to decide: no unit of its chain can be skipped"):
         blockdrop(toy_chain(units=0), Policy(policy_network(1)), name="bare")
+
+
+def test_a_policy_that_shares_weights_with_the_chain_is_an_error(toy_chain):
+    chain = toy_chain()
+    network = keras.Sequential([chain.stem, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match=r"the decider .* shares weights with the network that learns from it; .*copy"):
+        blockdrop(chain, Policy(network))
+
+
+def test_without_a_usage_there_is_nothing_to_anneal(toy_chain):
+    with pytest.raises(ValueError, match="has no usage to anneal; give it one"):
+        blockdrop(toy_chain()).set_target_floor(0.5)
+
+
+def test_what_a_stage_trains_does_not_depend_on_models_made_before_or_after(toy_chain, toy_images):
+    images, labels = toy_images(8), np.arange(8) % 3
+    first = blockdrop(toy_chain())
+    frozen = blockdrop(first.chain, first.decider, stage="finetuning", batch_norm="frozen")
+    second = blockdrop(first.chain, first.decider, stage="finetuning")
+    chain = {variable.path for variable in first.chain.variables}
+    for model in (first, second, first):  # each was made before another set the chain's layers
+        found = step_of(model, images, labels)
+        assert bool(moved(found, "", "") & chain) == (model is second)
+    found = step_of(second, images, labels)
+    assert moved(found, "", "moving_mean")
+    assert moved(found, "", "gamma")
+    found = step_of(frozen, images, labels)
+    assert not moved(found, "", "moving_mean") & chain
+    assert not moved(found, "", "gamma") & chain
+
+
+def test_in_the_curriculum_the_chain_runs_as_in_inference(toy_images):
+    """Dropout and batch norm of the user's own too: with everything open, sampling changes nothing."""
+    body = [keras.layers.Dropout(0.9), keras.layers.Conv2D(3, 1), keras.layers.BatchNormalization()]
+    chain = Chain(
+        keras.layers.Rescaling(1 / 255),
+        [Residual(body, None, "relu", name="unit1")],
+        [
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3),
+        ],
+    )
+    network = keras.Sequential(
+        [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1, kernel_initializer="zeros")]
+    )
+    model = blockdrop(chain, Policy(network, alpha=1.0))
+    network.layers[-1].bias.assign([30.0])
+    images = toy_images(8)
+    np.testing.assert_array_equal(array(model(images, training=True)), array(model(images, training=False)))
 
 
 def test_finetuning_an_untrained_policy_warns_and_trains(toy_chain, toy_images):
