@@ -3,6 +3,7 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -148,7 +149,7 @@ def start_from(model, run):
     other = keras.models.load_model(path, compile=False)
     if not isinstance(other, DynamicModel):
         raise ValueError(f"start_from names {str(path)!r}, which holds a {type(other).__name__}; give a run's model.")
-    parts = [(model.chain, other.chain), (model.decider, other.decider)]
+    parts: list[tuple[Any, Any]] = [(model.chain, other.chain), (model.decider, other.decider)]
     for mine, theirs in parts:
         check_shapes([variable.shape for variable in theirs.weights], mine.weights, model, path)
     for mine, theirs in parts:
