@@ -86,7 +86,9 @@ def test_samples_have_no_gradient_and_probabilities_have(kind, sure_of, gradient
 
     images = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype(np.float32)
     np.testing.assert_array_equal(gradient(lambda x: decided(x, "decisions"), images), 2.0)
-    assert np.abs(gradient(lambda x: decided(x, "probabilities"), images) - 2.0).min() > 1e-6
+    through = np.abs(gradient(lambda x: decided(x, "probabilities"), images) - 2.0)
+    # To the image alone: a sequential policy reads what the chain made of it, which learns from its answers only.
+    assert through.min() > 1e-6 if kind is Policy else through.max() == 0.0
 
 
 @KINDS

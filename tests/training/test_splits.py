@@ -24,7 +24,7 @@ def splits_of(shape, classes):
 
 def test_images_and_classes_must_be_the_networks(config):
     with pytest.raises(
-        ValueError, match=r"take images of \(32, 32, 3\), but those of 'tiny' are \(28, 28, 1\); resize"
+        ValueError, match=r"takes images of \(32, 32, 3\), but those of 'tiny' are \(28, 28, 1\); resize"
     ):
         check_fit(splits_of((28, 28, 1), 4), config)
     with pytest.raises(

@@ -56,7 +56,7 @@ def test_folder_of_a_finished_run(finished):
 def test_record_of_a_finished_run(finished, config):
     workdir, _ = finished
     content = json.loads((workdir / "run.json").read_text())
-    assert content["config"]["network"] == {"depth": 8, "num_classes": 4, "weights": ""}
+    assert content["config"]["network"] == {"depth": 8, "stages": [], "num_classes": 4, "weights": ""}
     assert {"job", "evaluation", "targets"}.isdisjoint(content["config"])
     assert len(content["epochs"]) == 3
     metrics = {"accuracy", "loss", "activation_rate", "macs_mean"}
