@@ -23,6 +23,10 @@ def run(config, workdir, data_dir=None, record=None):
         ValueError: if the job is unknown, or config, folder and data do not fit together.
         FileNotFoundError: if the data or weights that the config names are not there.
     """
+    if record:
+        from keras_dynamic.jobs.record import check_command
+
+        check_command()
     if config.job == "train":
         from keras_dynamic.jobs.train_and_evaluate import train_and_evaluate
 

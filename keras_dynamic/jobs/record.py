@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -57,9 +58,14 @@ def _plain(config) -> dict:
     return json.loads(json.dumps(config, default=lambda value: value.to_dict()))
 
 
+def check_command():
+    """Raises a ValueError if the command that was given cannot stand in a record, before hours are spent on it."""
+    records.check_command(command_line())
+
+
 def command_line() -> str:
-    """Returns the command that was given, with the folders of data and weights as $DATA_DIR and $WEIGHTS_DIR."""
-    command = " ".join(["python", *sys.argv])
+    """Returns the command that was given, quoted, with the folders of data and weights as $DATA_DIR, $WEIGHTS_DIR."""
+    command = shlex.join(["python", *sys.argv])
     for variable in ("DATA_DIR", "WEIGHTS_DIR"):
         if os.environ.get(variable):
             command = command.replace(os.environ[variable], f"${variable}")

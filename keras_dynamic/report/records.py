@@ -70,16 +70,21 @@ class Record:
             _require(isinstance(value, str) and value.strip(), key, "text that is not empty", value)
         methods = f"one of {', '.join(METHODS)}{near(self.method, METHODS)}"
         whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
-        path = _ABSOLUTE_PATH.search(self.command)
         _require(_ID.fullmatch(self.id), "id", "letters, digits, '_', '-' and '.' only", self.id)
         _require(self.method in METHODS, "method", methods, self.method)
         _require(isinstance(self.config, (str, Mapping)), "config", "a config's name or its settings", self.config)
         _require(whole and self.seed >= 0, "seed", "an integer >= 0", self.seed)
         _require(_is_number(self.seconds) and self.seconds >= 0, "seconds", "a finite number >= 0", self.seconds)
         _require(_is_date(self.date), "date", "an ISO 8601 date such as 2025-01-31", self.date)
-        _require(path is None, "command", "$DATA_DIR or $WEIGHTS_DIR, no absolute path", path and path.group(1))
+        check_command(self.command)
         _check_figures(self.figures)
         _check_targets(self.targets, self.figures)
+
+
+def check_command(command: str) -> None:
+    """Raises a ValueError if a command names an absolute path, which nobody else has."""
+    path = _ABSOLUTE_PATH.search(command)
+    _require(path is None, "command", "$DATA_DIR or $WEIGHTS_DIR, no absolute path", path and path.group(1))
 
 
 def parse_target(target: str) -> tuple[str, float]:

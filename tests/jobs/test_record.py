@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from configs import plain_cifar10
+from keras_dynamic import jobs
 from keras_dynamic.jobs import record
 
 
@@ -25,6 +26,21 @@ def test_folders_of_data_and_weights_stand_as_variables(monkeypatch):
     monkeypatch.setenv("WEIGHTS_DIR", "/mnt/weights")
     monkeypatch.setattr(sys, "argv", ["train_main.py", "--data_dir=/mnt/pictures", "--w=/mnt/weights/a.npz"])
     assert record.command_line() == "python train_main.py --data_dir=$DATA_DIR --w=$WEIGHTS_DIR/a.npz"
+
+
+def test_what_a_shell_would_take_for_itself_is_quoted(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tflite/benchmark.py", "--targets=overhead_int8<=1.12", "--config=a.py:b"])
+    assert record.command_line() == "python tflite/benchmark.py '--targets=overhead_int8<=1.12' --config=a.py:b"
+
+
+def test_a_command_with_an_absolute_path_is_refused_before_the_job_runs(monkeypatch, tmp_path):
+    monkeypatch.delenv("DATA_DIR", raising=False)
+    monkeypatch.setattr(sys, "argv", ["train_main.py", "--data_dir=/mnt/pictures"])
+    with pytest.raises(
+        ValueError, match=r"expected \$DATA_DIR or \$WEIGHTS_DIR, no absolute path, got '/mnt/pictures'"
+    ):
+        jobs.run(plain_cifar10.get_config(), tmp_path / "run", "/mnt/pictures", "row-1")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_head_of_a_report(monkeypatch):
