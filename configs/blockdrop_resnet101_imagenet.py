@@ -10,7 +10,7 @@ costs what the paper says, and a training step.
 
 The paper's text has 33 units "in four segments [3, 4, 20, 3]", which are 30; 33 units and its 1.56e10 FLOPs are
 [3, 4, 23, 3]. Its static baselines of table 4, ResNet-72, -75 and -84, have 14, 15 and 18 units in the third stage:
---config.network.stages=3,4,14,3. Gamma 2, 5 and 10 gave 75.2, 76.4 and 76.8 % with 18.8, 24.8 and 29.7 units.
+'--config.network.stages=(3,4,14,3)'. Gamma 2, 5 and 10 gave 75.2, 76.4 and 76.8 % with 18.8, 24.8 and 29.7 units.
 """
 
 from configs import blockdrop_resnet32_cifar10

@@ -10,6 +10,7 @@ from keras_dynamic.jobs.plain import data_text, describe
 from keras_dynamic.jobs.record import facts, write_record
 from keras_dynamic.jobs.system import keras_figures, per_image, plain_figures
 from keras_dynamic.report import frontier, write_report
+from keras_dynamic.report.formatting import millions
 from keras_dynamic.training import build_network, fit_usage, reestimation_batches, save, train
 from keras_dynamic.training.cascade_frontier import cascade_frontier
 from keras_dynamic.training.run_record import write_json
@@ -89,8 +90,8 @@ def table(figures, title) -> str:
     share = figures["macs_mean"] / figures["macs_static"]
     rows = [
         ("accuracy", f"{figures['accuracy']:.2%}"),
-        ("MACs", f"{_millions(figures['macs_mean'])} of {_millions(figures['macs_static'])}, {share:.3f}"),
-        ("spread", f"{_millions(figures['macs_std'])} standard deviation, {figures['distinct_paths']} paths"),
+        ("MACs", f"{millions(figures['macs_mean'])} of {millions(figures['macs_static'])}, {share:.3f}"),
+        ("spread", f"{millions(figures['macs_std'])} standard deviation, {figures['distinct_paths']} paths"),
         ("units run", f"{figures['units_mean']:.2f}, {figures['units_std']:.2f} standard deviation"),
         ("other images' decisions", f"{figures['accuracy_shuffled']:.2%}"),
         ("static twin", f"{figures['accuracy_static_twin']:.2%}"),
@@ -103,7 +104,3 @@ def table(figures, title) -> str:
     rows += [(name, f"runs {rate:.3f}") for name, rate in figures["activation_rates"].items()]
     width = max(len(name) for name, _ in rows)
     return "\n".join([title, *(f"  {name.ljust(width)}  {text}" for name, text in rows)])
-
-
-def _millions(macs):
-    return f"{macs / 1e6:.1f} M"

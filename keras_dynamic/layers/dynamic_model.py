@@ -81,8 +81,12 @@ class DynamicModel(keras.Model):
 
     def call(self, image, training=None):
         """Returns logits, float32 [batch, classes], for image [batch, height, width, channels]."""
-        outcome = self.outcome(image, training=training)
+        outcome = self.outcome(image, training=self._layers_train(training), deciding=training)
         return outcome if _in_step.get() is self else outcome.logits
+
+    def _layers_train(self, training):
+        """Returns whether layers run in training mode while the decider does; a method that freezes them says no."""
+        return training
 
     def outcome(self, image, decisions=None, training=None, read=masked, deciding=None) -> Outcome:
         """Runs the network and tells all.

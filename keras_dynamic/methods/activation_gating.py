@@ -1,17 +1,16 @@
 """Gates trained with an activation loss (Herrmann et al.; AIG)."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.losses import ACTIVATION_LOSSES, batch_activation, mac_weighted, per_gate, weight_decay
 from keras_dynamic.messages import check_fraction, near
-from keras_dynamic.methods.method import Method
+from keras_dynamic.methods.annealed import Annealed
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class ActivationGating(Method):
+class ActivationGating(Annealed):
     """A chain whose units are gated, trained so that activation comes near a target rate.
 
         network = kd.zoo.load("resnet32_cifar10_45k")
@@ -65,41 +64,12 @@ class ActivationGating(Method):
             self.target = check_fraction("target", target)
         self.activation_loss, self.const_quad = activation_loss, const_quad
         self.activation_weight = activation_weight
-        self._floor = np.float32(0.0)
 
     def build(self, image_shape):
         """Builds chain and gates, and makes the variable of targets."""
         super().build(image_shape)
-        self._targets = np.float32(self._target_per_gate())
-        self.current_target = self.add_weight(
-            shape=self._targets.shape, initializer=self._now, trainable=False, name="current_target", autocast=False
-        )
-
-    def _now(self, shape=None, dtype="float32"):
-        """Returns the targets in force."""
-        return ops.convert_to_tensor(np.maximum(self._targets, self._floor), dtype)
-
-    def _target_per_gate(self):
-        if not isinstance(self.target, dict):
-            return self.target
-        gates = list(self.decider.names)
-        for name in [*self.target, *gates]:
-            if name not in self.target or name not in gates:
-                raise ValueError(
-                    f"target must have one rate for each gated unit, got {list(self.target)}; the gated units are "
-                    f"{gates}."
-                )
-        return [self.target[name] for name in gates]
-
-    def set_target_floor(self, floor):
-        """Sets the targets in force to the final ones, or to `floor` where that is higher.
-
-        Args:
-            floor: rate; of a model that is not built yet it is kept until it is.
-        """
-        self._floor = np.float32(min(floor, 1.0))
-        if self.built:
-            self.current_target.assign(self._now())
+        target = self._per_unit(self.target, "target must have one rate for each gated unit", "the gated units are")
+        self.current_target = self._add_target("current_target", target)
 
     def outcome_losses(self, x, y, outcome):
         """Returns the activation loss, and distillation and weight decay if asked for."""

@@ -3,15 +3,14 @@
 import warnings
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from keras_dynamic.deciders import BernoulliPolicy, Policy
 from keras_dynamic.layers import Outcome
-from keras_dynamic.layers.dynamic_model import _in_step, _step_of
+from keras_dynamic.layers.dynamic_model import _step_of
 from keras_dynamic.losses import per_gate
 from keras_dynamic.messages import check_number, near
-from keras_dynamic.methods.method import Method
+from keras_dynamic.methods.annealed import Annealed
 from keras_dynamic.methods.usage import STRENGTHS, check_usage
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
@@ -29,7 +28,7 @@ BATCH_NORM = ("batch", "frozen")
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class BlockDrop(Method):
+class BlockDrop(Annealed):
     """A chain whose units a policy runs or drops, rewarded for right answers from few units.
 
         network = kd.zoo.load("resnet32_cifar10_45k")
@@ -118,32 +117,15 @@ class BlockDrop(Method):
         self.hold_strength = STRENGTHS[hold] if hold_strength is None else hold_strength
         check_number("hold_strength", self.hold_strength, positive=True)
         self.policy_weight, self.entropy_weight = policy_weight, entropy_weight
-        self._floor = np.float32(0.0)
         self._reward_tracker = keras.metrics.Mean(name="reward")
         self._set_trainable()
 
     def build(self, image_shape):
         """Builds chain and policy, and makes the variable of the usage in force."""
         super().build(image_shape)
-        self._usage = np.float32(1.0 if self.usage is None else self._per_unit())
-        self.current_usage = self.add_weight(
-            shape=self._usage.shape, initializer=self._now, trainable=False, name="current_usage", autocast=False
-        )
-
-    def _per_unit(self):
-        if not isinstance(self.usage, dict):
-            return self.usage
-        units = list(self.decider.names)
-        if sorted(self.usage) != sorted(units):
-            raise ValueError(
-                f"usage must have one share for each unit that the policy decides, got {list(self.usage)}; these are "
-                f"{units}."
-            )
-        return [self.usage[name] for name in units]
-
-    def _now(self, shape=None, dtype="float32"):
-        """Returns the usage in force."""
-        return ops.convert_to_tensor(np.maximum(self._usage, self._floor), dtype)
+        units = "usage must have one share for each unit that the policy decides"
+        usage = 1.0 if self.usage is None else self._per_unit(self.usage, units, "these are")
+        self.current_usage = self._add_target("current_usage", usage)
 
     def set_target_floor(self, floor):
         """Sets the usage in force to the final one, or to `floor` where that is higher; AnnealTarget calls this.
@@ -156,9 +138,7 @@ class BlockDrop(Method):
         """
         if self.usage is None:
             raise ValueError(f"model {self.name!r} has no usage to anneal; give it one, e.g. usage=0.6.")
-        self._floor = np.float32(min(floor, 1.0))
-        if self.built:
-            self.current_usage.assign(self._now())
+        super().set_target_floor(floor)
 
     def _set_trainable(self):
         """Freezes of the chain what this stage does not train, layer by layer, as another model may have set them."""
@@ -166,11 +146,9 @@ class BlockDrop(Method):
             frozen = self.batch_norm == "frozen" and isinstance(layer, layers.BatchNormalization)
             layer.trainable = self.stage == "finetuning" and not frozen
 
-    def call(self, image, training=None):
-        """Returns logits; in the curriculum's training the policy samples, and the chain runs as in inference."""
-        layers_train = training and self.stage == "finetuning"
-        outcome = self.outcome(image, training=layers_train, deciding=training)
-        return outcome if _in_step.get() is self else outcome.logits
+    def _layers_train(self, training):
+        """Returns whether layers run in training mode: in the curriculum the chain runs as in inference."""
+        return training and self.stage == "finetuning"
 
     def fit(self, *args, **kwargs):
         """Trains, as keras.Model.fit; warns if finetuning starts from a policy that has learnt nothing."""

@@ -8,7 +8,7 @@ from keras_dynamic.deciders import Policy, SequentialPolicy
 from keras_dynamic.messages import near
 from keras_dynamic.methods import BlockDrop
 from keras_dynamic.models import policy_recurrent, policy_resnet
-from keras_dynamic.training.schedule import Schedule
+from keras_dynamic.training.schedule import Schedule, shared_arguments
 
 POLICIES = ("resnet", "recurrent", "sequential")
 
@@ -39,10 +39,7 @@ def build(config, network, teacher, seed):
         policy_weight=config.policy_weight,
         entropy_weight=config.entropy_weight,
         batch_norm=config.batch_norm,
-        weight_decay=config.weight_decay,
-        teacher=teacher,
-        distillation_weight=config.distillation_weight,
-        distillation_temperature=config.distillation_temperature,
+        **shared_arguments(config, teacher),
         name="blockdrop",
     )
 

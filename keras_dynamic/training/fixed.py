@@ -5,7 +5,7 @@ from keras_dynamic.deciders.fixed import Fixed
 from keras_dynamic.layers.decider import check_names
 from keras_dynamic.messages import near
 from keras_dynamic.methods.method import Method
-from keras_dynamic.training.schedule import Schedule
+from keras_dynamic.training.schedule import Schedule, shared_arguments
 
 PATTERNS = ("first_k", "random_k", "distribute_k", "units")
 
@@ -31,10 +31,7 @@ def build(config, network, teacher, seed):
     return Method(
         network.chain,
         decider,
-        weight_decay=config.weight_decay,
-        teacher=teacher,
-        distillation_weight=config.distillation_weight,
-        distillation_temperature=config.distillation_temperature,
+        **shared_arguments(config, teacher),
         name="fixed",
     )
 

@@ -3,7 +3,7 @@
 from keras_dynamic.callbacks import AnnealTarget
 from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.methods import ActivationGating
-from keras_dynamic.training.schedule import Schedule
+from keras_dynamic.training.schedule import Schedule, shared_arguments
 
 
 def build(config, network, teacher, seed):
@@ -36,10 +36,7 @@ def build(config, network, teacher, seed):
         activation_loss=config.activation_loss,
         const_quad=config.const_quad,
         activation_weight=config.activation_weight,
-        weight_decay=config.weight_decay,
-        teacher=teacher,
-        distillation_weight=config.distillation_weight,
-        distillation_temperature=config.distillation_temperature,
+        **shared_arguments(config, teacher),
         name="gated",
     )
 

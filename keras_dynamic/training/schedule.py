@@ -1,4 +1,4 @@
-"""What a method does in the course of a training."""
+"""What the methods of a config share: the arguments of methods.Method, and what a schedule is."""
 
 from typing import NamedTuple
 
@@ -17,3 +17,18 @@ class Schedule(NamedTuple):
     callbacks: list[keras.callbacks.Callback]
     settled: int
     monitor: str
+
+
+def shared_arguments(config, teacher) -> dict:
+    """Returns the arguments that every methods.Method has.
+
+    Args:
+        config: a config's `method` section.
+        teacher: network to distil from; None for none.
+    """
+    return {
+        "weight_decay": config.weight_decay,
+        "teacher": teacher,
+        "distillation_weight": config.distillation_weight,
+        "distillation_temperature": config.distillation_temperature,
+    }
