@@ -15,6 +15,7 @@ def get_config():
                 "stage": "curriculum",  # or 'finetuning', which starts from a curriculum's run
                 "policy": "resnet",  # 'recurrent', or 'sequential' for a decision before each unit
                 "policy_trunk": "",  # zoo name of a trained ResNet-8 that the policy starts as
+                "policy_pool": 0,  # pixels averaged along each side of what the policy sees; 0: as the paper
                 "open_probability": 0.5,  # of an untrained policy
                 "always": (),
                 "alpha": 0.8,

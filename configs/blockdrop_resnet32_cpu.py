@@ -16,7 +16,7 @@ from configs import blockdrop
 
 CURRICULUM = "runs/blockdrop/curriculum"
 UNITS = [f"stage{stage}_unit{unit}" for stage in (1, 2, 3) for unit in range(1, 6)]
-USAGE = dict.fromkeys(UNITS, 0.52) | {"stage2_unit1": 1.0, "stage3_unit1": 1.0}  # those two change the size
+USAGE = dict.fromkeys(UNITS, 0.56) | {"stage2_unit1": 1.0, "stage3_unit1": 1.0}  # those two change the size
 
 
 def get_config(stage="curriculum"):
@@ -25,6 +25,7 @@ def get_config(stage="curriculum"):
     config.mixed_precision = True
     config.method.stage = stage
     config.method.policy_trunk = "resnet8_cifar10_45k"
+    config.method.policy_pool = 2
     config.method.open_probability = 0.95
     config.method.alpha = 0.95
     config.method.gamma = 2.0
@@ -36,7 +37,7 @@ def get_config(stage="curriculum"):
         config.method.usage = 0.87
         config.optimizer.learning_rate = 1e-3
     else:
-        config.epochs = 14
+        config.epochs = 16
         config.start_from = CURRICULUM
         config.reestimate_images = 6000
         config.method.gamma = 5.0
@@ -47,7 +48,7 @@ def get_config(stage="curriculum"):
         config.method.weight_decay = 1e-4
         config.method.distillation_weight = 1.0
         config.anneal.a, config.anneal.start = 0.07, 0.87
-        config.optimizer.learning_rate = 8e-4
+        config.optimizer.learning_rate = 1.2e-3
     config.evaluation.static = ("resnet8_cifar10_45k", "resnet20_cifar10_45k", "resnet32_cifar10_45k")
     config.targets = ml_collections.ConfigDict({"margin_static_twin": ">= 0", "seconds": "<= 3600"})
     if stage == "finetuning":

@@ -3,15 +3,15 @@
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Always, Chain, DynamicModel, NormalizePixels
+from keras_dynamic.layers import Always, Chain, DynamicModel, NormalizePixels, Residual
 from keras_dynamic.messages import check_fraction
 from keras_dynamic.models.resnet_cifar import resnet_cifar
 from keras_dynamic.models.resnet_imagenet import resnet_imagenet
 
-IMAGE_SIZES = (32, 224)
+POOLS = {32: 1, 224: 2}  # the paper's, by the side of the images
 
 
-def check_policy(units, image_size, trunk, open_probability):
+def check_policy(units, image_size, trunk, open_probability, pool):
     """Raises if a policy network cannot be made of these.
 
     Args:
@@ -19,14 +19,19 @@ def check_policy(units, image_size, trunk, open_probability):
         image_size: side of the images in pixels: 32 or 224.
         trunk: plain network or None.
         open_probability: in (0, 1).
+        pool: pixels averaged along each side, or None.
 
     Raises:
         ValueError: as policy_resnet says.
     """
     if isinstance(units, bool) or not isinstance(units, int) or units < 1:
         raise ValueError(f"units must be a positive int, one per unit that the policy decides, got {units!r}.")
-    if image_size not in IMAGE_SIZES:
-        raise ValueError(f"image_size must be one of {IMAGE_SIZES}, got {image_size!r}; resize the images.")
+    if image_size not in POOLS:
+        raise ValueError(f"image_size must be one of {tuple(POOLS)}, got {image_size!r}; resize the images.")
+    if pool is not None and (isinstance(pool, bool) or not isinstance(pool, int) or not 1 <= pool <= image_size // 8):
+        raise ValueError(
+            f"pool must be an int from 1 to {image_size // 8}, the pixels averaged along each side, got {pool!r}."
+        )
     if check_fraction("open_probability", open_probability) in (0.0, 1.0):
         raise ValueError(f"open_probability must lie strictly between 0 and 1, got {open_probability!r}; try 0.5.")
     if trunk is not None and (not isinstance(trunk, DynamicModel) or not isinstance(trunk.decider, Always)):
@@ -35,38 +40,49 @@ def check_policy(units, image_size, trunk, open_probability):
         )
 
 
-def policy_network(answer, image_size, trunk, name):
+def policy_network(answer, image_size, trunk, pool, name):
     """Returns a policy network: trunk, global average pool, answer.
 
     Args:
         answer: layer from the pooled features [batch, features] to logits [batch, units].
-        image_size: side of the images in pixels: 32, or 224 to have them pooled by 2.
+        image_size: side of the images in pixels: 32 or 224.
         trunk: plain network whose stem and units it takes; None makes a ResNet-8, or a ResNet-10 for 224 pixels.
+        pool: pixels averaged along each side; None takes 1 for 32 pixels, 2 for 224.
         name: of the model.
 
     Returns:
         DynamicModel, unbuilt.
 
     Raises:
-        ValueError: if images of 224 pixels cannot be pooled, because the trunk's stem does not start with
-            NormalizePixels.
+        ValueError: if images cannot be pooled, because the trunk's stem does not start with NormalizePixels.
     """
     if trunk is None:
         trunk = resnet_cifar(8) if image_size == 32 else resnet_imagenet((1, 1, 1, 1), block="basic")
-    stem = trunk.chain.stem if image_size == 32 else _pooled(trunk)
+    pool = pool or POOLS[image_size]
+    stem, units = (trunk.chain.stem, trunk.chain.units) if pool == 1 else _pooled(trunk, pool)
     head = keras.Sequential([layers.GlobalAveragePooling2D(), answer], name="head")
-    return DynamicModel(Chain(stem, trunk.chain.units, head, name="chain"), name=name)
+    return DynamicModel(Chain(stem, units, head, name="chain"), name=name)
 
 
-def _pooled(trunk):
-    """Returns the trunk's stem with its pixels averaged over 2x2; after normalisation, which takes uint8 to float."""
+def _pooled(trunk, pool):
+    """Returns the trunk's stem and units for pixels averaged over squares; after normalisation, which gives floats."""
     first, *rest = getattr(trunk.chain.stem, "layers", [trunk.chain.stem])
     if not isinstance(first, NormalizePixels):
         raise ValueError(
-            f"images of 224 pixels are pooled after NormalizePixels, and the stem of trunk {trunk.name!r} starts with "
+            f"images are pooled after NormalizePixels, and the stem of trunk {trunk.name!r} starts with "
             f"{type(first).__name__} {first.name!r}; give a resnet_cifar or resnet_imagenet."
         )
-    return keras.Sequential([first, layers.AveragePooling2D(2), *rest], name="stem")
+    stem = keras.Sequential([first, layers.AveragePooling2D(pool), *rest], name="stem")
+    return stem, [_any_size(unit) for unit in trunk.chain.units]
+
+
+def _any_size(unit):
+    """Returns a residual unit of the same layers that may be built for another size: a built Sequential may not."""
+    body, shortcut = (
+        keras.Sequential(part.layers, name=part.name) if isinstance(part, keras.Sequential) else part
+        for part in (unit.body, unit.shortcut)
+    )
+    return Residual(body, shortcut, unit.activation, unit.mask, name=unit.name)
 
 
 def _described(trunk):

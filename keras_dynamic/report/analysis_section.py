@@ -44,7 +44,7 @@ def analysis_section(name: str) -> Section:
             Folded("Easiest and hardest images of each class", [_ends(name, evaluation, classes)]),
         ]
 
-    return Section(f"{name.capitalize()}: which images run what", render)
+    return Section(f"{formatting.title_of(name)}: which images run what", render)
 
 
 def _sentences(evaluation: PerImage) -> list[str]:

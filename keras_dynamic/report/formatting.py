@@ -34,6 +34,7 @@ _WORDS = {
     "margin_cascade": "margin over the cascade frontier",
     "margin_greedy": "margin of BlockDrop over the greedy static mask",
 }
+_TITLES = {"blockdrop": "BlockDrop", "sgad": "SGAD", "imta": "IMTA"}
 _PRECISION = re.compile(r"(.+)_(float32|int8)")
 
 
@@ -50,6 +51,18 @@ def name_of(figure: str) -> str:
     if match:
         return f"{name_of(match.group(1))} ({match.group(2)})"
     return _WORDS.get(figure, figure.replace("_", " "))
+
+
+def title_of(system: str) -> str:
+    """The words for a system's name where a sentence or a heading starts with it.
+
+    Args:
+        system: A name as in report.json.
+
+    Returns:
+        The method's name as its paper writes it, else the name with its first letter large: 'BlockDrop', 'Gated'.
+    """
+    return _TITLES.get(system, system[:1].upper() + system[1:])
 
 
 def show(figure: str, value: float | None) -> str:

@@ -78,7 +78,7 @@ def macs_distribution(report: Mapping[str, Any], evaluations: Mapping[str, PerIm
         static = report["systems"][name]["macs_static"]
         _upright_lines(axes, {"mean": (float(np.mean(evaluation.macs)), colour), "static": (static, style.STATIC)})
         last = axes is panels[-1]
-        style.label_axes(axes, "MACs per image, millions" if last else "", f"{name.capitalize()}: images, %")
+        style.label_axes(axes, "MACs per image, millions" if last else "", f"{formatting.title_of(name)}: images, %")
     return figure
 
 

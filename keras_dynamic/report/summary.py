@@ -28,7 +28,7 @@ def summary_section() -> Section:
 def _render(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:
     references = _references(report)
     systems = report["systems"]
-    header = ["", *(f"{name}, static" for name in references), *(name.capitalize() for name in systems)]
+    header = ["", *(f"{name}, static" for name in references), *(formatting.title_of(name) for name in systems)]
     rows: list[list[Cell | str]] = []
 
     def add(name: str, of_reference, of_system) -> None:

@@ -101,7 +101,7 @@ def system_section(name: str) -> Section:
                 blocks.append(_unit_table(system, exported))
         return blocks
 
-    return Section(name.capitalize(), render)
+    return Section(formatting.title_of(name), render)
 
 
 def _frontiers(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:

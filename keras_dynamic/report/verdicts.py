@@ -87,7 +87,7 @@ def headline(report: Mapping[str, Any], name: str) -> str:
     word = judge(report, name).word
     link = "yet" if word == DYNAMIC else "and"
     ending = f", {link} {' and '.join(better)} do better at its cost" if better else ""
-    return f"{name.capitalize()}: {word}{ending}."
+    return f"{formatting.title_of(name)}: {word}{ending}."
 
 
 def standard_error(report: Mapping[str, Any], system: Mapping[str, Any]) -> float:

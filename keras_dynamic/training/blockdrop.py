@@ -61,7 +61,9 @@ def _policy(config, network, seed):
     trunk = zoo.load(config.policy_trunk) if config.policy_trunk else None
     make = policy_resnet if config.policy == "resnet" else policy_recurrent
     size = network.image_shape[1]
-    return Policy(make(units, image_size=size, trunk=trunk, open_probability=config.open_probability), **shared)
+    pool = config.policy_pool or None
+    made = make(units, image_size=size, trunk=trunk, open_probability=config.open_probability, pool=pool)
+    return Policy(made, **shared)
 
 
 def schedule(config, model, steps_per_epoch):

@@ -45,6 +45,28 @@ def test_large_images_are_pooled_by_two(make):
 
 
 @MAKERS
+def test_pool_is_how_many_pixels_are_averaged_along_each_side(make):
+    keras.utils.set_random_seed(0)
+    trunk, same = zoo.load("resnet8_cifar10_45k"), resnet_cifar(8)
+    same.build((None, 8, 8, 3))
+    same.chain.set_weights(trunk.chain.get_weights())
+    policy = make(3, trunk=trunk, pool=4)
+    batch = images(2, 32)
+    features = batch.astype(np.float32).reshape(2, 8, 4, 8, 4, 3).mean(axis=(2, 4))
+    for layer in [same.chain.stem, *same.chain.units, policy.chain.head]:
+        features = layer(features, training=False)
+    np.testing.assert_allclose(policy(batch), features, atol=1e-4)
+    assert policy.chain.units[0].body.layers[0] is trunk.chain.units[0].body.layers[0]
+
+
+@MAKERS
+@pytest.mark.parametrize("pool", [0, 5, 2.0, True, "2"])
+def test_pool_must_be_an_int_that_leaves_something_to_see(make, pool):
+    with pytest.raises(ValueError, match=f"pool must be an int from 1 to 4, .* got {pool!r}"):
+        make(3, pool=pool)
+
+
+@MAKERS
 @pytest.mark.parametrize("units", [0, -3, 2.0, "15", True])
 def test_units_must_be_a_positive_int(make, units):
     with pytest.raises(ValueError, match=f"units must be a positive int, .* got {units!r}"):
