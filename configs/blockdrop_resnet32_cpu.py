@@ -37,7 +37,7 @@ def get_config(stage="curriculum"):
         config.method.usage = 0.87
         config.optimizer.learning_rate = 1e-3
     else:
-        config.epochs = 16
+        config.epochs = 14
         config.start_from = CURRICULUM
         config.reestimate_images = 6000
         config.method.gamma = 5.0

@@ -39,6 +39,6 @@ def test_names():
     assert formatting.name_of("rank_correlation") == "rank correlation"
 
 
-@pytest.mark.parametrize("system, words", [("blockdrop", "BlockDrop"), ("gated", "Gated"), ("sgad", "SGAD")])
+@pytest.mark.parametrize(("system", "words"), [("blockdrop", "BlockDrop"), ("gated", "Gated"), ("sgad", "SGAD")])
 def test_a_method_is_written_as_its_paper_writes_it(system, words):
     assert formatting.title_of(system) == words
