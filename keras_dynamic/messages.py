@@ -40,6 +40,23 @@ def check_fraction(name: str, value) -> float:
     return number
 
 
+def check_open_probability(value) -> float:
+    """Returns the probability of running with which a decider starts as a float, or raises if it has no log odds.
+
+    Args:
+        value: what the caller gave.
+
+    Returns:
+        The value as a Python float.
+
+    Raises:
+        ValueError: if value is no number strictly between 0 and 1.
+    """
+    if check_fraction("open_probability", value) in (0.0, 1.0):
+        raise ValueError(f"open_probability must lie strictly between 0 and 1, got {value!r}; try 0.9.")
+    return float(value)
+
+
 def check_number(name: str, value, positive: bool = False) -> float:
     """Returns value as a float, or raises if it isn't a finite number of at least 0, or over 0.
 

@@ -4,16 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dynamic.layers import Decider
-from keras_dynamic.layers.decider import check_names
+from keras_dynamic.deciders.threshold import ThresholdDecider
 from keras_dynamic.messages import check_fraction
-from keras_dynamic.ops import bounded, log_odds
+from keras_dynamic.ops import bounded
 
 _ALL = 1_000_000  # units: more than any chain has
 _LIFT = 3e4  # stands for the infinite logit of a unit that is held open; more than any threshold's log odds
 
 
-class BernoulliPolicy(Decider):
+class BernoulliPolicy(ThresholdDecider):
     """Decides by independent Bernoulli variables: sampled in training, compared with tau in inference.
 
     Samples carry no gradient: such a policy learns from rewards. The number of trailing units that a curriculum has
@@ -38,22 +37,15 @@ class BernoulliPolicy(Decider):
     one_shot = False  # whether all decisions are known before the first unit runs
 
     def __init__(self, alpha=0.8, always=(), seed=None, tau=0.5, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(always, **kwargs)
         if not 0.5 < alpha <= 1.0:
             raise ValueError(
                 f"alpha must be over 0.5 and at most 1, got {alpha!r}; at 0.5 every policy samples alike, the paper "
                 "takes 0.8."
             )
-        self.alpha, self.always, self.seed = float(alpha), tuple(always), seed
+        self.alpha, self.seed = float(alpha), seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.tau = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(check_fraction("tau", tau)),
-            trainable=False,
-            name="tau",
-            dtype="float32",
-            autocast=False,
-        )
+        self.tau = self.scalar("tau", check_fraction("tau", tau))
         self.opened = self._counter("opened", _ALL)
         self.steps = self._counter("steps", 0)
 
@@ -66,22 +58,6 @@ class BernoulliPolicy(Decider):
             name=name,
             aggregation="only_first_replica",
         )
-
-    def choose(self, chain):
-        """Returns the skippable units that `always` does not name."""
-        check_names(self.always, chain, "always")
-        return [name for name in chain.skippable_names if name not in self.always]
-
-    def set_tau(self, tau):
-        """Sets the threshold on probabilities.
-
-        Args:
-            tau: in [0, 1]; 0 runs all units, 1 none.
-
-        Raises:
-            ValueError: if tau is outside [0, 1].
-        """
-        self.tau.assign(np.float32(check_fraction("tau", tau)))
 
     def open_last(self, count):
         """Lets the policy decide its last `count` units alone; those before them run.
@@ -125,7 +101,7 @@ class BernoulliPolicy(Decider):
 
     def greedy(self, logits, free):
         """Returns where a probability exceeds tau, a bool tensor of the logits' shape; arguments as in sample."""
-        return logits + (1.0 - ops.cast(free, "float32")) * _LIFT - log_odds(self.tau) > 0
+        return self.over_tau(logits + (1.0 - ops.cast(free, "float32")) * _LIFT)
 
     def begin(self, image, x, training=None):
         """Counts the training step."""
@@ -135,10 +111,4 @@ class BernoulliPolicy(Decider):
 
     def get_config(self):
         """Returns the arguments."""
-        return {
-            **super().get_config(),
-            "alpha": self.alpha,
-            "always": list(self.always),
-            "seed": self.seed,
-            "tau": float(ops.convert_to_numpy(self.tau)),
-        }
+        return {**super().get_config(), "alpha": self.alpha, "seed": self.seed}

@@ -1,18 +1,17 @@
 """One gate per unit."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_dynamic.cost import tree
-from keras_dynamic.layers import Decider, FreeGate, Gate
-from keras_dynamic.layers.decider import check_names
+from keras_dynamic.deciders.threshold import ThresholdDecider
+from keras_dynamic.layers import FreeGate, Gate
 from keras_dynamic.messages import check_fraction
-from keras_dynamic.ops import binary_gumbel, log_odds, scale_gradient
+from keras_dynamic.ops import binary_gumbel, scale_gradient
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class PerUnitGates(Decider):
+class PerUnitGates(ThresholdDecider):
     """A gate before each unit; sampled with the Gumbel trick in training, compared with tau in inference.
 
     temperature and tau are non-trainable variables: saved with the model and seen by compiled graphs when they change.
@@ -53,27 +52,17 @@ class PerUnitGates(Decider):
         gradient_scale=1.0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(always, **kwargs)
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, got {temperature!r}; the papers use 1.")
         self.data_dependent, self.hidden, self.open_probability = data_dependent, hidden, open_probability
-        self.always, self.hard, self.seed = tuple(always), hard, seed
+        self.hard, self.seed = hard, seed
         self.noise, self.gradient_scale = noise, gradient_scale
         initial = {"temperature": float(temperature), "tau": check_fraction("tau", tau)}
-        self.temperature = self._scalar("temperature", initial["temperature"])
-        self.tau = self._scalar("tau", initial["tau"])
+        self.temperature = self.scalar("temperature", initial["temperature"])
+        self.tau = self.scalar("tau", initial["tau"])
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.gates = {}
-
-    def _scalar(self, name, value):
-        # Without autocast: decide runs inside the chain's call, in which mixed precision casts variables.
-        start = keras.initializers.Constant(value)
-        return self.add_weight(shape=(), initializer=start, trainable=False, name=name, dtype="float32", autocast=False)
-
-    def choose(self, chain):
-        """Returns the skippable units that `always` does not name."""
-        check_names(self.always, chain, "always")
-        return [name for name in chain.skippable_names if name not in self.always]
 
     def prepare(self, chain):
         """Makes a gate per unit and builds it for the unit's input."""
@@ -102,20 +91,9 @@ class PerUnitGates(Decider):
             noise = None if self.noise else ops.zeros_like(logits)
             decision = binary_gumbel(logits, self.temperature, self.hard, noise, self.seed_generator)
         else:
-            decision = logits - log_odds(self.tau) > 0
+            decision = self.over_tau(logits)
         name = self.unit_names[k]
         return {name: decision}, {name: ops.sigmoid(logits)}, carry
-
-    def set_tau(self, tau):
-        """Sets the threshold on probabilities.
-
-        Args:
-            tau: in [0, 1].
-
-        Raises:
-            ValueError: if tau is outside [0, 1].
-        """
-        self.tau.assign(np.float32(check_fraction("tau", tau)))
 
     def unit_nodes(self, k):
         """Returns the gate's cost."""
@@ -129,10 +107,8 @@ class PerUnitGates(Decider):
             "data_dependent": self.data_dependent,
             "hidden": self.hidden,
             "open_probability": self.open_probability,
-            "always": list(self.always),
             "temperature": float(keras.ops.convert_to_numpy(self.temperature)),
             "hard": self.hard,
-            "tau": float(keras.ops.convert_to_numpy(self.tau)),
             "seed": self.seed,
             "noise": self.noise,
             "gradient_scale": self.gradient_scale,

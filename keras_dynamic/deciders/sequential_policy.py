@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from keras_dynamic.cost import tree
 from keras_dynamic.deciders.bernoulli_policy import BernoulliPolicy
-from keras_dynamic.messages import check_fraction
+from keras_dynamic.messages import check_open_probability
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -33,9 +33,7 @@ class SequentialPolicy(BernoulliPolicy):
 
     def __init__(self, open_probability=0.5, alpha=0.8, always=(), seed=None, tau=0.5, **kwargs):
         super().__init__(alpha, always, seed, tau, **kwargs)
-        self.open_probability = check_fraction("open_probability", open_probability)
-        if self.open_probability in (0.0, 1.0):
-            raise ValueError(f"open_probability must lie strictly between 0 and 1, got {open_probability!r}.")
+        self.open_probability = check_open_probability(open_probability)
         self.scores = {}
 
     def prepare(self, chain):

@@ -45,6 +45,8 @@ class DynamicModel(keras.Model):
         ValueError: if chain or decider are of other types.
     """
 
+    task_weight = 1.0  # of the compiled loss in training
+
     def __init__(self, chain, decider=None, **kwargs):
         super().__init__(**kwargs)
         decider = Always() if decider is None else decider
@@ -157,7 +159,10 @@ class DynamicModel(keras.Model):
         if not isinstance(y_pred, Outcome):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         loss = super().compute_loss(x, y, y_pred.logits, sample_weight, training)
-        further = self.outcome_losses(x, y, y_pred).values() if training else ()
+        if not training:
+            return loss
+        loss = self.task_weight * loss
+        further = self.outcome_losses(x, y, y_pred).values()
         # Keras' own hook for losses beside the compiled one: tf.distribute needs them divided by the replicas.
         return sum(map(self._aggregate_additional_loss, further), loss)
 

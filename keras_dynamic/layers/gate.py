@@ -6,14 +6,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import register
-
-
-def _check_open_probability(value):
-    if not 0.0 < value < 1.0:
-        raise ValueError(
-            f"open_probability must lie strictly between 0 and 1, got {value!r}; 0.98 is the papers' choice."
-        )
-    return float(value)
+from keras_dynamic.messages import check_open_probability
 
 
 def _leaf(x):
@@ -46,7 +39,7 @@ class Gate(keras.layers.Layer):
     def __init__(self, hidden=16, open_probability=0.98, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.hidden = hidden
-        self.open_probability = _check_open_probability(open_probability)
+        self.open_probability = check_open_probability(open_probability)
         self.project = keras.layers.Dense(hidden, use_bias=False, dtype="float32", name="project")
         self.norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32", name="norm")
 
@@ -98,7 +91,7 @@ class FreeGate(keras.layers.Layer):
 
     def __init__(self, open_probability=0.98, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.open_probability = _check_open_probability(open_probability)
+        self.open_probability = check_open_probability(open_probability)
 
     def build(self, x_shape):
         odds = math.log(self.open_probability / (1.0 - self.open_probability))

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Node, register
+from keras_dynamic.messages import check_open_probability
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -32,9 +33,8 @@ class RecurrentScores(keras.layers.Layer):
         for name, value, meaning in (("steps", steps, "the scores to give"), ("hidden", hidden, "the state's size")):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}, {meaning}, must be a positive int, got {value!r}.")
-        if not 0.0 < open_probability < 1.0:
-            raise ValueError(f"open_probability must lie strictly between 0 and 1, got {open_probability!r}; try 0.5.")
-        self.steps, self.hidden, self.open_probability = steps, hidden, float(open_probability)
+        self.steps, self.hidden = steps, hidden
+        self.open_probability = check_open_probability(open_probability)
         width, dtype = 4 * hidden, self.dtype_policy
         self.look = keras.layers.Dense(width, bias_initializer=_ForgetBias(), dtype=dtype, name="look")
         self.remember = keras.layers.Dense(

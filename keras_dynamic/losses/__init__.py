@@ -2,6 +2,15 @@
 
 from keras_dynamic.losses.activation import ACTIVATION_LOSSES, batch_activation, mac_weighted, per_gate
 from keras_dynamic.losses.distillation import distillation
+from keras_dynamic.losses.drop_ratio import drop_ratio
 from keras_dynamic.losses.weight_decay import weight_decay
 
-__all__ = ["ACTIVATION_LOSSES", "batch_activation", "distillation", "mac_weighted", "per_gate", "weight_decay"]
+__all__ = [
+    "ACTIVATION_LOSSES",
+    "batch_activation",
+    "distillation",
+    "drop_ratio",
+    "mac_weighted",
+    "per_gate",
+    "weight_decay",
+]

@@ -11,6 +11,7 @@ from keras_dynamic.layers.dynamic_model import _step_of
 from keras_dynamic.losses import per_gate
 from keras_dynamic.messages import check_number, near
 from keras_dynamic.methods.annealed import Annealed
+from keras_dynamic.methods.labels import class_indices
 from keras_dynamic.methods.usage import STRENGTHS, check_usage
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
@@ -234,9 +235,7 @@ class BlockDrop(Annealed):
         return ops.stack([values[name] for name in self.decider.names], axis=1)
 
     def _reward(self, outcome, y, gamma):
-        y = ops.convert_to_tensor(y)
-        classes = outcome.logits.shape[-1]
-        labels = ops.argmax(y, -1) if len(y.shape) == 2 and y.shape[-1] == classes else ops.reshape(y, (-1,))
+        labels = class_indices(y, outcome.logits.shape[-1])
         answers = ops.argmax(outcome.logits, axis=-1)
         return usage_reward(self._stacked(outcome.decisions), answers == ops.cast(labels, answers.dtype), gamma)
 

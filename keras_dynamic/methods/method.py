@@ -4,6 +4,7 @@ import keras
 
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.losses import distillation, weight_decay
+from keras_dynamic.messages import check_number
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -18,6 +19,7 @@ class Method(DynamicModel):
             and not saved with this model.
         distillation_weight: of temperature^2 KL(teacher || model).
         distillation_temperature: of the distillation.
+        task_weight: of the compiled loss in training, positive.
         **kwargs: of keras.Model.
 
     Raises:
@@ -32,9 +34,11 @@ class Method(DynamicModel):
         teacher=None,
         distillation_weight=1.0,
         distillation_temperature=4.0,
+        task_weight=1.0,
         **kwargs,
     ):
         super().__init__(chain, decider, **kwargs)
+        self.task_weight = check_number("task_weight", task_weight, positive=True)
         self.weight_decay = weight_decay
         self.distillation_weight, self.distillation_temperature = distillation_weight, distillation_temperature
         self._teacher = _Untracked(teacher)
@@ -55,6 +59,11 @@ class Method(DynamicModel):
                     "second copy of it."
                 )
 
+    @property
+    def learners(self) -> dict:
+        """Layers with weights that a further training, of this method or another, takes over, by their role."""
+        return {"chain": self.chain, "decider": self.decider}
+
     def outcome_losses(self, x, y, outcome):
         """Returns distillation and weight decay if they are asked for."""
         losses = {}
@@ -74,6 +83,7 @@ class Method(DynamicModel):
             "weight_decay": self.weight_decay,
             "distillation_weight": self.distillation_weight,
             "distillation_temperature": self.distillation_temperature,
+            "task_weight": self.task_weight,
         }
 
 

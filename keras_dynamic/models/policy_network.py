@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Always, Chain, DynamicModel, NormalizePixels, Residual
-from keras_dynamic.messages import check_fraction
+from keras_dynamic.messages import check_open_probability
 from keras_dynamic.models.resnet_cifar import resnet_cifar
 from keras_dynamic.models.resnet_imagenet import resnet_imagenet
 
@@ -32,8 +32,7 @@ def check_policy(units, image_size, trunk, open_probability, pool):
         raise ValueError(
             f"pool must be an int from 1 to {image_size // 8}, the pixels averaged along each side, got {pool!r}."
         )
-    if check_fraction("open_probability", open_probability) in (0.0, 1.0):
-        raise ValueError(f"open_probability must lie strictly between 0 and 1, got {open_probability!r}; try 0.5.")
+    check_open_probability(open_probability)
     if trunk is not None and (not isinstance(trunk, DynamicModel) or not isinstance(trunk.decider, Always)):
         raise ValueError(
             f"trunk must be a plain network of models.resnet_cifar or models.resnet_imagenet, got {_described(trunk)}."

@@ -2,6 +2,7 @@
 
 from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidence, margin, max_probability
 from keras_dynamic.ops.gradient_scale import scale_gradient
+from keras_dynamic.ops.guideline import expected_drop_ratio, softmax_variance
 from keras_dynamic.ops.gumbel import binary_gumbel, logistic_noise
 from keras_dynamic.ops.log_odds import log_odds
 from keras_dynamic.ops.policy_gradient import (
@@ -29,6 +30,7 @@ __all__ = [
     "bounded",
     "confidence",
     "entropy_confidence",
+    "expected_drop_ratio",
     "fit_temperature",
     "fit_thresholds",
     "log_odds",
@@ -42,6 +44,7 @@ __all__ = [
     "scale_gradient",
     "select",
     "self_critical_advantage",
+    "softmax_variance",
     "stops",
     "usage_reward",
 ]

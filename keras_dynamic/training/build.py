@@ -7,10 +7,10 @@ import keras
 from keras_dynamic import zoo
 from keras_dynamic.messages import near
 from keras_dynamic.models import import_resnet_cifar, resnet_cifar, resnet_imagenet
-from keras_dynamic.training import blockdrop, fixed, gating
+from keras_dynamic.training import blockdrop, fixed, gating, sgad
 
 # Each module has build and schedule.
-METHODS = {"activation_gating": gating, "blockdrop": blockdrop, "fixed": fixed}
+METHODS = {"activation_gating": gating, "blockdrop": blockdrop, "fixed": fixed, "sgad": sgad}
 _OPTIMIZERS = ("sgd", "adam")
 _SCHEDULES = ("one_cycle", "steps", "constant")
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -127,7 +126,7 @@ def reestimation_batches(config, splits: Splits):
 
 
 def start_from(model, run):
-    """Sets the weights of a model's chain and decider to those of another run's model; losses and targets are its own.
+    """Sets the weights of what a method trains to those of another run's model; losses and targets are its own.
 
     Args:
         model: built DynamicModel.
@@ -149,11 +148,12 @@ def start_from(model, run):
     other = keras.models.load_model(path, compile=False)
     if not isinstance(other, DynamicModel):
         raise ValueError(f"start_from names {str(path)!r}, which holds a {type(other).__name__}; give a run's model.")
-    parts: list[tuple[Any, Any]] = [(model.chain, other.chain), (model.decider, other.decider)]
-    for mine, theirs in parts:
-        check_shapes([variable.shape for variable in theirs.weights], mine.weights, model, path)
-    for mine, theirs in parts:
-        mine.set_weights(theirs.get_weights())
+    theirs = getattr(other, "learners", {"chain": other.chain, "decider": other.decider})
+    parts = [(mine, theirs[role]) for role, mine in model.learners.items() if role in theirs]
+    for mine, their in parts:
+        check_shapes([variable.shape for variable in their.weights], mine.weights, model, path)
+    for mine, their in parts:
+        mine.set_weights(their.get_weights())
     return model
 
 

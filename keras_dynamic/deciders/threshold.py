@@ -1,0 +1,65 @@
+"""What deciders share that compare a probability with a threshold in inference."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dynamic.layers import Decider
+from keras_dynamic.layers.decider import check_names
+from keras_dynamic.messages import check_fraction
+from keras_dynamic.ops import log_odds
+
+
+class ThresholdDecider(Decider):
+    """Runs a unit in inference if its probability is greater than tau.
+
+    A subclass makes `tau` with `scalar`. What changes in the course of a training or afterwards is a non-trainable
+    variable: saved with the model and seen by compiled graphs.
+
+    Args:
+        always: names of units that always run and are no decision.
+        **kwargs: of keras.layers.Layer.
+    """
+
+    def __init__(self, always=(), **kwargs):
+        super().__init__(**kwargs)
+        self.always = tuple(always)
+
+    def scalar(self, name, value):
+        """Makes and returns a variable that is a number.
+
+        Args:
+            name: of the variable.
+            value: at first.
+        """
+        # Without autocast: decide runs inside the chain's call, in which mixed precision casts variables.
+        start = keras.initializers.Constant(value)
+        return self.add_weight(shape=(), initializer=start, trainable=False, name=name, dtype="float32", autocast=False)
+
+    def choose(self, chain):
+        """Returns the skippable units that `always` does not name."""
+        check_names(self.always, chain, "always")
+        return [name for name in chain.skippable_names if name not in self.always]
+
+    def set_tau(self, tau):
+        """Sets the threshold on probabilities.
+
+        Args:
+            tau: in [0, 1]; 0 runs all units, 1 none.
+
+        Raises:
+            ValueError: if tau is outside [0, 1].
+        """
+        self.tau.assign(np.float32(check_fraction("tau", tau)))
+
+    def over_tau(self, logits):
+        """Returns where a probability exceeds tau, a bool tensor of the logits' shape."""
+        return logits - log_odds(self.tau) > 0
+
+    def get_config(self):
+        """Returns the arguments; tau is that of now."""
+        return {
+            **super().get_config(),
+            "always": list(self.always),
+            "tau": float(ops.convert_to_numpy(self.tau)),
+        }

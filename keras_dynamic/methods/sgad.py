@@ -1,0 +1,154 @@
+"""SGAD: units dropped as a guideline says how easy an image is (Wang et al. 2018)."""
+
+import keras
+from keras import ops
+
+from keras_dynamic.cost import output_spec
+from keras_dynamic.deciders import BinaryMaskNetwork
+from keras_dynamic.losses import drop_ratio
+from keras_dynamic.messages import check_number
+from keras_dynamic.methods.labels import class_indices
+from keras_dynamic.methods.method import Method
+from keras_dynamic.models import guideline_network
+from keras_dynamic.ops import expected_drop_ratio, softmax_variance
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class SGAD(Method):
+    """A chain of which easy images run fewer units: a second classifier says, in training, how easy an image is.
+
+        network = kd.zoo.load("resnet32_cifar10_45k")
+        model = kd.methods.SGAD(network.chain, s_max=0.8)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=["accuracy"])
+        model.fit(x, y, epochs=20, callbacks=[kd.callbacks.GrowNoise(np.linspace(0, 2, 10))])
+
+    The loss is task_weight times the compiled one, plus mask_weight times the distance between the share of units that
+    an image drops and the share that the guideline expects, plus guideline_weight times the guideline's own cross
+    entropy, from which alone the guideline learns. Calls, cost and export know nothing of the guideline;
+    `DynamicModel(model.chain, model.decider)` is the network without it.
+
+    Args:
+        chain: Chain, trained before or not.
+        decider: BinaryMaskNetwork; None makes one.
+        guideline: SGNet, any Keras classifier from images to logits [batch, classes], trained along; None makes
+            models.guideline_network.
+        s_max: largest share of units that an image is asked to drop, in (0, 1); the paper takes 0.2 (more accurate),
+            then from there 0.8 (cheaper).
+        constant_ratio: share of units that every image alike is asked to drop, in [0, 1), instead of a guideline: the
+            ablation. None asks the guideline.
+        mask_weight: of equation 10, non-negative.
+        guideline_weight: of the guideline's cross entropy, non-negative.
+        **kwargs: of Method (task_weight, weight_decay, teacher, ...) and keras.Model.
+
+    Raises:
+        ValueError: if s_max is outside (0, 1), a weight is negative, both guideline and constant_ratio are given, or,
+            when it is built, the guideline gives another number of classes than the chain or the chain has fewer than
+            two units that can be skipped.
+
+    Source: SGAD, section 3.2 and equations 9 to 12; equation 11 as in ops.expected_drop_ratio.
+    """
+
+    def __init__(
+        self,
+        chain,
+        decider=None,
+        guideline=None,
+        s_max=0.8,
+        constant_ratio=None,
+        mask_weight=1.0,
+        guideline_weight=0.3,
+        **kwargs,
+    ):
+        super().__init__(chain, BinaryMaskNetwork() if decider is None else decider, **kwargs)
+        if not check_number("s_max", s_max, positive=True) < 1:
+            raise ValueError(f"s_max must lie strictly between 0 and 1, got {s_max!r}; the paper takes 0.2 and 0.8.")
+        if constant_ratio is not None:
+            if guideline is not None:
+                raise ValueError("give a guideline or a constant_ratio for all images, not both.")
+            if not check_number("constant_ratio", constant_ratio) < 1:
+                raise ValueError(f"constant_ratio must be at least 0 and under 1, got {constant_ratio!r}.")
+        self.s_max, self.constant_ratio = float(s_max), constant_ratio
+        self.mask_weight = check_number("mask_weight", mask_weight)
+        self.guideline_weight = check_number("guideline_weight", guideline_weight)
+        self.guideline = guideline
+
+    def build(self, image_shape):
+        """Builds chain, decider and guideline."""
+        super().build(image_shape)
+        if self.constant_ratio is not None:
+            return
+        image = self.chain.image_spec
+        classes = output_spec(self.chain.head, output_spec(self.chain.units[-1], self.chain.input_specs[-1])).shape[-1]
+        if self.guideline is None:
+            self.guideline = guideline_network(classes)
+        if not self.guideline.built:
+            self.guideline.build(image.shape)
+        found = output_spec(self.guideline, image).shape
+        if tuple(found[1:]) != (classes,):
+            raise ValueError(
+                f"guideline {self.guideline.name!r} must give a logit for each of the network's {classes} classes, "
+                f"[batch, {classes}], got {list(found)}."
+            )
+
+    @property
+    def learners(self) -> dict:
+        """Layers with weights that a further training takes over, by their role."""
+        guided = {} if self.guideline is None else {"guideline": self.guideline}
+        return super().learners | guided
+
+    def expected_ratio(self, image, training=None):
+        """Returns the share of units that images should drop.
+
+        Args:
+            image: [batch, height, width, channels].
+            training: whether the guideline runs in training mode.
+
+        Returns:
+            (float32 tensor [batch], or the constant_ratio; the guideline's logits [batch, classes], or None).
+        """
+        if self.guideline is None:
+            return self.constant_ratio, None
+        logits = ops.cast(self.guideline(image, training=training), "float32")
+        return expected_drop_ratio(softmax_variance(logits), logits.shape[-1], self.s_max), logits
+
+    def outcome_losses(self, x, y, outcome):
+        """Returns the distance from the expected drop ratio and the guideline's cross entropy, and what methods share.
+
+        Args:
+            x: images of the batch.
+            y: labels of the batch, int [batch] or [batch, 1], or one-hot [batch, classes].
+            outcome: of the decisions taken.
+
+        Returns:
+            {name: scalar tensor}.
+
+        Source: SGAD, equations 10 and 12.
+        """
+        expected, logits = self.expected_ratio(x, training=True)
+        decisions = ops.stack([outcome.decisions[name] for name in self.decider.names])
+        units = len(self.chain.skippable_names)
+        losses = {"mask": self.mask_weight * drop_ratio(decisions, expected, units)}
+        if logits is not None:
+            labels = class_indices(y, logits.shape[-1])
+            wrong = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+            losses["guideline"] = self.guideline_weight * ops.mean(wrong)
+        return losses | super().outcome_losses(x, y, outcome)
+
+    def get_config(self):
+        """Returns the arguments, layers serialized."""
+        return {
+            **super().get_config(),
+            "guideline": keras.saving.serialize_keras_object(self.guideline),
+            "s_max": self.s_max,
+            "constant_ratio": self.constant_ratio,
+            "mask_weight": self.mask_weight,
+            "guideline_weight": self.guideline_weight,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuilds the model from get_config()."""
+        return super().from_config(
+            {**config, "guideline": keras.saving.deserialize_keras_object(config["guideline"])}, custom_objects
+        )
