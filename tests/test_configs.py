@@ -14,7 +14,7 @@ from keras_dynamic.training import build, build_optimizer
 from keras_dynamic.training.build import METHODS
 
 ROOT = Path(__file__).parents[1]
-NO_EXPERIMENTS = ("__init__", "base", "blockdrop")  # what experiments stand on
+NO_EXPERIMENTS = ("__init__", "base", "blockdrop", "sgad")  # what experiments stand on
 FILES = sorted(path for path in (ROOT / "configs").glob("*.py") if path.stem not in NO_EXPERIMENTS)
 
 
@@ -30,7 +30,8 @@ def stages(path):
     get_config = load(path).get_config
     if not inspect.signature(get_config).parameters:
         return [get_config()]
-    return [get_config(stage) for stage in ("curriculum", "finetuning")]
+    settings = ("mf", "lf") if path.stem.startswith("sgad") else ("curriculum", "finetuning")
+    return [get_config(setting) for setting in settings]
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
@@ -64,7 +65,8 @@ def test_network_and_method_can_be_built(path):
             config.network.weights = ""  # these do not come along
         model = build(config)
         units = sum(config.network.stages) or (config.network.depth - 2) // 2
-        assert len(model.decision_names) == units - len(config.method.always)
+        held = 1 if config.method.name == "sgad" else len(config.method.always)  # SGAD's last unit always runs
+        assert len(model.decision_names) == units - held
         schedule = METHODS[config.method.name].schedule(config, model, 176)
         assert schedule.settled < config.epochs
         assert build_optimizer(config.optimizer, 100, config.epochs).learning_rate is not None
