@@ -4,8 +4,8 @@
     python train_main.py --config=$CONFIG:mf --workdir=runs/sgad32/mf --data_dir=$DATA_DIR
     python train_main.py --config=$CONFIG:lf --workdir=runs/sgad32/lf --data_dir=$DATA_DIR
 
-Cost: 220 epochs each, some 10 minutes together on a recent GPU; 2 days on 2 CPU cores. Not run yet. The paper has 93.11 %
-at 0.86 of the MACs (MF) and 92.18 % at 0.47 (LF; table 1).
+Cost: 220 epochs each, some 10 minutes together on a recent GPU; 2 days on 2 CPU cores. Not run yet. The paper has
+93.11 % at 0.86 of the MACs (MF) and 92.18 % at 0.47 (LF; table 1).
 
 SGD, momentum 0.9, 0.1 divided by 10 after 128, 160 and 192 epochs, batch 128, weights 1, 1 and 0.3 of the losses are
 section 4's. Weight decay, the noise's schedule and how LF goes on from MF are not given: 1e-4 as usual for these

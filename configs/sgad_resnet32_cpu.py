@@ -6,8 +6,7 @@
 
 The ablation asks every image for the same share of units instead, about as many as the guideline's images run:
 
-    python train_main.py --config=$CONFIG:lf --config.method.guided=False --workdir=runs/sgad/unguided \\
-        --data_dir=$DATA_DIR
+    python train_main.py --config=$CONFIG:lf --config.method.guided=False --workdir=runs/sgad/flat --data_dir=$DATA_DIR
 
 The paper trains from scratch for 440 epochs; what makes minutes enough is not in it: the network starts from trained
 weights and is distilled from itself. docs/results.md says what came of it.
