@@ -50,6 +50,10 @@ def parse(argv):
         known = near(missing[0], map(str, Path("configs").glob("*.py")))
         sys.exit(f"train_main: there is no config file {missing[0]!r}{known}; those that come along are in configs/.")
     try:
+        return flags.FLAGS(argv)
+    except flags.IllegalFlagValueError as error:  # in a config file's own code too: the last line is the reason
+        sys.exit(f"train_main: {str(error).strip().splitlines()[-1].strip()}")
+    except flags.Error:
         return app.parse_flags_with_usage(argv)
     except AttributeError as error:
         cause = error.args[0]

@@ -118,6 +118,12 @@ def test_missing_workdir_and_values_of_another_type(tmp_path):
         [*command, "--workdir=run", "--config.epochs=ten"], capture_output=True, text=True, cwd=tmp_path
     )
     assert child.returncode == 1
-    assert "invalid literal for int() with base 10: 'ten'" in child.stderr
+    assert child.stderr.strip().endswith("invalid literal for int() with base 10: 'ten'")
     assert "Traceback" not in child.stderr
+    config = f"--config={ROOT / 'configs' / 'sgad_resnet32_cpu.py'}:hf"
+    child = subprocess.run([*command[:2], config, "--workdir=run"], capture_output=True, text=True, cwd=tmp_path)
+    assert child.returncode == 1
+    assert child.stderr.strip() == (
+        "train_main: ValueError: the config has the settings ('mf', 'lf'), got 'hf'; write CONFIG.py:mf or :lf."
+    )
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from pathlib import Path
 from keras_dynamic.messages import near
 from keras_dynamic.report import record_tables, records
 from keras_dynamic.report.files import write_atomically
+from keras_dynamic.report.published import published
 from keras_dynamic.report.records import METHODS, Record
 
 RESULTS_PAGE = "docs/results.md"
@@ -55,7 +56,8 @@ def results_page(every: Sequence[Record]) -> str:
         chosen = [record for record in every if record.method == method]
         if chosen:
             details = [record_tables.details(record, every) for record in chosen]
-            sections.append({"title": title, "overview": record_tables.overview(chosen, every), "details": details})
+            overview = record_tables.overview(chosen, every)
+            sections.append({"title": title, "overview": overview, "published": published(method), "details": details})
     targets = [is_met for record in every for is_met in records.met(record).values()]
     counts = {"records": len(every), "targets": len(targets), "missed": targets.count(False)}
     page = environment.get_template("results.md").render(sections=sections, nothing=record_tables.NOTHING, **counts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keras_dynamic.report import formatting, frontier, records, verdicts
+from keras_dynamic.report.markdown import table
 from keras_dynamic.report.records import Record
 
 NOTHING = "*Nothing measured yet.*"
@@ -41,7 +42,7 @@ def overview(chosen: Sequence[Record], every: Sequence[Record]) -> str:
             ]
         )
     kept = [column for column in range(len(header)) if _says_something(rows, column)]
-    return _table([header[column] for column in kept], [[row[column] for column in kept] for row in rows])
+    return table([header[column] for column in kept], [[row[column] for column in kept] for row in rows])
 
 
 def details(record: Record, every: Sequence[Record]) -> str:
@@ -67,9 +68,9 @@ def details(record: Record, every: Sequence[Record]) -> str:
     config = record.config if isinstance(record.config, str) else "settings in the record"
     facts = [f"data: {record.data}", f"seed {record.seed}", f"config: {config}", record.machine]
     facts += [record.date, f"commit {record.commit[:12]}", f"{record.seconds:,.0f} s"]
-    table = _table(header, [row[: len(header)] for row in rows])
+    figures = table(header, [row[: len(header)] for row in rows])
     command = f"```sh\n{record.command}\n```"
-    parts = [f"### {record.id}", record.network, *_verdict(record, every), table, command, f"{'; '.join(facts)}."]
+    parts = [f"### {record.id}", record.network, *_verdict(record, every), figures, command, f"{'; '.join(facts)}."]
     return "\n\n".join(parts)
 
 
@@ -140,13 +141,3 @@ def _bound(name: str, target: str) -> str:
 
 def _says_something(rows: Sequence[Sequence[str]], column: int) -> bool:
     return any(row[column] not in ("", formatting.NOT_MEASURED) for row in rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [list(header), ["---"] * len(header), *([_plain(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Text that cannot end a table's cell or row."""
-    return text.replace("|", "\\|").replace("\n", " ")
