@@ -2,6 +2,7 @@
 
 from keras_dynamic.deciders.bernoulli_policy import BernoulliPolicy
 from keras_dynamic.deciders.binary_mask_network import BinaryMaskNetwork
+from keras_dynamic.deciders.channel_gates import ChannelGates
 from keras_dynamic.deciders.confidence import Confidence
 from keras_dynamic.deciders.fixed import DistributeK, FirstK, Fixed, Never, Pattern, RandomK
 from keras_dynamic.deciders.per_unit_gates import PerUnitGates
@@ -15,6 +16,7 @@ __all__ = [
     "Always",
     "BernoulliPolicy",
     "BinaryMaskNetwork",
+    "ChannelGates",
     "Confidence",
     "Decider",
     "DistributeK",

@@ -101,7 +101,7 @@ class BernoulliPolicy(ThresholdDecider):
 
     def greedy(self, logits, free):
         """Returns where a probability exceeds tau, a bool tensor of the logits' shape; arguments as in sample."""
-        return self.over_tau(logits + (1.0 - ops.cast(free, "float32")) * _LIFT)
+        return self.over_tau(logits + (1.0 - ops.cast(free, "float32")) * _LIFT) > 0
 
     def begin(self, image, x, training=None):
         """Counts the training step."""

@@ -64,20 +64,29 @@ class PerUnitGates(ThresholdDecider):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.gates = {}
 
+    def groups_of(self, unit):
+        """Returns how many decisions a unit's gate takes: None for one on the unit as a whole."""
+        return None
+
     def prepare(self, chain):
-        """Makes a gate per unit and builds it for the unit's input."""
-        for name, spec in zip(self.unit_names, chain.input_specs, strict=True):
-            if name in self.names:
+        """Makes a gate per decided unit and builds it for the unit's input."""
+        for unit, spec in zip(chain.units, chain.input_specs, strict=True):
+            own = (unit.name, *getattr(unit, "group_names", ()))
+            if any(name in self.names for name in own):
                 if self.data_dependent:
-                    gate = Gate(self.hidden, self.open_probability, name=f"{name}_gate")
+                    gate = Gate(self.hidden, self.open_probability, self.groups_of(unit), name=f"{unit.name}_gate")
                 else:
-                    gate = FreeGate(self.open_probability, name=f"{name}_gate")
+                    gate = FreeGate(self.open_probability, self.groups_of(unit), name=f"{unit.name}_gate")
                 gate(spec)
-                self.gates[name] = gate
-                self._binding.nodes[name] = tree(gate, spec)
+                self.gates[unit.name] = gate
+                self._binding.nodes[unit.name] = tree(gate, spec)
+
+    def by_name(self, k, values):
+        """Returns {decision name: value [batch]} for what unit k's gate says."""
+        return {self.unit_names[k]: values}
 
     def logits(self, k, x, training=None):
-        """Returns the logit of running unit k, float32 [batch], or None if it has no gate."""
+        """Returns what unit k's gate says, the logits of running, or None if it has no gate."""
         gate = self.gates.get(self.unit_names[k])
         return None if gate is None else gate(x, training=training)
 
@@ -89,11 +98,17 @@ class PerUnitGates(ThresholdDecider):
         if training:
             logits = scale_gradient(logits, self.gradient_scale)
             noise = None if self.noise else ops.zeros_like(logits)
-            decision = binary_gumbel(logits, self.temperature, self.hard, noise, self.seed_generator)
-        else:
-            decision = self.over_tau(logits)
-        name = self.unit_names[k]
-        return {name: decision}, {name: ops.sigmoid(logits)}, carry
+            taken = self.by_name(k, binary_gumbel(logits, self.temperature, self.hard, noise, self.seed_generator))
+        else:  # one comparison for each decision: the exporter knows a decision by it
+            taken = {name: over > 0 for name, over in self.by_name(k, self.over_tau(logits)).items()}
+        return taken, self.by_name(k, ops.sigmoid(logits)), carry
+
+    def restricted_to(self, chain):
+        """Returns the gates of the chain's units."""
+        fewer = self.fresh(chain)
+        for name, gate in fewer.gates.items():
+            gate.set_weights(self.gates[name].get_weights())
+        return fewer
 
     def unit_nodes(self, k):
         """Returns the gate's cost."""

@@ -42,9 +42,8 @@ class Stochastic(Decider):
         logits = self.gates.logits(k, x, training)
         if logits is None:
             return {}, {}, carry
-        name = self.unit_names[k]
         decision = binary_gumbel(logits, self.gates.temperature, seed=self.seed_generator) > 0.5
-        return {name: decision}, {name: keras.ops.sigmoid(logits)}, carry
+        return self.gates.by_name(k, decision), self.gates.by_name(k, keras.ops.sigmoid(logits)), carry
 
     def unit_nodes(self, k):
         """Returns the gates' cost."""

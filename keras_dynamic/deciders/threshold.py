@@ -53,8 +53,27 @@ class ThresholdDecider(Decider):
         self.tau.assign(np.float32(check_fraction("tau", tau)))
 
     def over_tau(self, logits):
-        """Returns where a probability exceeds tau, a bool tensor of the logits' shape."""
-        return logits - log_odds(self.tau) > 0
+        """Returns by how much logits exceed the log odds of tau: a unit runs where that is positive."""
+        return logits - log_odds(self.tau)
+
+    def fresh(self, chain):
+        """Returns a decider of this type and these settings with weights of its own, not yet set, bound to a chain.
+
+        Args:
+            chain: built Chain.
+
+        Raises:
+            ValueError: if the new one would decide units that this one does not.
+        """
+        fewer = type(self).from_config(self.get_config())
+        fewer.bind(chain)
+        unknown = [name for name in fewer.names if name not in self.names]
+        if unknown:
+            raise ValueError(
+                f"decider {self.name!r} can be restricted to some of {list(self.names)}, the units that it decides, "
+                f"got a chain with {unknown} too."
+            )
+        return fewer
 
     def get_config(self):
         """Returns the arguments; tau is that of now."""

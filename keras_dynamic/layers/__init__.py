@@ -2,6 +2,7 @@
 
 from keras_dynamic.layers.always import Always
 from keras_dynamic.layers.chain import Chain
+from keras_dynamic.layers.channel_groups import ChannelGroups
 from keras_dynamic.layers.decider import Decider
 from keras_dynamic.layers.dynamic_model import DynamicModel
 from keras_dynamic.layers.exit import Exit
@@ -17,6 +18,7 @@ from keras_dynamic.layers.unit import Nested, Unit
 __all__ = [
     "Always",
     "Chain",
+    "ChannelGroups",
     "Decider",
     "DynamicModel",
     "Exit",

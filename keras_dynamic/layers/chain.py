@@ -46,6 +46,11 @@ class Chain(keras.layers.Layer):
         self._walk = _Walk()
 
     @property
+    def group_names(self):
+        """Names of the decisions on groups of channels, in order, once the chain is built."""
+        return [name for unit in self.units for name in getattr(unit, "group_names", ())]
+
+    @property
     def skippable_names(self):
         """Names of the units that can be skipped, in order."""
         return [unit.name for unit in self.units if getattr(unit, "skippable", False)]
@@ -100,9 +105,13 @@ class Chain(keras.layers.Layer):
             if decisions is None:
                 decided, chances, carry = read.decide(decider, index, x, carry, deciding)
             else:
-                decided = chances = {unit.name: decisions[unit.name]} if unit.name in decisions else {}
+                own = [name for name in (unit.name, *unit.group_names) if name in decisions]
+                decided = chances = {name: decisions[name] for name in own}
             decision = decided.get(unit.name, True)
-            if unit.nested:
+            groups = [decided[name] for name in unit.group_names if name in decided]
+            if groups:
+                x = read.run_groups(unit, x, groups, training)
+            elif unit.nested:
                 inner = None if decisions is None else _inside(unit.name, decisions)
                 x, nested = read.run(unit, x, decision, training, given=inner, read=read.inside(unit))
                 decided, chances = _with_nested(unit.name, decision, decided, chances, nested)
@@ -131,8 +140,7 @@ class Chain(keras.layers.Layer):
         children += decider.begin_nodes()
         for index, (unit, spec) in enumerate(zip(self.units, self._walk.inputs, strict=True)):
             children += decider.unit_nodes(index)
-            guard = Guard(unit.name) if unit.name in decider.names else None
-            node = unit.cost_node(spec, guard) if isinstance(unit, Unit) else tree(unit, spec)
+            node = unit.cost_node(spec, *_guards(unit, decider)) if isinstance(unit, Unit) else tree(unit, spec)
             children.append(node._replace(name=unit.name))
             children += [tree(exit_, self._output_of(index)) for exit_ in self._exits_after(unit)]
         children.append(tree(self.head, self._walk.output, "head"))
@@ -179,6 +187,13 @@ class _Walk:
 
 def _layer(value):
     return keras.Sequential(list(value)) if isinstance(value, (list, tuple)) else value
+
+
+def _guards(unit, decider):
+    """Returns the guards of a unit: its own, and those of its groups if the decider decides them."""
+    whole = Guard(unit.name) if unit.name in decider.names else None
+    groups = tuple(Guard(name) if name in decider.names else None for name in unit.group_names)
+    return (whole, groups) if any(groups) else (whole,)
 
 
 def _per_image(value, batch):

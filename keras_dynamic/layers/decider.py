@@ -109,6 +109,23 @@ class Decider(keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} must define decide(k, x, carry, training).")
 
+    def restricted_to(self, chain):
+        """Returns a decider for a chain of fewer units that decides each of them as this one does.
+
+        Args:
+            chain: built Chain whose skippable units are some of those of this decider's chain.
+
+        Returns:
+            Decider of this type and these settings, with weights of its own, bound to the chain.
+
+        Raises:
+            ValueError: if units cannot be taken from this type of decider, as by default.
+        """
+        raise ValueError(
+            f"a unit can be taken from a PerUnitGates or a BinaryMaskNetwork, got decider {self.name!r} of type "
+            f"{type(self).__name__}; define restricted_to(chain) for it."
+        )
+
     def begin_nodes(self) -> list[Node]:
         """Returns the cost of begin; none by default."""
         return []

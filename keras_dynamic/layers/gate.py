@@ -23,11 +23,12 @@ def _leaf_shape(shapes):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Gate(keras.layers.Layer):
-    """Data-dependent gate: global average pool, 1x1 to `hidden`, batch norm, ReLU, two logits.
+    """Data-dependent gate: global average pool, 1x1 to `hidden`, batch norm, ReLU, two logits for each decision.
 
     Args:
         hidden: width of the hidden layer.
         open_probability: probability of running that an untrained gate gives, in (0, 1).
+        groups: decisions, of channel groups; None for one, on a unit.
         **kwargs: of keras.layers.Layer; gates compute in float32 unless told otherwise.
 
     Raises:
@@ -36,9 +37,9 @@ class Gate(keras.layers.Layer):
     Source: AIG (Veit and Belongie 2018); Herrmann et al., sections 1.1 and S1.4.
     """
 
-    def __init__(self, hidden=16, open_probability=0.98, **kwargs):
+    def __init__(self, hidden=16, open_probability=0.98, groups=None, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.hidden = hidden
+        self.hidden, self.groups = hidden, groups
         self.open_probability = check_open_probability(open_probability)
         self.project = keras.layers.Dense(hidden, use_bias=False, dtype="float32", name="project")
         self.norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32", name="norm")
@@ -50,37 +51,49 @@ class Gate(keras.layers.Layer):
         self.project.build((shape[0], shape[-1]))
         self.norm.build((shape[0], self.hidden))
         odds = math.log(self.open_probability / (1.0 - self.open_probability))
-        self.kernel = self.add_weight(shape=(self.hidden, 2), initializer="glorot_uniform", name="kernel")
-        self.bias = self.add_weight(shape=(2,), initializer=_Constant((0.0, odds)), name="bias")
+        count = self.groups or 1
+        self.kernel = self.add_weight(shape=(self.hidden, 2 * count), initializer="glorot_uniform", name="kernel")
+        start = _Constant([0.0] * count + [odds] * count)
+        self.bias = self.add_weight(shape=(2 * count,), initializer=start, name="bias")
 
     def call(self, x, training=None):
-        """Returns the logit of running, w1 - w0, float32 [batch], for x [batch, height, width, channels]."""
+        """Returns the logits of running, w1 - w0, for x [batch, height, width, channels].
+
+        Returns:
+            float32 [batch], or [batch, groups] for groups.
+        """
         pooled = ops.mean(ops.cast(_leaf(x), "float32"), axis=(1, 2))
         features = ops.relu(self.norm(self.project(pooled), training=training))
-        kernel = self.kernel[:, 1:] - self.kernel[:, :1]
-        return ops.reshape(ops.matmul(features, kernel), (-1,)) + (self.bias[1] - self.bias[0])
+        count = self.groups or 1
+        kernel = self.kernel[:, count:] - self.kernel[:, :count]
+        logits = ops.matmul(features, kernel)
+        if self.groups is None:
+            return ops.reshape(logits, (-1,)) + (self.bias[1] - self.bias[0])
+        return logits + (self.bias[count:] - self.bias[:count])
 
     def compute_output_spec(self, x, training=None):
         """Returns the spec of the logits."""
-        return keras.KerasTensor((_leaf(x).shape[0],), dtype="float32")
+        return keras.KerasTensor(_logits_shape(self, x), dtype="float32")
 
     def get_config(self):
         """Returns the arguments."""
-        return {**super().get_config(), "hidden": self.hidden, "open_probability": self.open_probability}
+        config = {"hidden": self.hidden, "open_probability": self.open_probability, "groups": self.groups}
+        return {**super().get_config(), **config}
 
 
 @register(Gate)
 def _gate_cost(layer, inputs):
-    """channels x hidden + hidden: the two logits are one after folding, pooling has no multiply-adds."""
-    return _leaf(inputs).shape[-1] * layer.hidden + layer.hidden
+    """channels x hidden + hidden a decision: the two logits are one after folding, pooling has no multiply-adds."""
+    return _leaf(inputs).shape[-1] * layer.hidden + layer.hidden * (layer.groups or 1)
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class FreeGate(keras.layers.Layer):
-    """Data-independent gate: two logits that are weights of the network. Training it is pruning.
+    """Data-independent gate: two logits for each decision that are weights of the network. Training it is pruning.
 
     Args:
         open_probability: probability of running that an untrained gate gives, in (0, 1).
+        groups: decisions, of channel groups; None for one, on a unit.
         **kwargs: of keras.layers.Layer.
 
     Raises:
@@ -89,30 +102,41 @@ class FreeGate(keras.layers.Layer):
     Source: Herrmann et al., section 3.2 (the independent case).
     """
 
-    def __init__(self, open_probability=0.98, **kwargs):
+    def __init__(self, open_probability=0.98, groups=None, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
+        self.groups = groups
         self.open_probability = check_open_probability(open_probability)
 
     def build(self, x_shape):
         odds = math.log(self.open_probability / (1.0 - self.open_probability))
-        self.logits = self.add_weight(shape=(2,), initializer=_Constant((-odds / 2, odds / 2)), name="logits")
+        count = self.groups or 1
+        start = _Constant([-odds / 2] * count + [odds / 2] * count)
+        self.logits = self.add_weight(shape=(2 * count,), initializer=start, name="logits")
 
     def call(self, x, training=None):
-        """Returns the logit of running, w1 - w0, float32 [batch], the same for all images."""
-        return ops.broadcast_to(self.logits[1] - self.logits[0], (ops.shape(_leaf(x))[0],))
+        """Returns the logits of running, w1 - w0, the same for all images; shapes as Gate."""
+        batch = ops.shape(_leaf(x))[0]
+        if self.groups is None:
+            return ops.broadcast_to(self.logits[1] - self.logits[0], (batch,))
+        return ops.broadcast_to(self.logits[self.groups :] - self.logits[: self.groups], (batch, self.groups))
 
     def compute_output_spec(self, x, training=None):
         """Returns the spec of the logits."""
-        return keras.KerasTensor((_leaf(x).shape[0],), dtype="float32")
+        return keras.KerasTensor(_logits_shape(self, x), dtype="float32")
 
     def get_config(self):
         """Returns the arguments."""
-        return {**super().get_config(), "open_probability": self.open_probability}
+        return {**super().get_config(), "open_probability": self.open_probability, "groups": self.groups}
 
 
 @register(FreeGate)
 def _free_gate_cost(layer, inputs):
     return 0
+
+
+def _logits_shape(gate, x):
+    batch = _leaf(x).shape[0]
+    return (batch,) if gate.groups is None else (batch, gate.groups)
 
 
 class _Constant(keras.initializers.Initializer):

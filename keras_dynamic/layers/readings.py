@@ -32,6 +32,20 @@ class Masked:
             return unit.skip(x, training=training, **nested)
         return unit(x, decision=ops.cast(decision, "float32"), training=training, **nested)
 
+    def run_groups(self, unit, x, groups, training=None):
+        """Runs a unit with some groups of its channels.
+
+        Args:
+            unit: a Unit with group_names.
+            x: nest of tensors, [batch, ...].
+            groups: for each of group_names True, False, or a bool or float tensor [batch].
+            training: whether layers inside run in training mode.
+
+        Returns:
+            What unit.call returns.
+        """
+        return unit(x, groups=[ops.cast(group, "float32") for group in groups], training=training)
+
     def inside(self, unit):
         """Returns the reading for the dynamic network inside a unit."""
         return self

@@ -52,7 +52,7 @@ class Residual(Unit):
 
     def branch(self, x, training=None):
         """Returns activation(shortcut(x) + body(x))."""
-        return self.activation(self._skip(x, training) + self.body(x, training=training))
+        return self.joined(x, self.body(x, training=training), training)
 
     def otherwise(self, x, training=None):
         """Returns activation(shortcut(x))."""
@@ -66,14 +66,29 @@ class Residual(Unit):
         decision = keras.ops.reshape(decision, (-1,) + (1,) * (len(run.shape) - 1))
         return self.activation(skip + keras.ops.cast(decision, run.dtype) * run)
 
-    def compute_output_spec(self, x, decision=None, training=None):
+    @property
+    def group_names(self):
+        """Names of the decisions on the body's channel groups; () if it is no ChannelGroups."""
+        groups = getattr(self.body, "groups", None)
+        return () if groups is None else tuple(f"{self.name}[{k}]" for k in range(self.body.forced, groups))
+
+    def grouped(self, x, groups, training=None):
+        """Returns activation(shortcut(x) + body(x)) with some of the body's channel groups."""
+        return self.joined(x, self.body(x, groups, training=training), training)
+
+    def joined(self, x, added, training=None):
+        """Returns activation(shortcut(x) + added)."""
+        return self.activation(self._skip(x, training) + added)
+
+    def compute_output_spec(self, x, decision=None, training=None, groups=None):
         """Returns the spec of the output, which is the body's."""
         return output_spec(self.body, x)
 
-    def cost_node(self, x, guard: Guard | None) -> Node:
-        """Returns the shortcut's cost, and the body's under guard."""
+    def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
+        """Returns the shortcut's cost, and the body's under guard, that of its groups under theirs."""
         children = () if self.shortcut is None else (tree(self.shortcut, x, f"{self.name}/shortcut"),)
-        return Node(self.name, children=(*children, tree(self.body, x, f"{self.name}/body")._replace(when=guard)))
+        body = self.body.cost_node(x, groups) if groups else tree(self.body, x)
+        return Node(self.name, children=(*children, body._replace(name=f"{self.name}/body", when=guard)))
 
     def get_config(self):
         """Returns the arguments, layers serialized."""

@@ -23,10 +23,12 @@ class Unit(keras.layers.Layer):
 
     Attributes:
         skippable: False if there is nothing to run instead: such a unit always runs.
+        group_names: names of the decisions that switch groups of its channels, once it is built; () if it has none.
         nested: True if branch takes (given, read) and returns (y, Nested), because a dynamic network is inside.
     """
 
     skippable = True
+    group_names: tuple[str, ...] = ()
 
     @property
     def nested(self) -> bool:
@@ -49,17 +51,28 @@ class Unit(keras.layers.Layer):
         """Returns branch and otherwise blended by a float decision [batch]; both are computed."""
         return blend(decision, self.branch(x, training=training), self.otherwise(x, training=training))
 
-    def call(self, x, decision=None, training=None):
+    def grouped(self, x, groups, training=None):
+        """Returns what the unit gives if it runs with some groups of its channels; for units with group_names."""
+        raise NotImplementedError(f"{type(self).__name__} must define grouped(x, groups, training).")
+
+    def joined(self, x, added, training=None):
+        """Returns what the unit gives if its groups add up to `added`; for units with group_names."""
+        raise NotImplementedError(f"{type(self).__name__} must define joined(x, added, training).")
+
+    def call(self, x, decision=None, training=None, groups=None):
         """Runs the masked reading.
 
         Args:
             x: nest of tensors, [batch, ...].
             decision: float tensor [batch] in [0, 1]; None runs the unit for all images.
             training: whether layers inside run in training mode.
+            groups: list of float tensors [batch] in [0, 1] or numbers, one for each of group_names; None runs them all.
 
         Returns:
             Nest of tensors.
         """
+        if groups is not None:
+            return self.combine(x, self.grouped(x, groups, training=training))
         if decision is None:
             return self.combine(x, self.branch(x, training=training))
         return self.combine(x, self.masked(x, decision, training=training))
@@ -68,6 +81,12 @@ class Unit(keras.layers.Layer):
         """Returns what the unit gives if all images skip it."""
         return self.combine(x, self.otherwise(x, training=training))
 
-    def cost_node(self, x, guard: Guard | None) -> Node:
-        """Returns the unit's cost tree: what always runs, and under guard what runs only if the decision says so."""
-        raise NotImplementedError(f"{type(self).__name__} must define cost_node(x, guard).")
+    def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
+        """Returns the unit's cost tree: what always runs, and under a guard what runs only if the decision says so.
+
+        Args:
+            x: spec of the input.
+            guard: of the unit as a whole; None if it always runs.
+            groups: guards of its groups, one for each of group_names; () if they always run with the unit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define cost_node(x, guard, groups).")

@@ -15,6 +15,7 @@ class Branching:
 
     Args:
         names: all decision names of the model, in order.
+        paths: {unit name: list of layers} for units with channel groups that are decided, see layers.slim.slim_paths.
 
     Attributes:
         conditions: {decision name: bool tensor [1], or True or False where no image changes it}, filled in order of
@@ -26,8 +27,9 @@ class Branching:
             end and one sentence can be raised instead of a traceback through it.
     """
 
-    def __init__(self, names):
+    def __init__(self, names, paths=None):
         self.names = list(names)
+        self.paths = paths or {}
         self.conditions = {}
         self.bits = {}
         self.units = []
@@ -38,13 +40,15 @@ class Branching:
         """Asks the decider under the name scope by which the outliner knows the decision."""
         import tensorflow as tf
 
-        name = self._prefix + decider.unit_names[k]
+        own = decider.unit_names[k]
+        if own in self.paths and not self._prefix:
+            return self._decide_groups(decider, k, x, carry, training)
+        name = self._prefix + own
         if name not in self.names:
             return decider.decide(k, x, carry, training=training)
-        number = sum(not isinstance(condition, bool) for condition in self.conditions.values())
-        with tf.name_scope(decision_scope(number)):
+        with tf.name_scope(decision_scope(self._next())):
             decided, chances, after = decider.decide(k, x, carry, training=training)
-        decision = decided[decider.unit_names[k]]
+        decision = decided[own]
         if not _is_one_bool(decision):
             self.problems.append(
                 f"decision {name!r} must be one bool per image to become an IF, got {decision.dtype.name} of shape "
@@ -52,11 +56,35 @@ class Branching:
             )
             decision = True
         elif not isinstance(decision, bool) and not _depends_on_image(decision):
-            decision = _value(decider, k, x, carry, training)
+            decision = _values(decider, k, x, carry, training)[own]
+        self._note(name, decision)
+        return {**decided, own: decision}, chances, after
+
+    def _decide_groups(self, decider, k, x, carry, training):
+        """Asks the decider for a unit's groups, once for each, so that each comparison stands in a scope of its own.
+
+        The converter merges what the questions share.
+        """
+        import tensorflow as tf
+
+        decided, chances, after = decider.decide(k, x, carry, training=training)
+        if not any(_depends_on_image(value) for value in decided.values()):
+            decided = _values(decider, k, x, carry, training)
+        for name, value in decided.items():
+            if not isinstance(value, bool):
+                with tf.name_scope(decision_scope(self._next())):
+                    decided[name] = decider.decide(k, x, carry, training=training)[0][name]
+            self._note(name, decided[name])
+        return decided, chances, after
+
+    def _next(self):
+        """Returns the number of the next decision that images change."""
+        return sum(not isinstance(condition, bool) for condition in self.conditions.values())
+
+    def _note(self, name, decision):
         self.conditions[name] = decision
         if not isinstance(decision, bool):
             self.bits[name] = keras.ops.cast(keras.ops.reshape(decision, (1,)), "int32")
-        return {**decided, decider.unit_names[k]: decision}, chances, after
 
     def run(self, unit, x, decision, training=None, **nested):
         """Returns combine(x, select(decision, branch(x), otherwise(x))), traced under the unit's name scope."""
@@ -67,6 +95,22 @@ class Branching:
         self.units.append(unit.name)
         with tf.name_scope(unit_scope(len(self.units) - 1)):
             return self._run(unit, x, decision, training, **nested)
+
+    def run_groups(self, unit, x, groups, training=None):
+        """Returns the unit's groups in the sum form: to what has been added so far, select adds a group or not."""
+        import tensorflow as tf
+
+        self.units.append(unit.name)
+        with tf.name_scope(unit_scope(len(self.units) - 1)):
+            first, *others = self.paths[unit.name]
+            total = first(x, training=False)
+            for decision, path in zip(groups, others, strict=True):
+                if decision is True:
+                    total = total + path(x, training=False)
+                elif decision is not False:
+                    ran = total + path(x, training=False)
+                    total = select(decision, ran, _untied(total, total, ran))
+            return unit.joined(x, total, training=training)
 
     def _run(self, unit, x, decision, training, **nested):
         if decision is False:
@@ -106,14 +150,14 @@ def _depends_on_image(condition):
     return False
 
 
-def _value(decider, k, x, carry, training):
-    """Returns True or False: what a decider decides that does not look at its input."""
+def _values(decider, k, x, carry, training):
+    """Returns {name: True or False}: what a decider decides that does not look at its input."""
     import tensorflow as tf
 
     with tf.init_scope():  # out of the graph that is being traced
         x, carry = keras.tree.map_structure(lambda leaf: tf.zeros(leaf.shape, leaf.dtype), (x, carry))
         decided, _, _ = decider.decide(k, x, carry, training=training)
-        return bool(keras.ops.convert_to_numpy(decided[decider.unit_names[k]]).item())
+        return {name: bool(keras.ops.convert_to_numpy(value).item()) for name, value in decided.items()}
 
 
 def _untied(otherwise, x, run):

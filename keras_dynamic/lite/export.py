@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers.slim import slim_paths
 from keras_dynamic.lite.branching import Branching
 from keras_dynamic.lite.convert import check_calibration, convert, trace
 from keras_dynamic.lite.metadata import write_metadata
@@ -85,12 +86,15 @@ class _Graph:
         self.units: list[str] = []
         self.problems: list[str] = []
         self.node: Node = model.cost_tree
+        specs = zip(model.chain.units, model.chain.input_specs, strict=True)
+        grouped = {unit.name: (unit, spec) for unit, spec in specs if _decided_groups(unit, model)}
+        self.paths = {name: slim_paths(unit.body, spec.shape) for name, (unit, spec) in grouped.items()}
 
     def __call__(self, image):
         """Returns [logits, decisions, macs], as far as they are asked for."""
         import tensorflow as tf
 
-        reading = Branching(self.model.decision_names)
+        reading = Branching(self.model.decision_names, self.paths)
         outcome = self.model.outcome(image, training=False, read=reading)
         self.dynamic = [name for name, condition in reading.conditions.items() if not isinstance(condition, bool)]
         self.units, self.problems = reading.units, reading.problems
@@ -126,6 +130,10 @@ class _Graph:
             "macs_unit": greatest_common_unit(self.node),
             "quantize": quantize,
         }
+
+
+def _decided_groups(unit, model):
+    return any(name in model.decision_names for name in getattr(unit, "group_names", ()))
 
 
 def _settled(node, conditions):

@@ -1,0 +1,128 @@
+"""Some groups of a ChannelGroups as ordinary, smaller layers."""
+
+import keras
+import numpy as np
+from keras import layers
+
+_PER_CHANNEL = (layers.BatchNormalization, layers.DepthwiseConv2D)
+_ANY_CHANNELS = (
+    layers.Activation,
+    layers.ReLU,
+    layers.LeakyReLU,
+    layers.ZeroPadding2D,
+    layers.AveragePooling2D,
+    layers.MaxPooling2D,
+    layers.Dropout,
+)
+
+
+def slim(body, x_shape, groups, offset=True):
+    """Returns what a body gives if these groups of its channels alone are on, as layers that have no others.
+
+    The results of disjoint sets of groups add up to that of their union if one of them has the offset, as long as what
+    `contract` does after its convolution is linear.
+
+    Args:
+        body: built ChannelGroups.
+        x_shape: shape of its input, [batch, height, width, channels].
+        groups: numbers of the groups, forced ones included, at least one, rising.
+        offset: whether biases, and the offsets of batch norm, that `contract` adds are there.
+
+    Returns:
+        keras.Sequential, built, with weights of its own; for inference.
+
+    Raises:
+        ValueError: if a layer is met that cannot be cut, or no group is given.
+    """
+    if not groups:
+        raise ValueError(f"slim needs at least one group of {body.name!r} to keep, got none.")
+    kept = np.concatenate([np.arange(k * body.granularity, (k + 1) * body.granularity) for k in groups])
+    parts = _cut(_flat(body.expand), kept, _filters) + _cut(_flat(body.contract), kept, _inputs)
+    path = keras.Sequential([new for new, _ in parts], name="body")
+    path.build(x_shape)
+    behind = False  # contract's convolution: what comes then adds the offset
+    for position, (new, weights) in enumerate(parts):
+        behind = behind or (position >= len(_flat(body.expand)) and type(new) is layers.Conv2D)
+        new.set_weights(weights if offset or not behind else _without_offset(new, weights))
+    return path
+
+
+def slim_paths(body, x_shape) -> list[keras.Sequential]:
+    """Returns paths that add up to what a body gives: that of the forced groups, and one for each other group.
+
+    Args:
+        body: built ChannelGroups.
+        x_shape: shape of its input, [batch, height, width, channels].
+
+    Returns:
+        List of keras.Sequential as slim gives them; the first has the offset.
+
+    Raises:
+        ValueError: if groups do not add up because more than batch norm follows `contract`'s convolution, or as slim.
+    """
+    found = _flat(body.contract)
+    places = [index for index, layer in enumerate(found) if type(layer) is layers.Conv2D]
+    behind = [layer.name for layer in found[max(places, default=-1) + 1 :] if not _adds_up(layer)]
+    if behind:
+        raise ValueError(
+            f"the groups of {body.name!r} must add up, so that each is computed by itself, but {behind} follow its "
+            "convolution; move them behind the unit."
+        )
+    forced = slim(body, x_shape, list(range(body.forced)))
+    return [forced, *(slim(body, x_shape, [k], offset=False) for k in range(body.forced, body.groups))]
+
+
+def _adds_up(layer):
+    return isinstance(layer, (layers.BatchNormalization, layers.Dropout))
+
+
+def _flat(layer):
+    """Returns the layers of a Sequential, or of Sequentials in it, in order."""
+    if isinstance(layer, keras.Sequential):
+        return [inner for part in layer.layers for inner in _flat(part)]
+    return [layer]
+
+
+def _cut(found, kept, cut_convolution):
+    """Returns [(new layer, its weights)]; per-channel layers lose channels on the grouped side of the convolution."""
+    places = [index for index, layer in enumerate(found) if type(layer) is layers.Conv2D]
+    if len(places) != 1:
+        names = [layer.name for layer in found]
+        raise ValueError(
+            f"each part of ChannelGroups must have one Conv2D, the one that is cut into groups, got {len(places)} "
+            f"in {names}."
+        )
+    grouped_after = cut_convolution is _filters
+    parts = []
+    for index, layer in enumerate(found):
+        config, weights = layer.get_config(), layer.get_weights()
+        if index == places[0]:
+            config, weights = cut_convolution(layer, config, weights, kept)
+        elif isinstance(layer, _PER_CHANNEL):
+            if (index > places[0]) == grouped_after:
+                axis = -2 if isinstance(layer, layers.DepthwiseConv2D) else -1
+                weights = [np.take(each, kept, axis=-1 if each.ndim == 1 else axis) for each in weights]
+        elif not isinstance(layer, _ANY_CHANNELS):
+            raise ValueError(
+                f"layer {layer.name!r} of type {type(layer).__name__} cannot be cut into channel groups; use Conv2D, "
+                "DepthwiseConv2D, BatchNormalization, activations, padding and pooling."
+            )
+        parts.append((type(layer).from_config(config), weights))
+    return parts
+
+
+def _filters(layer, config, weights, kept):
+    return {**config, "filters": len(kept)}, [each[..., kept] for each in weights]
+
+
+def _inputs(layer, config, weights, kept):
+    return config, [weights[0][:, :, kept, :], *weights[1:]]
+
+
+def _without_offset(layer, weights):
+    """Returns the weights with what they add set to 0."""
+    zero = ("bias", "beta", "moving_mean")
+    return [
+        np.zeros_like(each) if variable.name in zero else each
+        for variable, each in zip(layer.weights, weights, strict=True)
+    ]
