@@ -32,8 +32,8 @@ class ChannelGates(PerUnitGates):
         names = [name for unit in units for name in getattr(unit, "group_names", ())]
         if not names:
             raise ValueError(
-                "ChannelGates needs units with channel groups, got none; give the units ChannelGroups as bodies, e.g. by "
-                "models.resnet_cifar(granularity=(4, 8, 16))."
+                "ChannelGates needs units with channel groups, got none; give units ChannelGroups as bodies, e.g. by "
+                "models.group_channels(network, 16)."
             )
         return names
 

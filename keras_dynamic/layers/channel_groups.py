@@ -8,7 +8,7 @@ from keras_dynamic.cost import Node, output_spec, register, tree
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class ChannelGroups(keras.layers.Layer):
-    """contract(mask * expand(x)): the channels that `expand` gives are groups, each of which a decision may switch off.
+    """contract(mask * expand(before(x))): the channels of `expand` are groups, which decisions switch off one by one.
 
     A group of filters that is off is neither computed in `expand` nor read in `contract`; its channels are zeros. As
     the body of a Residual it makes a unit whose groups deciders.ChannelGates decides.
@@ -28,6 +28,7 @@ class ChannelGroups(keras.layers.Layer):
         granularity: filters per group, which must divide the channels.
         forced: number of groups, the first ones, that always run and are no decision; at least 1, as a unit whose
             groups are all off would not be its shortcut: batch norm in `contract` has an offset.
+        before: Keras layer (or list of layers) that always runs, whose output `expand` reads; None for none.
         **kwargs: of keras.layers.Layer.
 
     Raises:
@@ -37,20 +38,26 @@ class ChannelGroups(keras.layers.Layer):
     Source: Herrmann et al., sections 1.1 and 4.2, figure 2 (expansion channels).
     """
 
-    def __init__(self, expand, contract, granularity=16, forced=1, **kwargs):
+    def __init__(self, expand, contract, granularity=16, forced=1, before=None, **kwargs):
         super().__init__(**kwargs)
         for name, value, meaning in (("granularity", granularity, "filters per group"), ("forced", forced, "groups")):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive number of {meaning}, got {value!r}.")
         self.expand, self.contract = _layer(expand, "expand"), _layer(contract, "contract")
+        self.before = None if before is None else _layer(before, "before")
         self.granularity, self.forced = granularity, forced
         self.groups = None
 
     def build(self, x_shape):
         """Builds both parts and counts the groups."""
+        x = keras.KerasTensor(x_shape, dtype=self.compute_dtype)
+        if self.before is not None:
+            if not self.before.built:
+                self.before.build(x_shape)
+            x = output_spec(self.before, x)
         if not self.expand.built:
-            self.expand.build(x_shape)
-        spec = output_spec(self.expand, keras.KerasTensor(x_shape, dtype=self.compute_dtype))
+            self.expand.build(x.shape)
+        spec = output_spec(self.expand, x)
         channels = spec.shape[-1]
         if channels % self.granularity:
             raise ValueError(
@@ -78,6 +85,8 @@ class ChannelGroups(keras.layers.Layer):
         Returns:
             What `contract` gives.
         """
+        if self.before is not None:
+            x = self.before(x, training=training)
         hidden = self.expand(x, training=training)
         if decisions is not None:
             hidden = hidden * ops.cast(self._mask(decisions, ops.shape(x)[0]), hidden.dtype)
@@ -92,7 +101,11 @@ class ChannelGroups(keras.layers.Layer):
 
     def compute_output_spec(self, x, decisions=None, training=None):
         """Returns the spec of what `contract` gives."""
-        return output_spec(self.contract, output_spec(self.expand, x))
+        return output_spec(self.contract, output_spec(self.expand, self.grouped_input(x)))
+
+    def grouped_input(self, x):
+        """Returns the spec of what `expand` reads, for x of this spec."""
+        return x if self.before is None else output_spec(self.before, x)
 
     def cost_node(self, x, guards) -> Node:
         """Returns the cost of the forced groups and, under guard, that of each other group.
@@ -101,6 +114,8 @@ class ChannelGroups(keras.layers.Layer):
             x: spec of the input.
             guards: Guard or None, for each group that is not forced.
         """
+        before = () if self.before is None else (tree(self.before, x, "before"),)
+        x = self.grouped_input(x)
         parts = (tree(self.expand, x), tree(self.contract, output_spec(self.expand, x)))
         macs, parameters = sum(part.total_macs for part in parts), sum(part.total_parameters for part in parts)
         each, each_parameters = macs // self.groups, parameters // self.groups
@@ -109,7 +124,7 @@ class ChannelGroups(keras.layers.Layer):
             for number, guard in enumerate(guards)
         ]
         fixed = Node("forced", macs - each * len(free), parameters - each_parameters * len(free))
-        return Node(self.name, children=(fixed, *free))
+        return Node(self.name, children=(*before, fixed, *free))
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
@@ -119,13 +134,14 @@ class ChannelGroups(keras.layers.Layer):
             "contract": keras.saving.serialize_keras_object(self.contract),
             "granularity": self.granularity,
             "forced": self.forced,
+            "before": keras.saving.serialize_keras_object(self.before),
         }
 
     @classmethod
     def from_config(cls, config):
         """Rebuilds the layer from get_config()."""
         unpack = keras.saving.deserialize_keras_object
-        return cls(**{**config, "expand": unpack(config["expand"]), "contract": unpack(config["contract"])})
+        return cls(**{**config, **{part: unpack(config[part]) for part in ("before", "expand", "contract")}})
 
 
 @register(ChannelGroups)

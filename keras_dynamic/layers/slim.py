@@ -16,15 +16,15 @@ _ANY_CHANNELS = (
 )
 
 
-def slim(body, x_shape, groups, offset=True):
-    """Returns what a body gives if these groups of its channels alone are on, as layers that have no others.
+def slim(body, x, groups, offset=True):
+    """Returns what a body's expand and contract give with these groups of channels alone, as layers without others.
 
     The results of disjoint sets of groups add up to that of their union if one of them has the offset, as long as what
     `contract` does after its convolution is linear.
 
     Args:
         body: built ChannelGroups.
-        x_shape: shape of its input, [batch, height, width, channels].
+        x: spec of the body's input.
         groups: numbers of the groups, forced ones included, at least one, rising.
         offset: whether biases, and the offsets of batch norm, that `contract` adds are there.
 
@@ -39,7 +39,7 @@ def slim(body, x_shape, groups, offset=True):
     kept = np.concatenate([np.arange(k * body.granularity, (k + 1) * body.granularity) for k in groups])
     parts = _cut(_flat(body.expand), kept, _filters) + _cut(_flat(body.contract), kept, _inputs)
     path = keras.Sequential([new for new, _ in parts], name="body")
-    path.build(x_shape)
+    path.build(body.grouped_input(x).shape)
     behind = False  # contract's convolution: what comes then adds the offset
     for position, (new, weights) in enumerate(parts):
         behind = behind or (position >= len(_flat(body.expand)) and type(new) is layers.Conv2D)
@@ -47,12 +47,12 @@ def slim(body, x_shape, groups, offset=True):
     return path
 
 
-def slim_paths(body, x_shape) -> list[keras.Sequential]:
-    """Returns paths that add up to what a body gives: that of the forced groups, and one for each other group.
+def slim_paths(body, x) -> list[keras.Sequential]:
+    """Returns paths that add up to what expand and contract give: the forced groups' and one for each other group.
 
     Args:
         body: built ChannelGroups.
-        x_shape: shape of its input, [batch, height, width, channels].
+        x: spec of the body's input.
 
     Returns:
         List of keras.Sequential as slim gives them; the first has the offset.
@@ -68,8 +68,8 @@ def slim_paths(body, x_shape) -> list[keras.Sequential]:
             f"the groups of {body.name!r} must add up, so that each is computed by itself, but {behind} follow its "
             "convolution; move them behind the unit."
         )
-    forced = slim(body, x_shape, list(range(body.forced)))
-    return [forced, *(slim(body, x_shape, [k], offset=False) for k in range(body.forced, body.groups))]
+    forced = slim(body, x, list(range(body.forced)))
+    return [forced, *(slim(body, x, [k], offset=False) for k in range(body.forced, body.groups))]
 
 
 def _adds_up(layer):

@@ -103,12 +103,13 @@ class Branching:
         self.units.append(unit.name)
         with tf.name_scope(unit_scope(len(self.units) - 1)):
             first, *others = self.paths[unit.name]
-            total = first(x, training=False)
+            read = x if unit.body.before is None else unit.body.before(x, training=False)
+            total = first(read, training=False)
             for decision, path in zip(groups, others, strict=True):
                 if decision is True:
-                    total = total + path(x, training=False)
+                    total = total + path(read, training=False)
                 elif decision is not False:
-                    ran = total + path(x, training=False)
+                    ran = total + path(read, training=False)
                     total = select(decision, ran, _untied(total, total, ran))
             return unit.joined(x, total, training=training)
 

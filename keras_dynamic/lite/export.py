@@ -87,8 +87,7 @@ class _Graph:
         self.problems: list[str] = []
         self.node: Node = model.cost_tree
         specs = zip(model.chain.units, model.chain.input_specs, strict=True)
-        grouped = {unit.name: (unit, spec) for unit, spec in specs if _decided_groups(unit, model)}
-        self.paths = {name: slim_paths(unit.body, spec.shape) for name, (unit, spec) in grouped.items()}
+        self.paths = {unit.name: slim_paths(unit.body, spec) for unit, spec in specs if _decided_groups(unit, model)}
 
     def __call__(self, image):
         """Returns [logits, decisions, macs], as far as they are asked for."""

@@ -47,8 +47,10 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
         forced = unit.body.forced
         kept = list(range(forced)) + [forced + k for k, name in enumerate(names) if runs.get(name, True)]
         shortcut = None if unit.shortcut is None else _copy(unit.shortcut, spec)
-        body = slim(unit.body, spec.shape, kept)
-        units.append(Residual(body, shortcut, unit.activation, unit.mask, name=unit.name))
+        body = [slim(unit.body, spec, kept)]
+        if unit.body.before is not None:
+            body.insert(0, _copy(unit.body.before, spec))
+        units.append(Residual(body if len(body) > 1 else body[0], shortcut, unit.activation, unit.mask, name=unit.name))
     chain = model.chain
     ends = [_copy(chain.stem, chain.image_spec), _copy(chain.head, _output(chain))]
     smaller = DynamicModel(Chain(ends[0], units, ends[1], name="chain"), name=f"{model.name}_materialized")

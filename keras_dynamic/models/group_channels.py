@@ -1,0 +1,92 @@
+"""A network's residual units with their channels in groups."""
+
+import keras
+from keras import layers
+
+from keras_dynamic.layers import Always, Chain, ChannelGroups, DynamicModel, Residual
+from keras_dynamic.messages import near
+
+
+def group_channels(network, granularity, forced=1) -> DynamicModel:
+    """Returns the network with the channels inside its residual units in groups; it gives the same answers.
+
+    The channels between a block's last two convolutions are grouped, so that a group that is off saves its filters in
+    one and its inputs in the other. The very layers are taken over, so give it a network that nothing else uses.
+
+        network = kd.zoo.load("resnet32_cifar10_45k")
+        network = kd.models.group_channels(network, {"stage1": 8, "stage2": 16, "stage3": 32})
+        model = kd.methods.ActivationGating(network.chain, kd.deciders.ChannelGates(), target=0.5)
+
+    Args:
+        network: built DynamicModel in which everything runs, such as models.resnet_cifar.
+        granularity: filters per group, for all units; or {name: filters} of units, or of stages, the first part of
+            their names; units that it does not name are left as they are.
+        forced: groups of each unit that always run.
+
+    Returns:
+        DynamicModel, built, in which everything runs. Units without a body of two convolutions or more are left as they
+        are, and so are those with fewer than two groups that could be switched or not.
+
+    Raises:
+        ValueError: if the network decides something itself, granularity names a unit or stage that is not there or
+            does not divide a unit's filters, or no unit is left to group.
+
+    Source: Herrmann et al., section 4.2.
+    """
+    if not isinstance(network, DynamicModel) or not isinstance(network.decider, Always) or not network.chain.built:
+        raise ValueError(
+            f"network must be a built DynamicModel in which everything runs, got {type(network).__name__} "
+            f"{getattr(network, 'name', '')!r}; group the channels first and gate them then."
+        )
+    chain = network.chain
+    _check_names(granularity, chain)
+    units = []
+    for unit, spec in zip(chain.units, chain.input_specs, strict=True):
+        filters = _filters_per_group(granularity, unit.name)
+        parts = _parts(unit) if filters is not None and isinstance(unit, Residual) else None
+        if parts is None:
+            units.append(unit)
+            continue
+        before, expand, contract = parts
+        body = ChannelGroups(expand, contract, filters, forced, before=before or None, name="body")
+        units.append(Residual(body, unit.shortcut, unit.activation, unit.mask, name=unit.name))
+        units[-1].build(spec.shape)
+    grouped = DynamicModel(Chain(chain.stem, units, chain.head, chain.exits, name=chain.name), name=network.name)
+    grouped.build(network.image_shape)
+    if not grouped.chain.group_names:
+        raise ValueError(
+            f"no unit of {network.name!r} has groups that could be switched with granularity {granularity!r} and "
+            f"{forced} forced; take fewer filters per group."
+        )
+    return grouped
+
+
+def _check_names(granularity, chain):
+    if not isinstance(granularity, dict):
+        return
+    names = [unit.name for unit in chain.units]
+    known = [*dict.fromkeys(name.split("_")[0] for name in names), *names]
+    for name in granularity:
+        if name not in known:
+            raise ValueError(f"granularity names {name!r}, which is neither a unit nor a stage{near(name, known)}.")
+
+
+def _filters_per_group(granularity, name):
+    if not isinstance(granularity, dict):
+        return granularity
+    return granularity.get(name, granularity.get(name.split("_")[0]))
+
+
+def _parts(unit):
+    """Returns the layers before the block's last but one convolution, those up to its last, and the rest; or None."""
+    found = unit.body.layers if isinstance(unit.body, keras.Sequential) else []
+    places = [index for index, layer in enumerate(found) if type(layer) is layers.Conv2D]
+    if len(places) < 2:
+        return None
+    last_but_one, last = (_with_padding(found, place) for place in places[-2:])
+    return found[:last_but_one], found[last_but_one:last], found[last:]
+
+
+def _with_padding(found, place):
+    """Returns the place of a convolution, or of the padding before it."""
+    return place - 1 if place and isinstance(found[place - 1], layers.ZeroPadding2D) else place
