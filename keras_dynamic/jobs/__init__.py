@@ -4,7 +4,7 @@ from keras_dynamic.messages import near
 
 __all__ = ["JOBS", "run"]
 
-JOBS = ("train", "quickstart", "plain", "cascade", "step_time", "baselines")
+JOBS = ("train", "quickstart", "plain", "cascade", "step_time", "baselines", "channel_latency")
 
 
 def run(config, workdir, data_dir=None, record=None):
@@ -51,4 +51,8 @@ def run(config, workdir, data_dir=None, record=None):
         from keras_dynamic.jobs.baselines import baselines
 
         return baselines(config, workdir, data_dir, record)
+    if config.job == "channel_latency":
+        from keras_dynamic.jobs.channel_latency import channel_latency
+
+        return channel_latency(config, record)
     raise ValueError(f"job must be one of {JOBS}, got {config.job!r}{near(config.job, JOBS)}.")
