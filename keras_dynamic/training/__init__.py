@@ -13,6 +13,7 @@ from keras_dynamic.training.evaluate import (
     static_twin,
 )
 from keras_dynamic.training.fit_usage import fit_usage
+from keras_dynamic.training.prune import prune_dead_units
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, load_splits
 from keras_dynamic.training.train import build, reestimation_batches, train
@@ -35,6 +36,7 @@ __all__ = [
     "load_splits",
     "load_weights",
     "pattern_macs",
+    "prune_dead_units",
     "reestimation_batches",
     "save",
     "static_twin",
