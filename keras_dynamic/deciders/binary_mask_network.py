@@ -85,7 +85,7 @@ class BinaryMaskNetwork(ThresholdDecider):
     def prepare(self, chain):
         """Makes and builds the network for the stem's output."""
         spec = chain.input_specs[0]
-        shape = getattr(spec, "shape", ())
+        shape: tuple = getattr(spec, "shape", ())
         if len(shape) != 4 or any(not size or size % self.grid for size in shape[1:3]):
             raise ValueError(
                 f"grid must divide height and width of the stem's output, [batch, height, width, channels], got "

@@ -11,7 +11,7 @@ from keras_dynamic.layers.decider import check_names
 class ChannelGates(PerUnitGates):
     """A gate before each unit with channel groups, which decides every group that is not forced.
 
-    Data-independent gates prune: what they leave is made an ordinary network by models.materialize.
+    Data-independent gates prune: what they leave is made an ordinary network by training.materialize.
 
         model = kd.methods.ActivationGating(chain, kd.deciders.ChannelGates(data_dependent=False), target=0.5)
 

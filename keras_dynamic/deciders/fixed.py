@@ -20,11 +20,9 @@ class Fixed(Decider):
 
     def decide(self, k, x, carry, training=None):
         """Returns the unit's place in the pattern."""
-        name = self.unit_names[k]
-        if name not in self._binding.pattern:
-            return {}, {}, carry
-        run = self._binding.pattern[name]
-        return {name: run}, {name: float(run)}, carry
+        unit = self.unit_names[k]
+        own = {name: run for name, run in self._binding.pattern.items() if name == unit or name.startswith(f"{unit}[")}
+        return own, {name: float(run) for name, run in own.items()}, carry
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -38,14 +36,15 @@ class Never(Fixed):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Pattern(Fixed):
-    """Runs the units that a dictionary names with a true value.
+    """Runs the units, or groups of channels, that a dictionary names with a true value.
 
     Args:
-        runs: {unit name: bool or 0/1}; units that are not named always run and are no decision.
+        runs: {unit name: bool or 0/1}, or {name of a group, 'unit[1]': bool or 0/1}; what is not named always runs and
+            is no decision.
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: when bound to a chain that lacks a named unit.
+        ValueError: when bound to a chain that lacks a named unit or group, or if a unit is named and groups of it too.
     """
 
     def __init__(self, runs, **kwargs):
@@ -53,9 +52,14 @@ class Pattern(Fixed):
         self.runs = {name: bool(value) for name, value in runs.items()}
 
     def choose(self, chain):
-        """Returns the named units in the chain's order."""
-        check_names(self.runs, chain, "runs")
-        return [name for name in chain.skippable_names if name in self.runs]
+        """Returns the named units and groups in the chain's order."""
+        groups = chain.group_names
+        check_names([name for name in self.runs if name not in groups], chain, "runs")
+        both = [name for name in self.runs if name in groups and name.rpartition("[")[0] in self.runs]
+        if both:
+            raise ValueError(f"runs must name a unit or groups of it, got {both} and their units; leave one out.")
+        known = [name for unit in chain.units for name in (unit.name, *getattr(unit, "group_names", ()))]
+        return [name for name in known if name in self.runs]
 
     def pattern(self, names):
         """Returns the given dictionary."""

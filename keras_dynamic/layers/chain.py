@@ -108,8 +108,8 @@ class Chain(keras.layers.Layer):
                 own = [name for name in (unit.name, *unit.group_names) if name in decisions]
                 decided = chances = {name: decisions[name] for name in own}
             decision = decided.get(unit.name, True)
-            groups = [decided[name] for name in unit.group_names if name in decided]
-            if groups:
+            groups = [decided.get(name, True) for name in unit.group_names]  # those that nobody decides run
+            if any(name in decided for name in unit.group_names):
                 x = read.run_groups(unit, x, groups, training)
             elif unit.nested:
                 inner = None if decisions is None else _inside(unit.name, decisions)

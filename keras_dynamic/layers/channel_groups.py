@@ -58,6 +58,10 @@ class ChannelGroups(keras.layers.Layer):
         if not self.expand.built:
             self.expand.build(x.shape)
         spec = output_spec(self.expand, x)
+        if len(spec.shape) != 4:
+            raise ValueError(
+                f"expand of {self.name!r} must give [batch, height, width, channels], got shape {tuple(spec.shape)}."
+            )
         channels = spec.shape[-1]
         if channels % self.granularity:
             raise ValueError(
@@ -94,6 +98,11 @@ class ChannelGroups(keras.layers.Layer):
 
     def _mask(self, decisions, batch):
         """Returns 0/1 for each channel, [batch, 1, 1, channels]."""
+        if len(decisions) != self.groups - self.forced:
+            raise ValueError(
+                f"decisions must be one for each of the {self.groups - self.forced} groups of {self.name!r} that are "
+                f"not forced, got {len(decisions)}."
+            )
         given = [ops.broadcast_to(ops.cast(decision, "float32"), (batch,)) for decision in decisions]
         columns = [ops.ones((batch,))] * self.forced + given
         mask = ops.repeat(ops.stack(columns, axis=1), self.granularity, axis=1)

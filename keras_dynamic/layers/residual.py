@@ -3,6 +3,7 @@
 import keras
 
 from keras_dynamic.cost import Guard, Node, output_spec, register, tree
+from keras_dynamic.layers.channel_groups import ChannelGroups
 from keras_dynamic.layers.unit import Unit
 from keras_dynamic.ops import blend
 
@@ -69,8 +70,9 @@ class Residual(Unit):
     @property
     def group_names(self):
         """Names of the decisions on the body's channel groups; () if it is no ChannelGroups."""
-        groups = getattr(self.body, "groups", None)
-        return () if groups is None else tuple(f"{self.name}[{k}]" for k in range(self.body.forced, groups))
+        if not isinstance(self.body, ChannelGroups) or self.body.groups is None:
+            return ()
+        return tuple(f"{self.name}[{k}]" for k in range(self.body.forced, self.body.groups))
 
     def grouped(self, x, groups, training=None):
         """Returns activation(shortcut(x) + body(x)) with some of the body's channel groups."""

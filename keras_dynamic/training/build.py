@@ -6,10 +6,14 @@ import keras
 
 from keras_dynamic import zoo
 from keras_dynamic.messages import near
-from keras_dynamic.models import import_resnet_cifar, resnet_cifar, resnet_imagenet
+from keras_dynamic.models import group_channels, import_resnet_cifar, resnet_cifar, resnet_imagenet
 from keras_dynamic.training import blockdrop, fixed, gating, sgad
 
-# Each module has build and schedule.
+# Each module has
+#   build(config.method, network, teacher, seed) -> DynamicModel,
+#   schedule(config, model, steps_per_epoch) -> Schedule, and
+#   figures(model, config, splits, evaluation) -> {name: number, or {unit: number}}: what is measured of this method
+#   besides what evaluate gives of all, once the model is trained; evaluation is that of the test images.
 METHODS = {"activation_gating": gating, "blockdrop": blockdrop, "fixed": fixed, "sgad": sgad}
 _OPTIMIZERS = ("sgd", "adam")
 _SCHEDULES = ("one_cycle", "steps", "constant")
@@ -25,8 +29,9 @@ def build_network(config):
 
     Args:
         config: with weights ('zoo:NAME', a path in which environment variables are expanded, or '' for random ones),
-            depth and num_classes; or with stages, the units of each stage of a bottleneck network for 224-pixel images,
-            instead of a depth, and no weights.
+            depth and num_classes, and perhaps granularity (filters per channel group, an int or {unit or stage: int},
+            see models.group_channels); or with stages, the units of each stage of a bottleneck network for 224-pixel
+            images, instead of a depth, and no weights.
 
     Returns:
         DynamicModel, built.
@@ -44,6 +49,18 @@ def build_network(config):
         network = resnet_imagenet(tuple(config.stages), config.num_classes)
     else:
         network = resnet_cifar(config.depth, config.num_classes, name=f"resnet{config.depth}")
+    return _grouped(_with_weights(network, config), config)
+
+
+def _grouped(network, config):
+    granularity = config.get("granularity")
+    if not granularity:
+        return network
+    return group_channels(network, granularity if isinstance(granularity, int) else dict(granularity))
+
+
+def _with_weights(network, config):
+    """Returns the network with the weights that the config names, or that network of the zoo."""
     if config.weights.startswith("zoo:"):
         name = config.weights.removeprefix("zoo:")
         row = zoo.describe(name)["network"]

@@ -1,7 +1,8 @@
-"""How a config's activation gating is built and scheduled."""
+"""How a config's activation gating is built, scheduled and measured."""
 
 from keras_dynamic.callbacks import AnnealTarget
-from keras_dynamic.deciders import PerUnitGates
+from keras_dynamic.deciders import ChannelGates, PerUnitGates
+from keras_dynamic.messages import near
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.training.schedule import Schedule, shared_arguments
 
@@ -21,7 +22,11 @@ def build(config, network, teacher, seed):
     Raises:
         ValueError: if an argument is out of range.
     """
-    gates = PerUnitGates(
+    kinds = {"units": PerUnitGates, "channels": ChannelGates}
+    kind = config.get("gates", "units")
+    if kind not in kinds:
+        raise ValueError(f"method.gates must be one of {tuple(kinds)}, got {kind!r}{near(kind, kinds)}.")
+    gates = kinds[kind](
         data_dependent=config.data_dependent,
         open_probability=config.open_probability,
         always=tuple(config.always),
@@ -58,3 +63,8 @@ def schedule(config, model, steps_per_epoch):
     annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
     settled = annealed.check_within(config.epochs, config.method.target)
     return Schedule([annealed], settled, "val_accuracy")
+
+
+def figures(model, config, splits, evaluation) -> dict:
+    """Returns no figures of its own."""
+    return {}

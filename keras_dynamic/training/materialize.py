@@ -1,12 +1,12 @@
 """Gates that have settled, made real: a smaller, ordinary network."""
 
-import keras
 import numpy as np
 
 from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.layers import Chain, DynamicModel, Residual
 from keras_dynamic.layers.slim import slim
 from keras_dynamic.training.evaluate import evaluate
+from keras_dynamic.training.plain_copy import plain_copy
 
 _POLARISED = 0.01  # share of the images that may decide otherwise
 
@@ -29,7 +29,7 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
         the rest its logits are those of the model.
 
     Raises:
-        ValueError: if the decider is another, images are missing, or a gate has not polarised (the error names those
+        ValueError: if the decider is another, the model is not built, tolerance is out of range, images are missing, or a gate has not polarised (the error names those
             that have not, and how far they are).
 
     Source: Herrmann et al., sections 1 and 3.1 (pruning by data-independent gates).
@@ -37,25 +37,28 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
     if not isinstance(getattr(model, "decider", None), ChannelGates):
         kind = type(getattr(model, "decider", model)).__name__
         raise ValueError(f"materialize takes a built model with ChannelGates, got {kind}; gate its channel groups.")
+    if not model.chain.built:
+        raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
+    if not 0 <= tolerance < 0.5:
+        raise ValueError(f"tolerance must be a share of the images under one half, at least 0, got {tolerance!r}.")
     runs = _settled(model, images, tolerance, batch_size)
-    units = []
-    for unit, spec in zip(model.chain.units, model.chain.input_specs, strict=True):
-        names = getattr(unit, "group_names", ())
-        if not any(name in runs for name in names):
-            units.append(_copy(unit, spec))
-            continue
-        forced = unit.body.forced
-        kept = list(range(forced)) + [forced + k for k, name in enumerate(names) if runs.get(name, True)]
-        shortcut = None if unit.shortcut is None else _copy(unit.shortcut, spec)
-        body = [slim(unit.body, spec, kept)]
-        if unit.body.before is not None:
-            body.insert(0, _copy(unit.body.before, spec))
-        units.append(Residual(body if len(body) > 1 else body[0], shortcut, unit.activation, unit.mask, name=unit.name))
-    chain = model.chain
-    ends = [_copy(chain.stem, chain.image_spec), _copy(chain.head, _output(chain))]
-    smaller = DynamicModel(Chain(ends[0], units, ends[1], name="chain"), name=f"{model.name}_materialized")
+    chain = plain_copy(model).chain
+    units = [_slimmed(unit, spec, runs) for unit, spec in zip(chain.units, chain.input_specs, strict=True)]
+    smaller = DynamicModel(Chain(chain.stem, units, chain.head, chain.exits, name=chain.name), name=model.name)
     smaller.build(model.image_shape)
     return smaller
+
+
+def _slimmed(unit, spec, runs):
+    """Returns the unit without the groups that do not run."""
+    names = getattr(unit, "group_names", ())
+    if not any(name in runs for name in names):
+        return unit
+    body = unit.body
+    kept = [body.forced + k for k, name in enumerate(names) if runs.get(name, True)]
+    left = slim(body, spec, [*range(body.forced), *kept])
+    left = left if body.before is None else [body.before, left]
+    return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
 
 
 def _settled(model, images, tolerance, batch_size):
@@ -75,16 +78,3 @@ def _settled(model, images, tolerance, batch_size):
             f"{listed}; train longer with the batch activation loss, or export the network with its gates."
         )
     return {name: rate > 0.5 for name, rate in rates.items()}
-
-
-def _copy(layer, spec):
-    """Returns a copy of a layer with weights of its own, built for inputs of this spec."""
-    copied = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    if not copied.built:
-        copied.build(spec.shape)
-    copied.set_weights(layer.get_weights())
-    return copied
-
-
-def _output(chain):
-    return chain._walk.output

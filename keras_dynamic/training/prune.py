@@ -1,13 +1,11 @@
 """Units that never run on held-out images are taken out of the network."""
 
-import tempfile
-from pathlib import Path
-
 import keras
 import numpy as np
 
 from keras_dynamic.layers import Always, Chain, DynamicModel, Residual
 from keras_dynamic.training.evaluate import evaluate
+from keras_dynamic.training.plain_copy import plain_copy
 
 
 def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
@@ -42,7 +40,7 @@ def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
                 f"what is left of a dead unit is known for Residual, got {unit.name!r} of type {type(unit).__name__}; "
                 "name it in the decider's `always`, or make it a Residual."
             )
-    copy = _copy(model)
+    copy = plain_copy(model)
     if not dead:
         return copy
     units = _remaining(copy.chain, {unit.name for unit in dead})
@@ -81,16 +79,6 @@ def _skips_as_residual(unit):
     return isinstance(unit, Residual) and all(
         getattr(type(unit), name) is getattr(Residual, name) for name in ("otherwise", "combine", "skip")
     )
-
-
-def _copy(model):
-    """Returns the model without what its method adds, by way of a file: that copies states outside of weights too."""
-    plain = DynamicModel(model.chain, model.decider, name=model.name)
-    plain.build(model.image_shape)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "copy.keras"
-        plain.save(path)
-        return keras.models.load_model(path, compile=False, safe_mode=False)  # written a line above
 
 
 def _remaining(chain, dead):

@@ -119,3 +119,10 @@ def test_an_unknown_mask_is_an_error():
 def test_what_is_no_layer_is_an_error(arguments, name):
     with pytest.raises(ValueError, match=f"{name} must be a Keras layer or a list of layers, got"):
         Residual(*arguments)
+
+
+def test_a_bare_convolution_as_body_has_no_channel_groups():
+    """Keras' convolutions have an attribute `groups` of their own."""
+    unit = Residual(keras.layers.Conv2D(4, 1), name="unit")
+    unit.build((None, 8, 8, 4))
+    assert unit.group_names == ()

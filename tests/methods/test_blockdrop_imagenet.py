@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from configs import blockdrop_resnet101_imagenet
+from keras_dynamic.models import resnet_imagenet
 from keras_dynamic.training import build
 
 FLOPS = 1.5603e10  # ResNet-101: 2 x MACs, as tests/models/test_resnet_imagenet.py works out
@@ -33,3 +34,18 @@ def test_a_training_step(stage):
     assert np.isfinite(logs["loss"])
     assert np.any(keras.ops.convert_to_numpy(variable) != before) == (stage == "finetuning")
     assert int(model.decider.steps) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("third", "flops"), [(14, 1.17e10), (15, 1.21e10), (18, 1.34e10)])
+def test_a_training_step_of_a_static_baseline(third, flops):
+    """ResNet-72, -75 and -84 of the paper's table 4."""
+    model = resnet_imagenet((3, 4, third, 3))
+    model.build((None, 224, 224, 3))
+    assert 2 * model.cost_tree.total_macs == pytest.approx(flops, rel=0.01)
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    variable = next(each for each in model.chain.stem.variables if each.path.endswith("kernel"))
+    before = keras.ops.convert_to_numpy(variable)
+    images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype(np.uint8)
+    assert np.isfinite(model.train_on_batch(images, np.arange(2), return_dict=True)["loss"])
+    assert np.any(keras.ops.convert_to_numpy(variable) != before)
