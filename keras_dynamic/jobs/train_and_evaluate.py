@@ -12,6 +12,7 @@ from keras_dynamic.jobs.system import keras_figures, per_image, plain_figures
 from keras_dynamic.report import frontier, write_report
 from keras_dynamic.report.formatting import millions
 from keras_dynamic.training import build_network, fit_usage, reestimation_batches, save, train
+from keras_dynamic.training.build import METHODS
 from keras_dynamic.training.cascade_frontier import cascade_frontier
 from keras_dynamic.training.run_record import write_json
 
@@ -20,6 +21,7 @@ NAMES = {
     "activation_gating": ("gating", "Gated"),
     "blockdrop": ("blockdrop", "BlockDrop"),
     "fixed": ("blockdrop", "Fixed"),
+    "sgad": ("sgad", "SGAD"),
 }
 
 
@@ -54,6 +56,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
     macs_static = build_network(config.network).cost_tree.total_macs
     figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
+    figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)
     plain, static = plain_figures(networks, splits)
     points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
     figures |= frontier.margins(figures, static, points)
@@ -101,6 +104,8 @@ def table(figures, title) -> str:
             rows.append(
                 (f"above {name.removeprefix('margin_').replace('_', ' ')}", f"{100 * figures[name]:+.2f} points")
             )
+    if "rank_correlation" in figures:
+        rows.append(("difficulty and units", f"{figures['rank_correlation']:+.3f} rank correlation"))
     rows += [(name, f"runs {rate:.3f}") for name, rate in figures["activation_rates"].items()]
     width = max(len(name) for name, _ in rows)
     return "\n".join([title, *(f"  {name.ljust(width)}  {text}" for name, text in rows)])

@@ -1,11 +1,16 @@
-"""How a config's SGAD is built and scheduled."""
+"""How a config's SGAD is built, scheduled and measured."""
 
+import keras
 import numpy as np
 
 from keras_dynamic.callbacks import GrowNoise
 from keras_dynamic.deciders import BinaryMaskNetwork
 from keras_dynamic.methods import SGAD
+from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
+from keras_dynamic.training.guideline_figures import guideline_figures
 from keras_dynamic.training.schedule import Schedule, shared_arguments
+
+_GRADIENT_IMAGES = 2000
 
 
 def build(config, network, teacher, seed):
@@ -56,3 +61,27 @@ def schedule(config, model, steps_per_epoch):
         raise ValueError(f"noise.epochs must be from 1 to epochs, {config.epochs}, got {noise.epochs}.")
     grown = GrowNoise(np.linspace(noise.first, noise.last, noise.epochs))
     return Schedule([grown], config.epochs - 1, "val_accuracy")
+
+
+def figures(model, config, splits, evaluation) -> dict:
+    """Measures the guideline against what runs, and, where that was trained, the gradients of the plain network.
+
+    Args:
+        model: SGAD, trained.
+        config: ml_collections ConfigDict with `network`.
+        splits: training.Splits.
+        evaluation: training.Evaluation of the model on the test images.
+
+    Returns:
+        guideline_figures on the test images; and if the config's network has weights, on TensorFlow,
+        'gradient_magnitudes' {unit name: float} of it on the first training images.
+
+    Source: SGAD, section 4.1 and figure 4.
+    """
+    from keras_dynamic.training.build import build_network  # late, as it imports this module
+
+    found = guideline_figures(model, splits.test[0], evaluation.decisions)
+    if config.network.weights and keras.backend.backend() == "tensorflow":
+        x, y = (part[:_GRADIENT_IMAGES] for part in splits.train)
+        found["gradient_magnitudes"] = gradient_magnitudes(build_network(config.network), x, y)
+    return found
