@@ -37,7 +37,7 @@ def analysis_section(name: str) -> Section:
         colour = style.look_of(list(report["systems"]))[name][0]
         classes = analysis.shown_classes(evaluation, MOST_CLASSES)
         return [
-            Text(_sentences(evaluation), listed=True),
+            Text([*_sentences(evaluation), *_guideline(report["systems"][name])], listed=True),
             _units(name, evaluation, colour),
             Folded("Class by class", [_class_table(evaluation, classes)]),
             Folded("Most frequent paths of each class", [_paths(name, evaluation, classes, colour)]),
@@ -66,6 +66,18 @@ def _sentences(evaluation: PerImage) -> list[str]:
     share = formatting.percent(analysis.share_by_class(evaluation), 0)
     sentences.append(f"The classes account for {share} of the variance of units run; the rest lies within classes.")
     return sentences
+
+
+def _guideline(system: Mapping[str, Any]) -> list[str]:
+    """Whether images run as many units as a guideline asks for, where there was one."""
+    if system.get("rank_correlation") is None:
+        return []
+    value = formatting.show("rank_correlation", system["rank_correlation"])
+    sentence = f"The rank correlation between an image's difficulty for the guideline and the units it runs is {value}"
+    asked = system.get("expected_units_mean")
+    if asked is None:
+        return [f"{sentence}."]
+    return [f"{sentence}; the guideline asks for {asked:.2f} units on average, those that always run included."]
 
 
 def _frequent(count: int, shares: list[float]) -> str:

@@ -17,6 +17,8 @@ _WORDS = {
     "macs_std": "MACs, standard deviation",
     "units_mean": "units run, mean",
     "units_std": "units run, standard deviation",
+    "expected_units_mean": "units asked for, mean",
+    "rank_correlation": "rank correlation of difficulty and units run",
     "distinct_paths": "distinct paths",
     "latency_static_ms": "time, static",
     "latency_dynamic_ms": "time, dynamic",
@@ -121,6 +123,18 @@ def millions(macs: float) -> str:
     return f"{macs / 1e6:.1f} M" if macs >= 1e5 or macs == 0 else f"{macs / 1e3:.1f} k"
 
 
+def correlation(value: float) -> str:
+    """Prints a rank correlation.
+
+    Args:
+        value: From -1 to 1.
+
+    Returns:
+        For example '+0.42'.
+    """
+    return _signed(value)
+
+
 def milliseconds(value: float) -> str:
     """Prints a time.
 
@@ -161,6 +175,7 @@ _PRINTERS = (
     (r".*_ms", milliseconds),
     (r"overhead.*", lambda value: f"{value:.3f}x"),
     (r".*_bytes", size),
-    (r"units_(mean|std)", lambda value: f"{value:.2f}"),
+    (r"rank_correlation", correlation),
+    (r"(expected_)?units_(mean|std)", lambda value: f"{value:.2f}"),
     (r"distinct_paths", lambda value: f"{value:,.0f}"),
 )

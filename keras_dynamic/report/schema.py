@@ -58,7 +58,8 @@ def check_report(report: Mapping[str, Any]) -> None:
 
     Args:
         report: The content of report.json: "static" {name: {"accuracy", "macs"}} and "systems" {name: SYSTEM_KEYS}, and
-            in all systems or in none, float32 and int8 with PRECISION_KEYS. Everything else is optional.
+            in all systems or in none, float32 and int8 with PRECISION_KEYS. Everything else is optional. A system's
+            gradient_magnitudes {unit: number >= 0} are those of the plain network that it was made of.
 
     Raises:
         ValueError: Naming the key.
@@ -78,6 +79,7 @@ def check_report(report: Mapping[str, Any]) -> None:
         for precision in exported:
             for key in PRECISION_KEYS:
                 _need(system[precision], key, f"{where}[{precision!r}]")
+        _check_magnitudes(system.get("gradient_magnitudes", {}), f"{where}['gradient_magnitudes']")
 
 
 def precisions(report: Mapping[str, Any]) -> tuple[str, ...]:
@@ -139,6 +141,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_magnitudes(magnitudes: Any, where: str) -> None:
+    if not isinstance(magnitudes, Mapping):
+        raise ValueError(f"Expected {where} as a mapping, got {type(magnitudes).__name__}; give {{unit: number}}.")
+    for unit, value in magnitudes.items():
+        if not value >= 0:
+            raise ValueError(f"Expected {where}[{unit!r}] as a number >= 0, got {value!r}; take the absolute value.")
 
 
 def _need(mapping: Any, key: str, where: str) -> None:

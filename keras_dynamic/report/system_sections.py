@@ -15,6 +15,7 @@ from keras_dynamic.report import (
     verdicts,
 )
 from keras_dynamic.report.analysis_section import analysis_section
+from keras_dynamic.report.gradient_section import gradient_section
 from keras_dynamic.report.schema import PerImage, precisions
 from keras_dynamic.report.sections import Block, Picture, Section, Table, Text
 from keras_dynamic.report.summary import summary_section
@@ -62,7 +63,8 @@ def default_sections(report: Mapping[str, Any]) -> list[Section]:
     Returns:
         Sections to which a method adds its own.
     """
-    own = [section for name in report["systems"] for section in (system_section(name), analysis_section(name))]
+    makers = (system_section, analysis_section, gradient_section)
+    own = [make(name) for name in report["systems"] for make in makers]
     return [
         summary_section(),
         Section("Accuracy against cost", _frontiers),

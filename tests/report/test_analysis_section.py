@@ -45,6 +45,19 @@ def test_sentences(evaluation):
     )
 
 
+def test_a_guideline_is_compared_with_units_run(evaluation):
+    def last(system):
+        (text, *_) = analysis_section("policy").render({"systems": {"policy": system}}, {"policy": evaluation})
+        return text.sentences[-1]
+
+    sentence = "The rank correlation between an image's difficulty for the guideline and the units it runs is −0.12"
+    assert last({"rank_correlation": -0.123}) == f"{sentence}."
+    assert last({"rank_correlation": -0.123, "expected_units_mean": 1.5}) == (
+        f"{sentence}; the guideline asks for 1.50 units on average, those that always run included."
+    )
+    assert last({"expected_units_mean": 1.5}).startswith("The classes account for")
+
+
 def test_what_is_long_is_folded(evaluation):
     _, units, *folded = blocks_of(evaluation)
     assert isinstance(units, Picture)

@@ -24,6 +24,9 @@ from keras_dynamic.report import formatting
         ("size_bytes", 385_200, "385.2 kB"),
         ("distinct_paths", 1822, "1,822"),
         ("units_mean", 9.913, "9.91"),
+        ("expected_units_mean", 7.456, "7.46"),
+        ("rank_correlation", 0.3149, "+0.31"),
+        ("rank_correlation", -1, "−1.00"),
         ("something_else", 3.14159, "3.142"),
         ("accuracy", None, "–"),
     ],
@@ -36,7 +39,8 @@ def test_names():
     assert formatting.name_of("latency_dynamic_ms_int8") == "time, dynamic (int8)"
     assert formatting.name_of("units_std") == "units run, standard deviation"
     assert formatting.name_of("accuracy_float32") == "accuracy (float32)"
-    assert formatting.name_of("rank_correlation") == "rank correlation"
+    assert formatting.name_of("rank_correlation") == "rank correlation of difficulty and units run"
+    assert formatting.name_of("something_else") == "something else"
 
 
 @pytest.mark.parametrize(("system", "words"), [("blockdrop", "BlockDrop"), ("gated", "Gated"), ("sgad", "SGAD")])

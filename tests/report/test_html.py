@@ -84,6 +84,17 @@ def test_report_is_whole_and_self_contained(report, evaluations, tmp_path):
     assert not re.search(r"url\(|@import|<script", path.read_text())
 
 
+def test_gradients_are_shown_where_they_were_measured(report, evaluations, tmp_path):
+    gated = report["systems"]["gated"]
+    gated["gradient_magnitudes"] = {name: 1e-6 * (k + 1) for k, name in enumerate(gated["activation_rates"])}
+    path = html.write_report(report, evaluations, tmp_path)
+    assert {child.stem for child in (tmp_path / "pictures").iterdir()} == PICTURES | {"gradients_gated"}
+    page = Page(path.read_text())
+    place = page.headings.index("Gated: which images run what")
+    assert page.headings[place + 1] == "Gated: gradients and activation rates"
+    assert any("run it is +1.00: units with larger gradients run more often." in words for words in page.words)
+
+
 def test_summary_holds_the_figures_and_verdicts(report, tmp_path):
     report["systems"]["gated"]["accuracy_static_twin"] = 0.92
     page = Page(html.write_report(report, {}, tmp_path).read_text())

@@ -51,6 +51,18 @@ def test_something_else_than_a_mapping_is_named(report):
         schema.check_report(report)
 
 
+def test_gradient_magnitudes_are_magnitudes(report):
+    gated = report["systems"]["gated"]
+    gated["gradient_magnitudes"] = dict.fromkeys(gated["activation_rates"], 1e-6)
+    schema.check_report(report)
+    gated["gradient_magnitudes"]["stage1_unit2"] = -1e-6
+    with pytest.raises(ValueError, match=r"\['gated'\]\['gradient_magnitudes'\]\['stage1_unit2'\] as a number >= 0"):
+        schema.check_report(report)
+    gated["gradient_magnitudes"] = [1e-6]
+    with pytest.raises(ValueError, match="as a mapping, got list; give"):
+        schema.check_report(report)
+
+
 def test_evaluations_must_fit(report, evaluations):
     with pytest.raises(ValueError, match="did you mean 'gated'"):
         schema.check_evaluations(report, {"gatd": evaluations["gated"]})
