@@ -2,19 +2,25 @@
 
 from keras_dynamic.models.cascade import Cascade, cascade
 from keras_dynamic.models.guideline_network import guideline_network
+from keras_dynamic.models.import_keras_applications import import_keras_applications
 from keras_dynamic.models.import_weights import import_resnet_cifar
+from keras_dynamic.models.mobilenet_v2 import mobilenet_v2
 from keras_dynamic.models.policy_recurrent import policy_recurrent
 from keras_dynamic.models.policy_resnet import policy_resnet
 from keras_dynamic.models.resnet_cifar import resnet_cifar
-from keras_dynamic.models.resnet_imagenet import resnet_imagenet
+from keras_dynamic.models.resnet_imagenet import resnet50, resnet101, resnet_imagenet
 
 __all__ = [
     "Cascade",
     "cascade",
     "guideline_network",
+    "import_keras_applications",
     "import_resnet_cifar",
+    "mobilenet_v2",
     "policy_recurrent",
     "policy_resnet",
+    "resnet50",
+    "resnet101",
     "resnet_cifar",
     "resnet_imagenet",
 ]

@@ -4,9 +4,10 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import NormalizePixels, Residual
+from keras_dynamic.messages import near
+from keras_dynamic.models.pixels import pixels_layer
 
-_MEAN = (0.485, 0.456, 0.406)  # of pixels / 255, per channel
-_DEVIATION = (0.229, 0.224, 0.225)
+STRIDES_ON = ("3x3", "first_1x1")
 
 
 def layers_per_unit(block: str) -> int:
@@ -24,14 +25,55 @@ def layers_per_unit(block: str) -> int:
     return known[block]
 
 
-def residual_units(stages, width, block, shortcut) -> list[Residual]:
+def convolution(filters, kernel, stride, bias=False, epsilon=1e-5, momentum=0.9) -> list:
+    """Returns convolution and batch norm; a strided one pads symmetrically, which "same" does not.
+
+    Args:
+        filters: channels of the output.
+        kernel: side of the kernel in pixels, odd.
+        stride: step in both directions.
+        bias: whether the convolution adds a bias, which batch norm takes off again.
+        epsilon: of the batch norm.
+        momentum: of the batch norm.
+    """
+    pad = [layers.ZeroPadding2D(kernel // 2)] if stride > 1 and kernel > 1 else []
+    filtered = layers.Conv2D(
+        filters,
+        kernel,
+        stride,
+        padding="valid" if pad else "same",
+        use_bias=bias,
+        kernel_initializer="he_normal",
+    )
+    return [*pad, filtered, layers.BatchNormalization(momentum=momentum, epsilon=epsilon)]
+
+
+def check_stride_on(stride_on: str, block: str) -> None:
+    """Raises if strides cannot be there.
+
+    Args:
+        stride_on: '3x3' or 'first_1x1'.
+        block: 'basic' or 'bottleneck'.
+
+    Raises:
+        ValueError: if stride_on is unknown, or the block has no 1x1.
+    """
+    if stride_on not in STRIDES_ON:
+        raise ValueError(f"stride_on must be one of {STRIDES_ON}, got {stride_on!r}{near(stride_on, STRIDES_ON)}.")
+    if stride_on == "first_1x1" and block != "bottleneck":
+        raise ValueError(f"stride_on='first_1x1' needs bottleneck blocks, got block={block!r}; take stride_on='3x3'.")
+
+
+def residual_units(stages, width, block, shortcut, stride_on="3x3", convolve=convolution) -> list[Residual]:
     """Returns the units 'stage1_unit1' and so on; each stage after the first has half the size, twice the channels.
 
     Args:
         stages: units per stage.
         width: channels of the stem's output and of the first stage's 3x3 convolutions.
-        block: 'basic' or 'bottleneck'; its stride is in the first 3x3 convolution.
+        block: 'basic' or 'bottleneck'.
         shortcut: function (channels, stride) -> layer, for units that change the shape.
+        stride_on: '3x3', the first one, or 'first_1x1'.
+        convolve: function (filters, kernel, stride) -> convolution and batch norm.
 
     Returns:
         List of Residual, relu(shortcut + body).
@@ -45,48 +87,29 @@ def residual_units(stages, width, block, shortcut) -> list[Residual]:
             changes = stride != 1 or channels != filters * expansion
             other_way = shortcut(filters * expansion, stride) if changes else None
             name = f"stage{stage + 1}_unit{index + 1}"
-            units.append(Residual(body(filters, stride), other_way, "relu", name=name))
+            units.append(Residual(body(filters, stride, stride_on, convolve), other_way, "relu", name=name))
             channels = filters * expansion
     return units
 
 
 def normalize_pixels() -> NormalizePixels:
     """Returns the layer that takes pixel values 0 to 255, uint8 or float, to what residual networks are trained on."""
-    return NormalizePixels(_MEAN, _DEVIATION, name="pixels")
+    return pixels_layer("torch")
 
 
-def convolution(filters, kernel, stride) -> list:
-    """Returns convolution and batch norm; a strided one pads symmetrically, which "same" does not.
-
-    Args:
-        filters: channels of the output.
-        kernel: side of the kernel in pixels, odd.
-        stride: step in both directions.
-    """
-    pad = [layers.ZeroPadding2D(kernel // 2)] if stride > 1 and kernel > 1 else []
-    filtered = layers.Conv2D(
-        filters,
-        kernel,
-        stride,
-        padding="valid" if pad else "same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-    )
-    return [*pad, filtered, layers.BatchNormalization(momentum=0.9, epsilon=1e-5)]
+def _basic(filters, stride, stride_on, convolve):
+    return keras.Sequential([*convolve(filters, 3, stride), layers.ReLU(), *convolve(filters, 3, 1)], name="body")
 
 
-def _basic(filters, stride):
-    return keras.Sequential([*convolution(filters, 3, stride), layers.ReLU(), *convolution(filters, 3, 1)], name="body")
-
-
-def _bottleneck(filters, stride):
+def _bottleneck(filters, stride, stride_on, convolve):
+    first, second = (1, stride) if stride_on == "3x3" else (stride, 1)
     return keras.Sequential(
         [
-            *convolution(filters, 1, 1),
+            *convolve(filters, 1, first),
             layers.ReLU(),
-            *convolution(filters, 3, stride),
+            *convolve(filters, 3, second),
             layers.ReLU(),
-            *convolution(4 * filters, 1, 1),
+            *convolve(4 * filters, 1, 1),
         ],
         name="body",
     )

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from keras_dynamic.layers import PadShortcut
-from keras_dynamic.models.residual_blocks import convolution, layers_per_unit, normalize_pixels, residual_units
+from keras_dynamic.models.residual_blocks import (
+    check_stride_on,
+    convolution,
+    layers_per_unit,
+    normalize_pixels,
+    residual_units,
+)
 
 
 @pytest.mark.parametrize("size", [8, 7])
@@ -40,6 +46,30 @@ def test_a_shortcut_is_asked_for_where_the_shape_changes(block, asked):
     ]
     still, halving = ([1, 1], [2, 1]) if block == "basic" else ([1, 1, 1], [1, 2, 1])
     assert strides == [still, still, halving, still]
+
+
+def test_the_stride_may_be_in_the_first_1x1():
+    units = residual_units((1, 2), 4, "bottleneck", PadShortcut, "first_1x1")
+    layers = [[layer for layer in unit.body.layers if isinstance(layer, keras.layers.Conv2D)] for unit in units]
+    strides = [[(layer.kernel_size[0], layer.strides[0]) for layer in body] for body in layers]
+    still = [(1, 1), (3, 1), (1, 1)]
+    assert strides == [still, [(1, 2), (3, 1), (1, 1)], still]
+
+
+@pytest.mark.parametrize(
+    ("stride_on", "block", "message"),
+    [
+        ("3X3", "basic", r"stride_on must be one of \('3x3', 'first_1x1'\), got '3X3' \(did you mean '3x3'\?\)"),
+        (
+            "first_1x1",
+            "basic",
+            r"stride_on='first_1x1' needs bottleneck blocks, got block='basic'; take stride_on='3x3'",
+        ),
+    ],
+)
+def test_strides_that_cannot_be_are_an_error(stride_on, block, message):
+    with pytest.raises(ValueError, match=message):
+        check_stride_on(stride_on, block)
 
 
 def test_pixels():

@@ -7,7 +7,8 @@ import pytest
 from keras_dynamic import cost
 from keras_dynamic.deciders import Pattern
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.models import resnet_imagenet
+from keras_dynamic.methods import ActivationGating
+from keras_dynamic.models import resnet50, resnet101, resnet_imagenet
 
 STEM = 112 * 112 * 49 * 3 * 64
 HEAD = 2048 * 1000
@@ -49,6 +50,71 @@ def test_flops_of_the_papers_networks(third, units, flops):
     assert cost.tree(model).total_macs == macs
     assert 2 * macs == pytest.approx(flops, rel=0.01)
     assert len(model.chain.skippable_names) == units
+
+
+# Herrmann et al., section S1.4: 4.028 G of version 1.5 (torchvision 4.09 G) and 3.8 G of version 1 (He et al.).
+@pytest.mark.parametrize(("stride_on", "low", "high"), [("3x3", 4.03e9, 4.12e9), ("first_1x1", 3.80e9, 3.87e9)])
+def test_macs_of_resnet_50(stride_on, low, high):
+    model = resnet50(stride_on=stride_on)
+    model.build((None, 224, 224, 3))
+    still = 0  # units that keep the size: 1x1, 3x3, 1x1
+    for size, filters, count in ((56, 64, 3), (28, 128, 3), (14, 256, 5), (7, 512, 2)):
+        still += count * size**2 * (4 * filters * filters + 9 * filters**2 + filters * 4 * filters)
+    still += 56**2 * (64 * 256 - 3 * 64 * 64)  # stage 1's first has a shortcut, and 64 channels in, not 256
+    halving = 0  # first units of stages 2, 3 and 4: 1x1 before or after the stride, 3x3, 1x1, shortcut
+    for size, filters in ((28, 128), (14, 256), (7, 512)):
+        first = (2 * size if stride_on == "3x3" else size) ** 2 * 2 * filters * filters
+        halving += first + size**2 * (9 * filters**2 + filters * 4 * filters + 2 * filters * 4 * filters)
+    assert cost.tree(model).total_macs == STEM + still + halving + HEAD
+    assert low <= STEM + still + halving + HEAD <= high
+    assert (model.name, len(model.chain.skippable_names)) == ("resnet50", 16)
+
+
+def test_resnet_101_is_the_network_of_four_stages():
+    model, same = resnet101(num_classes=5, name="mine"), resnet_imagenet(num_classes=5)
+    assert (model.name, same.name, resnet101().name) == ("mine", "resnet101", "resnet101")
+    assert [unit.name for unit in model.chain.units] == [unit.name for unit in same.chain.units]
+    assert [unit.name for unit in model.chain.units[-3:]] == [f"stage4_unit{index}" for index in (1, 2, 3)]
+
+
+def test_version_1_has_biases_and_its_own_batch_norm():
+    model = resnet50(10, "first_1x1", True, 1.001e-5, momentum=0.99)
+    model.build((None, 32, 32, 3))
+    assert model.count_params() == 25_636_712 - 990 * 2049  # keras.applications' ResNet50, less 990 of its classes
+    blocks = [model.chain.stem, *(part for unit in model.chain.units for part in (unit.body, unit.shortcut) if part)]
+    found = [layer for block in blocks for layer in block.layers]
+    norms = [layer for layer in found if isinstance(layer, keras.layers.BatchNormalization)]
+    convolutions = [layer for layer in found if isinstance(layer, keras.layers.Conv2D)]
+    assert (len(norms), len(convolutions)) == (53, 53)
+    assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1.001e-5, 0.99)}
+    assert {layer.use_bias for layer in convolutions} == {True}
+
+
+def test_gates_on_either_version():
+    for stride_on in ("3x3", "first_1x1"):
+        plain = tiny((1, 2), stride_on=stride_on, bias=True, pixels="caffe")
+        model = ActivationGating(plain.chain, target=0.5)
+        model.build((None, 32, 32, 3))
+        assert model.decision_names == ["stage1_unit1", "stage2_unit1", "stage2_unit2"]
+        table = cost.summary(model, dict.fromkeys(model.decision_names, 0.5)).splitlines()
+        assert [line.split()[:2] for line in table if "stage2_unit2 " in line][-1] == ["stage2_unit2", "stage2_unit2"]
+        cheaper = cost.given(model.cost_tree, {**{name: [1] for name in model.decision_names}, "stage2_unit2": [0]})
+        assert model.cost_tree.total_macs - cheaper[0] == bottleneck(4, 32, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"stride_on": "5x5"}, r"stride_on must be one of \('3x3', 'first_1x1'\), got '5x5'"),
+        ({"epsilon": 0}, r"epsilon must be a positive number, got 0\."),
+        ({"momentum": 2}, r"momentum must be a number between 0 and 1, got 2"),
+        ({"pixels": "cafe"}, r"pixels must be one of .* or a Keras layer, got 'cafe' \(did you mean 'caffe'\?\)"),
+    ],
+)
+def test_unknown_versions_are_an_error(arguments, message):
+    for network in (resnet50, resnet101):
+        with pytest.raises(ValueError, match=message):
+            network(**arguments)
 
 
 def test_the_stages_that_the_paper_writes_build():
