@@ -13,6 +13,7 @@ from keras_dynamic.training.evaluate import (
     static_twin,
 )
 from keras_dynamic.training.fit_usage import fit_usage
+from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
 from keras_dynamic.training.prune import prune_dead_units
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, load_splits
@@ -32,6 +33,7 @@ __all__ = [
     "compiled_outcome",
     "evaluate",
     "fit_usage",
+    "gradient_magnitudes",
     "greedy_patterns",
     "load_splits",
     "load_weights",
