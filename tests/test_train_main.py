@@ -120,7 +120,7 @@ def test_missing_workdir_and_values_of_another_type(tmp_path):
     assert child.returncode == 1
     assert child.stderr.strip().endswith("invalid literal for int() with base 10: 'ten'")
     assert "Traceback" not in child.stderr
-    config = f"--config={ROOT / 'configs' / 'sgad_resnet32_cpu.py'}:hf"
+    config = f"--config={ROOT / 'configs' / 'sgad_resnet32_cifar10.py'}:hf"
     child = subprocess.run([*command[:2], config, "--workdir=run"], capture_output=True, text=True, cwd=tmp_path)
     assert child.returncode == 1
     assert child.stderr.strip() == (

@@ -30,7 +30,7 @@ def channel_latency(config, record=None) -> dict:
     start = time.time()
     keras.utils.set_random_seed(config.seed)
     images = np.random.default_rng(config.seed).integers(0, 256, (50, config.size, config.size, 3)).astype(np.uint8)
-    figures = {}
+    figures: dict[str, float] = {}
     for precision, quantize in (("float32", None), ("int8", "int8")):
         figures |= {f"{name}_{precision}": value for name, value in _ratios(config, quantize, images).items()}
     print("\n".join(f"{name} {value:.3f}" for name, value in figures.items()))

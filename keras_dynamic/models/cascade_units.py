@@ -88,7 +88,7 @@ class NextNetwork(Unit):
         closed = dict.fromkeys(self.network.decision_names, 0.0)
         return x, Nested(closed, closed)
 
-    def cost_node(self, x, guard: Guard | None) -> Node:
+    def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
         """Returns the network's cost tree under guard."""
         inner = tree(self.network, x["image"]).prefixed(self.name)
         return Node(self.name, when=guard, children=(inner,))

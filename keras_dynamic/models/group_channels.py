@@ -24,8 +24,8 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
         forced: groups of each unit that always run.
 
     Returns:
-        DynamicModel, built, in which everything runs. Units without a body of two convolutions or more are left as they
-        are, and so are those with fewer than two groups that could be switched or not.
+        DynamicModel, built, in which everything runs. Units that are no Residual around two convolutions or more are
+        left as they are.
 
     Raises:
         ValueError: if the network decides something itself, granularity names a unit or stage that is not there or
@@ -48,7 +48,7 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
             units.append(unit)
             continue
         before, expand, contract = parts
-        body = ChannelGroups(expand, contract, filters, forced, before=before or None, name="body")
+        body = ChannelGroups(expand, contract, filters, forced, before=before or None, name=f"{unit.name}_body")
         units.append(Residual(body, unit.shortcut, unit.activation, unit.mask, name=unit.name))
         units[-1].build(spec.shape)
     grouped = DynamicModel(Chain(chain.stem, units, chain.head, chain.exits, name=chain.name), name=network.name)

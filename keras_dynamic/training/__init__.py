@@ -14,6 +14,7 @@ from keras_dynamic.training.evaluate import (
 )
 from keras_dynamic.training.fit_usage import fit_usage
 from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
+from keras_dynamic.training.materialize import materialize
 from keras_dynamic.training.prune import prune_dead_units
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, load_splits
@@ -37,6 +38,7 @@ __all__ = [
     "greedy_patterns",
     "load_splits",
     "load_weights",
+    "materialize",
     "pattern_macs",
     "prune_dead_units",
     "reestimation_batches",
