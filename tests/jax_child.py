@@ -76,6 +76,38 @@ def train_networks() -> dict[str, list[float]]:
     return losses
 
 
+def train_guided() -> dict[str, list[float]]:
+    """Trains SGAD from scratch on tiny images.
+
+    Returns:
+        guided: losses per epoch under growing noise; of one step before it, without noise, guided_step: its loss and
+        that by hand, and guided_moved: how far it moved what learns, at least and at most.
+    """
+    import keras
+    import numpy as np
+
+    import keras_dynamic as kd
+    from tests.methods.guided import losses_by_hand, shades
+    from tests.methods.learning import chain, compiled
+
+    keras.utils.set_random_seed(0)
+    array = keras.ops.convert_to_numpy
+    images, labels, _ = shades(32)
+    bmnet = kd.deciders.BinaryMaskNetwork(grid=2, open_probability=0.5, seed=0)
+    model = kd.methods.SGAD(chain(3), bmnet, kd.models.guideline_network(3, (4,)), task_weight=2.0, mask_weight=3.0)
+    compiled(model)
+    model.build((None, 8, 8, 3))
+    by_hand = losses_by_hand(model, images, labels)
+    learning = [*model.decider.trainable_variables, *model.guideline.variables]  # batch norm's statistics too
+    before = [array(variable) for variable in learning]
+    loss = model.train_on_batch(images, labels, return_dict=True)["loss"]
+    moved = [np.abs(array(variable) - start).max() for variable, start in zip(learning, before, strict=True)]
+    noise = kd.callbacks.GrowNoise([0.0, 0.1, 0.5])
+    history = model.fit(images, labels, batch_size=16, epochs=8, callbacks=[noise], verbose=0).history
+    wanted = 2 * by_hand["task"] + 3 * by_hand["mask"] + 0.3 * by_hand["guideline"]
+    return {"guided": history["loss"], "guided_step": [loss, wanted], "guided_moved": [min(moved), max(moved)]}
+
+
 def main():
     """Prints one line of 'name: result' for each thing that worked."""
     sys.meta_path.insert(0, Absent())
@@ -86,7 +118,7 @@ def main():
     print("imported: core")
     first, last = train_gated()
     print(f"losses: {first} {last}")
-    for name, (first, *_, last) in train_networks().items():
+    for name, (first, *_, last) in (train_networks() | train_guided()).items():
         print(f"{name}: {first} {last}")
     loaded = sorted({name.partition(".")[0] for name in sys.modules} & MISSING)
     print(f"loaded: {loaded}")

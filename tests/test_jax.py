@@ -34,3 +34,15 @@ def test_a_gated_network_trains(said):
 def test_policies_and_imagenet_networks_train(said, network):
     first, last = map(float, said[network].split())
     assert last < first
+
+
+def test_sgad_trains(said):
+    first, last = map(float, said["guided"].split())
+    assert last < first
+
+
+def test_a_step_of_sgad_is_as_by_hand(said):
+    loss, by_hand = map(float, said["guided_step"].split())
+    assert loss == pytest.approx(by_hand, rel=1e-4)
+    least, most = map(float, said["guided_moved"].split())
+    assert 0 < least <= most

@@ -14,6 +14,7 @@ NETWORKS = {
     "resnet": lambda: deciders.Policy(models.policy_resnet(UNITS), seed=0),
     "recurrent": lambda: deciders.Policy(models.policy_recurrent(UNITS, hidden=8), seed=0),
     "sequential": lambda: deciders.SequentialPolicy(seed=0),
+    "bmnet": lambda: deciders.BinaryMaskNetwork(seed=0),  # the last unit always runs
 }
 
 
@@ -27,15 +28,16 @@ def model(request, images):
     """A small network under a policy that runs each unit for half of the images or so."""
     keras.utils.set_random_seed(1)
     network = models.resnet_cifar(depth=2 * UNITS + 2, num_classes=3, width=8)
-    made = methods.BlockDrop(network.chain, NETWORKS[request.param]())
+    method = methods.SGAD if request.param == "bmnet" else methods.BlockDrop
+    made = method(network.chain, NETWORKS[request.param]())
     made.build((None, 32, 32, 3))
-    rng = np.random.default_rng(0)
+    rng, units = np.random.default_rng(0), len(made.decision_names)
     for (
         variable
     ) in made.decider.trainable_variables:  # what comes before the logits: [features, units] or [features, 1]
-        if len(variable.shape) == 2 and variable.shape[-1] in (1, UNITS):
+        if len(variable.shape) == 2 and variable.shape[-1] in (1, units):
             variable.assign(rng.normal(0, 1.5, variable.shape))
-    for _ in range(UNITS):  # a sequential policy's later inputs depend on its earlier decisions
+    for _ in range(units):  # a sequential policy's later inputs depend on its earlier decisions
         found = made.outcome(images).probabilities
         odds = [np.median(np.log(p / (1 - p))) for p in map(_float64, found.values())]
         _shift(made.decider, odds)
@@ -49,7 +51,7 @@ def _float64(tensor):
 
 def _shift(decider, odds):
     """Takes the median log odds of each unit off its bias; where one bias serves all, their mean."""
-    biases = [each for each in decider.trainable_variables if tuple(each.shape) in ((1,), (UNITS,))]
+    biases = [each for each in decider.trainable_variables if tuple(each.shape) in ((1,), (len(odds),))]
     if len(biases) == 1 and biases[0].shape == (1,):
         odds = [np.mean(odds)]
     values = np.split(np.float32(odds), np.cumsum([each.shape[0] for each in biases])[:-1])
@@ -75,10 +77,11 @@ def test_float32_is_as_in_keras(model, images):
 
 
 def test_the_policy_runs_once_and_every_unit_under_one_if(model):
+    units = len(model.decision_names)
     graph = schema.load(lite.export(model))
     names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
-    assert names.count("IF") == UNITS
-    assert len(graph.subgraphs) == 1 + 2 * UNITS
+    assert names.count("IF") == units
+    assert len(graph.subgraphs) == 1 + 2 * units
     assert not {"WHILE", "SELECT", "SELECT_V2"} & set(names)
 
 
