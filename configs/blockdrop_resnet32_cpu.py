@@ -5,9 +5,9 @@
     python train_main.py --config=$CONFIG:finetuning --workdir=runs/blockdrop/finetuning --data_dir=$DATA_DIR
 
 The paper trains for thousands of epochs; what makes minutes enough is not in it: the policy starts as a trained
-ResNet-8, which sees the image at half its size and so costs a quarter; in the curriculum gamma is moved so that a given share of units runs; finetuning holds every unit near a
-share of the images, as otherwise the same units are closed for all, and distils from the ungated network.
-docs/results.md says what came of it.
+ResNet-8, which sees the image at half its size and so costs a quarter; in the curriculum gamma is moved so that a given
+share of units runs; finetuning holds every unit near a share of the images, as otherwise the same units are closed for
+all, and distils from the ungated network. docs/results.md says what came of it.
 """
 
 import ml_collections

@@ -108,6 +108,22 @@ def train_guided() -> dict[str, list[float]]:
     return {"guided": history["loss"], "guided_step": [loss, wanted], "guided_moved": [min(moved), max(moved)]}
 
 
+def train_channels() -> tuple[float, float]:
+    """Trains gates on channel groups on random images; returns the loss of the first and of the last epoch."""
+    import keras
+    import numpy as np
+
+    import keras_dynamic as kd
+    from tests.layers.grouped import chain
+    from tests.methods.learning import compiled
+
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3)).astype("uint8")
+    model = kd.methods.ActivationGating(chain(), kd.deciders.ChannelGates(seed=0), target=0.6, activation_loss="macs")
+    losses = compiled(model).fit(images, np.arange(32) % 3, batch_size=16, epochs=6, verbose=0).history["loss"]
+    return losses[0], losses[-1]
+
+
 def main():
     """Prints one line of 'name: result' for each thing that worked."""
     sys.meta_path.insert(0, Absent())
@@ -120,6 +136,11 @@ def main():
     print(f"losses: {first} {last}")
     for name, (first, *_, last) in (train_networks() | train_guided()).items():
         print(f"{name}: {first} {last}")
+    from tests.layers.grouped import outcome_by_numbers
+
+    print("channel_groups:", *outcome_by_numbers())
+    first, last = train_channels()
+    print(f"channels: {first} {last}")
     loaded = sorted({name.partition(".")[0] for name in sys.modules} & MISSING)
     print(f"loaded: {loaded}")
 

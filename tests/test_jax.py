@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.layers.grouped import outcome_by_numbers
 
 CHILD = Path(__file__).with_name("jax_child.py")
 
@@ -46,3 +49,16 @@ def test_a_step_of_sgad_is_as_by_hand(said):
     assert loss == pytest.approx(by_hand, rel=1e-4)
     least, most = map(float, said["guided_moved"].split())
     assert 0 < least <= most
+
+
+def test_channel_groups_train(said):
+    first, last = map(float, said["channels"].split())
+    assert last < first
+
+
+def test_channel_groups_are_as_on_tensorflow(said):
+    """Logits, cost and decisions of a gated network with the same weights."""
+    found, expected = [float(number) for number in said["channel_groups"].split()], outcome_by_numbers()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    decisions = expected[12 * 4 :]
+    assert sum(decisions) == len(decisions) / 2 == 36

@@ -76,7 +76,7 @@ class Residual(Unit):
 
     def grouped(self, x, groups, training=None):
         """Returns activation(shortcut(x) + body(x)) with some of the body's channel groups."""
-        return self.joined(x, self.body(x, groups, training=training), training)
+        return self.joined(x, self.body(x, decisions=groups, training=training), training)
 
     def joined(self, x, added, training=None):
         """Returns activation(shortcut(x) + added)."""

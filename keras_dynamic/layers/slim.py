@@ -64,6 +64,7 @@ def slim_paths(body, x) -> list[keras.Sequential]:
     Raises:
         ValueError: if groups do not add up because more than batch norm follows `contract`'s convolution, or as slim.
     """
+    _check(body)
     found = _flat(body.contract)
     behind = [layer.name for layer in found[_place(found) :] if not _adds_up(layer)]
     if behind:

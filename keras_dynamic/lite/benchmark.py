@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.interpreter import Interpreter
+from keras_dynamic.lite.macs import count_macs
 from keras_dynamic.lite.metadata import metadata_needed
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
 
@@ -67,7 +68,8 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     """Measures latencies and overhead, one thread, all models interleaved on the same images.
 
     A latency is the mean over images of each image's median over the repeats. The yardstick of an image is the measured
-    time, in the all-on graph, of the units that it runs. overhead is (dynamic - decider) / yardstick, with_decider is
+    time, in the all-on graph, of the units that it runs; of a unit with groups of channels that are off, the share of
+    its MACs that runs. overhead is (dynamic - decider) / yardstick, with_decider is
     dynamic / yardstick; the decider's own time is the dynamic model's time less that of the same model with its
     decisions as inputs.
 
@@ -113,7 +115,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     per_image = {name: 1e3 * np.median(value, axis=1) for name, value in times.items()}
     mean = {name: float(value.mean()) for name, value in per_image.items()}
     unit_ms = measure_parts(models.all_on, mean["all_on"])
-    yardstick = float(_yardstick(unit_ms, taken, len(images)).mean())
+    yardstick = float(_yardstick(unit_ms, taken, _group_shares(models), len(images)).mean())
     decider = max(0.0, mean["dynamic"] - mean["driven"])
     return {
         "latency_static_ms": mean["static"],
@@ -159,11 +161,27 @@ def _metadata(model: bytes) -> dict[str, Any]:
     return metadata_needed(schema.load(model))
 
 
-def _yardstick(unit_ms, decisions, count):
+def _group_shares(models):
+    """Returns {decision on a group of channels, 'unit[1]': its share of the unit's MACs}."""
+    macs = {name: count_macs(part, {}) for name, part in unit_parts(models.all_on).items()}
+    shares = {}
+    for part in _metadata(models.dynamic)["cost"]:
+        for name in part["when"]:
+            unit = name.rpartition("[")[0]
+            if unit in macs:
+                shares[name] = shares.get(name, 0) + part["macs"] / macs[unit]
+    return shares
+
+
+def _yardstick(unit_ms, decisions, shares, count):
     """Returns [count] milliseconds: parts that no decision names always run."""
     total = np.zeros(count)
     for name, milliseconds in unit_ms.items():
-        total += milliseconds * (decisions.get(name, 1.0))
+        ran = np.ones(count) * decisions.get(name, 1.0)
+        for group, share in shares.items():
+            if group.rpartition("[")[0] == name:
+                ran -= share * (1.0 - decisions[group])
+        total += milliseconds * ran
     return total
 
 

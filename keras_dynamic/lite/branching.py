@@ -15,7 +15,8 @@ class Branching:
 
     Args:
         names: all decision names of the model, in order.
-        paths: {unit name: list of layers} for units with channel groups that are decided, see layers.slim.slim_paths.
+        paths: {unit name: list of layers} for units with channel groups that are decided, see layers.slim.slim_paths;
+            those of networks inside units as 'unit/unit'.
 
     Attributes:
         conditions: {decision name: bool tensor [1], or True or False where no image changes it}, filled in order of
@@ -41,21 +42,15 @@ class Branching:
         import tensorflow as tf
 
         own = decider.unit_names[k]
-        if own in self.paths and not self._prefix:
-            return self._decide_groups(decider, k, x, carry, training)
         name = self._prefix + own
+        if name in self.paths:
+            return self._decide_groups(decider, k, x, carry, training)
         if name not in self.names:
             return decider.decide(k, x, carry, training=training)
         with tf.name_scope(decision_scope(self._next())):
             decided, chances, after = decider.decide(k, x, carry, training=training)
-        decision = decided[own]
-        if not _is_one_bool(decision):
-            self.problems.append(
-                f"decision {name!r} must be one bool per image to become an IF, got {decision.dtype.name} of shape "
-                f"{list(decision.shape)} for one image; let the decider return bool tensors of shape [batch]."
-            )
-            decision = True
-        elif not isinstance(decision, bool) and not _depends_on_image(decision):
+        decision = self._one_bool(name, decided[own])
+        if not isinstance(decision, bool) and not _depends_on_image(decision):
             decision = _values(decider, k, x, carry, training)[own]
         self._note(name, decision)
         return {**decided, own: decision}, chances, after
@@ -68,14 +63,26 @@ class Branching:
         import tensorflow as tf
 
         decided, chances, after = decider.decide(k, x, carry, training=training)
-        if not any(_depends_on_image(value) for value in decided.values()):
-            decided = _values(decider, k, x, carry, training)
+        decided = {name: self._one_bool(self._prefix + name, value) for name, value in decided.items()}
+        tensors = [value for value in decided.values() if not isinstance(value, bool)]
+        if tensors and not any(map(_depends_on_image, tensors)):
+            decided |= _values(decider, k, x, carry, training)
         for name, value in decided.items():
             if not isinstance(value, bool):
                 with tf.name_scope(decision_scope(self._next())):
                     decided[name] = decider.decide(k, x, carry, training=training)[0][name]
-            self._note(name, decided[name])
+            self._note(self._prefix + name, decided[name])
         return decided, chances, after
+
+    def _one_bool(self, name, decision):
+        """Returns the decision, or True and notes a problem if it is not one bool."""
+        if _is_one_bool(decision):
+            return decision
+        self.problems.append(
+            f"decision {name!r} must be one bool per image to become an IF, got {decision.dtype.name} of shape "
+            f"{list(decision.shape)} for one image; let the decider return bool tensors of shape [batch]."
+        )
+        return True
 
     def _next(self):
         """Returns the number of the next decision that images change."""
@@ -100,18 +107,23 @@ class Branching:
         """Returns the unit's groups in the sum form: to what has been added so far, select adds a group or not."""
         import tensorflow as tf
 
+        if self._prefix:
+            return self._add_groups(unit, x, groups, training)
         self.units.append(unit.name)
         with tf.name_scope(unit_scope(len(self.units) - 1)):
-            first, *others = self.paths[unit.name]
-            read = x if unit.body.before is None else unit.body.before(x, training=False)
-            total = first(read, training=False)
-            for decision, path in zip(groups, others, strict=True):
-                if decision is True:
-                    total = total + path(read, training=False)
-                elif decision is not False:
-                    ran = total + path(read, training=False)
-                    total = select(decision, ran, _untied(total, total, ran))
-            return unit.joined(x, total, training=training)
+            return self._add_groups(unit, x, groups, training)
+
+    def _add_groups(self, unit, x, groups, training):
+        first, *others = self.paths[self._prefix + unit.name]
+        read = x if unit.body.before is None else unit.body.before(x, training=False)
+        total = first(read, training=False)
+        for decision, path in zip(groups, others, strict=True):
+            if decision is True:
+                total = total + path(read, training=False)
+            elif decision is not False:
+                ran = total + path(read, training=False)
+                total = select(decision, ran, _untied(total, total, ran))
+        return unit.joined(x, total, training=training)
 
     def _run(self, unit, x, decision, training, **nested):
         if decision is False:
@@ -128,7 +140,7 @@ class Branching:
 
     def inside(self, unit):
         """Returns the reading for the dynamic network inside a unit; what it notes goes into the same tables."""
-        inner = Branching(self.names)
+        inner = Branching(self.names, self.paths)
         inner.conditions, inner.problems = self.conditions, self.problems
         inner._prefix = f"{self._prefix}{unit.name}/"
         return inner

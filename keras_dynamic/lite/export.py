@@ -86,8 +86,7 @@ class _Graph:
         self.units: list[str] = []
         self.problems: list[str] = []
         self.node: Node = model.cost_tree
-        specs = zip(model.chain.units, model.chain.input_specs, strict=True)
-        self.paths = {unit.name: slim_paths(unit.body, spec) for unit, spec in specs if _decided_groups(unit, model)}
+        self.paths = _group_paths(model)
 
     def __call__(self, image):
         """Returns [logits, decisions, macs], as far as they are asked for."""
@@ -131,8 +130,15 @@ class _Graph:
         }
 
 
-def _decided_groups(unit, model):
-    return any(name in model.decision_names for name in getattr(unit, "group_names", ()))
+def _group_paths(model, prefix=""):
+    """Returns {unit name: slim_paths} of units whose channel groups are decided, in networks inside units too."""
+    found = {}
+    for unit, spec in zip(model.chain.units, model.chain.input_specs, strict=True):
+        if any(name in model.decision_names for name in getattr(unit, "group_names", ())):
+            found[prefix + unit.name] = slim_paths(unit.body, spec)
+        if getattr(unit, "nested", False):
+            found |= _group_paths(unit.network, f"{prefix}{unit.name}/")
+    return found
 
 
 def _settled(node, conditions):

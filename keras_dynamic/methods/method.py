@@ -45,6 +45,8 @@ class Method(DynamicModel):
 
     def build(self, image_shape):
         """Builds chain and decider, and looks whether there is anything to train."""
+        if not self.chain.built:
+            self.chain.build(image_shape)  # groups of channels are counted then
         if not self.decider.choose(self.chain):
             raise ValueError(
                 f"model {self.name!r} has nothing to decide: no unit of its chain can be skipped, or `always` has all; "

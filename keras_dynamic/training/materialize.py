@@ -29,8 +29,8 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
         the rest its logits are those of the model.
 
     Raises:
-        ValueError: if the decider is another, the model is not built, tolerance is out of range, images are missing, or a gate has not polarised (the error names those
-            that have not, and how far they are).
+        ValueError: if the decider is another, the model is not built, tolerance is out of range, images are missing, or
+            a gate has not polarised (the error names those that have not, and how far they are).
 
     Source: Herrmann et al., sections 1 and 3.1 (pruning by data-independent gates).
     """

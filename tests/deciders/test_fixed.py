@@ -6,6 +6,8 @@ import pytest
 
 from keras_dynamic.deciders import DistributeK, FirstK, Fixed, Never, Pattern, RandomK
 from keras_dynamic.layers import DynamicModel
+from tests.layers.grouped import GROUP, HEAD, STEM
+from tests.layers.grouped import chain as grouped_chain
 
 
 def runs(decider, chain, images):
@@ -101,3 +103,22 @@ def test_saving_keeps_the_choice(decider, chain, toy_images):
 def test_a_subclass_writes_its_pattern():
     with pytest.raises(NotImplementedError, match=r"Fixed must define pattern\(names\)"):
         Fixed().pattern([])
+
+
+def test_a_pattern_of_channel_groups(toy_images):
+    model = DynamicModel(grouped_chain(), Pattern({"unit2[3]": 0, "unit1[2]": 1}))
+    outcome = model.outcome(toy_images(2))
+    assert model.decision_names == list(outcome.decisions) == ["unit1[2]", "unit2[3]"]
+    assert [value.tolist() for value in map(keras.ops.convert_to_numpy, outcome.decisions.values())] == [[1, 1], [0, 0]]
+    whole = STEM + 8 * GROUP + HEAD
+    np.testing.assert_allclose(outcome.cost, (whole - GROUP) / whole, rtol=1e-6)
+
+
+def test_a_pattern_of_units_and_groups_of_others(toy_images):
+    model = DynamicModel(grouped_chain(), Pattern({"unit2": 0, "unit1[2]": 0}))
+    whole = STEM + 8 * GROUP + HEAD
+    np.testing.assert_allclose(model.outcome(toy_images(1)).cost, (whole - 5 * GROUP) / whole, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"runs must name a unit or groups of it, got \['unit1\[2\]'\] and their"):
+        DynamicModel(grouped_chain(), Pattern({"unit1": 0, "unit1[2]": 0})).build((None, 8, 8, 3))
+    with pytest.raises(ValueError, match=r"runs names unit 'unit1\[4\]', which cannot be skipped here"):
+        DynamicModel(grouped_chain(), Pattern({"unit1[4]": 0})).build((None, 8, 8, 3))
