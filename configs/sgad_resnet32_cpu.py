@@ -29,6 +29,7 @@ def get_config(setting="mf"):
     config.network.weights = "zoo:resnet32_cifar10_45k"
     config.epochs = 2 if setting == "mf" else 8
     config.method.distillation_weight = 1.0
+    config.method.mask_weight = 1.0 if setting == "mf" else 4.0  # against distillation, which the paper does not have
     config.method.weight_decay = 5e-4
     config.optimizer.schedule = "one_cycle"
     config.optimizer.learning_rate = 0.02 if setting == "mf" else 0.04
