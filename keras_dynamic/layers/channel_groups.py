@@ -1,5 +1,7 @@
 """Two layers with channels between them that are run group by group."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -46,7 +48,7 @@ class ChannelGroups(keras.layers.Layer):
         self.expand, self.contract = _layer(expand, "expand"), _layer(contract, "contract")
         self.before = None if before is None else _layer(before, "before")
         self.granularity, self.forced = granularity, forced
-        self.groups = None
+        self.groups: Any = None  # how many there are, once it is built
 
     def build(self, x_shape):
         """Builds both parts and counts the groups."""

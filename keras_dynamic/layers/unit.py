@@ -28,7 +28,11 @@ class Unit(keras.layers.Layer):
     """
 
     skippable = True
-    group_names: tuple[str, ...] = ()
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Names of the decisions on groups of its channels; () if it has none."""
+        return ()
 
     @property
     def nested(self) -> bool:

@@ -164,7 +164,7 @@ def _metadata(model: bytes) -> dict[str, Any]:
 def _group_shares(models):
     """Returns {decision on a group of channels, 'unit[1]': its share of the unit's MACs}."""
     macs = {name: count_macs(part, {}) for name, part in unit_parts(models.all_on).items()}
-    shares = {}
+    shares: dict[str, float] = {}
     for part in _metadata(models.dynamic)["cost"]:
         for name in part["when"]:
             unit = name.rpartition("[")[0]

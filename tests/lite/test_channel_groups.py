@@ -1,0 +1,193 @@
+"""Exported channel groups: each under an IF of its own, decided, answered and costed as in Keras."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dynamic import cost, deciders, layers, lite, models
+from keras_dynamic.lite import benchmark, schema
+from tests.layers.grouped import GROUP, HEAD, STEM, as_numpy, chain, enliven, spread
+
+NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]
+ALL = ("logits", "decisions", "macs")
+
+
+def gated(images, decider=None, made=None, seed=0):
+    model = layers.DynamicModel(made or chain(), decider or deciders.ChannelGates(hidden=4), name="gated")
+    model.build((None, 8, 8, 3))
+    enliven(model.chain, seed)
+    return spread(model, images) if decider is None else model
+
+
+@pytest.fixture(scope="module")
+def model(images):
+    return gated(images)
+
+
+@pytest.fixture(scope="module")
+def float32(model):
+    return lite.export(model, outputs=ALL)
+
+
+@pytest.fixture(scope="module")
+def int8(model, images):
+    return lite.export(model, "int8", images, outputs=ALL)
+
+
+def answers(exported, images, interpreter=lite.Interpreter, **arguments):
+    runner = interpreter(exported)
+    found = [runner.run(image, **arguments) for image in images]
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+
+
+def expected(model, images):
+    outcome = model.outcome(images, training=False)
+    return keras.ops.convert_to_numpy(outcome.logits), as_numpy(outcome.decisions)
+
+
+def columns(decisions):
+    return np.stack(list(decisions.values()), axis=1)
+
+
+def test_float32_is_as_in_keras(model, float32, images):
+    found, (logits, decisions) = answers(float32, images), expected(model, images)
+    metadata = lite.read_metadata(float32)
+    assert metadata["decisions"] == NAMES == list(decisions)
+    np.testing.assert_array_equal(found["decisions"], columns(decisions))
+    assert len(np.unique(found["decisions"], axis=0)) > 5
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
+    np.testing.assert_array_equal(found["macs"] * metadata["macs_unit"], cost.given(model.cost_tree, decisions))
+
+
+def test_each_group_has_an_if_of_its_own(model, float32, int8):
+    for exported in (float32, int8):
+        graph = schema.load(exported)
+        names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+        assert names.count("IF") == 6
+        assert not {"WHILE", "SELECT", "SELECT_V2"} & set(names)
+        found = lite.verify(exported)
+        assert (found.decisions, found.conditionals, found.subgraphs) == (tuple(NAMES), 6, 13)
+        assert found.macs_all_on == model.cost_tree.total_macs
+        assert found.macs_all_off == model.cost_tree.total_macs - 6 * GROUP
+
+
+def test_the_gate_of_a_unit_runs_once(model, float32):
+    gates = sum(node.total_macs for node in model.cost_tree.children if node.name.endswith("_gate"))
+    assert lite.count_macs(float32, dict.fromkeys(NAMES, False)) == STEM + 2 * GROUP + HEAD + gates
+    graph = schema.load(float32)
+    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    assert names.count("FULLY_CONNECTED") == 2 * 2 + 1  # of each gate two, and the head
+
+
+def test_int8_is_nearly_as_in_keras(model, int8, images):
+    found, (logits, decisions) = answers(int8, images), expected(model, images)
+    same = (found["decisions"] == columns(decisions)).mean()
+    assert same > 0.85  # medians are cut finely
+    alike = (found["decisions"] == columns(decisions)).all(axis=1)
+    assert alike.sum() >= 5
+    np.testing.assert_allclose(found["logits"][alike], logits[alike], atol=0.1 * np.ptp(logits))
+    told = dict(zip(NAMES, found["decisions"].T, strict=True))
+    macs = found["macs"] * lite.read_metadata(int8)["macs_unit"]
+    np.testing.assert_array_equal(macs, cost.given(model.cost_tree, told))
+
+
+@pytest.mark.parametrize("quantize", ["float32", "int8"])
+def test_tflm_agrees_with_litert(quantize, images, request):
+    pytest.importorskip("tflite_micro")
+    exported = request.getfixturevalue(quantize)
+    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, xnnpack=False)
+    same = 0
+    for image in images[:8]:
+        one, other = micro.run(image, raw=True), litert.run(image, raw=True)
+        if np.array_equal(one["decisions"], other["decisions"]):  # one step of int8 may lie between them
+            np.testing.assert_array_equal(one["macs"], other["macs"])
+            tolerance = 1 if quantize == "int8" else 1e-4
+            np.testing.assert_allclose(one["logits"].astype(float), other["logits"].astype(float), atol=tolerance)
+            same += 1
+    assert same >= 6
+
+
+def test_the_model_is_left_as_it_was(images):
+    model = gated(images)
+    weights, tree, variables = model.get_weights(), model.cost_tree, len(model.variables)
+    before = expected(model, images)
+    lite.export(model)
+    assert (model.cost_tree, len(model.variables)) == (tree, variables)
+    for value, kept in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(value, kept)
+    after = expected(model, images)
+    np.testing.assert_array_equal(after[0], before[0])
+
+
+@pytest.mark.parametrize("kind", ["free", "pattern"])
+def test_groups_that_no_image_changes_are_folded_away(kind, images):
+    if kind == "free":
+        model = gated(images, deciders.ChannelGates(data_dependent=False))
+        model.decider.gates["unit1"].logits.assign([0, 0, 0, 1, -1, 1])
+        model.decider.gates["unit2"].logits.assign([0, 0, 0, -1, -1, -1])
+        left = 2 + 1 + 1
+    else:
+        model = gated(images, deciders.Pattern({"unit1[2]": 0, "unit2[1]": 1, "unit2[3]": 0}))
+        left = 8 - 2
+    exported = lite.export(model, outputs=ALL)
+    found = lite.verify(exported)
+    assert (found.decisions, found.conditionals) == ((), 0)
+    assert found.macs_all_on == STEM + left * GROUP + HEAD == cost.given(model.cost_tree, expected(model, images)[1])[0]
+    np.testing.assert_allclose(answers(exported, images[:6])["logits"], expected(model, images[:6])[0], atol=1e-4)
+
+
+def test_some_groups_and_whole_units_beside_them(images):
+    """Of unit1 the groups are decided, unit2 always runs, and in a cascade an outer decision is over both."""
+    inner = gated(images, deciders.ChannelGates(always=("unit2",), hidden=4))
+    spread(inner, images)
+    plain = gated(images, layers.Always(), seed=1)  # of other weights: the converter merges what two networks share
+    model = models.cascade([layers.DynamicModel(plain.chain, name="first"), inner])
+    model.build((None, 8, 8, 3))
+    model.fit_thresholds(images, quantiles=[0.5])
+    exported = lite.export(model, outputs=ALL)
+    names = lite.read_metadata(exported)["decisions"]
+    assert names == ["gated", *(f"gated/unit1[{k}]" for k in (1, 2, 3))]
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    np.testing.assert_array_equal(found["decisions"], np.stack([decisions[name] for name in names], axis=1))
+    assert 0 < found["decisions"][:, 0].mean() < 1
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
+    macs = found["macs"] * lite.read_metadata(exported)["macs_unit"]
+    np.testing.assert_array_equal(macs, cost.given(model.cost_tree, decisions))
+
+
+def test_groups_that_do_not_add_up_are_an_error(images):
+    made = chain()
+    made.units[0].body.contract.add(keras.layers.ReLU(name="bend"))
+    with pytest.raises(ValueError, match=r"groups of '.*' must add up.* with \['bend'\] in `contract` they do not"):
+        lite.export(gated(images, made=made))
+
+
+class Halves(deciders.ChannelGates):
+    """Gates that answer with numbers."""
+
+    def by_name(self, k, values):
+        return {name: keras.ops.cast(value, "float32") for name, value in super().by_name(k, values).items()}
+
+    def decide(self, k, x, carry, training=None):
+        decided, chances, carry = super().decide(k, x, carry, training)
+        return {name: keras.ops.cast(value, "float32") for name, value in decided.items()}, chances, carry
+
+
+def test_a_group_that_is_not_decided_by_a_bool_is_an_error(images):
+    with pytest.raises(ValueError, match=r"^decision 'unit1\[1\]' must be one bool per image .*, got float32 of shape"):
+        lite.export(gated(images, Halves(hidden=4)))
+
+
+def test_the_yardstick_of_a_unit_is_its_share_of_macs_that_ran(model, float32):
+    """The times are what they are; how they are put together is arithmetic."""
+    x = np.random.default_rng(2).integers(0, 256, (200, 8, 8, 3), dtype=np.uint8)
+    all_on = lite.export(layers.DynamicModel(model.chain))
+    found = benchmark.benchmark(benchmark.Models(all_on, float32, all_on), x, np.zeros(200, int))
+    rates = found["activation_rates"]
+    assert list(rates) == NAMES
+    shares = {unit: (1 + sum(rates[f"{unit}[{k}]"] for k in (1, 2, 3))) / 4 for unit in ("unit1", "unit2")}
+    assert all(0.3 < share < 0.95 for share in shares.values())
+    yardstick = sum(ms * shares.get(part, 1.0) for part, ms in found["unit_ms"].items())
+    assert found["overhead_with_decider"] == pytest.approx(found["latency_dynamic_ms"] / yardstick)
+    fixed = model.cost_tree.total_macs - 6 * GROUP
+    assert found["macs_mean"] == pytest.approx(fixed + GROUP * sum(rates.values()))

@@ -1,0 +1,195 @@
+"""Settled gates made real: the same outputs, and exactly the MACs and parameters of what is left."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_dynamic import lite
+from keras_dynamic.deciders import ChannelGates, PerUnitGates, Stochastic
+from keras_dynamic.layers import Always, Chain, DynamicModel, Exit, Residual
+from keras_dynamic.lite import schema
+from keras_dynamic.methods import ActivationGating
+from keras_dynamic.models import group_channels, resnet_cifar
+from keras_dynamic.training import evaluate
+from keras_dynamic.training.materialize import materialize
+from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, body, chain, enliven, spread
+
+SETTLED = {"unit1": [1, 0, 1], "unit2": [0, 0, 0]}
+GROUP_PARAMETERS = 9 * WIDTH * 4 + 4 * 4 + 9 * 4 * WIDTH  # filters, their batch norm, their inputs to the second
+
+
+def pruned(made=None, settled=SETTLED, model=None, **arguments):
+    """A model whose data-independent gates have settled."""
+    gates = ChannelGates(data_dependent=False, always=arguments.pop("always", ()))
+    model = (model or DynamicModel)(made or chain(), gates, **arguments)
+    model.build((None, 8, 8, 3))
+    enliven(model.chain)
+    for name, runs in settled.items():
+        gates.gates[name].logits.assign([0.0] * len(runs) + [5.0 if run else -5.0 for run in runs])
+    return model
+
+
+def dependent(images, settled=SETTLED):
+    """A model whose data-dependent gates say the same of all images."""
+    model = DynamicModel(chain(), ChannelGates(), name="dependent")
+    model.build((None, 8, 8, 3))
+    enliven(model.chain)
+    for name, runs in settled.items():
+        model.decider.gates[name].bias.assign([0.0] * len(runs) + [30.0 if run else -30.0 for run in runs])
+    return model
+
+
+def test_what_is_left_gives_the_same_outputs_for_less(toy_images, tmp_path):
+    images, model = toy_images(30), pruned()
+    before = model.get_weights()
+    smaller = materialize(model)
+    np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
+    assert np.std(smaller(images), axis=0).min() > 1e-3
+    assert type(smaller.decider) is Always
+    assert smaller.cost_tree.total_macs == STEM + (3 + 1) * GROUP + HEAD == evaluate(model, images, range(30)).macs[0]
+    assert smaller.count_params() == model.chain.count_params() - 4 * GROUP_PARAMETERS
+    kernels = [weight.shape for weight in smaller.chain.units[0].weights if weight.name == "kernel"]
+    assert kernels == [(3, 3, WIDTH, 12), (3, 3, 12, WIDTH)]
+    smaller.save(tmp_path / "smaller.keras")
+    loaded = keras.models.load_model(tmp_path / "smaller.keras")
+    np.testing.assert_array_equal(loaded(images), smaller(images))
+    assert loaded.cost_tree == smaller.cost_tree
+    for variable in smaller.weights:
+        variable.assign(0 * variable)
+    for value, kept in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, kept)
+
+
+def test_what_is_left_is_an_ordinary_static_file(toy_images):
+    smaller = materialize(pruned())
+    exported = lite.export(smaller, outputs=("logits", "decisions", "macs"))
+    verified = lite.verify(exported)
+    assert (verified.conditionals, verified.decisions, verified.subgraphs) == (0, (), 1)
+    assert verified.macs_all_on == smaller.cost_tree.total_macs
+    graph = schema.load(exported)
+    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    assert names.count("CONV_2D") == 5
+    assert not {"IF", "SELECT", "SELECT_V2", "WHILE"} & set(names)
+    runner = lite.Interpreter(exported)
+    for image in toy_images(4):
+        np.testing.assert_allclose(runner.run(image)["logits"], smaller(image[None]), atol=1e-4)
+
+
+def test_what_comes_before_and_shortcuts_stay(toy_images):
+    units = [
+        Residual(body(before=[layers.Conv2D(WIDTH, 1)]), layers.Conv2D(WIDTH, 1), "swish", "convex", name="unit1"),
+        layers.ReLU(6.0, name="always"),
+        Residual(body(), name="unit2"),
+    ]
+    exits = [Exit([layers.GlobalMaxPooling2D(), layers.Dense(3)], "unit1", name="early")]
+    head = [layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    scale = layers.Normalization()
+    model = pruned(Chain([scale, layers.Conv2D(WIDTH, 1)], units, head, exits))
+    scale.adapt(toy_images().astype("float32"))  # a state that is no weight
+    smaller = materialize(model)
+    expected, found = model.outcome(toy_images(9)), smaller.outcome(toy_images(9))
+    np.testing.assert_allclose(found.logits, expected.logits, atol=1e-5)
+    np.testing.assert_allclose(found.exits["early"], expected.exits["early"], atol=1e-5)
+    assert smaller.cost_tree.total_macs == model.cost_tree.total_macs - 4 * GROUP
+    assert [unit.name for unit in smaller.chain.units] == ["unit1", "always", "unit2"]
+
+
+def test_units_that_always_run_stay_whole(toy_images):
+    model = pruned(always=("unit1",), settled={"unit2": [0, 1, 0]})
+    smaller = materialize(model)
+    np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
+    assert smaller.cost_tree.total_macs == STEM + (4 + 2) * GROUP + HEAD
+
+
+def test_a_method_leaves_an_ordinary_network(toy_images):
+    model = pruned(model=ActivationGating, target=0.5)
+    smaller = materialize(model)
+    assert type(smaller) is DynamicModel
+    assert smaller.chain.group_names == []
+    np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
+
+
+def test_bottlenecks_of_a_network(toy_images):
+    plain = resnet_cifar(11, num_classes=3, width=8, block="bottleneck")
+    plain.build((None, 32, 32, 3))
+    enliven(plain.chain)
+    model = DynamicModel(group_channels(plain, {"stage1": 4, "stage2": 4}).chain, ChannelGates(data_dependent=False))
+    model.build((None, 32, 32, 3))
+    model.decider.gates["stage1_unit1"].logits.assign([0.0, -1.0])
+    model.decider.gates["stage2_unit1"].logits.assign([0.0] * 3 + [-1.0, 1.0, -1.0])
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("uint8")
+    smaller = materialize(model)
+    np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
+    one, two = 1024 * (9 * 8 * 4 + 4 * 32), 256 * (9 * 16 * 4 + 4 * 64)
+    assert smaller.cost_tree.total_macs == model.cost_tree.total_macs - one - 2 * two
+
+
+def test_gates_that_have_polarised(toy_images):
+    images = toy_images(30)
+    model = dependent(images)
+    smaller = materialize(model, images, batch_size=7)
+    np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
+    gates = model.decider.count_params()
+    assert smaller.count_params() == model.chain.count_params() - 4 * GROUP_PARAMETERS
+    assert gates > 0
+    assert smaller.cost_tree.total_macs == STEM + 4 * GROUP + HEAD
+
+
+def test_gates_that_have_not_are_named_with_how_far_they_are(toy_images):
+    images = toy_images(40)
+    model = spread(dependent(images), images)
+    for gate in model.decider.gates.values():  # the first group always, the last never, those between for half
+        bias = keras.ops.convert_to_numpy(gate.bias)
+        gate.bias.assign([0.0, 0.0, 0.0, 40.0, bias[4], -40.0])
+    found = evaluate(model, images, range(40)).figures()["activation_rates"]
+    rate = found["unit1[2]"]
+    assert (found["unit1[1]"], found["unit1[3]"]) == (1.0, 0.0)
+    message = (
+        rf"must run for all images or none, to 1%, got 2 of 6 that do not: unit1\[2\] runs for {rate:.1%}, "
+        rf"unit2\[2\] runs for {found['unit2[2]']:.1%}; train longer"
+    )
+    with pytest.raises(ValueError, match=message):
+        materialize(model, images)
+    few = min(min(each, 1 - each) for each in (rate, found["unit2[2]"]))
+    assert few > 0.1
+
+
+def test_tolerance_lets_a_few_images_differ(toy_images):
+    images = toy_images(40)
+    model = dependent(images)
+    gate = model.decider.gates["unit1"]
+    gate.kernel.assign(np.random.default_rng(0).normal(0, 1, gate.kernel.shape))
+    bias = keras.ops.convert_to_numpy(gate.bias)
+    gate.bias.assign(0 * bias)
+    chances = np.asarray(model.outcome(images).probabilities["unit1[1]"], np.float64)
+    odds = np.sort(np.log(chances) - np.log1p(-chances))
+    gate.bias.assign([*bias[:3], -(odds[1] + odds[2]) / 2, *bias[4:]])  # two of 40 do without
+    with pytest.raises(ValueError, match=r"got 1 of 6 that do not: unit1\[1\] runs for 95.0%"):
+        materialize(model, images)
+    smaller = materialize(model, images, tolerance=0.06)
+    same = np.asarray(model.outcome(images).decisions["unit1[1]"]) == 1
+    assert same.sum() == 38
+    np.testing.assert_allclose(smaller(images)[same], model(images)[same], atol=1e-5)
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 0.5, float("nan")])
+def test_the_tolerance_is_under_one_half(tolerance, toy_images):
+    with pytest.raises(ValueError, match="tolerance must be a share of the images under one half, at least 0, got"):
+        materialize(pruned(), tolerance=tolerance)
+
+
+@pytest.mark.parametrize("images", [None, np.zeros((0, 8, 8, 3))], ids=["none", "empty"])
+def test_dependent_gates_need_images(images, toy_images):
+    with pytest.raises(ValueError, match="data-dependent gates are judged on images, got none; give held-out images"):
+        materialize(dependent(toy_images()), images)
+
+
+def test_other_models_are_an_error(toy_chain):
+    gated = DynamicModel(toy_chain(), PerUnitGates())
+    sampled = DynamicModel(chain(), Stochastic(ChannelGates()))
+    for model, kind in ((gated, "PerUnitGates"), (sampled, "Stochastic"), (keras.Sequential(), "Sequential")):
+        with pytest.raises(ValueError, match=f"takes a built model with ChannelGates, got {kind}; gate its channel"):
+            materialize(model)
+    with pytest.raises(ValueError, match="model 'mine' is not built; call it on a batch of images first"):
+        materialize(DynamicModel(chain(), ChannelGates(data_dependent=False), name="mine"))
