@@ -15,6 +15,8 @@ The paper's text has 33 units "in four segments [3, 4, 20, 3]", which are 30; 33
 
 from configs import blockdrop_resnet32_cifar10
 
+SETTINGS = ("curriculum", "finetuning")
+
 
 def get_config(stage="curriculum"):
     """Returns the config of one of the two stages."""

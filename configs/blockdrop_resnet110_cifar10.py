@@ -13,6 +13,8 @@ too: figures on those are too rosy. Settings as in blockdrop_resnet32_cifar10.py
 
 from configs import blockdrop_resnet32_cifar10
 
+SETTINGS = ("curriculum", "finetuning")
+
 
 def get_config(stage="curriculum"):
     """Returns the config of one of the two stages."""

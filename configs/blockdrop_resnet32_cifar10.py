@@ -15,6 +15,8 @@ than there, the last 5,000 training images are held out and choose the epoch.
 
 from configs import blockdrop
 
+SETTINGS = ("curriculum", "finetuning")
+
 
 def get_config(stage="curriculum"):
     """Returns the config of one of the two stages."""

@@ -18,6 +18,8 @@ CURRICULUM = "runs/blockdrop/curriculum"
 UNITS = [f"stage{stage}_unit{unit}" for stage in (1, 2, 3) for unit in range(1, 6)]
 USAGE = dict.fromkeys(UNITS, 0.56) | {"stage2_unit1": 1.0, "stage3_unit1": 1.0}  # those two change the size
 
+SETTINGS = ("curriculum", "finetuning")
+
 
 def get_config(stage="curriculum"):
     """Returns the config of one of the two stages."""

@@ -18,15 +18,18 @@ from configs import base
 
 GRANULARITY = {"stage1": 8, "stage2": 16, "stage3": 16}
 
+SETTINGS = ("pruned", "conditional")
+
 
 def get_config(kind="pruned"):
     """Returns the config of 'pruned' or 'conditional'."""
-    if kind not in ("pruned", "conditional"):
-        raise ValueError(f"the config has the kinds ('pruned', 'conditional'), got {kind!r}; write CONFIG.py:pruned.")
+    if kind not in SETTINGS:
+        raise ValueError(f"the config has the settings {SETTINGS}, got {kind!r}; write CONFIG.py:pruned.")
     config = base.get_config()
     with config.unlocked():
         config.network.granularity = ml_collections.ConfigDict(GRANULARITY)
         config.method.gates = "channels"
+        config.evaluation.materialize = kind == "pruned"
     config.epochs = 16
     config.mixed_precision = True
     config.method.weight_decay = 5e-4

@@ -15,6 +15,8 @@ the last 5,000 training images are held out.
 
 from configs import sgad
 
+SETTINGS = ("mf", "lf")
+
 
 def get_config(setting="mf"):
     """Returns the config of one of the two settings, 'mf' or 'lf'."""

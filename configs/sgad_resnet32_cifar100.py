@@ -12,6 +12,8 @@ Settings as in sgad_resnet32_cifar10.py, which says where each comes from.
 
 from configs import sgad
 
+SETTINGS = ("mf", "lf")
+
 
 def get_config(setting="mf"):
     """Returns the config of one of the two settings, 'mf' or 'lf'."""

@@ -18,12 +18,13 @@ from configs import sgad
 
 MF = "runs/sgad/mf"
 
+SETTINGS = ("mf", "lf", "unguided")
+
 
 def get_config(setting="mf"):
     """Returns the config of one of the settings: 'mf', 'lf', or 'unguided', which is LF without a guideline."""
-    known = (*sgad.S_MAX, "unguided")
-    if setting not in known:
-        raise ValueError(f"the config has the settings {known}, got {setting!r}; write CONFIG.py:mf or :lf.")
+    if setting not in SETTINGS:
+        raise ValueError(f"the config has the settings {SETTINGS}, got {setting!r}; write CONFIG.py:mf or :lf.")
     config = sgad.get_config("mf" if setting == "mf" else "lf", MF)
     config.mixed_precision = True
     config.network.weights = "zoo:resnet32_cifar10_45k"

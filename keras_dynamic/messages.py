@@ -1,6 +1,7 @@
 """The wording that errors share."""
 
 import difflib
+import numbers
 from collections.abc import Iterable
 
 
@@ -71,7 +72,7 @@ def check_number(name: str, value, positive: bool = False) -> float:
     Raises:
         ValueError: if value is no such number.
     """
-    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
+    number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else float("nan")
     if not (number > 0 if positive else number >= 0) or number == float("inf"):
         raise ValueError(f"{name} must be a {'positive' if positive else 'non-negative'} number, got {value!r}.")
     return number

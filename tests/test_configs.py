@@ -27,11 +27,10 @@ def load(path):
 
 def stages(path):
     """The config, or those of its stages where it takes one."""
-    get_config = load(path).get_config
-    if not inspect.signature(get_config).parameters:
-        return [get_config()]
-    settings = ("mf", "lf") if path.stem.startswith("sgad") else ("curriculum", "finetuning")
-    return [get_config(setting) for setting in settings]
+    module = load(path)
+    if not inspect.signature(module.get_config).parameters:
+        return [module.get_config()]
+    return [module.get_config(setting) for setting in module.SETTINGS]
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
@@ -64,9 +63,12 @@ def test_network_and_method_can_be_built(path):
         if "WEIGHTS_DIR" in config.network.weights:
             config.network.weights = ""  # these do not come along
         model = build(config)
-        units = sum(config.network.stages) or (config.network.depth - 2) // 2
-        held = 1 if config.method.name == "sgad" else len(config.method.always)  # SGAD's last unit always runs
-        assert len(model.decision_names) == units - held
+        if config.network.get("granularity"):
+            decided = len(model.chain.group_names)
+        else:
+            units = sum(config.network.stages) or (config.network.depth - 2) // 2
+            decided = units - (1 if config.method.name == "sgad" else len(config.method.always))  # its last always runs
+        assert len(model.decision_names) == decided
         schedule = METHODS[config.method.name].schedule(config, model, 176)
         assert schedule.settled < config.epochs
         assert build_optimizer(config.optimizer, 100, config.epochs).learning_rate is not None

@@ -39,7 +39,8 @@ class BinaryMaskNetwork(ThresholdDecider):
 
     Raises:
         ValueError: if a number is out of range, `always` names a unit that is not there, or, when it is bound, there
-            are fewer than two units that can be skipped or the stem's output cannot be pooled to the grid.
+            is no unit left to decide (with always=None: fewer than two that can be skipped) or the stem's output cannot
+            be pooled to the grid.
 
     Source: SGAD (Wang et al. 2018), sections 3.1 and 3.2, figure 2(b).
     """
@@ -75,10 +76,11 @@ class BinaryMaskNetwork(ThresholdDecider):
         chosen = super().choose(chain)
         if self.last_always:
             chosen = chosen[:-1]
-        if len(chain.skippable_names) < 2 or not chosen:
+        if not chosen:
             raise ValueError(
-                f"a BinaryMaskNetwork needs at least two units that can be skipped and `always` must leave one to "
-                f"decide, got units {chain.skippable_names} and always={None if self.last_always else self.always}."
+                f"a BinaryMaskNetwork decides all units but the last, or but those in `always`: it needs at least two "
+                f"units that can be skipped, got units {chain.skippable_names} and "
+                f"always={None if self.last_always else self.always}."
             )
         return chosen
 

@@ -11,7 +11,7 @@ from keras_dynamic.jobs.record import facts, write_record
 from keras_dynamic.jobs.system import keras_figures, per_image, plain_figures
 from keras_dynamic.report import frontier, write_report
 from keras_dynamic.report.formatting import millions
-from keras_dynamic.training import build_network, fit_usage, reestimation_batches, save, train
+from keras_dynamic.training import build_network, evaluate, fit_usage, materialize, reestimation_batches, save, train
 from keras_dynamic.training.build import METHODS
 from keras_dynamic.training.cascade_frontier import cascade_frontier
 from keras_dynamic.training.run_record import write_json
@@ -29,7 +29,8 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     """Trains, or goes on, and measures what came of it; after the end of the training the same command only measures.
 
     Prints a short table. The folder gets what training.train puts there, figures.json, report.json, report.html and
-    pictures/, and fitted.keras if the config fits usage on the held-out images.
+    pictures/, fitted.keras if the config fits usage on the held-out images, and materialized.keras, the smaller network
+    that settled channel gates leave, if it asks for that.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
@@ -57,6 +58,11 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     macs_static = build_network(config.network).cost_tree.total_macs
     figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
     figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)
+    if config.evaluation.get("materialize"):
+        smaller = materialize(model, splits.held_out[0])
+        save(smaller, Path(workdir) / "materialized.keras", optimizer=False)
+        figures["accuracy_materialized"] = evaluate(smaller, *splits.test).accuracy
+        figures["macs_materialized"] = smaller.cost_tree.total_macs
     plain, static = plain_figures(networks, splits)
     points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
     figures |= frontier.margins(figures, static, points)

@@ -65,6 +65,11 @@ class DynamicModel(keras.Model):
         self.decider.bind(self.chain)
 
     @property
+    def learners(self) -> dict:
+        """Layers with weights that a further training, of this method or another, takes over, by their role."""
+        return {"chain": self.chain, "decider": self.decider}
+
+    @property
     def image_shape(self):
         """Shape of the image, [batch, height, width, channels], or None before the model is built."""
         return tuple(self.chain.image_spec.shape) if self.chain.built else None

@@ -19,7 +19,7 @@ class Method(DynamicModel):
             and not saved with this model.
         distillation_weight: of temperature^2 KL(teacher || model).
         distillation_temperature: of the distillation.
-        task_weight: of the compiled loss in training, positive.
+        task_weight: of the compiled loss, and of regularizers that layers add to it, in training; positive.
         **kwargs: of keras.Model.
 
     Raises:
@@ -53,18 +53,17 @@ class Method(DynamicModel):
                 "give a chain with Residual units."
             )
         super().build(image_shape)
-        own = {id(variable) for variable in self.chain.variables}
-        for what, other in (("teacher", self._teacher.model), ("decider", self.decider)):
-            if other is not None and any(id(variable) in own for variable in other.variables):
-                raise ValueError(
-                    f"the {what} {other.name!r} shares weights with the network that learns from it; load or build a "
-                    "second copy of it."
-                )
+        self._check_apart("teacher", self._teacher.model)
+        self._check_apart("decider", self.decider)
 
-    @property
-    def learners(self) -> dict:
-        """Layers with weights that a further training, of this method or another, takes over, by their role."""
-        return {"chain": self.chain, "decider": self.decider}
+    def _check_apart(self, what, other):
+        """Raises a ValueError if a part that must not learn with the chain shares weights with it."""
+        own = {id(variable) for variable in self.chain.variables}
+        if other is not None and any(id(variable) in own for variable in other.variables):
+            raise ValueError(
+                f"the {what} {other.name!r} shares weights with the network that learns from it; load or build a "
+                "second copy of it."
+            )
 
     def outcome_losses(self, x, y, outcome):
         """Returns distillation and weight decay if they are asked for."""

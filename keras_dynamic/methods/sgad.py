@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import output_spec
-from keras_dynamic.deciders import BinaryMaskNetwork
+from keras_dynamic.deciders import BinaryMaskNetwork, ChannelGates, PerUnitGates
 from keras_dynamic.losses import drop_ratio
 from keras_dynamic.messages import check_number
 from keras_dynamic.methods.labels import class_indices
@@ -26,13 +26,13 @@ class SGAD(Method):
     The loss is task_weight times the compiled one, plus mask_weight times the distance between the share of units that
     an image drops and the share that the guideline expects, plus guideline_weight times the guideline's own cross
     entropy, from which alone the guideline learns. Calls, cost and export know nothing of the guideline;
-    `DynamicModel(model.chain, model.decider)` is the network without it.
+    `DynamicModel(model.chain, model.decider)` is the network without it. Sample weights reach the compiled loss alone.
 
     Args:
         chain: Chain, trained before or not.
-        decider: BinaryMaskNetwork; None makes one.
-        guideline: SGNet, any Keras classifier from images to logits [batch, classes], trained along; None makes
-            models.guideline_network.
+        decider: BinaryMaskNetwork, or PerUnitGates; None makes a BinaryMaskNetwork.
+        guideline: SGNet, any Keras classifier from images to logits [batch, classes], without a softmax, trained along;
+            None makes models.guideline_network.
         s_max: largest share of units that an image is asked to drop, in (0, 1); the paper takes 0.2 (more accurate),
             then from there 0.8 (cheaper).
         constant_ratio: share of units that every image alike is asked to drop, in [0, 1), instead of a guideline: the
@@ -43,8 +43,8 @@ class SGAD(Method):
 
     Raises:
         ValueError: if s_max is outside (0, 1), a weight is negative, both guideline and constant_ratio are given, or,
-            when it is built, the guideline gives another number of classes than the chain or the chain has fewer than
-            two units that can be skipped.
+            when it is built, the guideline gives another number of classes than the chain or shares weights with it, or
+            the chain has fewer than two units that can be skipped.
 
     Source: SGAD, section 3.2 and equations 9 to 12; equation 11 as in ops.expected_drop_ratio.
     """
@@ -60,7 +60,13 @@ class SGAD(Method):
         guideline_weight=0.3,
         **kwargs,
     ):
-        super().__init__(chain, BinaryMaskNetwork() if decider is None else decider, **kwargs)
+        decider = BinaryMaskNetwork() if decider is None else decider
+        if isinstance(decider, ChannelGates) or not isinstance(decider, (BinaryMaskNetwork, PerUnitGates)):
+            raise ValueError(
+                "SGAD trains a decider of whole units by gradients, a BinaryMaskNetwork or PerUnitGates, got "
+                f"{type(decider).__name__}; give one of them."
+            )
+        super().__init__(chain, decider, **kwargs)
         if not check_number("s_max", s_max, positive=True) < 1:
             raise ValueError(f"s_max must lie strictly between 0 and 1, got {s_max!r}; the paper takes 0.2 and 0.8.")
         if constant_ratio is not None:
@@ -84,11 +90,19 @@ class SGAD(Method):
             self.guideline = guideline_network(classes)
         if not self.guideline.built:
             self.guideline.build(image.shape)
-        found = output_spec(self.guideline, image).shape
-        if tuple(found[1:]) != (classes,):
+        self._check_apart("guideline", self.guideline)
+        found = output_spec(self.guideline, image)
+        if tuple(getattr(found, "shape", ())[1:]) != (classes,):
+            shape = keras.tree.map_structure(lambda spec: list(spec.shape), found)
             raise ValueError(
                 f"guideline {self.guideline.name!r} must give a logit for each of the network's {classes} classes, "
-                f"[batch, {classes}], got {list(found)}."
+                f"[batch, {classes}], got {shape}."
+            )
+        last = (getattr(self.guideline, "layers", None) or [self.guideline])[-1]
+        if getattr(last, "activation", None) in (keras.activations.softmax, keras.activations.sigmoid):
+            raise ValueError(
+                f"guideline {self.guideline.name!r} must give logits, got a last layer {last.name!r} with activation "
+                f"{last.activation.__name__}; equation 9 has the softmax itself, so take it off."
             )
 
     @property

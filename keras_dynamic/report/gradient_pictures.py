@@ -53,7 +53,7 @@ def gradients_and_rates(stages: list[Stage], colour: str) -> style.Figure:
             axes.text(places.mean(), 1.1, stage.name, ha="center", fontsize=style.FONT_SIZE - 1, color=style.INK)
         if start:
             axes.axvline(start - (1 + _GAP) / 2, color=style.FAINT, linewidth=1.2)
-        step = 1 if count <= _MOST_NUMBERED else -(-len(places) // (_MOST_NUMBERED // max(3, len(stages))))
+        step = 1 if count <= _MOST_NUMBERED else -(-len(places) // max(1, _MOST_NUMBERED // max(3, len(stages))))
         ticks += places[::step].tolist()
         words += stage.labels[::step]
         start = int(places[-1]) + 1 + _GAP

@@ -148,8 +148,14 @@ def start_from(model, run):
     other = keras.models.load_model(path, compile=False)
     if not isinstance(other, DynamicModel):
         raise ValueError(f"start_from names {str(path)!r}, which holds a {type(other).__name__}; give a run's model.")
-    theirs = getattr(other, "learners", {"chain": other.chain, "decider": other.decider})
-    parts = [(mine, theirs[role]) for role, mine in model.learners.items() if role in theirs]
+    theirs = other.learners
+    missing = [role for role in model.learners if role not in theirs]
+    if missing:
+        raise ValueError(
+            f"start_from names {str(path)!r}, a {type(other).__name__} without {' and '.join(missing)}, which this "
+            f"{type(model).__name__} goes on training; start from a run that has it."
+        )
+    parts = [(mine, theirs[role]) for role, mine in model.learners.items()]
     for mine, their in parts:
         check_shapes([variable.shape for variable in their.weights], mine.weights, model, path)
     for mine, their in parts:

@@ -342,12 +342,12 @@ def test_what_cannot_be_set_leaves_what_was(toy_chain):
     [
         (0, None, r"got units \[\] and always=None"),
         (1, None, r"got units \['unit1'\] and always=None"),
-        (1, (), r"got units \['unit1'\] and always=\(\)"),
+        (0, (), r"got units \[\] and always=\(\)"),
         (2, ("unit1", "unit2"), r"got units \['unit1', 'unit2'\] and always=\('unit1', 'unit2'\)"),
     ],
 )
 def test_fewer_than_two_units_or_none_to_decide_is_an_error(units, always, got, toy_chain):
-    with pytest.raises(ValueError, match=f"at least two units that can be skipped and .* {got}"):
+    with pytest.raises(ValueError, match=f"at least two units that can be skipped, {got}"):
         model_of(toy_chain(units=units), always=always)
 
 

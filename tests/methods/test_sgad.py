@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_dynamic import lite
-from keras_dynamic.deciders import BinaryMaskNetwork, PerUnitGates
+from keras_dynamic.deciders import BinaryMaskNetwork, PerUnitGates, Policy
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.methods import SGAD
 from keras_dynamic.models import guideline_network
@@ -263,6 +263,37 @@ def test_saving_and_loading_in_a_fresh_process(training, toy_chain, toy_images, 
     for name, value in outcome.decisions.items():
         np.testing.assert_array_equal(found[f"decisions {name}"], value)
     np.testing.assert_allclose(found["logits"], outcome.logits, atol=1e-5)
+
+
+def test_a_guideline_that_ends_in_a_softmax_is_an_error(toy_chain):
+    guideline = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(3, "softmax", name="answers")])
+    with pytest.raises(ValueError, match="must give logits, got a last layer 'answers' with activation softmax"):
+        sgad(toy_chain(), guideline=guideline)
+
+
+def test_a_guideline_with_several_outputs_is_an_error(toy_chain):
+    image = keras.Input((8, 8, 3))
+    features = layers.Flatten()(image)
+    guideline = keras.Model(image, [layers.Dense(3)(features), layers.Dense(3)(features)], name="two")
+    with pytest.raises(
+        ValueError, match=r"guideline 'two' must give a logit for each .* got \[\[None, 3\], \[None, 3\]\]"
+    ):
+        sgad(toy_chain(), guideline=guideline)
+
+
+def test_a_decider_that_gradients_cannot_teach_is_an_error(toy_chain):
+    policy = Policy(keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(3)]))
+    with pytest.raises(ValueError, match="a BinaryMaskNetwork or PerUnitGates, got Policy; give one of them"):
+        SGAD(toy_chain(), policy)
+
+
+def test_a_guideline_that_shares_weights_with_the_network_is_an_error(toy_chain):
+    shared = toy_chain()
+    guideline = DynamicModel(shared, name="other")
+    guideline.build((None, 8, 8, 3))
+    model = SGAD(shared, BinaryMaskNetwork(grid=2), guideline)
+    with pytest.raises(ValueError, match="the guideline 'other' shares weights with the network that learns from it"):
+        model.build((None, 8, 8, 3))
 
 
 def test_loading_keeps_arguments_guideline_and_training(toy_chain, tmp_path):
