@@ -2,10 +2,12 @@ r"""Measures a dynamic model against its static reference, as TFLite, in one pro
 
     python tflite/benchmark.py --model=gated.keras --static=zoo:resnet32_cifar10_45k
     python tflite/benchmark.py --model=zoo:resnet32_cifar10_gated --static=zoo:resnet32_cifar10_45k --json=bench.json
+    python tflite/benchmark.py
 
-Both are exported in float32 and in int8, verified, and run on the shipped CIFAR-10 test images (or --images). Latencies
-are one thread's; overhead is the measured time over that of what each image runs, in the same network without its
-decisions.
+Without a model it measures every dynamic network of the zoo, one after the other, against the zoo's plain network of
+its depth. Both are exported in float32 and in int8, verified, and run on the shipped CIFAR-10 test images or --images.
+Latencies are one thread's; overhead is the measured time over that of what each image runs, in the same network without
+its decisions.
 """
 
 import json
@@ -17,7 +19,9 @@ import terminal
 from absl import app, flags, logging
 from models import load, read_images
 
-_MODEL = flags.DEFINE_string("model", None, "the dynamic model: a .keras file or zoo:NAME", required=True)
+_MODEL = flags.DEFINE_string(
+    "model", None, "the dynamic model: a .keras file or zoo:NAME; if not given, all of the zoo"
+)
 _STATIC = flags.DEFINE_string(
     "static", None, "the static reference, likewise; the same chain with everything on if not given"
 )
@@ -41,6 +45,7 @@ _ROWS = (
     ("latency_p10_ms", "  10th percentile over images", "{:.4f}"),
     ("latency_p90_ms", "  90th percentile over images", "{:.4f}"),
     ("decider_ms", "deciders alone (ms)", "{:.4f}"),
+    ("decider_share", "  over everything on", "{:.4f}"),
     ("overhead", "overhead", "{:.3f}"),
     ("overhead_with_decider", "overhead with decider", "{:.3f}"),
     ("size_bytes", "size (bytes)", "{:,}"),
@@ -55,8 +60,11 @@ def main(argv):
     logging.set_verbosity(logging.ERROR)
     start = time.time()
     try:
+        if _MODEL.value is None:
+            _measure_the_zoo()
+            return
         with terminal.quiet():
-            found = measure()
+            found = measure(_MODEL.value, _STATIC.value)
             if _JSON.value:
                 from keras_dynamic.report.files import write_atomically
 
@@ -68,8 +76,28 @@ def main(argv):
     print(table(found))
 
 
-def measure() -> dict:
-    """Exports and measures what the flags name.
+def _measure_the_zoo():
+    """Measures and prints each dynamic network of the zoo."""
+    from keras_dynamic import zoo
+
+    for flag, name in ((_STATIC, "static"), (_JSON, "json"), (_RECORD, "record")):
+        if flag.value is not None:
+            raise ValueError(f"--{name} is for one model, got none; name it with --model.")
+    for name in zoo.names():
+        row = zoo.describe(name)
+        if row["file"].endswith(".keras"):
+            static = f"zoo:resnet{row['network']['depth']}_cifar10_45k"
+            with terminal.quiet():
+                found = measure(f"zoo:{name}", static)
+            print(f"zoo:{name} against {static}\n\n{table(found)}\n", flush=True)
+
+
+def measure(model_name, static_name) -> dict:
+    """Exports and measures a model.
+
+    Args:
+        model_name: of the dynamic model, a .keras file or zoo:NAME.
+        static_name: of the static reference, likewise; None for the same chain with everything on.
 
     Returns:
         {precision: figures of lite.benchmark}.
@@ -85,13 +113,13 @@ def measure() -> dict:
     x, y = (shipped.x_test, shipped.y_test) if _IMAGES.value is None else read_images(_IMAGES.value)
     if y is None:
         raise ValueError(f"--images must be an .npz with x and y, got {_IMAGES.value!r} without labels.")
-    model = load(_MODEL.value)
+    model = load(model_name)
     if _FORCE_ALL_ON.value:
         if not isinstance(model.decider, PerUnitGates):
             raise ValueError("--force_all_on opens gates; this model has none.")
         model.decider.set_tau(0.0)
     all_on = DynamicModel(model.chain, name="all_on")
-    static = all_on if _STATIC.value is None else load(_STATIC.value)
+    static = all_on if static_name is None else load(static_name)
     found = {}
     for precision in _PRECISIONS.value:
         if precision not in ("float32", "int8"):

@@ -28,6 +28,7 @@ _WORDS = {
     "overhead": "overhead",
     "overhead_with_decider": "overhead with decider",
     "decider_ms": "time of the deciders",
+    "decider_share": "time of the deciders, over everything on",
     "size_bytes": "file size",
     "size_static_bytes": "file size, static",
     "decisions_changed": "decisions changed against Keras",
