@@ -78,11 +78,11 @@ def main(argv):
 
 def _measure_the_zoo():
     """Measures and prints each dynamic network of the zoo."""
-    from keras_dynamic import zoo
-
     for flag, name in ((_STATIC, "static"), (_JSON, "json"), (_RECORD, "record")):
         if flag.value is not None:
             raise ValueError(f"--{name} is for one model, got none; name it with --model.")
+    with terminal.quiet():
+        from keras_dynamic import zoo
     for name in zoo.names():
         row = zoo.describe(name)
         if row["file"].endswith(".keras"):

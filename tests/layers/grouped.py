@@ -51,9 +51,10 @@ def enliven(layer, seed=0):
 
 
 def spread(model, images, seed=0):
-    """Sets gates so that each group runs for half of these images, by what its gate sees in them; returns the model."""
+    """Sets gates so that each group runs for half of these images, by what they see in them; returns the model."""
     rng = np.random.default_rng(seed)
-    for name, gate in model.decider.gates.items():
+    for number, (name, gate) in enumerate(model.decider.gates.items()):
+        enliven(gate, seed + number)
         gate.kernel.assign(rng.normal(0, 1, gate.kernel.shape))
         gate.bias.assign(np.zeros(gate.bias.shape))
         chances = model.outcome(images, training=False).probabilities
@@ -75,8 +76,6 @@ def outcome_by_numbers():
     model = DynamicModel(chain(), ChannelGates(hidden=4))
     model.build((None, 8, 8, 3))
     enliven(model.chain)
-    for seed, gate in enumerate(model.decider.gates.values()):
-        enliven(gate, seed)
     outcome = spread(model, images).outcome(images, training=False)
     parts = as_numpy({"logits": outcome.logits, "cost": outcome.cost, **outcome.decisions})
     return [float(number) for part in parts.values() for number in np.ravel(part)]
