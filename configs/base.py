@@ -7,6 +7,7 @@ def get_config():
     """Returns a locked config: gates at one target rate, no training budget of its own."""
     config = ml_collections.ConfigDict()
     config.job = "train"
+    config.label = ""  # what a record calls this setting, behind the network's name
     config.seed = 0
     config.epochs = 1
     config.start_from = ""  # folder of another run, or a .keras file, whose weights this one starts with

@@ -21,7 +21,7 @@ SETTINGS = ("curriculum", "finetuning")
 def get_config(stage="curriculum"):
     """Returns the config of one of the two stages."""
     config = blockdrop.get_config()
-    config.method.stage = stage
+    config.method.stage = config.label = stage
     if stage == "curriculum":
         config.epochs = 5000
         config.batch_size = 2048

@@ -25,7 +25,7 @@ def get_config(stage="curriculum"):
     """Returns the config of one of the two stages."""
     config = blockdrop.get_config()
     config.mixed_precision = True
-    config.method.stage = stage
+    config.method.stage = config.label = stage
     config.method.policy_trunk = "resnet8_cifar10_45k"
     config.method.policy_pool = 2
     config.method.open_probability = 0.95

@@ -37,6 +37,7 @@ def get_config(setting="mf", start_from=""):
         # Standard deviation before the sigmoid, from first to last in so many epochs; the paper gives no figures.
         config.noise = ml_collections.ConfigDict({"first": 0.0, "last": 2.0, "epochs": 100})
         del config.anneal
+    config.label = f"{setting.upper()}, s_max {S_MAX[setting]}"
     config.epochs = 220
     config.start_from = start_from if setting == "lf" else ""
     config.network.weights = ""

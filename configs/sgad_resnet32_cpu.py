@@ -4,7 +4,8 @@
     python train_main.py --config=$CONFIG:mf --workdir=runs/sgad/mf --data_dir=$DATA_DIR
     python train_main.py --config=$CONFIG:lf --workdir=runs/sgad/lf --data_dir=$DATA_DIR
 
-The ablation asks every image for the same share of units instead, as many as the guideline asked for on average:
+The ablation goes on from the same MF run, but asks every image for the same share of units, about as many as the
+guideline asks for on average:
 
     python train_main.py --config=$CONFIG:unguided --workdir=runs/sgad/unguided --data_dir=$DATA_DIR
 
@@ -38,8 +39,9 @@ def get_config(setting="mf"):
     config.noise.first, config.noise.last, config.noise.epochs = (0.0, 0.5, 2) if setting == "mf" else (0.5, 2.0, 5)
     targets = {"margin_static_line": ">= 0", "margin_static_twin": ">= 0.005", "units_std": ">= 1"}
     if setting == "unguided":
+        config.label = "LF without a guideline"
         config.method.guided, config.method.constant_ratio = False, 0.5
     else:
-        targets["rank_correlation"] = ">= 0"
+        targets["rank_correlation"] = ">= 0.01"  # positive
     config.targets = ml_collections.ConfigDict({**targets, "seconds": "<= 3600"})
     return config

@@ -1,6 +1,7 @@
 """Trains what a config describes and judges it on the whole test set."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
         record: id of the record to write to results/; None writes none.
 
     Returns:
-        {name: figure}, named as in report.json.
+        {name: figure}, named as in report.json; 'seconds' are those of the training, of the runs that it started from
+        as far as their folders are there, and of the measurement.
 
     Raises:
         ValueError: if the config does not fit together, or the folder holds another config's run.
@@ -66,10 +68,10 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     plain, static = plain_figures(networks, splits)
     points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
     figures |= frontier.margins(figures, static, points)
-    trained = json.loads((Path(workdir) / "run.json").read_text(encoding="utf-8"))
-    figures["seconds"] = trained["seconds"] + time.time() - start
+    figures["seconds"] = _training_seconds(Path(workdir)) + time.time() - start
     method, word = NAMES[config.method.name]
-    network, images = f"{word} ResNet-{config.network.depth} ({_origin(config)})", data_text(config, splits)
+    label = f", {config.label}" if config.label else ""
+    network, images = f"{word} ResNet-{config.network.depth} ({_origin(config)}){label}", data_text(config, splits)
     lines, system = {"static": static, "cascade_frontier": points}, word.lower()
     report = {"systems": {system: figures}, **lines, **facts(images, config.seed)}
     page = write_report(report, {system: per_image(evaluation, splits)}, workdir)
@@ -80,6 +82,17 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
         targets = config.targets.to_dict()
         write_record(record, method, network, images, config.to_dict(), figures, targets, figures["seconds"])
     return figures
+
+
+def _training_seconds(folder):
+    """Returns the seconds of a run's training, and of those that it started from."""
+    seconds = _read(folder / "run.json")["seconds"]
+    before = Path(os.path.expandvars(_read(folder / "config.json").get("start_from", "")))
+    return seconds + (_training_seconds(before) if (before / "run.json").is_file() and before != Path() else 0.0)
+
+
+def _read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _origin(config):

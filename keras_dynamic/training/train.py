@@ -15,7 +15,7 @@ from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, check_fit, load_splits
 from keras_dynamic.training.tensorboard import Scalars
 
-_AFTERWARDS = ("job", "evaluation", "targets")  # sections of a config that change nothing in the training
+_AFTERWARDS = ("job", "label", "evaluation", "targets")  # sections of a config that change nothing in the training
 
 
 def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
