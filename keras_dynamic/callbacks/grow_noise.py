@@ -1,5 +1,7 @@
 """Noise that grows in the course of a training."""
 
+import numbers
+
 import keras
 
 from keras_dynamic.messages import check_number
@@ -24,7 +26,11 @@ class GrowNoise(keras.callbacks.Callback):
 
     def __init__(self, magnitudes):
         super().__init__()
-        self.magnitudes = [check_number("a magnitude of the noise", float(value)) for value in magnitudes]
+        if isinstance(magnitudes, (str, numbers.Number)):
+            raise ValueError(
+                f"GrowNoise takes a list of the noise of each epoch, got {magnitudes!r}; write [{magnitudes}]."
+            )
+        self.magnitudes = [check_number("a magnitude of the noise", value) for value in magnitudes]
         if not self.magnitudes:
             raise ValueError("GrowNoise needs the noise of at least one epoch, got none; [0.] is no noise.")
         for epoch, (before, after) in enumerate(zip(self.magnitudes, self.magnitudes[1:], strict=False)):

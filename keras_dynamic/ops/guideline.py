@@ -35,6 +35,11 @@ def expected_drop_ratio(variance, classes, s_max):
     Returns:
         float32 tensor [batch], in [0, s_max).
 
+    Raises:
+        ValueError: if s_max is outside (0, 1).
+
     Source: SGAD, equation 11, corrected.
     """
+    if not 0.0 < s_max < 1.0:
+        raise ValueError(f"s_max must lie strictly between 0 and 1, got {s_max!r}; the paper takes 0.2 and 0.8.")
     return 1.0 - ops.exp(ops.cast(variance, "float32") * (classes * math.log(1.0 - s_max)))

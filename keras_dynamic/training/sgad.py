@@ -59,6 +59,10 @@ def schedule(config, model, steps_per_epoch):
     noise = config.noise
     if not 1 <= noise.epochs <= config.epochs:
         raise ValueError(f"noise.epochs must be from 1 to epochs, {config.epochs}, got {noise.epochs}.")
+    if noise.first > noise.last:
+        raise ValueError(
+            f"noise must not fall, got noise.first={noise.first} and noise.last={noise.last}; exchange them."
+        )
     grown = GrowNoise(np.linspace(noise.first, noise.last, noise.epochs))
     return Schedule([grown], config.epochs - 1, "val_accuracy")
 

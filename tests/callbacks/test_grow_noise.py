@@ -96,3 +96,9 @@ def test_a_model_without_noise_is_an_error(dynamic, kind, toy_chain):
     model = DynamicModel(toy_chain()) if dynamic else keras.Sequential([layers.GlobalAveragePooling2D()])
     with pytest.raises(ValueError, match=f"needs a model with a BinaryMaskNetwork, such as SGAD, got {kind}"):
         GrowNoise([0.0]).set_model(model)
+
+
+@pytest.mark.parametrize("magnitudes", [2.0, 1, "0.5"])
+def test_a_number_for_all_epochs_is_an_error(magnitudes):
+    with pytest.raises(ValueError, match=f"GrowNoise takes a list of the noise of each epoch, got {magnitudes!r}"):
+        GrowNoise(magnitudes)

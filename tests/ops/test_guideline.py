@@ -105,3 +105,9 @@ def test_the_variance_has_the_gradient_of_the_softmax(gradient):
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     wanted = 2 / 10 * p * (p - (p**2).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(gradient(softmax_variance, logits), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("s_max", [0.0, 1.0, -0.2, 80])
+def test_an_s_max_outside_of_0_and_1_is_an_error(s_max):
+    with pytest.raises(ValueError, match=f"s_max must lie strictly between 0 and 1, got {s_max}"):
+        expected_drop_ratio(np.zeros(3, np.float32), 10, s_max)
