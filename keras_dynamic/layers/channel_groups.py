@@ -6,6 +6,9 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Node, output_spec, register, tree
+from keras_dynamic.layers.slim import grouped_layers
+
+_TOTALS = ("total_macs", "total_parameters")
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -35,7 +38,7 @@ class ChannelGroups(keras.layers.Layer):
 
     Raises:
         ValueError: if granularity or forced are no positive ints, or, when it is built, granularity does not divide the
-            channels or there are fewer groups than forced ones.
+            channels, there are fewer groups than forced ones, or a layer of its parts cannot be cut into groups.
 
     Source: Herrmann et al., sections 1.1 and 4.2, figure 2 (expansion channels).
     """
@@ -76,9 +79,10 @@ class ChannelGroups(keras.layers.Layer):
                 f"forced must be at most the {groups} groups of {self.name!r}, {channels} filters by "
                 f"{self.granularity}, got {self.forced}."
             )
-        self.groups = groups
         if not self.contract.built:
             self.contract.build(spec.shape)
+        grouped_layers(self)  # raises if groups cannot be switched off by themselves
+        self.groups = groups
 
     def call(self, x, decisions=None, training=None):
         """Returns contract(mask * expand(x)).
@@ -127,15 +131,19 @@ class ChannelGroups(keras.layers.Layer):
         """
         before = () if self.before is None else (tree(self.before, x, "before"),)
         x = self.grouped_input(x)
-        parts = (tree(self.expand, x), tree(self.contract, output_spec(self.expand, x)))
-        macs, parameters = sum(part.total_macs for part in parts), sum(part.total_parameters for part in parts)
+        shared, whole = grouped_layers(self)
+        counted = []
+        for layer in [*shared, *whole]:
+            counted.append(tree(layer, x))
+            x = output_spec(layer, x)
+        macs, parameters = (sum(getattr(part, total) for part in counted[: len(shared)]) for total in _TOTALS)
         each, each_parameters = macs // self.groups, parameters // self.groups
         free = [
             Node(f"group{self.forced + number}", each, each_parameters, when=guard)
             for number, guard in enumerate(guards)
         ]
         fixed = Node("forced", macs - each * len(free), parameters - each_parameters * len(free))
-        return Node(self.name, children=(*before, fixed, *free))
+        return Node(self.name, children=(*before, fixed, *free, *counted[len(shared) :]))
 
     def get_config(self):
         """Returns the arguments, layers serialized."""

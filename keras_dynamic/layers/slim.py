@@ -39,7 +39,6 @@ def slim(body, x, groups, offset=True):
             f"groups must be some of the {body.groups} groups of {body.name!r}, by number from 0 and rising, got "
             f"{list(groups)}."
         )
-    _check(body)
     kept = np.concatenate([np.arange(k * body.granularity, (k + 1) * body.granularity) for k in groups])
     parts = _cut(_flat(body.expand), kept, _filters, "expand") + _cut(_flat(body.contract), kept, _inputs, "contract")
     path = keras.Sequential([new for new, _ in parts], name="body")
@@ -64,7 +63,6 @@ def slim_paths(body, x) -> list[keras.Sequential]:
     Raises:
         ValueError: if groups do not add up because more than batch norm follows `contract`'s convolution, or as slim.
     """
-    _check(body)
     found = _flat(body.contract)
     behind = [layer.name for layer in found[_place(found) :] if not _adds_up(layer)]
     if behind:
@@ -79,6 +77,21 @@ def slim_paths(body, x) -> list[keras.Sequential]:
 def _adds_up(layer):
     linear = type(layer) is layers.Conv2D and layer.activation is keras.activations.linear
     return linear or isinstance(layer, (layers.BatchNormalization, layers.Dropout))
+
+
+def grouped_layers(body) -> tuple[list, list]:
+    """Returns the layers of a body whose work is shared out among the groups, and those that always run whole.
+
+    Args:
+        body: ChannelGroups, its parts built.
+
+    Raises:
+        ValueError: if the body with some groups off is not what their channels' absence gives.
+    """
+    _check(body)
+    expand, contract = _flat(body.expand), _flat(body.contract)
+    place = _place(contract) + 1
+    return [*expand, *contract[:place]], contract[place:]
 
 
 def _check(body):

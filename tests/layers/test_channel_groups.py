@@ -223,3 +223,19 @@ def test_what_is_grouped_is_a_feature_map():
     flat = ChannelGroups([layers.GlobalAveragePooling2D()], [layers.Dense(2)], 4, name="mine")
     with pytest.raises(ValueError, match=r"expand of 'mine' must give \[batch, height, width, channels\], got"):
         flat.build((None, 8, 8, WIDTH))
+
+
+def test_what_follows_the_second_convolution_always_counts():
+    """Three of four groups off: a quarter of both convolutions, and the depthwise one behind them whole."""
+    body = ChannelGroups(
+        [layers.Conv2D(12, 3, padding="same", use_bias=False)],
+        [layers.Conv2D(6, 3, padding="same", use_bias=False), layers.DepthwiseConv2D(3, padding="same")],
+        granularity=3,
+        name="body",
+    )
+    body.build((None, 8, 8, 5))
+    node = body.cost_node(keras.KerasTensor((None, 8, 8, 5)), [cost.Guard(f"g{k}") for k in (1, 2, 3)])
+    found = cost.given(node, {f"g{k}": np.zeros(1) for k in (1, 2, 3)})
+    pixels = 8 * 8 * 9
+    assert found.tolist() == [pixels * (5 * 12 + 12 * 6) // 4 + pixels * 6]
+    assert node.total_macs == pixels * (5 * 12 + 12 * 6) + pixels * 6

@@ -82,7 +82,7 @@ def test_noise_that_grows_for_longer_than_the_training_is_an_error(epochs, confi
 
 def test_noise_that_falls_is_an_error(config):
     config.noise.first = 3.0
-    with pytest.raises(ValueError, match=r"noise must not fall, got noise\.first=3\.0 and noise\.last=[\d.]+; exchange them"):
+    with pytest.raises(ValueError, match=r"noise must not fall, got noise\.first=3\.0 and .* exchange them"):
         schedule(config, build(config), 10)
 
 
