@@ -10,7 +10,7 @@ from keras import layers, ops
 from keras_dynamic.cost import Node, tree
 from keras_dynamic.deciders.threshold import ThresholdDecider
 from keras_dynamic.messages import check_fraction, check_number, check_open_probability
-from keras_dynamic.ops import round_straight_through
+from keras_dynamic.ops import round_straight_through, scale_gradient
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -35,6 +35,8 @@ class BinaryMaskNetwork(ThresholdDecider):
         always: names of units that always run and are no decision; None for the chain's last unit that can be skipped.
         seed: of the noise.
         tau: a unit runs in inference if its probability is greater than tau, in [0, 1].
+        gradient_scale: multiplies the gradients of its weights: with SGD a learning rate of its own, this many times
+            the chain's; short trainings need it.
         **kwargs: of keras.layers.Layer.
 
     Raises:
@@ -56,6 +58,7 @@ class BinaryMaskNetwork(ThresholdDecider):
         always=None,
         seed=None,
         tau=0.5,
+        gradient_scale=1.0,
         **kwargs,
     ):
         super().__init__(() if always is None else always, **kwargs)
@@ -66,6 +69,7 @@ class BinaryMaskNetwork(ThresholdDecider):
         self.grid, self.filters, self.hidden, self.estimator, self.seed = grid, filters, hidden, estimator, seed
         self.open_probability = check_open_probability(open_probability)
         self.last_always = always is None
+        self.gradient_scale = check_number("gradient_scale", gradient_scale, positive=True)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.noise = self.scalar("noise", check_number("noise", noise))
         self.tau = self.scalar("tau", check_fraction("tau", tau))
@@ -114,9 +118,13 @@ class BinaryMaskNetwork(ThresholdDecider):
 
     def begin(self, image, x, training=None):
         """Runs the network; the carry is (probabilities, decisions), each [batch, units]."""
-        logits = self.network(ops.cast(x, "float32"), training=training)
+        x = ops.cast(x, "float32")
+        if training:
+            x = scale_gradient(x, 1.0 / self.gradient_scale)  # the stem learns as without
+        logits = self.network(x, training=training)
         if not training:
             return ops.sigmoid(logits), self.over_tau(logits) > 0
+        logits = scale_gradient(logits, self.gradient_scale)
         noise = self.noise * keras.random.normal(ops.shape(logits), seed=self.seed_generator)
         noisy = ops.sigmoid(logits + noise)
         return ops.sigmoid(logits), round_straight_through(noisy, self.estimator)
@@ -166,4 +174,5 @@ class BinaryMaskNetwork(ThresholdDecider):
             "noise": float(ops.convert_to_numpy(self.noise)),
             "always": None if self.last_always else list(self.always),
             "seed": self.seed,
+            "gradient_scale": self.gradient_scale,
         }

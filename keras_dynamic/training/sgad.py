@@ -28,7 +28,12 @@ def build(config, network, teacher, seed):
     Raises:
         ValueError: if an argument is out of range.
     """
-    decider = BinaryMaskNetwork(open_probability=config.open_probability, estimator=config.estimator, seed=seed)
+    decider = BinaryMaskNetwork(
+        open_probability=config.open_probability,
+        estimator=config.estimator,
+        gradient_scale=config.mask_gradient_scale,
+        seed=seed,
+    )
     return SGAD(
         network.chain,
         decider,

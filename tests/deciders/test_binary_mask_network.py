@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_dynamic.deciders import BinaryMaskNetwork
 from keras_dynamic.layers import Chain, DynamicModel, Residual
+from keras_dynamic.methods import SGAD
 from keras_dynamic.models import resnet_cifar
 from keras_dynamic.ops import ESTIMATORS
 
@@ -223,6 +224,24 @@ def test_the_gradient_is_the_product_of_the_slopes(estimator, noise, toy_chain, 
     found = gradient(lambda x: incoming * decider.begin(images, x, training=True)[1], x)
     assert np.abs(wanted).max() > 1e-3
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_gradient_scale_is_a_learning_rate_of_its_own(toy_chain, toy_images):
+    """SGD moves BMNet's weights ten times as far, and the stem no further."""
+    images, labels, steps = toy_images(8), np.arange(8) % 3, {}
+    for scale in (1.0, 10.0):
+        chain = toy_chain(units=4)
+        decider = lively(chain, images, gradient_scale=scale, seed=3).decider
+        model = SGAD(chain, decider, constant_ratio=0.5)
+        model.compile(keras.optimizers.SGD(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.build((None, 8, 8, 3))
+        parts = {"mask": decider.network.trainable_variables[-1], "stem": chain.stem.trainable_variables[0]}
+        before = {name: numpy(variable) for name, variable in parts.items()}
+        model.train_on_batch(images, labels)
+        steps[scale] = {name: numpy(variable) - before[name] for name, variable in parts.items()}
+    assert np.abs(steps[1.0]["mask"]).max() > 1e-7
+    np.testing.assert_allclose(steps[10.0]["mask"], 10 * steps[1.0]["mask"], rtol=1e-2, atol=1e-7)
+    np.testing.assert_allclose(steps[10.0]["stem"], steps[1.0]["stem"], rtol=1e-2, atol=1e-7)
 
 
 def test_the_chain_learns_through_the_decisions(toy_chain, toy_images, gradient):
