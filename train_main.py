@@ -52,7 +52,8 @@ def parse(argv):
     try:
         return flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:  # in a config file's own code too: the last line is the reason
-        sys.exit(f"train_main: {str(error).strip().splitlines()[-1].strip()}")
+        reason = str(error).strip().splitlines()[-1].strip()
+        sys.exit(f"train_main: {reason.removeprefix('ValueError: ')}")
     except flags.Error:
         return app.parse_flags_with_usage(argv)
     except AttributeError as error:

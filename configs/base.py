@@ -3,6 +3,19 @@
 import ml_collections
 
 
+def check_setting(setting, known):
+    """Raises a ValueError if a config, written CONFIG.py:SETTING, has no such setting.
+
+    Args:
+        setting: what came.
+        known: the config's settings.
+    """
+    if setting not in known:
+        raise ValueError(
+            f"the config has the settings {', '.join(known)}, got {setting!r}; write CONFIG.py:{known[0]}."
+        )
+
+
 def get_config():
     """Returns a locked config: gates at one target rate, no training budget of its own."""
     config = ml_collections.ConfigDict()

@@ -13,13 +13,14 @@ finetuning, the policy's losses of 256 images summed beside a mean cross entropy
 than there, the last 5,000 training images are held out and choose the epoch.
 """
 
-from configs import blockdrop
+from configs import base, blockdrop
 
 SETTINGS = ("curriculum", "finetuning")
 
 
 def get_config(stage="curriculum"):
     """Returns the config of one of the two stages."""
+    base.check_setting(stage, SETTINGS)
     config = blockdrop.get_config()
     config.method.stage = config.label = stage
     if stage == "curriculum":

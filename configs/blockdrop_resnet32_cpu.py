@@ -12,7 +12,7 @@ all, and distils from the ungated network. docs/results.md says what came of it.
 
 import ml_collections
 
-from configs import blockdrop
+from configs import base, blockdrop
 
 CURRICULUM = "runs/blockdrop/curriculum"
 UNITS = [f"stage{stage}_unit{unit}" for stage in (1, 2, 3) for unit in range(1, 6)]
@@ -23,6 +23,7 @@ SETTINGS = ("curriculum", "finetuning")
 
 def get_config(stage="curriculum"):
     """Returns the config of one of the two stages."""
+    base.check_setting(stage, SETTINGS)
     config = blockdrop.get_config()
     config.mixed_precision = True
     config.method.stage = config.label = stage

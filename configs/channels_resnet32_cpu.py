@@ -23,8 +23,7 @@ SETTINGS = ("pruned", "conditional")
 
 def get_config(kind="pruned"):
     """Returns the config of 'pruned' or 'conditional'."""
-    if kind not in SETTINGS:
-        raise ValueError(f"the config has the settings {SETTINGS}, got {kind!r}; write CONFIG.py:pruned.")
+    base.check_setting(kind, SETTINGS)
     config = base.get_config()
     with config.unlocked():
         config.network.granularity = ml_collections.ConfigDict(GRANULARITY)

@@ -14,8 +14,7 @@ def get_config(setting="mf", start_from=""):
         setting: 'mf', or 'lf', which starts from a run of the former.
         start_from: that run's folder, for 'lf'.
     """
-    if setting not in S_MAX:
-        raise ValueError(f"the config has the settings {tuple(S_MAX)}, got {setting!r}; write CONFIG.py:mf or :lf.")
+    base.check_setting(setting, tuple(S_MAX))
     config = base.get_config()
     with config.unlocked():
         config.method = ml_collections.ConfigDict(

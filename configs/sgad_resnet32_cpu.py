@@ -15,7 +15,7 @@ weights and is distilled from itself, and BMNet learns faster than the network. 
 
 import ml_collections
 
-from configs import sgad
+from configs import base, sgad
 
 MF = "runs/sgad/mf"
 
@@ -24,8 +24,7 @@ SETTINGS = ("mf", "lf", "unguided")
 
 def get_config(setting="mf"):
     """Returns the config of one of the settings: 'mf', 'lf', or 'unguided', which is LF without a guideline."""
-    if setting not in SETTINGS:
-        raise ValueError(f"the config has the settings {SETTINGS}, got {setting!r}; write CONFIG.py:mf or :lf.")
+    base.check_setting(setting, SETTINGS)
     config = sgad.get_config("mf" if setting == "mf" else "lf", MF)
     config.mixed_precision = True
     config.network.weights = "zoo:resnet32_cifar10_45k"

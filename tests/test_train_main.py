@@ -123,7 +123,5 @@ def test_missing_workdir_and_values_of_another_type(tmp_path):
     config = f"--config={ROOT / 'configs' / 'sgad_resnet32_cifar10.py'}:hf"
     child = subprocess.run([*command[:2], config, "--workdir=run"], capture_output=True, text=True, cwd=tmp_path)
     assert child.returncode == 1
-    assert child.stderr.strip() == (
-        "train_main: ValueError: the config has the settings ('mf', 'lf'), got 'hf'; write CONFIG.py:mf or :lf."
-    )
+    assert child.stderr.strip() == ("train_main: the config has the settings mf, lf, got 'hf'; write CONFIG.py:mf.")
     assert list(tmp_path.iterdir()) == []

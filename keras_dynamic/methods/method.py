@@ -41,6 +41,11 @@ class Method(DynamicModel):
         self.task_weight = check_number("task_weight", task_weight, positive=True)
         self.weight_decay = weight_decay
         self.distillation_weight, self.distillation_temperature = distillation_weight, distillation_temperature
+        if teacher is not None and not isinstance(teacher, keras.layers.Layer):
+            raise ValueError(
+                f"teacher must be a Keras model that gives logits, got {type(teacher).__name__} {teacher!r}; load it, "
+                "e.g. by zoo.load."
+            )
         self._teacher = _Untracked(teacher)
 
     def build(self, image_shape):

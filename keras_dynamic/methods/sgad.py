@@ -74,6 +74,8 @@ class SGAD(Method):
                 raise ValueError("give a guideline or a constant_ratio for all images, not both.")
             if not check_number("constant_ratio", constant_ratio) < 1:
                 raise ValueError(f"constant_ratio must be at least 0 and under 1, got {constant_ratio!r}.")
+        if guideline is not None and not isinstance(guideline, keras.layers.Layer):
+            raise ValueError(f"guideline must be a Keras classifier, got {type(guideline).__name__} {guideline!r}.")
         self.s_max, self.constant_ratio = float(s_max), constant_ratio
         self.mask_weight = check_number("mask_weight", mask_weight)
         self.guideline_weight = check_number("guideline_weight", guideline_weight)

@@ -28,15 +28,21 @@ def check_policy(units, image_size, trunk, open_probability, pool):
         raise ValueError(f"units must be a positive int, one per unit that the policy decides, got {units!r}.")
     if image_size not in POOLS:
         raise ValueError(f"image_size must be one of {tuple(POOLS)}, got {image_size!r}; resize the images.")
-    if pool is not None and (isinstance(pool, bool) or not isinstance(pool, int) or not 1 <= pool <= image_size // 8):
+    if pool is not None and (isinstance(pool, bool) or not isinstance(pool, int) or pool not in _pools(image_size)):
         raise ValueError(
-            f"pool must be an int from 1 to {image_size // 8}, the pixels averaged along each side, got {pool!r}."
+            f"pool, the pixels averaged along each side, must be one of {_pools(image_size)} for {image_size} pixels, "
+            f"got {pool!r}."
         )
     check_open_probability(open_probability)
     if trunk is not None and (not isinstance(trunk, DynamicModel) or not isinstance(trunk.decider, Always)):
         raise ValueError(
             f"trunk must be a plain network of models.resnet_cifar or models.resnet_imagenet, got {_described(trunk)}."
         )
+
+
+def _pools(image_size):
+    """Returns the divisors of a size that leave 8 pixels and more."""
+    return [pool for pool in range(1, image_size // 8 + 1) if image_size % pool == 0]
 
 
 def policy_network(answer, image_size, trunk, pool, name):

@@ -32,9 +32,9 @@ def policy_resnet(units, image_size=32, trunk=None, open_probability=0.5, pool=N
         to 255, uint8 or float, and gives logits, float32 [batch, units].
 
     Raises:
-        ValueError: if units is no positive int, the size is unknown, open_probability is outside (0, 1), pool is no int
-            from 1 to image_size / 8, the trunk is no DynamicModel or decides something itself, or its images cannot be
-            pooled because its stem does not start with NormalizePixels.
+        ValueError: if units is no positive int, the size is unknown, open_probability is outside (0, 1), pool is no
+            divisor of the size that leaves 8 pixels, the trunk is no DynamicModel or decides something itself, or its
+            images cannot be pooled because its stem does not start with NormalizePixels.
 
     Source: BlockDrop (Wu et al. 2018), section 4.1.
     """

@@ -78,10 +78,13 @@ def correlation(stages: list[Stage]) -> float | None:
         stages: Of one network, or some of them.
 
     Returns:
-        Spearman's rank correlation over the decided units of all these stages; None for fewer than two.
+        Spearman's rank correlation over the decided units of all these stages; None for fewer than two, or where all
+        have the same rate.
     """
     decided = np.concatenate([stage.decided for stage in stages])
     if decided.sum() < 2:
         return None
     magnitudes, rates = (np.concatenate([getattr(stage, key) for stage in stages]) for key in ("magnitudes", "rates"))
+    if np.ptp(rates[decided]) == 0:
+        return None
     return rank_correlation(magnitudes[decided], rates[decided])

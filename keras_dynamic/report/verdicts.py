@@ -13,6 +13,7 @@ from keras_dynamic.report import formatting, frontier
 
 DYNAMIC, PRUNED = "dynamic", "merely pruned"
 _PLAIN, _CASCADES = "plain networks", "cascades of plain networks"
+_NOTHING = 5e-5  # half of the last digit that is printed
 
 
 class Verdict(NamedTuple):
@@ -58,7 +59,7 @@ def judge(report: Mapping[str, Any], name: str) -> Verdict:
     """
     system, margins = report["systems"][name], margins_of(report, name)
     varied = system.get("distinct_paths", 2) > 1
-    depends = varied and system["accuracy"] > system.get("accuracy_shuffled", 0.0)
+    depends = varied and system["accuracy"] - system.get("accuracy_shuffled", 0.0) > _NOTHING
     error, at = standard_error(report, system), f"at {formatting.millions(system['macs_mean'])} MACs"
     sentences = [
         _paths(system),
@@ -119,7 +120,7 @@ def _shuffled(system: Mapping[str, Any]) -> str:
     if "accuracy_shuffled" not in system:
         return ""
     loss = system["accuracy"] - system["accuracy_shuffled"]
-    if loss <= 0:
+    if loss <= _NOTHING:
         return "Under another image's decisions it is no worse, so its decisions do not depend on the image."
     return f"Under another image's decisions it loses {_distance(loss)}, so its decisions depend on the image."
 
