@@ -9,6 +9,7 @@ VERSION = "0.1.0"
 # What `import keras_dynamic` needs. Keras itself needs a backend: the extra cpu, gpu or jax.
 BASE = [
     "absl-py>=1.4",
+    "h5py>=3.11",
     "jinja2>=3.1",
     "keras>=3.12",
     "matplotlib>=3.9",
