@@ -53,7 +53,7 @@ def check_open_probability(value) -> float:
     Raises:
         ValueError: if value is no number strictly between 0 and 1.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 < value < 1.0:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 < float(value) < 1.0:
         raise ValueError(f"open_probability must lie strictly between 0 and 1, got {value!r}; try 0.9.")
     return float(value)
 
