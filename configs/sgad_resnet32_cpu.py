@@ -10,7 +10,7 @@ guideline asks for on average:
     python train_main.py --config=$CONFIG:unguided --workdir=runs/sgad/unguided --data_dir=$DATA_DIR
 
 The paper trains from scratch for 440 epochs; what makes minutes enough is not in it: the network starts from trained
-weights and is distilled from itself, and BMNet learns faster than the network. docs/results.md says what came of it.
+weights and is distilled from itself, and BMNet learns faster than the network. Not run to its end yet.
 """
 
 import ml_collections
