@@ -64,11 +64,17 @@ def stages_of(system: Mapping[str, Any]) -> list[Stage]:
                 labels,
                 units,
                 np.array([magnitudes[unit] / largest for unit in units]),
-                np.array([float(rates.get(unit, 1.0)) for unit in units]),
-                np.array([unit in rates for unit in units]),
+                np.array([_rate(rates, unit, 1.0) for unit in units]),
+                np.array([_rate(rates, unit, None) is not None for unit in units]),
             )
         )
     return stages
+
+
+def _rate(rates: Mapping[str, float], unit: str, otherwise: float | None) -> float | None:
+    """The rate of a unit, or the mean of those of its channel groups, 'unit[1]' and so on."""
+    found = [rate for name, rate in rates.items() if name == unit or name.startswith(f"{unit}[")]
+    return sum(found) / len(found) if found else otherwise
 
 
 def correlation(stages: list[Stage]) -> float | None:

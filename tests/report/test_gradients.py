@@ -38,3 +38,11 @@ def test_correlation_is_over_the_decided_units():
 def test_nothing_to_show_is_an_error():
     with pytest.raises(ValueError, match="Expected gradient_magnitudes"):
         gradients.stages_of({"activation_rates": {"a": 1.0}})
+
+
+def test_a_unit_with_channel_groups_runs_at_their_mean_rate():
+    rates = {"stage1_unit1[1]": 0.2, "stage1_unit1[2]": 0.6, "stage1_unit10[1]": 1.0}
+    system = {"gradient_magnitudes": {"stage1_unit1": 1.0, "stage1_unit2": 2.0}, "activation_rates": rates}
+    (stage,) = gradients.stages_of(system)
+    np.testing.assert_allclose(stage.rates, [0.4, 1.0])
+    assert stage.decided.tolist() == [True, False]
