@@ -334,7 +334,7 @@ def test_the_config_holds_what_is_set_now(always, toy_chain):
         ({"filters": True}, "filters must be a positive int, got True"),
         ({"hidden": -1}, "hidden must be a positive int, got -1"),
         ({"open_probability": 1.0}, r"open_probability must lie strictly between 0 and 1, got 1\.0"),
-        ({"open_probability": "half"}, "open_probability must be a number between 0 and 1, got 'half'"),
+        ({"open_probability": "half"}, "open_probability must lie strictly between 0 and 1, got 'half'"),
         ({"estimator": "sink"}, r"estimator must be one of .* got 'sink' \(did you mean 'sinc'\?\)"),
         ({"noise": -0.5}, r"noise must be a non-negative number, got -0\.5"),
         ({"noise": float("inf")}, "noise must be a non-negative number, got inf"),
