@@ -9,7 +9,7 @@ leave is an ordinary smaller network, materialized.keras. Conditional: a gate be
 own, as otherwise the same groups are closed for all images.
 
 Groups are 8, 16 and 16 filters in the three stages: 2, 2 and 4 groups a unit, of which the first always runs; smaller
-ones cost more time than they save (docs/export.md). Not run yet.
+ones cost more time than they save (docs/channels.md). Not run yet.
 """
 
 import ml_collections

@@ -60,12 +60,7 @@ class Policy(BernoulliPolicy):
 
     def decide(self, k, x, carry, training=None):
         """Returns unit k's column of what begin found."""
-        name = self.unit_names[k]
-        if name not in self.names:
-            return {}, {}, carry
-        probabilities, decisions = carry
-        column = self.names.index(name)
-        return {name: decisions[:, column]}, {name: probabilities[:, column]}, carry
+        return self.columns_of(k, carry)
 
     def begin_nodes(self) -> list[Node]:
         """Returns the network's cost."""

@@ -56,6 +56,20 @@ class ThresholdDecider(Decider):
         """Returns by how much logits exceed the log odds of tau: a unit runs where that is positive."""
         return logits - log_odds(self.tau)
 
+    def columns_of(self, k, carry):
+        """Returns what decide returns for unit k, of a decider that has decided all units at once.
+
+        Args:
+            k: index of the unit in the chain.
+            carry: (probabilities, decisions), each [batch, decided units].
+        """
+        name = self.unit_names[k]
+        if name not in self.names:
+            return {}, {}, carry
+        probabilities, decisions = carry
+        column = self.names.index(name)
+        return {name: decisions[:, column]}, {name: probabilities[:, column]}, carry
+
     def fresh(self, chain):
         """Returns a decider of this type and these settings with weights of its own, not yet set, bound to a chain.
 
