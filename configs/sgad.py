@@ -25,6 +25,7 @@ def get_config(setting="mf", start_from=""):
                 "constant_ratio": 0.5,  # asked of every image if not guided
                 "open_probability": 0.75,
                 "estimator": "sinc",
+                "guideline_epochs": 0,  # of guideline and BMNet alone, before the first epoch of the network
                 "mask_gradient_scale": 1.0,  # learning rate of BMNet over that of the chain
                 "task_weight": 1.0,
                 "mask_weight": 1.0,
