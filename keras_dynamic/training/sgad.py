@@ -28,7 +28,9 @@ def build(config, network, teacher, seed):
     Raises:
         ValueError: if an argument is out of range.
     """
+    last = network.chain.skippable_names[-1:]
     decider = BinaryMaskNetwork(
+        always=(*config.always, *last),
         open_probability=config.open_probability,
         estimator=config.estimator,
         gradient_scale=config.mask_gradient_scale,

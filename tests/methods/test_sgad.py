@@ -360,5 +360,5 @@ def test_without_a_guideline_the_decider_is_fitted_to_the_constant_ratio(toy_cha
 def test_a_decider_that_reads_units_cannot_be_fitted_without_them(toy_chain):
     images, labels = colours(32)
     model = sgad(toy_chain(units=4), decider=PerUnitGates())
-    with pytest.raises(ValueError, match="takes a built SGAD with a BinaryMaskNetwork, .* got SGAD with decider"):
+    with pytest.raises(ValueError, match=r"takes a built SGAD with a BinaryMaskNetwork, .* got SGAD with decider"):
         fit_guideline(model, Batches(images, labels, 32))
