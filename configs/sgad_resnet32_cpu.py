@@ -30,9 +30,9 @@ def get_config(setting="mf"):
     config.mixed_precision = True
     config.network.weights = "zoo:resnet32_cifar10_45k"
     config.epochs = 1 if setting == "mf" else 4
-    config.method.distillation_weight = 1.0
-    config.method.mask_weight = 4.0  # against distillation, which the paper does not have
-    config.method.mask_gradient_scale = 3.0
+    config.method.task_weight = config.method.distillation_weight = 0.5
+    config.method.mask_weight = 2.0  # against distillation, which the paper does not have
+    config.method.mask_gradient_scale = 0.1  # it is fitted already; in large steps it runs from unit to unit
     config.method.open_probability = 0.5
     config.method.always = ("stage2_unit1", "stage3_unit1")  # whose loss a few epochs cannot mend
     config.method.guideline_epochs = 6
