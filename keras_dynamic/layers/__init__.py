@@ -3,10 +3,12 @@
 from keras_dynamic.layers.always import Always
 from keras_dynamic.layers.chain import Chain
 from keras_dynamic.layers.channel_groups import ChannelGroups
+from keras_dynamic.layers.collaborative import Collaborative
 from keras_dynamic.layers.decider import Decider
 from keras_dynamic.layers.dynamic_model import DynamicModel
 from keras_dynamic.layers.exit import Exit
 from keras_dynamic.layers.gate import FreeGate, Gate
+from keras_dynamic.layers.gradient_equilibrium import gradient_equilibrium
 from keras_dynamic.layers.normalize_pixels import NormalizePixels
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.pad_shortcut import PadShortcut
@@ -19,6 +21,7 @@ __all__ = [
     "Always",
     "Chain",
     "ChannelGroups",
+    "Collaborative",
     "Decider",
     "DynamicModel",
     "Exit",
@@ -31,5 +34,6 @@ __all__ = [
     "RecurrentScores",
     "Residual",
     "Unit",
+    "gradient_equilibrium",
     "masked",
 ]

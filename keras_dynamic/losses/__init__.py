@@ -3,6 +3,7 @@
 from keras_dynamic.losses.activation import ACTIVATION_LOSSES, batch_activation, mac_weighted, per_gate
 from keras_dynamic.losses.distillation import distillation
 from keras_dynamic.losses.drop_ratio import drop_ratio
+from keras_dynamic.losses.exits import exit_losses
 from keras_dynamic.losses.weight_decay import weight_decay
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "batch_activation",
     "distillation",
     "drop_ratio",
+    "exit_losses",
     "mac_weighted",
     "per_gate",
     "weight_decay",

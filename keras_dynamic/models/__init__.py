@@ -1,6 +1,7 @@
 """Networks as chains, and cascades of whole networks."""
 
 from keras_dynamic.models.cascade import Cascade, cascade
+from keras_dynamic.models.collaborate import collaborate
 from keras_dynamic.models.group_channels import group_channels
 from keras_dynamic.models.guideline_network import guideline_network
 from keras_dynamic.models.import_keras_applications import import_keras_applications
@@ -14,6 +15,7 @@ from keras_dynamic.models.resnet_imagenet import resnet50, resnet101, resnet_ima
 __all__ = [
     "Cascade",
     "cascade",
+    "collaborate",
     "group_channels",
     "guideline_network",
     "import_keras_applications",
