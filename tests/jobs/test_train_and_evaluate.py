@@ -104,7 +104,7 @@ def test_the_report_is_written(job):
 
 
 def test_ways_to_run_the_gates_and_their_training(job):
-    figures, _, folder = job
+    figures, _, _ = job
     threshold, always_on, *_ = figures["inference"]
     assert threshold == {"mode": "threshold", "tau": 0.5, **{key: figures[key] for key in ("accuracy", "macs_mean")}}
     assert always_on["macs_mean"] >= max(row["macs_mean"] for row in figures["tau_sweep"])
