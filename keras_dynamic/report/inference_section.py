@@ -68,7 +68,7 @@ def _sentences(ways: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _way(row: Mapping[str, Any]) -> str:
     words = {
-        "threshold": "Compared with tau {tau:g}, its own threshold",
+        "threshold": "Its own threshold, tau {tau:g}",
         "always_on": "Everything on",
         "stochastic": "Sampled, mean of {runs} runs",
         "ensemble": "{runs} samples together",
@@ -79,7 +79,9 @@ def _way(row: Mapping[str, Any]) -> str:
 def _table(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
     columns = [key for key in ("accuracy", "accuracy_top5", "macs_mean") if any(key in row for row in rows)]
     header = ["", *(formatting.name_of(key) for key in columns)]
-    cells = [[name, *(_cell(row, key) for key in columns)] for name, row in zip(names, rows, strict=True)]
+    cells: list[list[Cell | str]] = [
+        [name, *(_cell(row, key) for key in columns)] for name, row in zip(names, rows, strict=True)
+    ]
     spread = any("accuracy_std" in row for row in rows)
     return Table(header, cells, "After ±: standard deviation over the runs" if spread else "")
 

@@ -167,11 +167,13 @@ def _distribution(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]
 
 def _rates(name: str, system: Mapping[str, Any], colour: str) -> Picture:
     rates = system["activation_rates"]
-    words = ", ".join(f"{unit} {formatting.percent(float(rate), 0)}" for unit, rate in rates.items())
+    drawn = pictures.rates_to_draw(rates)
+    words = ", ".join(f"{unit} {formatting.percent(float(rate), 0)}" for unit, rate in drawn.items())
     caption = "Activation rate: share of images that run each unit, in the network's order."
-    return Picture(
-        f"activation_{name}", pictures.activation_rates(system, colour), caption, f"Activation rates: {words}."
-    )
+    if len(drawn) < len(rates):
+        caption += " A unit's is the mean over its channel groups."
+    figure = pictures.activation_rates({"activation_rates": drawn}, colour)
+    return Picture(f"activation_{name}", figure, caption, f"Activation rates: {words}.")
 
 
 def _paths(name: str, evaluation: PerImage) -> Picture:

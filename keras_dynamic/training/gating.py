@@ -78,4 +78,5 @@ def figures(model, config, splits, evaluation) -> dict:
     Returns:
         inference_figures.
     """
-    return inference_figures(model, *splits.test, seed=config.seed)
+    x, y = splits.test
+    return inference_figures(model, x, y, seed=config.seed)

@@ -26,7 +26,7 @@ def test_sentences_picture_and_tables():
     assert picture.name == "inference_gated"
     assert "tau 0.9 85.00 % at 30.0 M" in picture.alternative
     assert table.header == ["", "accuracy", "MACs, mean"]
-    assert table.rows[0] == ["Compared with tau 0.5, its own threshold", Cell("91.70 %"), Cell("48.0 M")]
+    assert table.rows[0] == ["Its own threshold, tau 0.5", Cell("91.70 %"), Cell("48.0 M")]
     assert table.rows[2][1:] == [
         Cell("91.00 %", "± 0.12 points"),
         Cell("47.0 M", "± 0.1 M"),
