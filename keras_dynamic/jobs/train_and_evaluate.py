@@ -123,6 +123,7 @@ def table(figures, title) -> str:
     share = figures["macs_mean"] / figures["macs_static"]
     rows = [
         ("accuracy", f"{figures['accuracy']:.2%}"),
+        *([("top-5 accuracy", f"{figures['accuracy_top5']:.2%}")] if "accuracy_top5" in figures else []),
         ("MACs", f"{millions(figures['macs_mean'])} of {millions(figures['macs_static'])}, {share:.3f}"),
         ("spread", f"{millions(figures['macs_std'])} standard deviation, {figures['distinct_paths']} paths"),
         ("units run", f"{figures['units_mean']:.2f}, {figures['units_std']:.2f} standard deviation"),

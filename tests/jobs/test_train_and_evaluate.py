@@ -141,6 +141,8 @@ Gated ResNet-32; cifar10, 10,000 test images
   above static twin        +1.02 points
   stage1_unit1             runs 0.500"""
     )
+    lines = table({**figures, "accuracy_top5": 0.9931}, "Gated ResNet-32").splitlines()
+    assert lines[2] == "  top-5 accuracy           99.31%"
 
 
 def test_the_same_command_measures_again_and_trains_nothing(job, config, folder):
