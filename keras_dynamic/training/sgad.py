@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_dynamic.callbacks import GrowNoise
 from keras_dynamic.deciders import BinaryMaskNetwork
-from keras_dynamic.methods import SGAD
+from keras_dynamic.methods import SGAD, fit_guideline
 from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
 from keras_dynamic.training.guideline_figures import guideline_figures
 from keras_dynamic.training.schedule import Schedule, shared_arguments
@@ -29,7 +29,9 @@ def build(config, network, teacher, seed):
     Raises:
         ValueError: if an argument is out of range.
     """
+    last = network.chain.skippable_names[-1:]
     decider = BinaryMaskNetwork(
+        always=(*config.always, *last),
         open_probability=config.open_probability,
         estimator=config.estimator,
         gradient_scale=config.mask_gradient_scale,
@@ -49,10 +51,12 @@ def build(config, network, teacher, seed):
 
 
 def schedule(config, model, steps_per_epoch):
-    """Returns the growing noise; the last epoch is kept, as an earlier one may be more accurate by running more units.
+    """Returns the growing noise, and the guideline's epochs before the first one if the config has any.
+
+    The last epoch is kept, as an earlier one may be more accurate by running more units.
 
     Args:
-        config: ml_collections ConfigDict with `noise` and `epochs`.
+        config: ml_collections ConfigDict with `noise`, `epochs` and `method`.
         model: SGAD.
         steps_per_epoch: batches per epoch.
 
@@ -70,7 +74,9 @@ def schedule(config, model, steps_per_epoch):
             f"noise must not fall, got noise.first={noise.first} and noise.last={noise.last}; exchange them."
         )
     grown = GrowNoise(np.linspace(noise.first, noise.last, noise.epochs))
-    return Schedule([grown], config.epochs - 1, "val_accuracy")
+    epochs = config.method.guideline_epochs
+    before = (lambda batches: fit_guideline(model, batches, epochs)) if epochs else None
+    return Schedule([grown], config.epochs - 1, "val_accuracy", before)
 
 
 def figures(model, config, splits, evaluation) -> dict:

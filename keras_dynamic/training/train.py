@@ -65,6 +65,8 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
         batches.epoch = checkpoint.restore(model)
     schedule = METHODS[config.method.name].schedule(config, model, len(batches))
     record.start()
+    if schedule.before is not None and not batches.epoch:
+        schedule.before(training_batches(config, splits))
     keeper = _KeepBest(record, best, schedule)
     history = ActivationHistory(record.workdir / HISTORY, splits.held_out[0][:_HISTORY_IMAGES])
     scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []
