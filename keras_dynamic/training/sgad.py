@@ -9,6 +9,7 @@ from keras_dynamic.methods import SGAD, fit_guideline
 from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
 from keras_dynamic.training.guideline_figures import guideline_figures
 from keras_dynamic.training.schedule import Schedule, shared_arguments
+from keras_dynamic.training.tau_sweep import tau_sweep
 
 _GRADIENT_IMAGES = 2000
 
@@ -79,7 +80,7 @@ def schedule(config, model, steps_per_epoch):
 
 
 def figures(model, config, splits, evaluation) -> dict:
-    """Measures the guideline against what runs, and, where that was trained, the gradients of the plain network.
+    """Measures the guideline against what runs, other thresholds, and, where that was trained, the plain network.
 
     Args:
         model: SGAD, trained.
@@ -88,7 +89,7 @@ def figures(model, config, splits, evaluation) -> dict:
         evaluation: training.Evaluation of the model on the test images.
 
     Returns:
-        guideline_figures on the test images; and if the config's network has weights, on TensorFlow,
+        guideline_figures and 'tau_sweep' on the test images; and if the config's network has weights, on TensorFlow,
         'gradient_magnitudes' {unit name: float} of it on the first training images.
 
     Source: SGAD, section 4.1 and figure 4.
@@ -96,6 +97,7 @@ def figures(model, config, splits, evaluation) -> dict:
     from keras_dynamic.training.build import build_network  # late, as it imports this module
 
     found = guideline_figures(model, splits.test[0], evaluation.decisions)
+    found["tau_sweep"] = tau_sweep(model, *splits.test)
     if config.network.weights and keras.backend.backend() == "tensorflow":
         x, y = (part[:_GRADIENT_IMAGES] for part in splits.train)
         found["gradient_magnitudes"] = gradient_magnitudes(build_network(config.network), x, y)

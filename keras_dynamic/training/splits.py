@@ -1,11 +1,10 @@
 """The images of a run: to train on, to choose on, to judge on."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras_dynamic import data
 from keras_dynamic.training.build import image_shape
-
-Pair = tuple[Any, Any]  # images, labels
+from keras_dynamic.training.evaluate import Pair
 
 
 class Splits(NamedTuple):
