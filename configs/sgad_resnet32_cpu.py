@@ -38,7 +38,7 @@ def get_config(setting="mf"):
     config.method.guideline_epochs = 6
     config.method.weight_decay = 5e-4
     config.optimizer.schedule = "one_cycle"
-    config.optimizer.learning_rate = 0.02 if setting == "mf" else 0.05
+    config.optimizer.learning_rate = 0.02 if setting == "mf" else 0.03
     config.optimizer.nesterov = True
     config.noise.first, config.noise.last, config.noise.epochs = (0.1, 0.1, 1) if setting == "mf" else (0.1, 0.4, 4)
     targets = {"margin_static_line": ">= 0", "margin_static_twin": ">= 0.005", "units_std": ">= 1"}
