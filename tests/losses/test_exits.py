@@ -1,0 +1,35 @@
+"""The losses of several exits, by hand."""
+
+import numpy as np
+
+from keras_dynamic.losses import exit_losses
+
+LOGITS = [np.array([[1.0, 0.0], [0.0, 2.0]], np.float32), np.array([[3.0, 0.0], [0.0, 1.0]], np.float32)]
+LABELS = np.array([0, 1])
+
+
+def softmax(logits):
+    powers = np.exp(logits)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def cross_entropy(logits):
+    return -np.log(softmax(logits)[np.arange(2), LABELS]).mean()
+
+
+def test_each_exit_has_its_weighted_cross_entropy():
+    found = exit_losses(LOGITS, LABELS, [2.0, 0.5])
+    np.testing.assert_allclose(found, [2 * cross_entropy(LOGITS[0]), 0.5 * cross_entropy(LOGITS[1])], rtol=1e-6)
+
+
+def test_the_deepest_exit_teaches_the_others():
+    found = exit_losses(LOGITS, LABELS, [2.0, 1.0], alpha=0.25, temperature=3.0)
+    teacher, student = softmax(LOGITS[1] / 3), softmax(LOGITS[0] / 3)
+    divergence = 9 * (teacher * np.log(teacher / student)).sum(axis=1).mean()
+    np.testing.assert_allclose(found[0], 2 * (0.25 * cross_entropy(LOGITS[0]) + 0.75 * divergence), rtol=1e-5)
+    np.testing.assert_allclose(found[1], cross_entropy(LOGITS[1]), rtol=1e-6)
+
+
+def test_teaching_does_not_change_the_teacher(gradient):
+    slope = gradient(lambda deepest: exit_losses([LOGITS[0], deepest], LABELS, [1.0, 1.0], 0.5, 2.0)[0], LOGITS[1])
+    np.testing.assert_array_equal(slope, np.zeros((2, 2)))
