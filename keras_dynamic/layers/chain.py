@@ -102,14 +102,15 @@ class Chain(keras.layers.Layer):
                 x = unit(x, training=training) if unit._call_has_training_arg else unit(x)
                 exits.update(self._answers(unit, x, training))
                 continue
-            if decisions is None:
+            whole, *parts = own = _decisions_of(unit, decider)
+            if decisions is None and not any(name in taken for name in own):
                 decided, chances, carry = read.decide(decider, index, x, carry, deciding)
-            else:
-                own = [name for name in (unit.name, *unit.group_names) if name in decisions]
-                decided = chances = {name: decisions[name] for name in own}
-            decision = decided.get(unit.name, True)
-            groups = [decided.get(name, True) for name in unit.group_names]  # those that nobody decides run
-            if any(name in decided for name in unit.group_names):
+            else:  # they are given, or were made before another unit that obeys them too
+                told = (taken, probabilities) if decisions is None else (decisions, decisions)
+                decided, chances = ({name: table[name] for name in own if name in table} for table in told)
+            decision = decided.get(whole, True)
+            groups = [decided.get(name, True) for name in parts]  # those that nobody decides run
+            if any(name in decided for name in parts):
                 x = read.run_groups(unit, x, groups, training)
             elif unit.nested:
                 inner = None if decisions is None else _inside(unit.name, decisions)
@@ -189,11 +190,16 @@ def _layer(value):
     return keras.Sequential(list(value)) if isinstance(value, (list, tuple)) else value
 
 
+def _decisions_of(unit, decider):
+    """Returns the names of the decisions that a unit and its groups obey, whether anybody makes them or not."""
+    return [decider.decision_of(name) for name in (unit.name, *unit.group_names)]
+
+
 def _guards(unit, decider):
     """Returns the guards of a unit: its own, and those of its groups if the decider decides them."""
-    whole = Guard(unit.name) if unit.name in decider.names else None
-    groups = tuple(Guard(name) if name in decider.names else None for name in unit.group_names)
-    return (whole, groups) if any(groups) else (whole,)
+    names = _decisions_of(unit, decider)
+    whole, *groups = (Guard(name) if name in decider.names else None for name in names)
+    return (whole, tuple(groups)) if any(groups) else (whole,)
 
 
 def _per_image(value, batch):

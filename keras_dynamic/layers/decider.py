@@ -76,6 +76,16 @@ class Decider(keras.layers.Layer):
             raise ValueError(f"decider {self.name!r} is not bound to a chain yet; build the model that it decides for.")
         return self._binding.tree
 
+    def decision_of(self, name):
+        """Returns the name of the decision that a unit, or a group of its channels, obeys: its own by default.
+
+        Several may obey one decision. It is made before the first of their units, and only there decide is asked.
+
+        Args:
+            name: of a unit, or one of a unit's group_names.
+        """
+        return name
+
     def choose(self, chain):
         """Returns the names of the units that it decides: all that can be skipped, by default."""
         return chain.skippable_names

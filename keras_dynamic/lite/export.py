@@ -125,6 +125,7 @@ class _Graph:
             "decisions": self.dynamic,
             "units": self.units,
             "cost": cost,
+            "groups": _group_macs(self.node, self.units),
             "macs_unit": greatest_common_unit(self.node),
             "quantize": quantize,
         }
@@ -134,10 +135,22 @@ def _group_paths(model, prefix=""):
     """Returns {unit name: slim_paths} of units whose channel groups are decided, in networks inside units too."""
     found = {}
     for unit, spec in zip(model.chain.units, model.chain.input_specs, strict=True):
-        if any(name in model.decision_names for name in getattr(unit, "group_names", ())):
+        own = [model.decider.decision_of(name) for name in getattr(unit, "group_names", ())]
+        if any(name in model.decider.names for name in own):
             found[prefix + unit.name] = slim_paths(unit.body, spec)
         if getattr(unit, "nested", False):
             found |= _group_paths(unit.network, f"{prefix}{unit.name}/")
+    return found
+
+
+def _group_macs(node, units):
+    """Returns {unit: {decision: MACs of the unit's groups that it runs}} of units whose groups are decided."""
+    found = {}
+    for child in node.children:
+        if child.name in units:
+            alone = {guards[0].decision: macs for macs, guards in parts(child) if len(guards) == 1}
+            if alone and child.name not in alone:
+                found[child.name] = alone
     return found
 
 

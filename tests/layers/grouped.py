@@ -58,7 +58,8 @@ def spread(model, images, seed=0):
         gate.kernel.assign(rng.normal(0, 1, gate.kernel.shape))
         gate.bias.assign(np.zeros(gate.bias.shape))
         chances = model.outcome(images, training=False).probabilities
-        own = [chances[group] for group in model.decider.names if group.startswith(f"{name}[")]
+        prefix = model.decider.decision_of(f"{name}[")
+        own = [chances[group] for group in model.decider.names if group.startswith(prefix)]
         odds = np.array([keras.ops.convert_to_numpy(chance) for chance in own], np.float64)
         medians = np.median(np.log(odds / (1 - odds)), axis=1)
         gate.bias.assign(np.concatenate([np.zeros_like(medians), -medians]))

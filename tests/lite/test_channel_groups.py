@@ -155,6 +155,24 @@ def test_some_groups_and_whole_units_beside_them(images):
     np.testing.assert_array_equal(macs, cost.given(model.cost_tree, decisions))
 
 
+def test_locked_units_have_ifs_of_their_own_on_one_decision(images):
+    gates = deciders.ChannelGates(hidden=4, locked={"both": ["unit1", "unit2"]})
+    model = spread(gated(images, gates), images)
+    exported = lite.export(model, outputs=ALL)
+    verified, metadata = lite.verify(exported), lite.read_metadata(exported)
+    assert (verified.decisions, verified.conditionals) == (("both[1]", "both[2]", "both[3]"), 6)
+    assert metadata["groups"] == {unit: dict.fromkeys(verified.decisions, GROUP) for unit in ("unit1", "unit2")}
+    assert verified.macs_all_on - verified.macs_all_off == 6 * GROUP
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    np.testing.assert_array_equal(found["decisions"], columns(decisions))
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
+    np.testing.assert_array_equal(found["macs"] * metadata["macs_unit"], cost.given(model.cost_tree, decisions))
+    given = lite.Interpreter(benchmark.driven(exported))
+    row = dict(zip(verified.decisions, found["decisions"][0].astype(bool), strict=True))
+    told = given.run(images[0], **{name: np.full(given.inputs[name].shape, on) for name, on in row.items()})
+    np.testing.assert_allclose(told["logits"][0], logits[0], atol=1e-4)
+
+
 def test_groups_that_do_not_add_up_are_an_error(images):
     made = chain()
     made.units[0].body.contract.add(keras.layers.ReLU(name="bend"))

@@ -193,3 +193,14 @@ def test_other_models_are_an_error(toy_chain):
             materialize(model)
     with pytest.raises(ValueError, match="model 'mine' is not built; call it on a batch of images first"):
         materialize(DynamicModel(chain(), ChannelGates(data_dependent=False), name="mine"))
+
+
+def test_locked_units_are_slimmed_alike(toy_images):
+    gates = ChannelGates(data_dependent=False, locked={"both": ["unit1", "unit2"]})
+    model = DynamicModel(chain(), gates)
+    model.build((None, 8, 8, 3))
+    enliven(model.chain)
+    gates.gates["unit1"].logits.assign([0.0, 0.0, 0.0, 5.0, -5.0, 5.0])
+    smaller = materialize(model)
+    np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
+    assert smaller.cost_tree.total_macs == STEM + 2 * 3 * GROUP + HEAD
