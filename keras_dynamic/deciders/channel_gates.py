@@ -4,7 +4,9 @@ import keras
 from keras import ops
 
 from keras_dynamic.deciders.per_unit_gates import PerUnitGates
+from keras_dynamic.layers import Gate
 from keras_dynamic.layers.decider import check_names
+from keras_dynamic.layers.gate import check_memory
 from keras_dynamic.messages import near
 
 
@@ -20,17 +22,25 @@ class ChannelGates(PerUnitGates):
         *args: of PerUnitGates; `always` names units all of whose groups always run.
         locked: {name: names of units}: the units' corresponding groups are one decision, 'name[1]' and so on, made by
             a gate before the first of them. They must have the same groups.
+        memory: width of the hidden layer through which the gates of a unit's groups see one another's tentative
+            decisions, see layers.Gate; None for none. It needs data-dependent gates.
         **kwargs: of PerUnitGates.
 
     Raises:
-        ValueError: as PerUnitGates; if locked is no such dictionary or names a unit twice; or, when it is bound, if no
-            unit has groups, or locked units have none, or different ones.
+        ValueError: as PerUnitGates; if locked is no such dictionary or names a unit twice; if memory is no positive
+            int, or gates look at nothing; or, when it is bound, if no unit has groups, or locked units have none, or
+            different ones.
 
-    Source: Herrmann et al., sections 1.1, 3.4, 4.2 and S1.3 (locked gates).
+    Source: Herrmann et al., sections 1.1, 3.4, 4.2 and S1.3 (locked gates, memory).
     """
 
-    def __init__(self, *args, locked=None, **kwargs):
+    def __init__(self, *args, locked=None, memory=None, **kwargs):
         super().__init__(*args, **kwargs)
+        self.memory = check_memory(memory)
+        if memory is not None and not self.data_dependent:
+            raise ValueError(
+                f"memory needs gates that look at images, got memory={memory} with data_dependent=False; leave it out."
+            )
         self.locked = _checked(locked or {}, self.always)
         self._lock_of = {unit: lock for lock, units in self.locked.items() for unit in units}
 
@@ -72,6 +82,12 @@ class ChannelGates(PerUnitGates):
                     f"with {widths[other]} in {lock!r}; lock units of one width."
                 )
 
+    def make_gate(self, unit):
+        """Returns a new gate, not built yet, for all of a unit's groups that can be switched."""
+        if self.memory is None:
+            return super().make_gate(unit)
+        return Gate(self.hidden, self.open_probability, self.groups_of(unit), self.memory, name=f"{unit.name}_gate")
+
     def groups_of(self, unit):
         """Returns the number of the unit's groups that can be switched."""
         return len(unit.group_names)
@@ -84,7 +100,8 @@ class ChannelGates(PerUnitGates):
 
     def get_config(self):
         """Returns the arguments; temperature and tau are those of now."""
-        return {**super().get_config(), "locked": {lock: list(units) for lock, units in self.locked.items()}}
+        locked = {lock: list(units) for lock, units in self.locked.items()}
+        return {**super().get_config(), "locked": locked, "memory": self.memory}
 
 
 def _checked(locked, always):

@@ -166,12 +166,8 @@ def _metadata(model: bytes) -> dict[str, Any]:
 def _group_shares(models):
     """Returns {unit: {decision on groups of its channels: their share of the unit's MACs}}."""
     groups = _metadata(models.dynamic).get("groups", {})
-    wholes = {name: count_macs(part, {}) for name, part in unit_parts(models.all_on).items() if name in groups}
-    return {
-        unit: {name: macs / wholes[unit] for name, macs in own.items()}
-        for unit, own in groups.items()
-        if unit in wholes
-    }
+    wholes = {unit: count_macs(part, {}) for unit, part in unit_parts(models.all_on).items() if unit in groups}
+    return {unit: {name: macs / whole for name, macs in groups[unit].items()} for unit, whole in wholes.items()}
 
 
 def _yardstick(unit_ms, decisions, shares, count):

@@ -239,3 +239,23 @@ def test_locked_units_have_one_width(other, found):
     message = f"must have the same groups, got 'unit1' with 4 groups of 4 filters, 1 forced and 'wide' with {found}"
     with pytest.raises(ValueError, match=message):
         model_of(made, locked={"both": ["unit1", "wide"]})
+
+
+def test_with_memory_a_gate_hears_the_others(toy_images, fresh_process):
+    """What is said of the last group changes with what the gate is about to say of the first."""
+    images = toy_images(20)
+    model = spread(model_of(memory=5, seed=0), images)
+    assert model.cost_tree.total_macs == WHOLE + 2 * (GATE + 2 * 3 * 5)
+    before = as_numpy(model.outcome(images).probabilities)["unit1[3]"]
+    found = fresh_process(model, images, False)
+    np.testing.assert_allclose(found["logits"], model.outcome(images).logits, atol=1e-5)
+    gate = model.decider.gates["unit1"]
+    gate.bias.assign(keras.ops.convert_to_numpy(gate.bias) + [0, 0, 0, 3, 0, 0])
+    assert np.abs(as_numpy(model.outcome(images).probabilities)["unit1[3]"] - before).max() > 1e-2
+
+
+def test_memory_needs_gates_that_look(toy_images):
+    with pytest.raises(ValueError, match="memory needs gates that look at images, got memory=4 with data_dependent="):
+        model_of(memory=4, data_dependent=False)
+    with pytest.raises(ValueError, match="memory must be the width of a hidden layer, a positive int, or None, got 0"):
+        model_of(memory=0)

@@ -55,14 +55,15 @@ def spread(model, images, seed=0):
     rng = np.random.default_rng(seed)
     for number, (name, gate) in enumerate(model.decider.gates.items()):
         enliven(gate, seed + number)
-        gate.kernel.assign(rng.normal(0, 1, gate.kernel.shape))
-        gate.bias.assign(np.zeros(gate.bias.shape))
+        kernel, bias = (gate.kernel, gate.bias) if gate.memory is None else (gate.last_kernel, gate.last_bias)
+        kernel.assign(rng.normal(0, 1, kernel.shape))
+        bias.assign(np.zeros(bias.shape))
         chances = model.outcome(images, training=False).probabilities
         prefix = model.decider.decision_of(f"{name}[")
         own = [chances[group] for group in model.decider.names if group.startswith(prefix)]
         odds = np.array([keras.ops.convert_to_numpy(chance) for chance in own], np.float64)
         medians = np.median(np.log(odds / (1 - odds)), axis=1)
-        gate.bias.assign(np.concatenate([np.zeros_like(medians), -medians]))
+        bias.assign(np.concatenate([np.zeros_like(medians), -medians]))
     return model
 
 

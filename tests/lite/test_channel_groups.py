@@ -173,6 +173,22 @@ def test_locked_units_have_ifs_of_their_own_on_one_decision(images):
     np.testing.assert_allclose(told["logits"][0], logits[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_memory_is_two_dense_layers_more(quantize, images):
+    model = spread(gated(images, deciders.ChannelGates(hidden=4, memory=5)), images)
+    exported = lite.export(model, quantize, images, outputs=ALL)
+    graph = schema.load(exported)
+    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    assert names.count("FULLY_CONNECTED") == 2 * 4 + 1
+    assert lite.verify(exported).macs_all_on == model.cost_tree.total_macs
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    if quantize is None:
+        np.testing.assert_array_equal(found["decisions"], columns(decisions))
+        np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
+    else:
+        assert (found["decisions"] == columns(decisions)).mean() > 0.85
+
+
 def test_groups_that_do_not_add_up_are_an_error(images):
     made = chain()
     made.units[0].body.contract.add(keras.layers.ReLU(name="bend"))
