@@ -15,8 +15,7 @@ class Branching:
 
     Args:
         names: all decision names of the model, in order.
-        paths: {unit name: list of layers} for units with channel groups that are decided, see layers.slim.slim_paths;
-            those of networks inside units as 'unit/unit'.
+        groups: {unit name: Lowered} for units with channel groups that are decided, see lowering.lower_groups.
 
     Attributes:
         conditions: {decision name: bool tensor [1], or True or False where no image changes it}, filled in order of
@@ -24,16 +23,18 @@ class Branching:
         bits: {decision name: int32 tensor [1]} of those that images change: 1 if the unit runs. A decision inside a
             unit comes out of it through that unit's own select, as everything does, and is 0 where the unit is skipped.
         units: names of the chain's units as they were met, likewise.
+        masked: {name of a unit: decisions on its groups that became masks, not IFs: what they decide is computed}.
         problems: sentences on decisions that cannot become IFs; they count as constant, so that the trace comes to its
             end and one sentence can be raised instead of a traceback through it.
     """
 
-    def __init__(self, names, paths=None):
+    def __init__(self, names, groups=None):
         self.names = list(names)
-        self.paths = paths or {}
+        self.groups = groups or {}
         self.conditions = {}
         self.bits = {}
         self.units = []
+        self.masked = {}
         self.problems = []
         self._prefix = ""
 
@@ -43,7 +44,7 @@ class Branching:
 
         own = decider.unit_names[k]
         name = self._prefix + own
-        if name in self.paths:
+        if name in self.groups:
             return self._decide_groups(decider, k, x, carry, training)
         if name not in self.names:
             return decider.decide(k, x, carry, training=training)
@@ -58,7 +59,7 @@ class Branching:
     def _decide_groups(self, decider, k, x, carry, training):
         """Asks the decider for a unit's groups, once for each, so that each comparison stands in a scope of its own.
 
-        The converter merges what the questions share.
+        The converter merges what the questions share. Decisions that become masks need no scope: their selects stay.
         """
         import tensorflow as tf
 
@@ -67,8 +68,9 @@ class Branching:
         tensors = [value for value in decided.values() if not isinstance(value, bool)]
         if tensors and not any(map(_depends_on_image, tensors)):
             decided |= _values(decider, k, x, carry, training)
+        folded = self.groups[self._prefix + decider.unit_names[k]].why
         for name, value in decided.items():
-            if not isinstance(value, bool):
+            if not isinstance(value, bool) and not folded:
                 with tf.name_scope(decision_scope(self._next())):
                     decided[name] = decider.decide(k, x, carry, training=training)[0][name]
             self._note(self._prefix + name, decided[name])
@@ -104,7 +106,10 @@ class Branching:
             return self._run(unit, x, decision, training, **nested)
 
     def run_groups(self, unit, x, groups, training=None):
-        """Returns the unit's groups in the sum form: to what has been added so far, select adds a group or not."""
+        """Returns the unit's groups in the sum form: to what has been added so far, select adds a group or not.
+
+        Groups that do not pay are computed together, in the masked reading.
+        """
         import tensorflow as tf
 
         if self._prefix:
@@ -114,7 +119,12 @@ class Branching:
             return self._add_groups(unit, x, groups, training)
 
     def _add_groups(self, unit, x, groups, training):
-        first, *others = self.paths[self._prefix + unit.name]
+        name = self._prefix + unit.name
+        lowered = self.groups[name]
+        if lowered.why and not all(isinstance(decision, bool) for decision in groups):
+            self.masked[name] = lowered.names
+            return unit(x, groups=[_number(decision) for decision in groups], training=training)
+        first, *others = lowered.paths
         read = x if unit.body.before is None else unit.body.before(x, training=False)
         total = first(read, training=False)
         for decision, path in zip(groups, others, strict=True):
@@ -140,14 +150,21 @@ class Branching:
 
     def inside(self, unit):
         """Returns the reading for the dynamic network inside a unit; what it notes goes into the same tables."""
-        inner = Branching(self.names, self.paths)
-        inner.conditions, inner.problems = self.conditions, self.problems
+        inner = Branching(self.names, self.groups)
+        inner.conditions, inner.problems, inner.masked = self.conditions, self.problems, self.masked
         inner._prefix = f"{self._prefix}{unit.name}/"
         return inner
 
 
 def _is_one_bool(decision):
     return isinstance(decision, bool) or (tuple(decision.shape) in ((), (1,)) and decision.dtype == "bool")
+
+
+def _number(decision):
+    """Returns a decision as 1. or 0.: a select between numbers, which the quantiser takes, as it does no cast."""
+    if isinstance(decision, bool):
+        return float(decision)
+    return keras.ops.where(decision, 1.0, 0.0)
 
 
 def _depends_on_image(condition):

@@ -1,12 +1,14 @@
 """Exported channel groups: each under an IF of its own, decided, answered and costed as in Keras."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models
 from keras_dynamic.lite import benchmark, schema
-from tests.layers.grouped import GROUP, HEAD, STEM, as_numpy, chain, enliven, spread
+from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, as_numpy, chain, enliven, spread
 
 NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]
 ALL = ("logits", "decisions", "macs")
@@ -26,12 +28,12 @@ def model(images):
 
 @pytest.fixture(scope="module")
 def float32(model):
-    return lite.export(model, outputs=ALL)
+    return lite.export(model, outputs=ALL, fold="never")
 
 
 @pytest.fixture(scope="module")
 def int8(model, images):
-    return lite.export(model, "int8", images, outputs=ALL)
+    return lite.export(model, "int8", images, outputs=ALL, fold="never")
 
 
 def answers(exported, images, interpreter=lite.Interpreter, **arguments):
@@ -111,7 +113,7 @@ def test_the_model_is_left_as_it_was(images):
     model = gated(images)
     weights, tree, variables = model.get_weights(), model.cost_tree, len(model.variables)
     before = expected(model, images)
-    lite.export(model)
+    lite.export(model, fold="never")
     assert (model.cost_tree, len(model.variables)) == (tree, variables)
     for value, kept in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(value, kept)
@@ -129,7 +131,7 @@ def test_groups_that_no_image_changes_are_folded_away(kind, images):
     else:
         model = gated(images, deciders.Pattern({"unit1[2]": 0, "unit2[1]": 1, "unit2[3]": 0}))
         left = 8 - 2
-    exported = lite.export(model, outputs=ALL)
+    exported = lite.export(model, outputs=ALL, fold="never")
     found = lite.verify(exported)
     assert (found.decisions, found.conditionals) == ((), 0)
     assert found.macs_all_on == STEM + left * GROUP + HEAD == cost.given(model.cost_tree, expected(model, images)[1])[0]
@@ -144,7 +146,7 @@ def test_some_groups_and_whole_units_beside_them(images):
     model = models.cascade([layers.DynamicModel(plain.chain, name="first"), inner])
     model.build((None, 8, 8, 3))
     model.fit_thresholds(images, quantiles=[0.5])
-    exported = lite.export(model, outputs=ALL)
+    exported = lite.export(model, outputs=ALL, fold="never")
     names = lite.read_metadata(exported)["decisions"]
     assert names == ["gated", *(f"gated/unit1[{k}]" for k in (1, 2, 3))]
     found, (logits, decisions) = answers(exported, images), expected(model, images)
@@ -158,7 +160,7 @@ def test_some_groups_and_whole_units_beside_them(images):
 def test_locked_units_have_ifs_of_their_own_on_one_decision(images):
     gates = deciders.ChannelGates(hidden=4, locked={"both": ["unit1", "unit2"]})
     model = spread(gated(images, gates), images)
-    exported = lite.export(model, outputs=ALL)
+    exported = lite.export(model, outputs=ALL, fold="never")
     verified, metadata = lite.verify(exported), lite.read_metadata(exported)
     assert (verified.decisions, verified.conditionals) == (("both[1]", "both[2]", "both[3]"), 6)
     assert metadata["groups"] == {unit: dict.fromkeys(verified.decisions, GROUP) for unit in ("unit1", "unit2")}
@@ -176,7 +178,7 @@ def test_locked_units_have_ifs_of_their_own_on_one_decision(images):
 @pytest.mark.parametrize("quantize", [None, "int8"])
 def test_memory_is_two_dense_layers_more(quantize, images):
     model = spread(gated(images, deciders.ChannelGates(hidden=4, memory=5)), images)
-    exported = lite.export(model, quantize, images, outputs=ALL)
+    exported = lite.export(model, quantize, images, outputs=ALL, fold="never")
     graph = schema.load(exported)
     names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
     assert names.count("FULLY_CONNECTED") == 2 * 4 + 1
@@ -225,3 +227,81 @@ def test_the_yardstick_of_a_unit_is_its_share_of_macs_that_ran(model, float32):
     assert found["overhead_with_decider"] == pytest.approx(found["latency_dynamic_ms"] / yardstick)
     fixed = model.cost_tree.total_macs - 6 * GROUP
     assert found["macs_mean"] == pytest.approx(fixed + GROUP * sum(rates.values()))
+
+
+def folded(model, quantize=None, images=None, units=("unit1", "unit2")):
+    """Exports a model whose groups are too small to pay; a sentence on each unit."""
+    with pytest.warns(UserWarning, match="has no IFs for its 3 groups of channels") as caught:
+        exported = lite.export(model, quantize, images, outputs=ALL)
+    told = [str(warning.message) for warning in caught if "has no IFs" in str(warning.message)]
+    assert [sentence.split("'")[1] for sentence in told] == list(units)
+    assert lite.read_metadata(exported)["notes"] == told
+    return exported
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_small_groups_are_computed_under_masks(quantize, model, images):
+    exported = folded(model, quantize, images)
+    graph = schema.load(exported)
+    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    assert (len(graph.subgraphs), names.count("IF"), names.count("CONV_2D")) == (1, 0, 1 + 2 * 2)
+    verified = lite.verify(exported)
+    assert verified.decisions == tuple(NAMES)
+    assert verified.macs_all_on == verified.macs_all_off == model.cost_tree.total_macs
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    assert set(found["macs"] * lite.read_metadata(exported)["macs_unit"]) == {model.cost_tree.total_macs}
+    alike = (found["decisions"] == columns(decisions)).all(axis=1)
+    if quantize is None:
+        assert alike.all()
+    assert alike.sum() >= 5
+    tolerance = 1e-4 if quantize is None else 0.1 * np.ptp(logits)
+    np.testing.assert_allclose(found["logits"][alike], logits[alike], atol=tolerance)
+
+
+def test_why_groups_do_not_pay(model, images):
+    with pytest.warns(UserWarning, match=r"groups of 4 filters, fewer than 16, do not pay; fold='never'"):
+        lite.export(model)
+    few = gated(images, made=chain(size=1, granularity=16, hidden=32))
+    macs = 64 * 2 * WIDTH * 16
+    with pytest.warns(UserWarning, match=rf"groups of {macs:,} MACs, fewer than 100,000, do not pay; fold='never'"):
+        lite.export(few)
+
+
+def test_groups_that_pay_are_not_folded(images):
+    model = gated(images, made=chain(granularity=16, hidden=32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exported = lite.export(model)
+    assert (lite.verify(exported).conditionals, lite.read_metadata(exported)["notes"]) == (2, [])
+
+
+def test_folded_groups_inside_a_cascade(images):
+    inner = gated(images)
+    plain = gated(images, layers.Always(), seed=1)
+    model = models.cascade([layers.DynamicModel(plain.chain, name="first"), inner])
+    model.build((None, 8, 8, 3))
+    model.fit_thresholds(images, quantiles=[0.5])
+    exported = folded(model, units=("gated/unit1", "gated/unit2"))
+    verified = lite.verify(exported)
+    assert (verified.decisions[0], verified.conditionals) == ("gated", 1)
+    assert verified.macs_all_on - verified.macs_all_off == inner.cost_tree.total_macs
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    np.testing.assert_array_equal(found["decisions"], columns(decisions))
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
+
+
+def test_groups_that_obey_what_other_groups_obey_are_not_folded_alone(images):
+    """Of two locked units the first is too small to pay, the second is not: both get IFs."""
+    first, second = chain(1, 1, 16, 32).units[0], chain(1, 3, 16, 32).units[0]
+    made = chain()
+    units = [layers.Residual(unit.body, None, "relu", name=name) for unit, name in ((first, "a"), (second, "b"))]
+    locked = deciders.ChannelGates(hidden=4, locked={"both": ["a", "b"]})
+    exported = lite.export(gated(images, locked, layers.Chain(made.stem, units, made.head)))
+    assert (lite.verify(exported).conditionals, lite.read_metadata(exported)["notes"]) == (2, [])
+
+
+def test_fold_is_one_of_two_words(model):
+    with pytest.raises(
+        ValueError, match=r"fold must be one of \('auto', 'never'\), got 'nevr' \(did you mean 'never'\?\)"
+    ):
+        lite.export(model, fold="nevr")
