@@ -67,7 +67,9 @@ class Decider(keras.layers.Layer):
     @property
     def decision_names(self):
         """Names of all decisions in execution order, those of networks inside units included."""
-        return list(dict.fromkeys(guard.decision for guard in self.tree.guards()))
+        found = dict.fromkeys(guard.decision for guard in self.tree.guards())
+        own = iter([name for name in self.names if name in found])  # in their own order, not that of costs
+        return [next(own) if name in self.names else name for name in found]
 
     @property
     def tree(self) -> Node:

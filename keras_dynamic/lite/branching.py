@@ -23,7 +23,7 @@ class Branching:
         bits: {decision name: int32 tensor [1]} of those that images change: 1 if the unit runs. A decision inside a
             unit comes out of it through that unit's own select, as everything does, and is 0 where the unit is skipped.
         units: names of the chain's units as they were met, likewise.
-        masked: {name of a unit: decisions on its groups that became masks, not IFs: what they decide is computed}.
+        masked: {unit name: decisions on its groups that became masks, not IFs: what they switch off is computed}.
         problems: sentences on decisions that cannot become IFs; they count as constant, so that the trace comes to its
             end and one sentence can be raised instead of a traceback through it.
     """
@@ -68,9 +68,9 @@ class Branching:
         tensors = [value for value in decided.values() if not isinstance(value, bool)]
         if tensors and not any(map(_depends_on_image, tensors)):
             decided |= _values(decider, k, x, carry, training)
-        folded = self.groups[self._prefix + decider.unit_names[k]].why
+        switched = self.groups[self._prefix + decider.unit_names[k]].switched
         for name, value in decided.items():
-            if not isinstance(value, bool) and not folded:
+            if not isinstance(value, bool) and self._prefix + name in switched:
                 with tf.name_scope(decision_scope(self._next())):
                     decided[name] = decider.decide(k, x, carry, training=training)[0][name]
             self._note(self._prefix + name, decided[name])
@@ -121,11 +121,25 @@ class Branching:
     def _add_groups(self, unit, x, groups, training):
         name = self._prefix + unit.name
         lowered = self.groups[name]
-        if lowered.why and not all(isinstance(decision, bool) for decision in groups):
-            self.masked[name] = lowered.names
-            return unit(x, groups=[_number(decision) for decision in groups], training=training)
-        first, *others = lowered.paths
-        read = x if unit.body.before is None else unit.body.before(x, training=False)
+        inputs, own, outputs = unit.body.split(groups)
+        whole = not lowered.switched and any(not isinstance(decision, bool) for decision in own)
+        factors = [_factors(inputs), _factors(own) if whole else [], _factors(outputs)]
+        ends = zip(unit.body.split(list(lowered.names)), factors, strict=True)
+        masked = [decision for names, used in ends if used for decision in names]
+        if masked:
+            self.masked[name] = masked
+        read = unit.body.read(x, factors[0], training=False)
+        if whole:
+            hidden = unit.body.masked(unit.body.expand(read, training=False), factors[1])
+            total = unit.body.contract(hidden, training=False)
+        else:
+            total = self._sum(lowered.paths, read, own)
+        return unit.combine(x, unit.joined(x, unit.body.masked(total, factors[2]), training=training))
+
+    @staticmethod
+    def _sum(paths, read, groups):
+        """Returns the first path's result, and those of the paths whose groups run added to it."""
+        first, *others = paths
         total = first(read, training=False)
         for decision, path in zip(groups, others, strict=True):
             if decision is True:
@@ -133,7 +147,7 @@ class Branching:
             elif decision is not False:
                 ran = total + path(read, training=False)
                 total = select(decision, ran, _untied(total, total, ran))
-        return unit.joined(x, total, training=training)
+        return total
 
     def _run(self, unit, x, decision, training, **nested):
         if decision is False:
@@ -160,11 +174,15 @@ def _is_one_bool(decision):
     return isinstance(decision, bool) or (tuple(decision.shape) in ((), (1,)) and decision.dtype == "bool")
 
 
-def _number(decision):
-    """Returns a decision as 1. or 0.: a select between numbers, which the quantiser takes, as it does no cast."""
-    if isinstance(decision, bool):
-        return float(decision)
-    return keras.ops.where(decision, 1.0, 0.0)
+def _factors(decisions):
+    """Returns 1. or 0. for each decision: selects between numbers, which the quantiser takes, as it does no casts.
+
+    [] if all are known to run.
+    """
+    if all(decision is True for decision in decisions):
+        return []
+    constant = {True: 1.0, False: 0.0}
+    return [constant[d] if isinstance(d, bool) else keras.ops.where(d, 1.0, 0.0) for d in decisions]
 
 
 def _depends_on_image(condition):

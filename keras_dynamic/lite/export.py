@@ -9,7 +9,7 @@ from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite.branching import Branching
 from keras_dynamic.lite.convert import check_calibration, convert, trace
-from keras_dynamic.lite.lowering import FOLD, lower_groups, notes
+from keras_dynamic.lite.lowering import FOLD, lower_groups, note
 from keras_dynamic.lite.metadata import write_metadata
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.passes import simplify
@@ -70,7 +70,7 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     if quantize:
         calibration = check_calibration(calibration, shape[1:])
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
-    graph = _Graph(model, names, lower_groups(model, fold))
+    graph = _Graph(model, names, lower_groups(model, quantize, fold))
     frozen = trace(graph, shape)
     if graph.problems:
         raise ValueError(graph.problems[0])
@@ -80,8 +80,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     result = write_signature(simplify(outline(converted)), ["image"], graph.given(names))
     result = write_metadata(result, graph.metadata(quantize))
     verify(result)
-    for note in graph.notes:
-        warnings.warn(note, stacklevel=2)
+    for sentence in graph.notes:
+        warnings.warn(sentence, stacklevel=2)
     return result
 
 
@@ -104,7 +104,7 @@ class _Graph:
         outcome = self.model.outcome(image, training=False, read=reading)
         self.dynamic = [name for name, condition in reading.conditions.items() if not isinstance(condition, bool)]
         self.units, self.problems = reading.units, reading.problems
-        self.notes = notes(self.groups, reading.masked)
+        self.notes = [note(unit, self.groups[unit], names) for unit, names in reading.masked.items()]
         computed = {name: True for names in reading.masked.values() for name in names}
         self.node = _settled(self.model.cost_tree, {**reading.conditions, **computed})
         results = {"logits": outcome.logits}

@@ -56,8 +56,15 @@ def _slimmed(unit, spec, runs, decision_of):
     if not any(name in runs for name in names):
         return unit
     body = unit.body
-    kept = [body.forced + k for k, name in enumerate(names) if runs.get(name, True)]
-    left = slim(body, spec, [*range(body.forced), *kept])
+    inputs, groups, outputs = (
+        [*range(body.forced), *(body.forced + k for k, run in enumerate(side) if run)]
+        for side in body.split([runs.get(name, True) for name in names])
+    )
+    ends = {
+        "inputs": inputs if body.input_granularity else None,
+        "outputs": outputs if body.output_granularity else None,
+    }
+    left = slim(body, spec, groups, **ends)
     left = left if body.before is None else [body.before, left]
     return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
 

@@ -8,7 +8,7 @@ import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models
 from keras_dynamic.lite import benchmark, schema
-from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, as_numpy, chain, enliven, spread
+from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, enliven, spread
 
 NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]
 ALL = ("logits", "decisions", "macs")
@@ -231,9 +231,9 @@ def test_the_yardstick_of_a_unit_is_its_share_of_macs_that_ran(model, float32):
 
 def folded(model, quantize=None, images=None, units=("unit1", "unit2")):
     """Exports a model whose groups are too small to pay; a sentence on each unit."""
-    with pytest.warns(UserWarning, match="has no IFs for its 3 groups of channels") as caught:
+    with pytest.warns(UserWarning, match="has masks, not IFs, for 3 groups of channels") as caught:
         exported = lite.export(model, quantize, images, outputs=ALL)
-    told = [str(warning.message) for warning in caught if "has no IFs" in str(warning.message)]
+    told = [str(warning.message) for warning in caught if "not IFs" in str(warning.message)]
     assert [sentence.split("'")[1] for sentence in told] == list(units)
     assert lite.read_metadata(exported)["notes"] == told
     return exported
@@ -259,11 +259,11 @@ def test_small_groups_are_computed_under_masks(quantize, model, images):
 
 
 def test_why_groups_do_not_pay(model, images):
-    with pytest.warns(UserWarning, match=r"groups of 4 filters, fewer than 16, do not pay; fold='never'"):
+    with pytest.warns(UserWarning, match=r"groups of 4 filters, fewer than 16, do not pay \(fold='never'"):
         lite.export(model)
     few = gated(images, made=chain(size=1, granularity=16, hidden=32))
     macs = 64 * 2 * WIDTH * 16
-    with pytest.warns(UserWarning, match=rf"groups of {macs:,} MACs, fewer than 100,000, do not pay; fold='never'"):
+    with pytest.warns(UserWarning, match=rf"groups of {macs:,} MACs, fewer than 100,000, do not pay \(fold='never'"):
         lite.export(few)
 
 
@@ -305,3 +305,34 @@ def test_fold_is_one_of_two_words(model):
         ValueError, match=r"fold must be one of \('auto', 'never'\), got 'nevr' \(did you mean 'never'\?\)"
     ):
         lite.export(model, fold="nevr")
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("fold", ["auto", "never"])
+def test_masks_on_input_and_output_channels_are_multiplications(quantize, fold, images):
+    """Of the groups between the convolutions there are IFs; the masks at the ends always count."""
+    ends = body(input_granularity=4, output_granularity=4)
+    made = chain()
+    made = layers.Chain(made.stem, [layers.Residual(ends, None, "relu", name="unit1"), made.units[1]], made.head)
+    model = gated(images, made=made)
+    assert model.decision_names[:5] == ["unit1[in1]", "unit1[1]", "unit1[2]", "unit1[3]", "unit1[out1]"]
+    sentence = "unit 'unit1' has masks, not IFs, for 2 groups of channels, whose MACs always count: they are input or"
+    if fold == "auto":
+        sentence = r"unit 'unit1' has masks, not IFs, for 5 groups of channels, .* do not pay \(fold='never' makes"
+    with pytest.warns(UserWarning, match=sentence):
+        exported = lite.export(model, quantize, images, outputs=ALL, fold=fold)
+    verified = lite.verify(exported)
+    assert verified.decisions == tuple(model.decision_names)
+    assert verified.conditionals == (6 if fold == "never" else 0)
+    assert verified.macs_all_on - verified.macs_all_off == verified.conditionals * GROUP
+    assert verified.macs_all_on == model.cost_tree.total_macs
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    told = dict(zip(verified.decisions, found["decisions"].T, strict=True))
+    at_ends = {name: np.ones_like(value) for name, value in told.items() if "in" in name[5:] or "out" in name}
+    if fold == "never":
+        macs = found["macs"] * lite.read_metadata(exported)["macs_unit"]
+        np.testing.assert_array_equal(macs, cost.given(model.cost_tree, told | at_ends))
+    alike = (found["decisions"] == columns(decisions)).all(axis=1)
+    assert alike.all() if quantize is None else alike.sum() >= 5
+    tolerance = 1e-4 if quantize is None else 0.1 * np.ptp(logits)
+    np.testing.assert_allclose(found["logits"][alike], logits[alike], atol=tolerance)
