@@ -1,5 +1,7 @@
 """The chain: a stem, units that decisions run or skip, exits and a head."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -96,7 +98,9 @@ class Chain(keras.layers.Layer):
         deciding = training if deciding is None else deciding
         x = self.stem(image, training=training)
         carry = decider.begin(image, x, training=deciding) if decisions is None else ()
-        taken, probabilities, exits = {}, {}, {}
+        taken: dict[str, Any] = {}
+        probabilities: dict[str, Any] = {}
+        exits: dict[str, Any] = {}
         for index, unit in enumerate(self.units):
             if not isinstance(unit, Unit):
                 x = unit(x, training=training) if unit._call_has_training_arg else unit(x)
