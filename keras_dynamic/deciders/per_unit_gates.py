@@ -69,17 +69,22 @@ class PerUnitGates(ThresholdDecider):
         return None
 
     def prepare(self, chain):
-        """Makes a gate per decided unit and builds it for the unit's input."""
+        """Makes a gate per decided unit, the first of those that obey it, and builds it for the unit's input."""
+        waiting = set(self.names)
         for unit, spec in zip(chain.units, chain.input_specs, strict=True):
-            own = (unit.name, *getattr(unit, "group_names", ()))
-            if any(name in self.names for name in own):
-                if self.data_dependent:
-                    gate = Gate(self.hidden, self.open_probability, self.groups_of(unit), name=f"{unit.name}_gate")
-                else:
-                    gate = FreeGate(self.open_probability, self.groups_of(unit), name=f"{unit.name}_gate")
+            own = {self.decision_of(name) for name in (unit.name, *getattr(unit, "group_names", ()))}
+            if own & waiting:
+                waiting -= own
+                gate = self.make_gate(unit)
                 gate(spec)
                 self.gates[unit.name] = gate
                 self._binding.nodes[unit.name] = tree(gate, spec)
+
+    def make_gate(self, unit):
+        """Returns a new gate, not built yet, for a unit."""
+        if self.data_dependent:
+            return Gate(self.hidden, self.open_probability, self.groups_of(unit), name=f"{unit.name}_gate")
+        return FreeGate(self.open_probability, self.groups_of(unit), name=f"{unit.name}_gate")
 
     def by_name(self, k, values):
         """Returns {decision name: value [batch]} for what unit k's gate says."""

@@ -29,6 +29,10 @@ class Stochastic(Decider):
         self.gates, self.seed = gates, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
+    def decision_of(self, name):
+        """Returns what the gates say."""
+        return self.gates.decision_of(name)
+
     def choose(self, chain):
         """Returns the units that the gates decide."""
         return self.gates.choose(chain)

@@ -53,7 +53,7 @@ def _ratios(config, quantize, images) -> dict:
         for gate in gated.decider.gates.values():
             on = np.arange(1, gate.groups + 1) < count  # the first group is forced
             gate.bias.assign(np.concatenate([np.zeros(gate.groups), np.where(on, 20.0, -20.0)]))
-        file = lite.export(gated, quantize, images, outputs=("logits", "decisions"))
+        file = lite.export(gated, quantize, images, outputs=("logits", "decisions"), fold="never")
         exported[f"ratio_{count}"] = driven(file)
         exported[f"ratio_with_gates_{count}"] = with_outputs(file, ["logits"])
     runners = {name: lite.Interpreter(content) for name, content in exported.items()}

@@ -17,6 +17,7 @@ from keras_dynamic.layers.pad_shortcut import PadShortcut
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.layers.recurrent_scores import RecurrentScores
 from keras_dynamic.layers.residual import Residual
+from keras_dynamic.layers.select_channels import SelectChannels
 from keras_dynamic.layers.unit import Nested, Unit
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "PadShortcut",
     "RecurrentScores",
     "Residual",
+    "SelectChannels",
     "Unit",
     "gradient_equilibrium",
     "masked",

@@ -10,7 +10,7 @@ from keras_dynamic.layers.exit import answer, head_node, reads_previous
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.layers.unit import Unit
-from keras_dynamic.layers.walk import Walk
+from keras_dynamic.layers.walk import Walk, decisions_of
 from keras_dynamic.messages import near
 
 
@@ -18,13 +18,13 @@ class Step(NamedTuple):
     """A unit of a chain, or an exit.
 
     Attributes:
-        index: of the unit, or of the unit that the exit stands behind.
+        place: index of the unit, or of the unit that the exit stands behind.
         unit: Keras layer; None for an exit.
         exit: Exit; None for a unit.
         behind: how many classifiers stand behind an exit, the head included.
     """
 
-    index: int
+    place: int
     unit: Any
     exit: Any
     behind: int
@@ -154,13 +154,13 @@ class Chain(keras.layers.Layer):
         previous, steps = None, self.steps()
         for position, step in enumerate(steps, 1):
             if step.exit is None:
-                spec = self._specs.inputs[step.index]
-                found = [*decider.unit_nodes(step.index), _unit_node(step.unit, spec, decider)]
+                spec = self._specs.inputs[step.place]
+                found = [*decider.unit_nodes(step.place), _unit_node(step.unit, spec, decider)]
             else:
                 name, decided = step.exit.name, step.exit.name in decider.names
                 later = [each.exit.head for each in steps[position:] if each.exit is not None]
                 unread = not decided and not reads_previous([*later, self.head][0])
-                node = step.exit.cost_node(self._output_of(step.index), previous)
+                node = step.exit.cost_node(self._output_of(step.place), previous)
                 found = [node._replace(exit=unread), *decider.exit_nodes(name)]
                 previous = self._specs.answers[name]
             nodes += [_behind(guards, node) for node in found]
@@ -209,9 +209,9 @@ def _unit_node(unit, spec, decider):
     """Returns a unit's node under its own guard and those of its groups, as far as the decider decides them."""
     if not isinstance(unit, Unit):
         return tree(unit, spec)._replace(name=unit.name)
-    whole = Guard(unit.name) if unit.name in decider.names else None
-    groups = tuple(Guard(name) if name in decider.names else None for name in unit.group_names)
-    return unit.cost_node(spec, whole, *([groups] if any(groups) else []))._replace(name=unit.name)
+    names = decisions_of(unit, decider)
+    whole, *groups = (Guard(name) if name in decider.names else None for name in names)
+    return unit.cost_node(spec, whole, *([tuple(groups)] if any(groups) else []))._replace(name=unit.name)
 
 
 def _behind(guards, node):

@@ -6,9 +6,8 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Node, output_spec, register, tree
+from keras_dynamic.layers.group_cost import group_nodes
 from keras_dynamic.layers.slim import grouped_layers
-
-_TOTALS = ("total_macs", "total_parameters")
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -25,6 +24,9 @@ class ChannelGroups(keras.layers.Layer):
         )
         unit = kd.layers.Residual(body, activation="relu", name="unit1")
 
+    The channels that `expand` reads and those that `contract` gives may be groups too, with decisions of their own:
+    mask * contract(mask * expand(mask * before(x))).
+
     Args:
         expand: Keras layer (or list of layers) whose output [batch, height, width, channels] is grouped. Each channel
             must depend on one filter of its first convolution alone: behind that come batch norm, activations and
@@ -32,26 +34,50 @@ class ChannelGroups(keras.layers.Layer):
         contract: Keras layer (or list of layers) that reads the groups; its first convolution adds them up.
         granularity: filters per group, which must divide the channels.
         forced: number of groups, the first ones, that always run and are no decision; at least 1, as a unit whose
-            groups are all off would not be its shortcut: batch norm in `contract` has an offset.
+            groups are all off would not be its shortcut: batch norm in `contract` has an offset. Likewise of input and
+            output channels, if they are grouped.
         before: Keras layer (or list of layers) that always runs, whose output `expand` reads; None for none.
+        input_granularity: channels per group of what `expand` reads; None to leave them alone.
+        output_granularity: filters per group of what `contract` gives; None to leave them alone.
         **kwargs: of keras.layers.Layer.
 
-    Raises:
-        ValueError: if granularity or forced are no positive ints, or, when it is built, granularity does not divide the
-            channels, there are fewer groups than forced ones, or a layer of its parts cannot be cut into groups.
+    Attributes:
+        groups: how many groups `expand` has, once it is built; None before.
+        counts: (groups of input channels, of `expand`, of output channels), once it is built; 1 for channels that are
+            left alone.
+        labels: a label for each group that is not forced, once it is built: 'in1' and so on of input channels, '1' and
+            so on of `expand`, 'out1' and so on of output channels, in this order. Decisions come in it.
 
-    Source: Herrmann et al., sections 1.1 and 4.2, figure 2 (expansion channels).
+    Raises:
+        ValueError: if a granularity or forced are no positive ints, or, when it is built, a granularity does not divide
+            the channels, there are fewer groups than forced ones, or a layer of its parts cannot be cut into groups.
+
+    Source: Herrmann et al., sections 1.1, 3.4 and 4.2, figure 2.
     """
 
-    def __init__(self, expand, contract, granularity=16, forced=1, before=None, **kwargs):
+    def __init__(
+        self,
+        expand,
+        contract,
+        granularity=16,
+        forced=1,
+        before=None,
+        input_granularity=None,
+        output_granularity=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        for name, value, meaning in (("granularity", granularity, "filters per group"), ("forced", forced, "groups")):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive number of {meaning}, got {value!r}.")
+        _check_positive("granularity", granularity, "filters per group")
+        _check_positive("forced", forced, "groups")
+        for name, value in (("input_granularity", input_granularity), ("output_granularity", output_granularity)):
+            if value is not None:
+                _check_positive(name, value, "filters per group")
         self.expand, self.contract = _layer(expand, "expand"), _layer(contract, "contract")
         self.before = None if before is None else _layer(before, "before")
         self.granularity, self.forced = granularity, forced
-        self.groups: Any = None  # how many there are, once it is built
+        self.input_granularity, self.output_granularity = input_granularity, output_granularity
+        self.groups: Any = None
+        self.counts: Any = None
 
     def build(self, x_shape):
         """Builds both parts and counts the groups."""
@@ -67,52 +93,85 @@ class ChannelGroups(keras.layers.Layer):
             raise ValueError(
                 f"expand of {self.name!r} must give [batch, height, width, channels], got shape {tuple(spec.shape)}."
             )
-        channels = spec.shape[-1]
-        if channels % self.granularity:
-            raise ValueError(
-                f"granularity must divide the {channels} filters of {self.name!r}, got {self.granularity}; take "
-                f"{_nearest_divisor(channels, self.granularity)}."
-            )
-        groups = channels // self.granularity
-        if self.forced > groups:
-            raise ValueError(
-                f"forced must be at most the {groups} groups of {self.name!r}, {channels} filters by "
-                f"{self.granularity}, got {self.forced}."
-            )
+        groups = self._count("granularity", self.granularity, spec, "filters")
         if not self.contract.built:
             self.contract.build(spec.shape)
         grouped_layers(self)  # raises if groups cannot be switched off by themselves
+        given = output_spec(self.contract, spec)
+        self.counts = (
+            self._count("input_granularity", self.input_granularity, x, "input channels"),
+            groups,
+            self._count("output_granularity", self.output_granularity, given, "output channels"),
+        )
         self.groups = groups
 
+    def _count(self, name, granularity, spec, what):
+        """Returns how many groups the channels of a spec are, or raises if they cannot be grouped."""
+        if granularity is None:
+            return 1
+        channels = spec.shape[-1]
+        if channels % granularity:
+            raise ValueError(
+                f"{name} must divide the {channels} {what} of {self.name!r}, got {granularity}; take "
+                f"{_nearest_divisor(channels, granularity)}."
+            )
+        groups = channels // granularity
+        if self.forced > groups:
+            raise ValueError(
+                f"forced must be at most the {groups} groups of {self.name!r}, {channels} {what} by {granularity}, got "
+                f"{self.forced}."
+            )
+        return groups
+
+    @property
+    def labels(self):
+        """A label for each group that is not forced, in the order of decisions."""
+        sides = zip(("in", "", "out"), self.counts, strict=True)
+        return [f"{side}{k}" for side, groups in sides for k in range(self.forced, groups)]
+
+    def split(self, values):
+        """Returns three lists: of the labels' values those of input channels, of `expand`, and of output channels."""
+        first, second = (max(0, count - self.forced) for count in self.counts[:2])
+        return values[:first], values[first : first + second], values[first + second :]
+
     def call(self, x, decisions=None, training=None):
-        """Returns contract(mask * expand(x)).
+        """Returns contract(mask * expand(x)), masked at its ends too where input or output channels are grouped.
 
         Args:
             x: [batch, height, width, channels].
-            decisions: list of float tensors [batch] or scalars, one for each group that is not forced; None runs all.
+            decisions: list of float tensors [batch] or scalars, one for each of labels; None runs all.
             training: whether layers inside run in training mode.
 
         Returns:
             What `contract` gives.
         """
-        if self.before is not None:
-            x = self.before(x, training=training)
-        hidden = self.expand(x, training=training)
-        if decisions is not None:
-            hidden = hidden * ops.cast(self._mask(decisions, ops.shape(x)[0]), hidden.dtype)
-        return self.contract(hidden, training=training)
-
-    def _mask(self, decisions, batch):
-        """Returns 0/1 for each channel, [batch, 1, 1, channels]."""
-        if len(decisions) != self.groups - self.forced:
+        if decisions is not None and len(decisions) != len(self.labels):
             raise ValueError(
-                f"decisions must be one for each of the {self.groups - self.forced} groups of {self.name!r} that are "
-                f"not forced, got {len(decisions)}."
+                f"decisions must be one for each of the {len(self.labels)} groups of {self.name!r} that are not "
+                f"forced, got {len(decisions)}."
             )
+        inputs, groups, outputs = ((), (), ()) if decisions is None else self.split(decisions)
+        hidden = self.expand(self.read(x, inputs, training), training=training)
+        return self.masked(self.contract(self.masked(hidden, groups), training=training), outputs)
+
+    def read(self, x, decisions=(), training=None):
+        """Returns what `expand` reads, under decisions on input channels."""
+        return self.masked(x if self.before is None else self.before(x, training=training), decisions)
+
+    def masked(self, x, decisions):
+        """Returns x times 0/1 for each channel.
+
+        Args:
+            x: [batch, height, width, channels].
+            decisions: one for each group of the channels that is not forced, see call; empty leaves x as it is.
+        """
+        if not decisions:
+            return x
+        batch = ops.shape(x)[0]
         given = [ops.broadcast_to(ops.cast(decision, "float32"), (batch,)) for decision in decisions]
         columns = [ops.ones((batch,))] * self.forced + given
-        mask = ops.repeat(ops.stack(columns, axis=1), self.granularity, axis=1)
-        return ops.reshape(mask, (-1, 1, 1, self.groups * self.granularity))
+        mask = ops.repeat(ops.stack(columns, axis=1), x.shape[-1] // len(columns), axis=1)
+        return x * ops.cast(ops.reshape(mask, (-1, 1, 1, x.shape[-1])), x.dtype)
 
     def compute_output_spec(self, x, decisions=None, training=None):
         """Returns the spec of what `contract` gives."""
@@ -123,37 +182,27 @@ class ChannelGroups(keras.layers.Layer):
         return x if self.before is None else output_spec(self.before, x)
 
     def cost_node(self, x, guards) -> Node:
-        """Returns the cost of the forced groups and, under guard, that of each other group.
+        """Returns the cost of what comes before and, see group_cost.group_nodes, of the groups.
 
         Args:
             x: spec of the input.
-            guards: Guard or None, for each group that is not forced.
+            guards: Guard or None, for each of labels.
         """
         before = () if self.before is None else (tree(self.before, x, "before"),)
-        x = self.grouped_input(x)
-        shared, whole = grouped_layers(self)
-        counted = []
-        for layer in [*shared, *whole]:
-            counted.append(tree(layer, x))
-            x = output_spec(layer, x)
-        macs, parameters = (sum(getattr(part, total) for part in counted[: len(shared)]) for total in _TOTALS)
-        each, each_parameters = macs // self.groups, parameters // self.groups
-        free = [
-            Node(f"group{self.forced + number}", each, each_parameters, when=guard)
-            for number, guard in enumerate(guards)
-        ]
-        fixed = Node("forced", macs - each * len(free), parameters - each_parameters * len(free))
-        return Node(self.name, children=(*before, fixed, *free, *counted[len(shared) :]))
+        return Node(self.name, children=(*before, *group_nodes(self, self.grouped_input(x), guards)))
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
+        pack = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "expand": keras.saving.serialize_keras_object(self.expand),
-            "contract": keras.saving.serialize_keras_object(self.contract),
+            "expand": pack(self.expand),
+            "contract": pack(self.contract),
             "granularity": self.granularity,
             "forced": self.forced,
-            "before": keras.saving.serialize_keras_object(self.before),
+            "before": pack(self.before),
+            "input_granularity": self.input_granularity,
+            "output_granularity": self.output_granularity,
         }
 
     @classmethod
@@ -167,11 +216,16 @@ class ChannelGroups(keras.layers.Layer):
 def _cost(layer, inputs):
     if not layer.built:
         layer.build(inputs.shape)
-    return layer.cost_node(inputs, [None] * (layer.groups - layer.forced))
+    return layer.cost_node(inputs, [None] * len(layer.labels))
 
 
 def _layer(value, name):
     return keras.Sequential(list(value), name=name) if isinstance(value, (list, tuple)) else value
+
+
+def _check_positive(name, value, meaning):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a positive number of {meaning}, got {value!r}.")
 
 
 def _nearest_divisor(channels, wanted):

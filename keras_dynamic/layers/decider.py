@@ -68,7 +68,9 @@ class Decider(keras.layers.Layer):
     @property
     def decision_names(self):
         """Names of all decisions in execution order, those of networks inside units included."""
-        return list(dict.fromkeys(guard.decision for guard in self.tree.guards()))
+        found = dict.fromkeys(guard.decision for guard in self.tree.guards())
+        own = iter([name for name in self.names if name in found])  # in their own order, not that of costs
+        return [next(own) if name in self.names else name for name in found]
 
     @property
     def tree(self) -> Node:
@@ -76,6 +78,16 @@ class Decider(keras.layers.Layer):
         if self._binding.tree is None:
             raise ValueError(f"decider {self.name!r} is not bound to a chain yet; build the model that it decides for.")
         return self._binding.tree
+
+    def decision_of(self, name):
+        """Returns the name of the decision that a unit, or a group of its channels, obeys: its own by default.
+
+        Several may obey one decision. It is made before the first of their units, and only there decide is asked.
+
+        Args:
+            name: of a unit, or one of a unit's group_names.
+        """
+        return name
 
     def choose(self, chain):
         """Returns the names of what it decides: all units that can be skipped, by default."""

@@ -29,18 +29,29 @@ class Gate(keras.layers.Layer):
         hidden: width of the hidden layer.
         open_probability: probability of running that an untrained gate gives, in (0, 1).
         groups: decisions, of channel groups; None for one, on a unit.
+        memory: width of a further hidden layer through which the gates of the groups see what each of them is about to
+            say: linear, batch norm, ReLU, linear on all their logits; None for none.
         **kwargs: of keras.layers.Layer; gates compute in float32 unless told otherwise.
 
     Raises:
-        ValueError: if open_probability is not in (0, 1), or the input is not [batch, height, width, channels].
+        ValueError: if open_probability is not in (0, 1), memory is no positive int or there are no groups for it, or
+            the input is not [batch, height, width, channels].
 
-    Source: AIG (Veit and Belongie 2018); Herrmann et al., sections 1.1 and S1.4.
+    Source: AIG (Veit and Belongie 2018); Herrmann et al., sections 1.1, S1.3 (memory) and S1.4. With memory the paper
+    passes on "the output of all gates in their current form"; here these are the logits of running, w1 - w0.
     """
 
-    def __init__(self, hidden=16, open_probability=0.98, groups=None, **kwargs):
+    def __init__(self, hidden=16, open_probability=0.98, groups=None, memory=None, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.hidden, self.groups = hidden, groups
+        self.hidden, self.groups, self.memory = hidden, groups, check_memory(memory)
         self.open_probability = check_open_probability(open_probability)
+        if memory is not None:
+            if groups is None:
+                raise ValueError("memory is between the gates of a unit's groups, got a gate without groups.")
+            self.share = keras.layers.Dense(memory, use_bias=False, dtype="float32", name="share")
+            self.share_norm = keras.layers.BatchNormalization(
+                momentum=0.9, epsilon=1e-5, dtype="float32", name="share_norm"
+            )
         self.project = keras.layers.Dense(hidden, use_bias=False, dtype="float32", name="project")
         self.norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32", name="norm")
 
@@ -52,9 +63,15 @@ class Gate(keras.layers.Layer):
         self.norm.build((shape[0], self.hidden))
         odds = math.log(self.open_probability / (1.0 - self.open_probability))
         count = self.groups or 1
-        self.kernel = self.add_weight(shape=(self.hidden, 2 * count), initializer="glorot_uniform", name="kernel")
         start = _Constant([0.0] * count + [odds] * count)
+        self.kernel = self.add_weight(shape=(self.hidden, 2 * count), initializer="glorot_uniform", name="kernel")
         self.bias = self.add_weight(shape=(2 * count,), initializer=start, name="bias")
+        if self.memory is not None:
+            self.share.build((shape[0], count))
+            self.share_norm.build((shape[0], self.memory))
+            size = (self.memory, 2 * count)
+            self.last_kernel = self.add_weight(shape=size, initializer="glorot_uniform", name="last_kernel")
+            self.last_bias = self.add_weight(shape=(2 * count,), initializer=start, name="last_bias")
 
     def call(self, x, training=None):
         """Returns the logits of running, w1 - w0, for x [batch, height, width, channels].
@@ -64,12 +81,11 @@ class Gate(keras.layers.Layer):
         """
         pooled = ops.mean(ops.cast(_leaf(x), "float32"), axis=(1, 2))
         features = ops.relu(self.norm(self.project(pooled), training=training))
-        count = self.groups or 1
-        kernel = self.kernel[:, count:] - self.kernel[:, :count]
-        logits = ops.matmul(features, kernel)
-        if self.groups is None:
-            return ops.reshape(logits, (-1,)) + (self.bias[1] - self.bias[0])
-        return logits + (self.bias[count:] - self.bias[:count])
+        logits = _log_odds(features, self.kernel, self.bias)
+        if self.memory is not None:
+            features = ops.relu(self.share_norm(self.share(logits), training=training))
+            logits = _log_odds(features, self.last_kernel, self.last_bias)
+        return ops.reshape(logits, (-1,)) if self.groups is None else logits
 
     def compute_output_spec(self, x, training=None):
         """Returns the spec of the logits."""
@@ -77,14 +93,33 @@ class Gate(keras.layers.Layer):
 
     def get_config(self):
         """Returns the arguments."""
-        config = {"hidden": self.hidden, "open_probability": self.open_probability, "groups": self.groups}
-        return {**super().get_config(), **config}
+        return {
+            **super().get_config(),
+            "hidden": self.hidden,
+            "open_probability": self.open_probability,
+            "groups": self.groups,
+            "memory": self.memory,
+        }
 
 
 @register(Gate)
 def _gate_cost(layer, inputs):
     """channels x hidden + hidden a decision: the two logits are one after folding, pooling has no multiply-adds."""
-    return _leaf(inputs).shape[-1] * layer.hidden + layer.hidden * (layer.groups or 1)
+    count = layer.groups or 1
+    return _leaf(inputs).shape[-1] * layer.hidden + layer.hidden * count + 2 * (layer.memory or 0) * count
+
+
+def check_memory(memory):
+    """Returns the width of the layer between gates, or raises if it is neither None nor a positive int."""
+    if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int) or memory < 1):
+        raise ValueError(f"memory must be the width of a hidden layer, a positive int, or None, got {memory!r}.")
+    return memory
+
+
+def _log_odds(features, kernel, bias):
+    """Returns w1 - w0, [batch, decisions], of two linear outputs for each decision, w0 of all before w1 of all."""
+    count = bias.shape[0] // 2
+    return ops.matmul(features, kernel[:, count:] - kernel[:, :count]) + (bias[count:] - bias[:count])
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")

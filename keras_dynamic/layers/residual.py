@@ -72,7 +72,7 @@ class Residual(Unit):
         """Names of the decisions on the body's channel groups; () if it is no ChannelGroups."""
         if not isinstance(self.body, ChannelGroups) or self.body.groups is None:
             return ()
-        return tuple(f"{self.name}[{k}]" for k in range(self.body.forced, self.body.groups))
+        return tuple(f"{self.name}[{label}]" for label in self.body.labels)
 
     def grouped(self, x, groups, training=None):
         """Returns activation(shortcut(x) + body(x)) with some of the body's channel groups."""

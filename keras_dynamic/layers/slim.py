@@ -4,6 +4,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_dynamic.cost import output_spec
+from keras_dynamic.layers.select_channels import SelectChannels
+
 _PER_CHANNEL = (layers.BatchNormalization, layers.DepthwiseConv2D)
 _ANY_CHANNELS = (
     layers.Activation,
@@ -16,7 +19,7 @@ _ANY_CHANNELS = (
 )
 
 
-def slim(body, x, groups, offset=True):
+def slim(body, x, groups, offset=True, inputs=None, outputs=None):
     """Returns what a body's expand and contract give with these groups of channels alone, as layers without others.
 
     The results of disjoint sets of groups add up to that of their union if one of them has the offset, as long as what
@@ -27,6 +30,8 @@ def slim(body, x, groups, offset=True):
         x: spec of the body's input.
         groups: numbers of the groups, forced ones included, at least one, rising.
         offset: whether biases, and the offsets of batch norm, that `contract` adds are there.
+        inputs: numbers of the groups of input channels, likewise; None for all channels.
+        outputs: numbers of the groups of output channels, whose other channels are zeros; None for all channels.
 
     Returns:
         keras.Sequential, built, with weights of its own; for inference.
@@ -34,20 +39,48 @@ def slim(body, x, groups, offset=True):
     Raises:
         ValueError: if a layer is met that cannot be cut, or no group is given.
     """
-    if not groups or list(groups) != sorted(set(groups) & set(range(body.groups))):
-        raise ValueError(
-            f"groups must be some of the {body.groups} groups of {body.name!r}, by number from 0 and rising, got "
-            f"{list(groups)}."
+    read, kept, given = (
+        _channels(body, chosen, number, granularity)
+        for chosen, number, granularity in zip(
+            (inputs, groups, outputs),
+            body.counts,
+            (body.input_granularity, body.granularity, body.output_granularity),
+            strict=True,
         )
-    kept = np.concatenate([np.arange(k * body.granularity, (k + 1) * body.granularity) for k in groups])
-    parts = _cut(_flat(body.expand), kept, _filters, "expand") + _cut(_flat(body.contract), kept, _inputs, "contract")
-    path = keras.Sequential([new for new, _ in parts], name="body")
+    )
+    expand, contract = (
+        _cut(_flat(body.expand), read, kept, "expand"),
+        _cut(_flat(body.contract), kept, given, "contract"),
+    )
+    ends = output_spec(body, x).shape[-1]
+    before = [] if read is None else [SelectChannels(read)]
+    after = [] if given is None else [SelectChannels(_places(given, ends))]
+    path = keras.Sequential([*before, *(new for new, _ in [*expand, *contract]), *after], name="body")
     path.build(body.grouped_input(x).shape)
     behind = False  # contract's convolution: what comes then adds the offset
-    for position, (new, weights) in enumerate(parts):
-        behind = behind or (position >= len(_flat(body.expand)) and type(new) is layers.Conv2D)
+    for position, (new, weights) in enumerate([*expand, *contract]):
+        behind = behind or (position >= len(expand) and type(new) is layers.Conv2D)
         new.set_weights(weights if offset or not behind else _without_offset(new, weights))
     return path
+
+
+def _channels(body, groups, number, granularity):
+    """Returns the numbers of the channels in these groups; None for None, all channels."""
+    if groups is None:
+        return None
+    if not groups or list(groups) != sorted(set(groups) & set(range(number))):
+        raise ValueError(
+            f"groups must be some of the {number} groups of {body.name!r}, by number from 0 and rising, got "
+            f"{list(groups)}."
+        )
+    return np.concatenate([np.arange(k * granularity, (k + 1) * granularity) for k in groups])
+
+
+def _places(given, channels):
+    """Returns, for each of the channels, its place among the given ones, -1 if it is none of them."""
+    places = np.full(channels, -1)
+    places[given] = np.arange(len(given))
+    return places
 
 
 def slim_paths(body, x) -> list[keras.Sequential]:
@@ -104,6 +137,12 @@ def _check(body):
                 "DepthwiseConv2D, BatchNormalization, activations, padding and pooling that give each filter or "
                 "channel a channel of its own."
             )
+    for layer in expand[: _place(expand)] if body.input_granularity else ():
+        if not _keeps_zeros(layer):
+            raise ValueError(
+                f"layer {layer.name!r} makes something of the zeros that input groups of {body.name!r} give that are "
+                "off; give it to it as `before`."
+            )
     for layer in expand[: _place(expand)]:
         if isinstance(layer, layers.DepthwiseConv2D):
             raise ValueError(
@@ -152,29 +191,33 @@ def _flat(layer):
     return [layer]
 
 
-def _cut(found, kept, cut_convolution, part):
-    """Returns [(new layer, its weights)]; per-channel layers lose channels on the grouped side of the convolution."""
+def _cut(found, read, given, part):
+    """Returns [(new layer, its weights)] of the layers around one convolution.
+
+    Args:
+        found: layers.
+        read: numbers of the channels that are left on this side of the convolution; None for all.
+        given: of those behind it, likewise.
+        part: before the names of layers.
+    """
     place = _place(found)
-    grouped_after = cut_convolution is _filters
     parts = []
     for index, layer in enumerate(found):
         config, weights = layer.get_config(), layer.get_weights()
+        side = given if index > place else read
         if index == place:
-            config, weights = cut_convolution(layer, config, weights, kept)
-        elif isinstance(layer, _PER_CHANNEL) and (index > place) == grouped_after:
+            weights = [_taken(_taken(weights[0], read, 2), given, 3), *(_taken(each, given, 0) for each in weights[1:])]
+            config["filters"] = weights[0].shape[-1]
+        elif isinstance(layer, _PER_CHANNEL):
             axis = -2 if isinstance(layer, layers.DepthwiseConv2D) else -1
-            weights = [np.take(each, kept, axis=-1 if each.ndim == 1 else axis) for each in weights]
+            weights = [_taken(each, side, -1 if each.ndim == 1 else axis) for each in weights]
         config["name"] = f"{part}_{layer.name}"  # both parts may have a layer of one name
         parts.append((type(layer).from_config(config), weights))
     return parts
 
 
-def _filters(layer, config, weights, kept):
-    return {**config, "filters": len(kept)}, [each[..., kept] for each in weights]
-
-
-def _inputs(layer, config, weights, kept):
-    return config, [weights[0][:, :, kept, :], *weights[1:]]
+def _taken(values, numbers, axis):
+    return values if numbers is None else np.take(values, numbers, axis=axis)
 
 
 def _without_offset(layer, weights):

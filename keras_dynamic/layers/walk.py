@@ -26,11 +26,13 @@ class State(NamedTuple):
         x: nest of tensors that units read.
         carry: the decider's.
         answered: logits of the last exit, None before the first.
+        taken: {decision name: value} of the decisions taken before, which later units may obey too.
     """
 
     x: Any
     carry: Any
     answered: Any
+    taken: dict[str, Any]
 
 
 class Walk(NamedTuple):
@@ -56,7 +58,7 @@ class Walk(NamedTuple):
         """Runs the chain on images, [batch, height, width, channels]."""
         x = self.chain.stem(image, training=self.training)
         carry = self.decider.begin(image, x, training=self.deciding) if self.given is None else ()
-        told = self._from(0, State(x, carry, None))
+        told = self._from(0, State(x, carry, None, {}))
         never = {name: ops.zeros_like(told.logits[:, 0]) for name in self.decider.decision_names}
         return told._replace(decisions={**never, **told.decisions}, probabilities={**never, **told.probabilities})
 
@@ -94,14 +96,18 @@ class Walk(NamedTuple):
         if not isinstance(unit, Unit):
             x = unit(x, training=self.training) if unit._call_has_training_arg else unit(x)
             return state._replace(x=x), {}, {}
-        if self.given is None:
-            decided, chances, carry = self.read.decide(self.decider, step.index, x, carry, self.deciding)
+        whole, *parts = own = decisions_of(unit, self.decider)
+        decided, chances = {}, {}
+        if any(name in state.taken for name in own):
+            obeyed = state.taken
+        elif self.given is None:
+            obeyed, chances, carry = self.read.decide(self.decider, step.place, x, carry, self.deciding)
+            decided = obeyed
         else:
-            own = [name for name in (unit.name, *unit.group_names) if name in self.given]
-            decided = chances = {name: self.given[name] for name in own}
-        decision = decided.get(unit.name, True)
-        groups = [decided.get(name, True) for name in unit.group_names]  # those that nobody decides run
-        if any(name in decided for name in unit.group_names):
+            obeyed = decided = chances = {name: self.given[name] for name in own if name in self.given}
+        decision = obeyed.get(whole, True)
+        groups = [obeyed.get(name, True) for name in parts]  # those that nobody decides run
+        if any(name in obeyed for name in parts):
             x = self.read.run_groups(unit, x, groups, self.training)
         elif unit.nested:
             inner = None if self.given is None else _inside(unit.name, self.given)
@@ -109,7 +115,7 @@ class Walk(NamedTuple):
             decided, chances = _with_nested(unit.name, decision, decided, chances, nested)
         else:
             x = self.read.run(unit, x, decision, self.training)
-        return state._replace(x=x, carry=carry), decided, chances
+        return state._replace(x=x, carry=carry, taken=state.taken | decided), decided, chances
 
     def _exit(self, step, state):
         """Answers at an exit and asks whether to go on. Returns as _unit does."""
@@ -120,7 +126,12 @@ class Walk(NamedTuple):
             decided, chances, carry = self.read.decide_exit(self.decider, exit_.name, logits, x, carry, self.deciding)
         else:
             decided = chances = {name: self.given[name] for name in (exit_.name,) if name in self.given}
-        return State(x, carry, logits), decided, chances
+        return state._replace(x=x, carry=carry, answered=logits), decided, chances
+
+
+def decisions_of(unit, decider):
+    """Returns the names of the decisions that a unit and its groups obey, whether anybody makes them or not."""
+    return [decider.decision_of(name) for name in (unit.name, *unit.group_names)]
 
 
 def _per_image(told):

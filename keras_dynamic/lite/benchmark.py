@@ -164,15 +164,10 @@ def _metadata(model: bytes) -> dict[str, Any]:
 
 
 def _group_shares(models):
-    """Returns {decision on a group of channels, 'unit[1]': its share of the unit's MACs}."""
-    macs = {name: count_macs(part, {}) for name, part in unit_parts(models.all_on).items()}
-    shares: dict[str, float] = {}
-    for part in _metadata(models.dynamic)["cost"]:
-        for name in part["when"]:
-            unit = name.rpartition("[")[0]
-            if unit in macs:
-                shares[name] = shares.get(name, 0) + part["macs"] / macs[unit]
-    return shares
+    """Returns {unit: {decision on groups of its channels: their share of the unit's MACs}}."""
+    groups = _metadata(models.dynamic).get("groups", {})
+    wholes = {unit: count_macs(part, {}) for unit, part in unit_parts(models.all_on).items() if unit in groups}
+    return {unit: {name: macs / whole for name, macs in groups[unit].items()} for unit, whole in wholes.items()}
 
 
 def _yardstick(unit_ms, decisions, shares, count):
@@ -180,9 +175,8 @@ def _yardstick(unit_ms, decisions, shares, count):
     total = np.zeros(count)
     for name, milliseconds in unit_ms.items():
         ran = np.ones(count) * decisions.get(name, 1.0)
-        for group, share in shares.items():
-            if group.rpartition("[")[0] == name:
-                ran -= share * (1.0 - decisions[group])
+        for group, share in shares.get(name, {}).items():
+            ran -= share * (1.0 - decisions[group])
         total += milliseconds * ran
     return total
 

@@ -15,8 +15,7 @@ class Branching:
 
     Args:
         names: all decision names of the model, in order.
-        paths: {unit name: list of layers} for units with channel groups that are decided, see layers.slim.slim_paths;
-            those of networks inside units as 'unit/unit'.
+        groups: {unit name: Lowered} for units with channel groups that are decided, see lowering.lower_groups.
 
     Attributes:
         conditions: {decision name: bool tensor [1], or True or False where no image changes it}, filled in order of
@@ -24,16 +23,18 @@ class Branching:
         bits: {decision name: int32 tensor [1]} of those that images change: 1 if the unit runs. A decision inside a
             unit comes out of it through that unit's own select, as everything does, and is 0 where the unit is skipped.
         units: names of the chain's units as they were met, likewise.
+        masked: {unit name: decisions on its groups that became masks, not IFs: what they switch off is computed}.
         problems: sentences on decisions that cannot become IFs; they count as constant, so that the trace comes to its
             end and one sentence can be raised instead of a traceback through it.
     """
 
-    def __init__(self, names, paths=None):
+    def __init__(self, names, groups=None):
         self.names = list(names)
-        self.paths = paths or {}
+        self.groups = groups or {}
         self.conditions = {}
         self.bits = {}
         self.units = []
+        self.masked = {}
         self.problems = []
         self._prefix = ""
 
@@ -43,7 +44,7 @@ class Branching:
 
         own = decider.unit_names[k]
         name = self._prefix + own
-        if name in self.paths:
+        if name in self.groups:
             return self._decide_groups(decider, k, x, carry, training)
         if name not in self.names:
             return decider.decide(k, x, carry, training=training)
@@ -58,7 +59,7 @@ class Branching:
     def _decide_groups(self, decider, k, x, carry, training):
         """Asks the decider for a unit's groups, once for each, so that each comparison stands in a scope of its own.
 
-        The converter merges what the questions share.
+        The converter merges what the questions share. Decisions that become masks need no scope: their selects stay.
         """
         import tensorflow as tf
 
@@ -67,8 +68,9 @@ class Branching:
         tensors = [value for value in decided.values() if not isinstance(value, bool)]
         if tensors and not any(map(_depends_on_image, tensors)):
             decided |= _values(decider, k, x, carry, training)
+        switched = self.groups[self._prefix + decider.unit_names[k]].switched
         for name, value in decided.items():
-            if not isinstance(value, bool):
+            if not isinstance(value, bool) and self._prefix + name in switched:
                 with tf.name_scope(decision_scope(self._next())):
                     decided[name] = decider.decide(k, x, carry, training=training)[0][name]
             self._note(self._prefix + name, decided[name])
@@ -104,7 +106,10 @@ class Branching:
             return self._run(unit, x, decision, training, **nested)
 
     def run_groups(self, unit, x, groups, training=None):
-        """Returns the unit's groups in the sum form: to what has been added so far, select adds a group or not."""
+        """Returns the unit's groups in the sum form: to what has been added so far, select adds a group or not.
+
+        Groups that do not pay are computed together, in the masked reading.
+        """
         import tensorflow as tf
 
         if self._prefix:
@@ -114,8 +119,27 @@ class Branching:
             return self._add_groups(unit, x, groups, training)
 
     def _add_groups(self, unit, x, groups, training):
-        first, *others = self.paths[self._prefix + unit.name]
-        read = x if unit.body.before is None else unit.body.before(x, training=False)
+        name = self._prefix + unit.name
+        lowered = self.groups[name]
+        inputs, own, outputs = unit.body.split(groups)
+        whole = not lowered.switched and any(not isinstance(decision, bool) for decision in own)
+        factors = [_factors(inputs), _factors(own) if whole else [], _factors(outputs)]
+        ends = zip(unit.body.split(list(lowered.names)), factors, strict=True)
+        masked = [decision for names, used in ends if used for decision in names]
+        if masked:
+            self.masked[name] = masked
+        read = unit.body.read(x, factors[0], training=False)
+        if whole:
+            hidden = unit.body.masked(unit.body.expand(read, training=False), factors[1])
+            total = unit.body.contract(hidden, training=False)
+        else:
+            total = self._sum(lowered.paths, read, own)
+        return unit.combine(x, unit.joined(x, unit.body.masked(total, factors[2]), training=training))
+
+    @staticmethod
+    def _sum(paths, read, groups):
+        """Returns the first path's result, and those of the paths whose groups run added to it."""
+        first, *others = paths
         total = first(read, training=False)
         for decision, path in zip(groups, others, strict=True):
             if decision is True:
@@ -123,7 +147,7 @@ class Branching:
             elif decision is not False:
                 ran = total + path(read, training=False)
                 total = select(decision, ran, _untied(total, total, ran))
-        return unit.joined(x, total, training=training)
+        return total
 
     def _run(self, unit, x, decision, training, **nested):
         if decision is False:
@@ -172,14 +196,25 @@ class Branching:
 
     def inside(self, unit):
         """Returns the reading for the dynamic network inside a unit; what it notes goes into the same tables."""
-        inner = Branching(self.names, self.paths)
-        inner.conditions, inner.problems = self.conditions, self.problems
+        inner = Branching(self.names, self.groups)
+        inner.conditions, inner.problems, inner.masked = self.conditions, self.problems, self.masked
         inner._prefix = f"{self._prefix}{unit.name}/"
         return inner
 
 
 def _is_one_bool(decision):
     return isinstance(decision, bool) or (tuple(decision.shape) in ((), (1,)) and decision.dtype == "bool")
+
+
+def _factors(decisions):
+    """Returns 1. or 0. for each decision: selects between numbers, which the quantiser takes, as it does no casts.
+
+    [] if all are known to run.
+    """
+    if all(decision is True for decision in decisions):
+        return []
+    constant = {True: 1.0, False: 0.0}
+    return [constant[d] if isinstance(d, bool) else keras.ops.where(d, 1.0, 0.0) for d in decisions]
 
 
 def _depends_on_image(condition):

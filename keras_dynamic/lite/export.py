@@ -1,14 +1,15 @@
 """From a trained dynamic model to a .tflite in which what is skipped is not computed."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.layers.slim import slim_paths
 from keras_dynamic.lite.branching import Branching
 from keras_dynamic.lite.convert import check_calibration, convert, trace
+from keras_dynamic.lite.lowering import FOLD, lower_groups, note
 from keras_dynamic.lite.metadata import write_metadata
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.passes import simplify
@@ -21,7 +22,7 @@ OUTPUTS = ("logits", "decisions", "macs")
 QUANTIZE = (None, "int8")
 
 
-def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes:
+def export(model, quantize=None, calibration=None, outputs=("logits",), fold="auto") -> bytes:
     """Converts a dynamic model for batch 1, its decisions as IFs, and verifies the result.
 
     The signature 'serving_default' takes `image`, [1, height, width, channels] with pixel values 0 to 255 (int8 models:
@@ -37,6 +38,9 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
         calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8; real ones, held out.
         outputs: which of 'logits', 'decisions' and 'macs' the model gives, one name or several; logits always come
             first.
+        fold: 'auto' computes channel groups together, under masks, where IFs would make the file slower (the rule is
+            lowering.lower_groups'); answers and decisions are the same, the MACs always count, and a warning and the
+            metadata's `notes` say so. 'never' makes IFs of all groups.
 
     Returns:
         The .tflite's bytes.
@@ -60,11 +64,13 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown:
         raise ValueError(f"outputs must be among {OUTPUTS}, got {unknown[0]!r}{near(unknown[0], OUTPUTS)}.")
+    if fold not in FOLD:
+        raise ValueError(f"fold must be one of {FOLD}, got {fold!r}{near(fold, FOLD)}.")
     shape = (1, *model.image_shape[1:])
     if quantize:
         calibration = check_calibration(calibration, shape[1:])
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
-    graph = _Graph(model, names)
+    graph = _Graph(model, names, lower_groups(model, quantize, fold))
     frozen = trace(graph, shape)
     if graph.problems:
         raise ValueError(graph.problems[0])
@@ -74,29 +80,33 @@ def export(model, quantize=None, calibration=None, outputs=("logits",)) -> bytes
     result = write_signature(simplify(outline(converted)), ["image"], graph.given(names))
     result = write_metadata(result, graph.metadata(quantize))
     verify(result)
+    for sentence in graph.notes:
+        warnings.warn(sentence, stacklevel=2)
     return result
 
 
 class _Graph:
     """The function that is traced, and what is known of it once it has been."""
 
-    def __init__(self, model, names):
-        self.model, self.names = model, names
+    def __init__(self, model, names, groups):
+        self.model, self.names, self.groups = model, names, groups
         self.dynamic: list[str] = []
         self.units: list[str] = []
         self.problems: list[str] = []
+        self.notes: list[str] = []
         self.node: Node = model.cost_tree
-        self.paths = _group_paths(model)
 
     def __call__(self, image):
         """Returns [logits, decisions, macs], as far as they are asked for."""
         import tensorflow as tf
 
-        reading = Branching(self.model.decision_names, self.paths)
+        reading = Branching(self.model.decision_names, self.groups)
         outcome = self.model.outcome(image, training=False, read=reading)
         self.dynamic = [name for name, condition in reading.conditions.items() if not isinstance(condition, bool)]
         self.units, self.problems = reading.units, reading.problems
-        self.node = _settled(self.model.cost_tree, reading.conditions)
+        self.notes = [note(unit, self.groups[unit], names) for unit, names in reading.masked.items()]
+        computed = {name: True for names in reading.masked.values() for name in names}
+        self.node = _settled(self.model.cost_tree, {**reading.conditions, **computed})
         results = {"logits": outcome.logits}
         if self.dynamic:
             results["decisions"] = tf.stack([reading.bits[name] for name in self.dynamic], axis=1)
@@ -108,6 +118,8 @@ class _Graph:
         return [name for name in names if name == "logits" or self.dynamic]
 
     def _macs(self, bits):
+        import tensorflow as tf
+
         unit = greatest_common_unit(self.node)
         total = 0
         for macs, guards in parts(self.node):
@@ -115,7 +127,7 @@ class _Graph:
             for guard in guards:
                 term = term * bits[guard.decision]
             total = total + term
-        return total
+        return tf.reshape(total, (1,))  # a number, if all gates are folded away
 
     def metadata(self, quantize):
         """Returns what the file says of itself."""
@@ -125,19 +137,21 @@ class _Graph:
             "decisions": self.dynamic,
             "units": self.units,
             "cost": cost,
+            "groups": _group_macs(self.node, self.units),
             "macs_unit": greatest_common_unit(self.node),
+            "notes": self.notes,
             "quantize": quantize,
         }
 
 
-def _group_paths(model, prefix=""):
-    """Returns {unit name: slim_paths} of units whose channel groups are decided, in networks inside units too."""
+def _group_macs(node, units):
+    """Returns {unit: {decision: MACs of the unit's groups that it runs}} of units whose groups are decided."""
     found = {}
-    for unit, spec in zip(model.chain.units, model.chain.input_specs, strict=True):
-        if any(name in model.decision_names for name in getattr(unit, "group_names", ())):
-            found[prefix + unit.name] = slim_paths(unit.body, spec)
-        if getattr(unit, "nested", False):
-            found |= _group_paths(unit.network, f"{prefix}{unit.name}/")
+    for child in node.children:
+        if child.name in units:
+            alone = {guards[0].decision: macs for macs, guards in parts(child) if len(guards) == 1}
+            if alone and child.name not in alone:
+                found[child.name] = alone
     return found
 
 

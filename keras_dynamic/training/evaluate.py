@@ -228,9 +228,12 @@ def pattern_macs(model, pattern) -> int:
         model: built DynamicModel.
         pattern: {decision name: 0/1} for its units.
     """
-    fixed = DynamicModel(model.chain, Pattern(pattern))
+    own = [name for unit in model.chain.units for name in (unit.name, *getattr(unit, "group_names", ()))]
+    obeyed = {name: model.decider.decision_of(name) for name in own}
+    each = {name: pattern[decision] for name, decision in obeyed.items() if decision in pattern}
+    fixed = DynamicModel(model.chain, Pattern(each))
     fixed.decider.bind(model.chain)
-    return int(given(fixed.cost_tree, _for_all(_whole(model, pattern), 1))[0])
+    return int(given(fixed.cost_tree, _for_all({**_whole(model, pattern), **each}, 1))[0])
 
 
 def _whole(model, pattern):

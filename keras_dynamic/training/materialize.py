@@ -43,20 +43,28 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
         raise ValueError(f"tolerance must be a share of the images under one half, at least 0, got {tolerance!r}.")
     runs = _settled(model, images, tolerance, batch_size)
     chain = plain_copy(model).chain
-    units = [_slimmed(unit, spec, runs) for unit, spec in zip(chain.units, chain.input_specs, strict=True)]
+    specs = zip(chain.units, chain.input_specs, strict=True)
+    units = [_slimmed(unit, spec, runs, model.decider.decision_of) for unit, spec in specs]
     smaller = DynamicModel(Chain(chain.stem, units, chain.head, chain.exits, name=chain.name), name=model.name)
     smaller.build(model.image_shape)
     return smaller
 
 
-def _slimmed(unit, spec, runs):
+def _slimmed(unit, spec, runs, decision_of):
     """Returns the unit without the groups that do not run."""
-    names = getattr(unit, "group_names", ())
+    names = [decision_of(name) for name in getattr(unit, "group_names", ())]
     if not any(name in runs for name in names):
         return unit
     body = unit.body
-    kept = [body.forced + k for k, name in enumerate(names) if runs.get(name, True)]
-    left = slim(body, spec, [*range(body.forced), *kept])
+    inputs, groups, outputs = (
+        [*range(body.forced), *(body.forced + k for k, run in enumerate(side) if run)]
+        for side in body.split([runs.get(name, True) for name in names])
+    )
+    ends = {
+        "inputs": inputs if body.input_granularity else None,
+        "outputs": outputs if body.output_granularity else None,
+    }
+    left = slim(body, spec, groups, **ends)
     left = left if body.before is None else [body.before, left]
     return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from keras_dynamic.deciders import ChannelGates, PerUnitGates, Stochastic
-from keras_dynamic.layers import Chain, DynamicModel, FreeGate, Gate
+from keras_dynamic.layers import Chain, DynamicModel, FreeGate, Gate, Residual
 from keras_dynamic.methods import ActivationGating, ensemble, stochastic
-from tests.layers.grouped import GATE, GROUP, HEAD, STEM, as_numpy, chain, enliven, spread
+from tests.layers.grouped import GATE, GROUP, HEAD, STEM, as_numpy, body, chain, enliven, spread
 
 NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]
 CHANCES = {"unit1": (0.2, 0.6, 0.95), "unit2": (0.9, 0.1, 0.4)}
@@ -168,3 +168,94 @@ def test_a_target_for_each_group():
     model = ActivationGating(chain(), ChannelGates(), target=target, activation_loss="per_gate")
     model.build((None, 8, 8, 3))
     np.testing.assert_allclose(model.current_target, [1.0, 0.5, 0.5, 0.5, 0.5, 0.5])
+
+
+LOCKED = {"both": ("unit1", "unit2")}
+
+
+def test_a_locked_gate_decides_for_all_its_units(toy_images):
+    images = toy_images(40)
+    model = spread(model_of(locked=LOCKED), images)
+    assert model.decision_names == ["both[1]", "both[2]", "both[3]"]
+    assert list(model.decider.gates) == ["unit1"]
+    assert model.cost_tree.total_macs == WHOLE + GATE
+    outcome = model.outcome(images)
+    decisions = as_numpy(outcome.decisions)
+    assert list(decisions) == list(outcome.probabilities) == model.decision_names
+    assert all(value.mean() == 0.5 for value in decisions.values())
+    apart = model_of()
+    apart.set_weights([*model.chain.get_weights(), *apart.decider.get_weights()])
+    each = {f"unit{u}[{k}]": decisions[f"both[{k}]"] for u in (1, 2) for k in (1, 2, 3)}
+    np.testing.assert_allclose(outcome.logits, apart.outcome(images, each).logits, atol=1e-5)
+    np.testing.assert_allclose(model.outcome(images, decisions).logits, outcome.logits, atol=1e-5)
+    on = 2 + 2 * sum(decisions.values())
+    np.testing.assert_allclose(outcome.cost, (STEM + on * GROUP + HEAD + GATE) / (WHOLE + GATE), rtol=1e-6)
+
+
+def test_a_locked_gate_is_sampled_once(toy_images):
+    model = model_of(locked=LOCKED, data_dependent=False, open_probability=0.5, seed=0)
+    fractions = keras.ops.convert_to_numpy(model.outcome(toy_images(60), training=True).cost)
+    on = (fractions * WHOLE - STEM - HEAD - 2 * GROUP) / (2 * GROUP)
+    np.testing.assert_allclose(on, on.round(), atol=1e-2)  # both units of an image take the same groups
+    assert set(on.round()) == {0, 1, 2, 3}
+    sampled = DynamicModel(model.chain, Stochastic(model.decider, seed=0))
+    assert list(sampled.outcome(toy_images(5)).decisions) == ["both[1]", "both[2]", "both[3]"]
+
+
+def test_locked_gates_survive_saving(toy_images, fresh_process):
+    model = spread(model_of(locked=LOCKED, seed=1), toy_images(20))
+    found, outcome = fresh_process(model, toy_images(20), False), model.outcome(toy_images(20))
+    np.testing.assert_allclose(found["logits"], outcome.logits, atol=1e-5)
+    np.testing.assert_array_equal(found["decisions both[2]"], outcome.decisions["both[2]"])
+
+
+@pytest.mark.parametrize(
+    ("locked", "message"),
+    [
+        ([["unit1", "unit2"]], "locked must be {name: two or more names of units}, got"),
+        ({"both": "unit1"}, "locked must be {name: two or more names of units}, got"),
+        ({"both": ["unit1"]}, "locked must be {name: two or more names of units}, got"),
+        ({"both": ["unit1", "unit1"]}, r"a unit is locked once, .* got \['unit1'\] more than once"),
+        ({"both": ["unit1", "unit3"]}, r"locked\['both'\] names 'unit3', .*mean 'unit.'\?\); those are \['unit1'"),
+        ({"unit1": ["unit1", "unit2"]}, "locked needs names of its own for decisions, got 'unit1', which is a unit's"),
+    ],
+)
+def test_locks_name_units_with_groups(locked, message):
+    with pytest.raises(ValueError, match=message):
+        model_of(locked=locked)
+
+
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        (body(granularity=8), "2 groups of 8 filters, 1 forced"),
+        (body(forced=2), "4 groups of 4 filters, 2 forced"),
+    ],
+    ids=["granularity", "forced"],
+)
+def test_locked_units_have_one_width(other, found):
+    made = chain()
+    made = Chain(made.stem, [made.units[0], Residual(other, name="wide")], made.head)
+    message = f"must have the same groups, got 'unit1' with 4 groups of 4 filters, 1 forced and 'wide' with {found}"
+    with pytest.raises(ValueError, match=message):
+        model_of(made, locked={"both": ["unit1", "wide"]})
+
+
+def test_with_memory_a_gate_hears_the_others(toy_images, fresh_process):
+    """What is said of the last group changes with what the gate is about to say of the first."""
+    images = toy_images(20)
+    model = spread(model_of(memory=5, seed=0), images)
+    assert model.cost_tree.total_macs == WHOLE + 2 * (GATE + 2 * 3 * 5)
+    before = as_numpy(model.outcome(images).probabilities)["unit1[3]"]
+    found = fresh_process(model, images, False)
+    np.testing.assert_allclose(found["logits"], model.outcome(images).logits, atol=1e-5)
+    gate = model.decider.gates["unit1"]
+    gate.bias.assign(keras.ops.convert_to_numpy(gate.bias) + [0, 0, 0, 3, 0, 0])
+    assert np.abs(as_numpy(model.outcome(images).probabilities)["unit1[3]"] - before).max() > 1e-2
+
+
+def test_memory_needs_gates_that_look(toy_images):
+    with pytest.raises(ValueError, match="memory needs gates that look at images, got memory=4 with data_dependent="):
+        model_of(memory=4, data_dependent=False)
+    with pytest.raises(ValueError, match="memory must be the width of a hidden layer, a positive int, or None, got 0"):
+        model_of(memory=0)

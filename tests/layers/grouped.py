@@ -23,16 +23,17 @@ def norm():
     return layers.BatchNormalization(momentum=0.8)
 
 
-def body(granularity=HIDDEN // GROUPS, forced=1, **arguments):
-    """Two 3x3 convolutions with HIDDEN channels between them."""
-    expand, contract = [conv(HIDDEN), norm(), layers.ReLU()], [conv(WIDTH), norm()]
+def body(granularity=HIDDEN // GROUPS, forced=1, size=3, hidden=HIDDEN, **arguments):
+    """Two convolutions, 3x3, with HIDDEN channels between them, or as many as told."""
+    expand, contract = [conv(hidden, size), norm(), layers.ReLU()], [conv(WIDTH, size), norm()]
     return ChannelGroups(expand, contract, granularity=granularity, forced=forced, **arguments)
 
 
-def chain(units=2, exits=()):
+def chain(units=2, size=3, granularity=HIDDEN // GROUPS, hidden=HIDDEN, exits=()):
     """A network for images [8, 8, 3] in three classes; MACs: STEM + units * 4 GROUP + HEAD."""
     stem = [layers.Rescaling(1 / 127.5, -1), conv(WIDTH), norm(), layers.ReLU()]
-    chained = [Residual(body(), None, "relu", name=f"unit{k + 1}") for k in range(units)]
+    bodies = [body(granularity, size=size, hidden=hidden) for _ in range(units)]
+    chained = [Residual(made, None, "relu", name=f"unit{k + 1}") for k, made in enumerate(bodies)]
     return Chain(stem, chained, [layers.GlobalAveragePooling2D(), layers.Dense(3)], exits)
 
 
@@ -55,13 +56,15 @@ def spread(model, images, seed=0):
     rng = np.random.default_rng(seed)
     for number, (name, gate) in enumerate(model.decider.gates.items()):
         enliven(gate, seed + number)
-        gate.kernel.assign(rng.normal(0, 1, gate.kernel.shape))
-        gate.bias.assign(np.zeros(gate.bias.shape))
+        kernel, bias = (gate.kernel, gate.bias) if gate.memory is None else (gate.last_kernel, gate.last_bias)
+        kernel.assign(rng.normal(0, 1, kernel.shape))
+        bias.assign(np.zeros(bias.shape))
         chances = model.outcome(images, training=False).probabilities
-        own = [chances[group] for group in model.decider.names if group.startswith(f"{name}[")]
+        prefix = model.decider.decision_of(f"{name}[")
+        own = [chances[group] for group in model.decider.names if group.startswith(prefix)]
         odds = np.array([keras.ops.convert_to_numpy(chance) for chance in own], np.float64)
         medians = np.median(np.log(odds / (1 - odds)), axis=1)
-        gate.bias.assign(np.concatenate([np.zeros_like(medians), -medians]))
+        bias.assign(np.concatenate([np.zeros_like(medians), -medians]))
     return model
 
 

@@ -239,3 +239,89 @@ def test_what_follows_the_second_convolution_always_counts():
     pixels = 8 * 8 * 9
     assert found.tolist() == [pixels * (5 * 12 + 12 * 6) // 4 + pixels * 6]
     assert node.total_macs == pixels * (5 * 12 + 12 * 6) + pixels * 6
+
+
+SIDES = {"input_granularity": 4, "output_granularity": 2}  # of 8 channels: two input groups and four output groups
+
+
+def test_masks_on_input_and_output_channels():
+    layer = built(body(**SIDES))
+    assert layer.labels == ["in1", "1", "2", "3", "out1", "out2", "out3"]
+    rng = np.random.default_rng(1)
+    given = rng.integers(0, 2, (7, 5)).astype(np.float32)
+    one = np.ones((1, 5), np.float32)
+    read, middle, out = (
+        np.repeat(np.concatenate([one, part]).T, width, axis=1)
+        for part, width in ((given[:1], 4), (given[1:4], 4), (given[4:], 2))
+    )
+    wanted = by_numpy(layer, X * read[:, None, None], middle) * out[:, None, None]
+    np.testing.assert_allclose(layer(X, list(given)), wanted, atol=1e-4)
+    unit = Residual(layer, None, "relu", name="unit")
+    assert unit.group_names[0] == "unit[in1]"
+    assert unit.group_names[-1] == "unit[out3]"
+    np.testing.assert_allclose(unit(X, groups=list(given)), np.maximum(X + wanted, 0), atol=1e-4)
+
+
+def test_active_input_expansion_and_output_channels_multiply():
+    """Herrmann et al., section 3.4: H W C_exp (C_in + 9 / s^2 + C_out / s^2) multiply-adds of a MobileNetV2 block."""
+    expand = [conv(12, 1), norm(), layers.ReLU(6.0), layers.DepthwiseConv2D(3, 2, "same", use_bias=False)]
+    layer = ChannelGroups(expand, [conv(6, 1), norm()], 3, input_granularity=4, output_granularity=2)
+    layer.build((None, 8, 8, 8))
+    labels = layer.labels
+    assert labels == ["in1", "1", "2", "3", "out1", "out2"]
+    node = layer.cost_node(keras.KerasTensor((None, 8, 8, 8)), [cost.Guard(label) for label in labels])
+    decisions = {label: np.random.default_rng(k).integers(0, 2, 40) for k, label in enumerate(labels)}
+    active = {
+        "in": 4 + 4 * decisions["in1"],
+        "exp": 3 + 3 * (decisions["1"] + decisions["2"] + decisions["3"]),
+        "out": 2 + 2 * (decisions["out1"] + decisions["out2"]),
+    }
+    wanted = 64 * active["exp"] * (active["in"] + 9 / 4 + active["out"] / 4)
+    assert cost.given(node, decisions).tolist() == wanted.tolist()
+    assert (
+        node.total_macs == 64 * 12 * (8 + 9 / 4 + 6 / 4) == cost.tree(layer, keras.KerasTensor((1, 8, 8, 8))).total_macs
+    )
+    assert node.total_parameters == layer.count_params()
+    chances = {label: np.float32([0.5]) for label in labels}
+    half = 64 * 7.5 * (6 + 9 / 4 + 4 / 4)  # independent decisions: the expectation of the product
+    np.testing.assert_allclose(cost.expected(node, chances) * node.total_macs, half, rtol=1e-5)
+
+
+def test_layers_behind_are_shared_out_among_output_groups():
+    contract = [conv(6, 1), layers.DepthwiseConv2D(3, padding="same", use_bias=False)]
+    layer = ChannelGroups([conv(12, 1)], contract, 12, output_granularity=3)
+    layer.build((None, 8, 8, 5))
+    node = layer.cost_node(keras.KerasTensor((None, 8, 8, 5)), [cost.Guard("out1")])
+    all_on = 64 * (5 * 12 + 12 * 6 + 9 * 6)
+    assert cost.given(node, {"out1": np.array([0, 1])}).tolist() == [all_on - 64 * (12 * 3 + 9 * 3), all_on]
+
+
+def test_masks_at_the_ends_survive_saving(tmp_path):
+    x = keras.Input((8, 8, WIDTH))
+    model = keras.Model(x, Residual(body(**SIDES), None, "relu", name="unit")(x))
+    enliven(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras").get_layer("unit")
+    decisions = [*D, *D, D[0]]
+    np.testing.assert_array_equal(again(X, groups=decisions), model.get_layer("unit")(X, groups=decisions))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_granularity": 0}, "input_granularity must be a positive number of filters per group, got 0"),
+        ({"output_granularity": 1.5}, "output_granularity must be a positive number of filters per group, got 1.5"),
+        ({"input_granularity": 3}, "input_granularity must divide the 8 input channels of 'mine', got 3; take 2"),
+        ({"output_granularity": 5}, "output_granularity must divide the 8 output channels of 'mine', got 5; take 4"),
+        ({"input_granularity": 8, "forced": 2}, "forced must be at most the 1 groups of 'mine', 8 input channels by 8"),
+    ],
+)
+def test_bad_groups_at_the_ends_are_an_error(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        body(name="mine", **arguments).build((None, 8, 8, WIDTH))
+
+
+def test_what_makes_something_of_zeros_is_no_place_for_an_input_mask():
+    layer = ChannelGroups([norm(), conv(8)], [conv(8)], 4, input_granularity=4, name="mine")
+    with pytest.raises(ValueError, match="makes something of the zeros that input groups of 'mine' give that are off"):
+        layer.build((None, 8, 8, WIDTH))

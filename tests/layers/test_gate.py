@@ -118,3 +118,45 @@ def test_cost():
     assert node.total_parameters == 8 * 16 + 4 * 16 + 16 * 2 + 2
     assert cost.tree(free, keras.KerasTensor(X.shape)).total_macs == 0
     assert cost.tree(free, keras.KerasTensor(X.shape)).total_parameters == 2
+
+
+def normed(x, weights):
+    gamma, beta, mean, variance = weights
+    return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+
+
+def test_memory_in_numpy():
+    """What the gates of three groups are about to say goes through linear, batch norm, ReLU, linear."""
+    gate = Gate(hidden=4, groups=3, memory=5)
+    gate.build(X.shape)
+    rng = np.random.default_rng(2)
+    for weight in gate.weights:
+        weight.assign(
+            rng.uniform(0.2, 1.5, weight.shape) * rng.choice([-1, 1] if "variance" not in weight.name else [1])
+        )
+    value = {name: np.asarray(getattr(gate, name)) for name in ("kernel", "bias", "last_kernel", "last_bias")}
+    hidden = np.maximum(normed(X.mean(axis=(1, 2)) @ gate.project.get_weights()[0], gate.norm.get_weights()), 0)
+    said = hidden @ value["kernel"] + value["bias"]
+    tentative = said[:, 3:] - said[:, :3]
+    shared = np.maximum(normed(tentative @ gate.share.get_weights()[0], gate.share_norm.get_weights()), 0)
+    last = shared @ value["last_kernel"] + value["last_bias"]
+    np.testing.assert_allclose(gate(X), last[:, 3:] - last[:, :3], rtol=1e-4, atol=1e-4)
+    assert cost.tree(gate, keras.KerasTensor((None, 5, 7, 8))).total_macs == 8 * 4 + 4 * 3 + 3 * 5 + 5 * 3
+
+
+def test_with_memory_gates_start_around_their_open_probability():
+    keras.utils.set_random_seed(0)
+    gates = [Gate(open_probability=0.9, groups=4, memory=8) for _ in range(8)]
+    logits = [keras.ops.convert_to_numpy(gate(X, training=True)) for gate in gates]
+    assert np.mean(logits) == pytest.approx(np.log(9), abs=0.5)
+
+
+@pytest.mark.parametrize("memory", [0, -2, 1.5, True])
+def test_memory_is_a_width(memory):
+    with pytest.raises(ValueError, match="memory must be the width of a hidden layer, a positive int, or None, got"):
+        Gate(groups=2, memory=memory)
+
+
+def test_memory_is_between_groups():
+    with pytest.raises(ValueError, match="memory is between the gates of a unit's groups, got a gate without groups"):
+        Gate(memory=4)

@@ -1,12 +1,14 @@
 """Exported channel groups: each under an IF of its own, decided, answered and costed as in Keras."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models
 from keras_dynamic.lite import benchmark, schema
-from tests.layers.grouped import GROUP, HEAD, STEM, as_numpy, chain, enliven, spread
+from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, enliven, spread
 
 NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]
 ALL = ("logits", "decisions", "macs")
@@ -26,12 +28,12 @@ def model(images):
 
 @pytest.fixture(scope="module")
 def float32(model):
-    return lite.export(model, outputs=ALL)
+    return lite.export(model, outputs=ALL, fold="never")
 
 
 @pytest.fixture(scope="module")
 def int8(model, images):
-    return lite.export(model, "int8", images, outputs=ALL)
+    return lite.export(model, "int8", images, outputs=ALL, fold="never")
 
 
 def answers(exported, images, interpreter=lite.Interpreter, **arguments):
@@ -111,7 +113,7 @@ def test_the_model_is_left_as_it_was(images):
     model = gated(images)
     weights, tree, variables = model.get_weights(), model.cost_tree, len(model.variables)
     before = expected(model, images)
-    lite.export(model)
+    lite.export(model, fold="never")
     assert (model.cost_tree, len(model.variables)) == (tree, variables)
     for value, kept in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(value, kept)
@@ -129,7 +131,7 @@ def test_groups_that_no_image_changes_are_folded_away(kind, images):
     else:
         model = gated(images, deciders.Pattern({"unit1[2]": 0, "unit2[1]": 1, "unit2[3]": 0}))
         left = 8 - 2
-    exported = lite.export(model, outputs=ALL)
+    exported = lite.export(model, outputs=ALL, fold="never")
     found = lite.verify(exported)
     assert (found.decisions, found.conditionals) == ((), 0)
     assert found.macs_all_on == STEM + left * GROUP + HEAD == cost.given(model.cost_tree, expected(model, images)[1])[0]
@@ -144,7 +146,7 @@ def test_some_groups_and_whole_units_beside_them(images):
     model = models.cascade([layers.DynamicModel(plain.chain, name="first"), inner])
     model.build((None, 8, 8, 3))
     model.fit_thresholds(images, quantiles=[0.5])
-    exported = lite.export(model, outputs=ALL)
+    exported = lite.export(model, outputs=ALL, fold="never")
     names = lite.read_metadata(exported)["decisions"]
     assert names == ["gated", *(f"gated/unit1[{k}]" for k in (1, 2, 3))]
     found, (logits, decisions) = answers(exported, images), expected(model, images)
@@ -153,6 +155,40 @@ def test_some_groups_and_whole_units_beside_them(images):
     np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
     macs = found["macs"] * lite.read_metadata(exported)["macs_unit"]
     np.testing.assert_array_equal(macs, cost.given(model.cost_tree, decisions))
+
+
+def test_locked_units_have_ifs_of_their_own_on_one_decision(images):
+    gates = deciders.ChannelGates(hidden=4, locked={"both": ["unit1", "unit2"]})
+    model = spread(gated(images, gates), images)
+    exported = lite.export(model, outputs=ALL, fold="never")
+    verified, metadata = lite.verify(exported), lite.read_metadata(exported)
+    assert (verified.decisions, verified.conditionals) == (("both[1]", "both[2]", "both[3]"), 6)
+    assert metadata["groups"] == {unit: dict.fromkeys(verified.decisions, GROUP) for unit in ("unit1", "unit2")}
+    assert verified.macs_all_on - verified.macs_all_off == 6 * GROUP
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    np.testing.assert_array_equal(found["decisions"], columns(decisions))
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
+    np.testing.assert_array_equal(found["macs"] * metadata["macs_unit"], cost.given(model.cost_tree, decisions))
+    given = lite.Interpreter(benchmark.driven(exported))
+    row = dict(zip(verified.decisions, found["decisions"][0].astype(bool), strict=True))
+    told = given.run(images[0], **{name: np.full(given.inputs[name].shape, on) for name, on in row.items()})
+    np.testing.assert_allclose(told["logits"][0], logits[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_memory_is_two_dense_layers_more(quantize, images):
+    model = spread(gated(images, deciders.ChannelGates(hidden=4, memory=5)), images)
+    exported = lite.export(model, quantize, images, outputs=ALL, fold="never")
+    graph = schema.load(exported)
+    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    assert names.count("FULLY_CONNECTED") == 2 * 4 + 1
+    assert lite.verify(exported).macs_all_on == model.cost_tree.total_macs
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    if quantize is None:
+        np.testing.assert_array_equal(found["decisions"], columns(decisions))
+        np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
+    else:
+        assert (found["decisions"] == columns(decisions)).mean() > 0.85
 
 
 def test_groups_that_do_not_add_up_are_an_error(images):
@@ -191,3 +227,112 @@ def test_the_yardstick_of_a_unit_is_its_share_of_macs_that_ran(model, float32):
     assert found["overhead_with_decider"] == pytest.approx(found["latency_dynamic_ms"] / yardstick)
     fixed = model.cost_tree.total_macs - 6 * GROUP
     assert found["macs_mean"] == pytest.approx(fixed + GROUP * sum(rates.values()))
+
+
+def folded(model, quantize=None, images=None, units=("unit1", "unit2")):
+    """Exports a model whose groups are too small to pay; a sentence on each unit."""
+    with pytest.warns(UserWarning, match="has masks, not IFs, for 3 groups of channels") as caught:
+        exported = lite.export(model, quantize, images, outputs=ALL)
+    told = [str(warning.message) for warning in caught if "not IFs" in str(warning.message)]
+    assert [sentence.split("'")[1] for sentence in told] == list(units)
+    assert lite.read_metadata(exported)["notes"] == told
+    return exported
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_small_groups_are_computed_under_masks(quantize, model, images):
+    exported = folded(model, quantize, images)
+    graph = schema.load(exported)
+    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    assert (len(graph.subgraphs), names.count("IF"), names.count("CONV_2D")) == (1, 0, 1 + 2 * 2)
+    verified = lite.verify(exported)
+    assert verified.decisions == tuple(NAMES)
+    assert verified.macs_all_on == verified.macs_all_off == model.cost_tree.total_macs
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    assert set(found["macs"] * lite.read_metadata(exported)["macs_unit"]) == {model.cost_tree.total_macs}
+    alike = (found["decisions"] == columns(decisions)).all(axis=1)
+    if quantize is None:
+        assert alike.all()
+    assert alike.sum() >= 5
+    tolerance = 1e-4 if quantize is None else 0.1 * np.ptp(logits)
+    np.testing.assert_allclose(found["logits"][alike], logits[alike], atol=tolerance)
+
+
+def test_why_groups_do_not_pay(model, images):
+    with pytest.warns(UserWarning, match=r"groups of 4 filters, fewer than 16, do not pay \(fold='never'"):
+        lite.export(model)
+    few = gated(images, made=chain(size=1, granularity=16, hidden=32))
+    macs = 64 * 2 * WIDTH * 16
+    with pytest.warns(UserWarning, match=rf"groups of {macs:,} MACs, fewer than 100,000, do not pay \(fold='never'"):
+        lite.export(few)
+
+
+def test_groups_that_pay_are_not_folded(images):
+    model = gated(images, made=chain(granularity=16, hidden=32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exported = lite.export(model)
+    assert (lite.verify(exported).conditionals, lite.read_metadata(exported)["notes"]) == (2, [])
+
+
+def test_folded_groups_inside_a_cascade(images):
+    inner = gated(images)
+    plain = gated(images, layers.Always(), seed=1)
+    model = models.cascade([layers.DynamicModel(plain.chain, name="first"), inner])
+    model.build((None, 8, 8, 3))
+    model.fit_thresholds(images, quantiles=[0.5])
+    exported = folded(model, units=("gated/unit1", "gated/unit2"))
+    verified = lite.verify(exported)
+    assert (verified.decisions[0], verified.conditionals) == ("gated", 1)
+    assert verified.macs_all_on - verified.macs_all_off == inner.cost_tree.total_macs
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    np.testing.assert_array_equal(found["decisions"], columns(decisions))
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
+
+
+def test_groups_that_obey_what_other_groups_obey_are_not_folded_alone(images):
+    """Of two locked units the first is too small to pay, the second is not: both get IFs."""
+    first, second = chain(1, 1, 16, 32).units[0], chain(1, 3, 16, 32).units[0]
+    made = chain()
+    units = [layers.Residual(unit.body, None, "relu", name=name) for unit, name in ((first, "a"), (second, "b"))]
+    locked = deciders.ChannelGates(hidden=4, locked={"both": ["a", "b"]})
+    exported = lite.export(gated(images, locked, layers.Chain(made.stem, units, made.head)))
+    assert (lite.verify(exported).conditionals, lite.read_metadata(exported)["notes"]) == (2, [])
+
+
+def test_fold_is_one_of_two_words(model):
+    with pytest.raises(
+        ValueError, match=r"fold must be one of \('auto', 'never'\), got 'nevr' \(did you mean 'never'\?\)"
+    ):
+        lite.export(model, fold="nevr")
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("fold", ["auto", "never"])
+def test_masks_on_input_and_output_channels_are_multiplications(quantize, fold, images):
+    """Of the groups between the convolutions there are IFs; the masks at the ends always count."""
+    ends = body(input_granularity=4, output_granularity=4)
+    made = chain()
+    made = layers.Chain(made.stem, [layers.Residual(ends, None, "relu", name="unit1"), made.units[1]], made.head)
+    model = gated(images, made=made)
+    assert model.decision_names[:5] == ["unit1[in1]", "unit1[1]", "unit1[2]", "unit1[3]", "unit1[out1]"]
+    sentence = "unit 'unit1' has masks, not IFs, for 2 groups of channels, whose MACs always count: they are input or"
+    if fold == "auto":
+        sentence = r"unit 'unit1' has masks, not IFs, for 5 groups of channels, .* do not pay \(fold='never' makes"
+    with pytest.warns(UserWarning, match=sentence):
+        exported = lite.export(model, quantize, images, outputs=ALL, fold=fold)
+    verified = lite.verify(exported)
+    assert verified.decisions == tuple(model.decision_names)
+    assert verified.conditionals == (6 if fold == "never" else 0)
+    assert verified.macs_all_on - verified.macs_all_off == verified.conditionals * GROUP
+    assert verified.macs_all_on == model.cost_tree.total_macs
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    told = dict(zip(verified.decisions, found["decisions"].T, strict=True))
+    at_ends = {name: np.ones_like(value) for name, value in told.items() if "in" in name[5:] or "out" in name}
+    if fold == "never":
+        macs = found["macs"] * lite.read_metadata(exported)["macs_unit"]
+        np.testing.assert_array_equal(macs, cost.given(model.cost_tree, told | at_ends))
+    alike = (found["decisions"] == columns(decisions)).all(axis=1)
+    assert alike.all() if quantize is None else alike.sum() >= 5
+    tolerance = 1e-4 if quantize is None else 0.1 * np.ptp(logits)
+    np.testing.assert_allclose(found["logits"][alike], logits[alike], atol=tolerance)

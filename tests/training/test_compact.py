@@ -37,9 +37,7 @@ def gated(toy_chain, toy_images, spread_gates):
 @pytest.fixture
 def with_exits(toy_chain, toy_images):
     """Of 16 images half stop at the first exit, half of the others at the second."""
-    exits = [
-        Exit([layers.GlobalAveragePooling2D(), layers.Dense(3)], f"unit{k}", name=f"exit{k}") for k in (1, 2)
-    ]
+    exits = [Exit([layers.GlobalAveragePooling2D(), layers.Dense(3)], f"unit{k}", name=f"exit{k}") for k in (1, 2)]
     model = DynamicModel(toy_chain(units=3, exits=exits), Confidence("margin"))
     outcome, here = model.outcome(toy_images(16)), np.ones(16, bool)
     thresholds = []

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dynamic.deciders import Decider, Never, Pattern, PerUnitGates
+from keras_dynamic.deciders import ChannelGates, Decider, Never, Pattern, PerUnitGates
 from keras_dynamic.layers import Chain, DynamicModel, Residual
 from keras_dynamic.models import cascade
 from keras_dynamic.training import (
@@ -17,6 +17,7 @@ from keras_dynamic.training import (
     pattern_macs,
     static_twin,
 )
+from tests.layers import grouped
 
 CONV = 4 * 4 * 9  # MACs of a 3x3 convolution from one channel to one, on 4x4 pixels
 
@@ -126,6 +127,18 @@ def test_pattern_pays_for_no_decider(toy_chain):
     assert model.cost_tree.total_macs == stem + 2 * unit + head + 2 * gate
     assert pattern_macs(model, {"unit1": 1, "unit2": 0}) == stem + unit + head
     assert model.decision_names == ["unit1", "unit2"]
+
+
+def test_a_pattern_of_locked_groups_is_over_all_their_units(toy_images):
+    gates = ChannelGates(locked={"both": ["unit1", "unit2"]})
+    model = DynamicModel(grouped.chain(), gates)
+    model.build((None, 8, 8, 3))
+    pattern = {"both[1]": 1, "both[2]": 0, "both[3]": 0}
+    assert pattern_macs(model, pattern) == grouped.STEM + 2 * 2 * grouped.GROUP + grouped.HEAD
+    x, y = toy_images(12), np.arange(12) % 3
+    macs = [grouped.STEM + 2 * count * grouped.GROUP + grouped.HEAD for count in (1, 2)]
+    twin = static_twin(model, (x, y), (x, y), macs_mean=sum(macs) / 2)
+    assert [point[0] for point in twin.points] == macs
 
 
 def test_twin_closes_what_costs_least_first():

@@ -193,3 +193,41 @@ def test_other_models_are_an_error(toy_chain):
             materialize(model)
     with pytest.raises(ValueError, match="model 'mine' is not built; call it on a batch of images first"):
         materialize(DynamicModel(chain(), ChannelGates(data_dependent=False), name="mine"))
+
+
+def test_locked_units_are_slimmed_alike(toy_images):
+    gates = ChannelGates(data_dependent=False, locked={"both": ["unit1", "unit2"]})
+    model = DynamicModel(chain(), gates)
+    model.build((None, 8, 8, 3))
+    enliven(model.chain)
+    gates.gates["unit1"].logits.assign([0.0, 0.0, 0.0, 5.0, -5.0, 5.0])
+    smaller = materialize(model)
+    np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
+    assert smaller.cost_tree.total_macs == STEM + 2 * 3 * GROUP + HEAD
+
+
+@pytest.mark.parametrize("before", [None, [layers.Conv2D(12, 1, activation="relu")]], ids=["x", "before"])
+def test_masks_on_input_and_output_channels_really_slice(before, toy_images, tmp_path):
+    """One of three input groups, three of four groups, two of four output groups are left, others are zeros."""
+    ends = {"input_granularity": 4, "output_granularity": 2, "before": before}
+    stem = [layers.Rescaling(1 / 127.5, -1), layers.Conv2D(WIDTH, 3, padding="same")]
+    units = [Residual(body(**ends), None, "relu", name="unit1")]
+    made = Chain(stem, units, [layers.GlobalAveragePooling2D(), layers.Dense(3)])
+    free = 1 if before is None else 2
+    settled = {"unit1": [0] * free + [1, 0, 1] + [0, 1, 0]}
+    model = pruned(made, settled)
+    smaller = materialize(model)
+    np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
+    macs = evaluate(model, toy_images(4), range(4)).macs
+    extra = 0 if before is None else 64 * WIDTH * 12
+    assert smaller.cost_tree.total_macs == STEM + extra + 64 * 9 * 12 * (4 + 4) + HEAD == macs[0]
+    kernels = [w.shape for w in smaller.chain.units[0].weights if w.name == "kernel"]
+    assert kernels[-2:] == [(3, 3, 4, 12), (3, 3, 12, 4)]
+    smaller.save(tmp_path / "smaller.keras")
+    np.testing.assert_array_equal(
+        keras.models.load_model(tmp_path / "smaller.keras")(toy_images()), smaller(toy_images())
+    )
+    exported = lite.export(smaller)
+    assert (lite.verify(exported).conditionals, lite.verify(exported).macs_all_on) == (0, macs[0])
+    found = lite.Interpreter(exported).run(toy_images()[0])["logits"]
+    np.testing.assert_allclose(found, smaller(toy_images()[:1]), atol=1e-4)

@@ -1,0 +1,95 @@
+"""What becomes of a unit's channel groups in a .tflite: IFs, or masks where IFs would not pay."""
+
+from typing import NamedTuple
+
+import keras
+
+from keras_dynamic.cost import Guard, parts
+from keras_dynamic.layers.slim import slim_paths
+
+FOLD = ("auto", "never")
+
+# Measured on LiteRT with XNNPACK, one thread (jobs/channel_latency): units of two 3x3 convolutions with half of their
+# groups on, against the whole unit. Groups of fewer filters, or of less work, save less than half of what their MACs
+# promise: two slim convolutions, an ADD and an IF stand in for part of two large ones.
+LEAST_FILTERS = 16
+LEAST_MACS = {None: 100_000, "int8": 500_000}
+
+
+class Lowered(NamedTuple):
+    """A unit with decided channel groups, as it goes into the file.
+
+    Attributes:
+        names: the decisions that its groups obey, one for each of unit.group_names.
+        switched: those that become IFs; the others multiply channels, as in the masked reading.
+        paths: layers that add up to the unit's expand and contract, see layers.slim.slim_paths.
+        why: what speaks against IFs for its groups; '' if nothing does.
+    """
+
+    names: tuple[str, ...]
+    switched: tuple[str, ...]
+    paths: list[keras.Sequential]
+    why: str
+
+
+def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowered]:
+    """Decides, for each unit with decided channel groups, which decisions become IFs.
+
+    Groups pay if each has at least LEAST_FILTERS filters and LEAST_MACS MACs. Those of a unit that do not are folded,
+    unless they obey decisions that other units' groups obey which do. Groups of input and output channels are always
+    folded: there is no sum form for them.
+
+    Args:
+        model: built DynamicModel.
+        quantize: None or 'int8'.
+        fold: 'auto', or 'never' to make IFs of groups that do not pay, too.
+        prefix: before the names of units and decisions, of a network inside a unit.
+
+    Returns:
+        {unit name: Lowered}; those of networks inside units as 'unit/unit'.
+
+    Raises:
+        ValueError: if groups do not add up, see layers.slim.slim_paths.
+    """
+    decided, reasons = {}, {}
+    found: dict[str, Lowered] = {}
+    for unit, spec in zip(model.chain.units, model.chain.input_specs, strict=True):
+        names = [model.decider.decision_of(name) for name in getattr(unit, "group_names", ())]
+        if any(name in model.decider.names for name in names):
+            decided[unit.name] = (unit, spec, [prefix + name for name in names])
+            reasons[unit.name] = _why_not(unit.body, spec, quantize) if fold == "auto" else ""
+        if getattr(unit, "nested", False):
+            found |= lower_groups(unit.network, quantize, fold, f"{prefix}{unit.name}/")
+    paying = {
+        name for unit, _, names in decided.values() if not reasons[unit.name] for name in unit.body.split(names)[1]
+    }
+    for unit, spec, names in decided.values():
+        groups = unit.body.split(names)[1]
+        switched = groups if paying & set(groups) else []
+        why = "" if switched else reasons[unit.name]
+        found[prefix + unit.name] = Lowered(tuple(names), tuple(switched), slim_paths(unit.body, spec), why)
+    return found
+
+
+def _why_not(body, x, quantize) -> str:
+    """Returns what speaks against IFs for a body's groups, '' if nothing does."""
+    if body.granularity < LEAST_FILTERS:
+        return f"groups of {body.granularity} filters, fewer than {LEAST_FILTERS}, do not pay"
+    inputs, groups, outputs = body.split(body.labels)
+    guards = [None] * len(inputs) + [Guard(label) for label in groups] + [None] * len(outputs)
+    macs = min((macs for macs, under in parts(body.cost_node(x, guards)) if under), default=LEAST_MACS[quantize])
+    if macs < LEAST_MACS[quantize]:
+        return f"groups of {macs:,} MACs, fewer than {LEAST_MACS[quantize]:,}, do not pay"
+    return ""
+
+
+def note(name, lowered, masked) -> str:
+    """Returns the sentence on a unit some of whose decisions became masks.
+
+    Args:
+        name: the unit's.
+        lowered: the unit's Lowered.
+        masked: names of these decisions.
+    """
+    reason = f"{lowered.why} (fold='never' makes IFs of them)" if lowered.why else "they are input or output channels"
+    return f"unit {name!r} has masks, not IFs, for {len(masked)} groups of channels, whose MACs always count: {reason}."
