@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from keras_dynamic import data
-from keras_dynamic.training.build import image_shape
+from keras_dynamic.training.networks import image_shape
 
 Pair = tuple[Any, Any]  # images, labels
 
