@@ -31,13 +31,13 @@ class _Kind(NamedTuple):
         build: function (section) -> DynamicModel, unbuilt, with random weights.
         title: function (section) -> what records call it.
         size: side of its images in pixels, where the section has no `size`.
-        load: function (network, path) that takes over weights; None if there are none to be had.
+        load: function (network, path) -> network with the weights of that file.
     """
 
     build: Callable
     title: Callable
     size: int = 224
-    load: Callable | None = import_keras_applications
+    load: Callable = import_keras_applications
 
 
 def _resnet_cifar(section):
@@ -46,6 +46,13 @@ def _resnet_cifar(section):
 
 def _resnet_imagenet(section):
     return resnet_imagenet(tuple(section.stages), section.num_classes)
+
+
+def _no_weights(network, path):
+    raise ValueError(
+        f"{network.name!r} starts with random weights here, got network.weights={path!r}; leave it empty, and give a "
+        "trained run as start_from, or take the network 'resnet50' or 'resnet101'."
+    )
 
 
 def _resnet50(section):
@@ -70,7 +77,9 @@ def _mobilenet_v2(section):
 
 NETWORKS = {
     "resnet_cifar": _Kind(_resnet_cifar, lambda section: f"ResNet-{section.depth}", 32, import_resnet_cifar),
-    "resnet_imagenet": _Kind(_resnet_imagenet, lambda section: f"ResNet-{3 * sum(section.stages) + 2}", load=None),
+    "resnet_imagenet": _Kind(
+        _resnet_imagenet, lambda section: f"ResNet-{3 * sum(section.stages) + 2}", load=_no_weights
+    ),
     "resnet50": _Kind(_resnet50, lambda section: f"ResNet-50 {section.get('version', 'v1.5')}"),
     "resnet101": _Kind(_resnet101, lambda section: f"ResNet-101 {section.get('version', 'v1.5')}"),
     "mobilenet_v2": _Kind(_mobilenet_v2, lambda section: f"MobileNetV2 {section.get('width', 1.0)}"),
@@ -131,12 +140,6 @@ def plain_network(section) -> DynamicModel:
     if section.weights.startswith("zoo:"):
         return _of_the_zoo(section, section.weights.removeprefix("zoo:"))
     network = kind.build(section)
-    if section.weights and kind.load is None:
-        raise ValueError(
-            f"a network of {tuple(section.stages)} units starts with random weights here, got "
-            f"network.weights={section.weights!r}; leave it empty and give a trained run as start_from, or take the "
-            "network 'resnet50' or 'resnet101'."
-        )
     network.build((None, *image_shape(section)))
     return kind.load(network, os.path.expandvars(section.weights)) if section.weights else network
 

@@ -110,7 +110,8 @@ def training_batches(config, splits: Splits, epoch=0):
     if isinstance(splits.train, data.ImageStream):
         return data.StreamBatches(splits.train, config.batch_size, config.data.augment, config.seed, epoch)
     augment = data.random_crop_flip if config.data.augment else None
-    return data.Batches(*splits.train, config.batch_size, augment, seed=config.seed, epoch=epoch)
+    x, y = splits.train
+    return data.Batches(x, y, config.batch_size, augment, seed=config.seed, epoch=epoch)
 
 
 def reestimation_batches(config, splits: Splits):

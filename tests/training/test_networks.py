@@ -104,7 +104,10 @@ def test_stages_build_the_network_that_they_say():
             {"name": "mobilenet_v2", "weights": "zoo:resnet8_cifar10_45k"},
             "a network of {'depth': 8, 'num_classes': 10}, but the config asks for MobileNetV2 1.0 and 3 classes",
         ),
-        ({"stages": (1, 1), "weights": "x.h5"}, r"units starts with random weights here, got network.weights='x.h5'"),
+        (
+            {"stages": (1, 1), "weights": "x.h5"},
+            "'resnet8' starts with random weights here, got network.weights='x.h5'",
+        ),
     ],
     ids=str,
 )
