@@ -53,7 +53,7 @@ def train_gated() -> tuple[float, float]:
 
 
 def train_networks() -> dict[str, list[float]]:
-    """Trains a policy for each image size and an ImageNet ResNet, all tiny; returns their losses per epoch."""
+    """Trains a policy for each image size, an ImageNet ResNet and dense networks, all tiny; returns their losses."""
     import keras
     import numpy as np
 
@@ -68,6 +68,8 @@ def train_networks() -> dict[str, list[float]]:
         "policy_224": kd.models.policy_resnet(5, 224, trunk=kd.models.resnet_imagenet((1, 1), **tiny)),
         "policy_recurrent": kd.models.policy_recurrent(5, trunk=kd.models.resnet_cifar(8, width=4), hidden=8),
         "imagenet": kd.models.resnet_imagenet((1, 1), num_classes=5, **tiny),
+        "densenet": kd.models.densenet_bc(10, growth=4, num_classes=5),
+        "msdnet": kd.models.msdnet(5, blocks=2, step_mode="even", channels=4, growth=2, growth_factors=(1, 2)),
     }
     losses = {}
     for name, network in networks.items():

@@ -33,8 +33,8 @@ def test_a_gated_network_trains(said):
     assert last < first
 
 
-@pytest.mark.parametrize("network", ["policy_32", "policy_224", "policy_recurrent", "imagenet"])
-def test_policies_and_imagenet_networks_train(said, network):
+@pytest.mark.parametrize("network", ["policy_32", "policy_224", "policy_recurrent", "imagenet", "densenet", "msdnet"])
+def test_policies_and_networks_train(said, network):
     first, last = map(float, said[network].split())
     assert last < first
 

@@ -18,7 +18,7 @@ class Node(NamedTuple):
 
     MACs are multiply-adds of convolutions and dense layers for one image; parameters count every weight once.
     A node with `when` runs, with all its children, only for images whose decision is 1. `exit` marks the head of an
-    exit: a file that gives the last logits alone lacks it.
+    exit that nothing reads: a file that gives the last logits alone lacks it.
     """
 
     name: str

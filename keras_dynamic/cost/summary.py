@@ -11,8 +11,8 @@ def summary(model, rates=None) -> str:
 
     Args:
         model: a built DynamicModel (or any model that cost can walk), or a Node.
-        rates: {decision name: activation rate in [0, 1]}, e.g. measured by training.evaluate; a decision that is not
-            named counts as always on. Rates of nested decisions multiply, as if they were independent.
+        rates: {decision name: share in [0, 1] of all images}, e.g. measured by training.evaluate. A decision that is
+            not named is on wherever it is reached. One inside another, or behind an exit, is on only where that is.
 
     Returns:
         Text: part, the decision it depends on, MACs and parameters with everything on, activation rate, expected MACs.
@@ -49,9 +49,10 @@ def _row(node, rates):
     )
 
 
-def _expected(node, rates):
-    macs = node.macs + sum(_expected(child, rates) for child in node.children)
-    return macs if node.when is None else macs * rates.get(node.when.decision, 1.0)
+def _expected(node, rates, reached=1.0):
+    """Returns the expected MACs of a node that a share of the images reaches."""
+    runs = reached if node.when is None else rates.get(node.when.decision, reached)
+    return runs * node.macs + sum(_expected(child, rates, runs) for child in node.children)
 
 
 def _line(row, widths):

@@ -11,14 +11,16 @@ from keras_dynamic.ops import MEASURES, confidence
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Confidence(Decider):
-    """Runs the next unit while the confidence of the logits so far is under its threshold; whoever stops stays stopped.
+    """Goes on while the confidence of the logits so far is under a threshold; whoever stops stays stopped.
 
-    The thresholds are one non-trainable variable, float32 [decisions], infinite at first: everything runs.
+    Of a chain with exits it decides these: an image stops at the first exit that is confident. Of a cascade it decides
+    the units, by the logits in their input. The thresholds are one non-trainable variable, float32 [decisions],
+    infinite at first: everything runs.
 
     Args:
         measure: 'max_probability', 'entropy' (1 - entropy / ln classes) or 'margin' (difference of the two largest
             logits); all rise with certainty.
-        leaf: key of the logits in the unit's input.
+        leaf: key of the logits in the input of a cascade's units.
         **kwargs: of keras.layers.Layer.
 
     Raises:
@@ -32,6 +34,10 @@ class Confidence(Decider):
         if measure not in MEASURES:
             raise ValueError(f"measure must be one of {sorted(MEASURES)}, got {measure!r}{near(measure, MEASURES)}.")
         self.measure, self.leaf = measure, leaf
+
+    def choose(self, chain):
+        """Returns the names of the exits, or of the units if there are none."""
+        return [step.exit.name for step in chain.steps() if step.exit is not None] or chain.skippable_names
 
     def prepare(self, chain):
         """Makes the thresholds."""
@@ -62,9 +68,17 @@ class Confidence(Decider):
         name = self.unit_names[k]
         if name not in self.names:
             return {}, {}, carry
-        going = confidence(x[self.leaf], self.measure) < self.thresholds[self.names.index(name)]
+        going = self._unsure(name, x[self.leaf])
         going = going if carry is None else ops.logical_and(carry, going)
         return {name: going}, {name: going}, going
+
+    def decide_exit(self, name, logits, x, carry, training=None):
+        """Returns confidence < threshold; the probability is the decision itself."""
+        going = self._unsure(name, logits)
+        return {name: going}, {name: going}, carry
+
+    def _unsure(self, name, logits):
+        return confidence(logits, self.measure) < self.thresholds[self.names.index(name)]
 
     def get_config(self):
         """Returns the arguments."""

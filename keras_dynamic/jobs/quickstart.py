@@ -9,8 +9,9 @@ from keras_dynamic.jobs.system import PRECISIONS, keras_figures, lite_figures, p
 from keras_dynamic.models import cascade
 from keras_dynamic.report import frontier, short_table, write_report
 from keras_dynamic.report.files import write_atomically
+from keras_dynamic.training import read_activation_history
 from keras_dynamic.training.cascade_frontier import cascade_frontier
-from keras_dynamic.training.train import reestimation_batches, save, train
+from keras_dynamic.training.train import HISTORY, reestimation_batches, save, train
 
 
 def quickstart(config, workdir, data_dir=None, record=None):
@@ -66,6 +67,7 @@ def quickstart(config, workdir, data_dir=None, record=None):
         figures |= frontier.margins(figures, static, report["cascade_frontier"])
         report["systems"][name], images[name] = figures, per_image(evaluation, splits)
         save(model, models / f"{name}.keras", optimizer=False)
+    report["systems"]["gated"]["activation_history"] = read_activation_history(workdir / "training" / HISTORY)
     report["seconds"] = round(time.time() - start, 1)
     page = write_report(report, images, workdir)
     print(f"\n{short_table(report)}\n\n{page} ({report['seconds']:.0f} s)")

@@ -12,11 +12,21 @@ from keras_dynamic.jobs.record import facts, write_record
 from keras_dynamic.jobs.system import keras_figures, per_image, plain_figures
 from keras_dynamic.report import frontier, write_report
 from keras_dynamic.report.formatting import millions
-from keras_dynamic.training import build_network, evaluate, fit_usage, materialize, reestimation_batches, save, train
+from keras_dynamic.training import (
+    build_network,
+    evaluate,
+    fit_usage,
+    materialize,
+    read_activation_history,
+    reestimation_batches,
+    save,
+    train,
+)
 from keras_dynamic.training.build import METHODS
 from keras_dynamic.training.cascade_frontier import cascade_frontier
 from keras_dynamic.training.networks import title
 from keras_dynamic.training.run_record import write_json
+from keras_dynamic.training.train import HISTORY
 
 # By the name of the config's method: the method of a record, and what its networks are called.
 NAMES = {
@@ -61,6 +71,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     macs_static = build_network(config.network).cost_tree.total_macs
     figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
     figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)
+    figures["activation_history"] = read_activation_history(Path(workdir) / HISTORY)
     if config.evaluation.get("materialize"):
         smaller = materialize(model, splits.held_out[0])
         save(smaller, Path(workdir) / "materialized.keras", optimizer=False)
@@ -113,6 +124,7 @@ def table(figures, title) -> str:
     share = figures["macs_mean"] / figures["macs_static"]
     rows = [
         ("accuracy", f"{figures['accuracy']:.2%}"),
+        *([("top-5 accuracy", f"{figures['accuracy_top5']:.2%}")] if "accuracy_top5" in figures else []),
         ("MACs", f"{millions(figures['macs_mean'])} of {millions(figures['macs_static'])}, {share:.3f}"),
         ("spread", f"{millions(figures['macs_std'])} standard deviation, {figures['distinct_paths']} paths"),
         ("units run", f"{figures['units_mean']:.2f}, {figures['units_std']:.2f} standard deviation"),

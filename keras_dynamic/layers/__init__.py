@@ -3,10 +3,14 @@
 from keras_dynamic.layers.always import Always
 from keras_dynamic.layers.chain import Chain
 from keras_dynamic.layers.channel_groups import ChannelGroups
+from keras_dynamic.layers.collaborative import Collaborative
+from keras_dynamic.layers.concatenated import Concatenated
 from keras_dynamic.layers.decider import Decider
 from keras_dynamic.layers.dynamic_model import DynamicModel
 from keras_dynamic.layers.exit import Exit
 from keras_dynamic.layers.gate import FreeGate, Gate
+from keras_dynamic.layers.gradient_equilibrium import gradient_equilibrium
+from keras_dynamic.layers.leaf_head import LeafHead
 from keras_dynamic.layers.normalize_pixels import NormalizePixels
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.pad_shortcut import PadShortcut
@@ -19,11 +23,14 @@ __all__ = [
     "Always",
     "Chain",
     "ChannelGroups",
+    "Collaborative",
+    "Concatenated",
     "Decider",
     "DynamicModel",
     "Exit",
     "FreeGate",
     "Gate",
+    "LeafHead",
     "Nested",
     "NormalizePixels",
     "Outcome",
@@ -31,5 +38,6 @@ __all__ = [
     "RecurrentScores",
     "Residual",
     "Unit",
+    "gradient_equilibrium",
     "masked",
 ]

@@ -1,20 +1,40 @@
 """The chain: a stem, units that decisions run or skip, exits and a head."""
 
+from typing import Any, NamedTuple
+
 import keras
 from keras import ops
 
 from keras_dynamic.cost import Guard, Node, expected, tree
+from keras_dynamic.layers.exit import answer, head_node, reads_previous
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.layers.unit import Unit
+from keras_dynamic.layers.walk import Walk
 from keras_dynamic.messages import near
+
+
+class Step(NamedTuple):
+    """A unit of a chain, or an exit.
+
+    Attributes:
+        index: of the unit, or of the unit that the exit stands behind.
+        unit: Keras layer; None for an exit.
+        exit: Exit; None for a unit.
+        behind: how many classifiers stand behind an exit, the head included.
+    """
+
+    index: int
+    unit: Any
+    exit: Any
+    behind: int
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Chain(keras.layers.Layer):
     """A network as a stem, a list of units and a head, with exits on the way.
 
-    chain(image, decider) -> Outcome is the one loop that training, inference, export and cost share.
+    chain(image, decider) -> Outcome is what training, inference and export share; the loop itself is in walk.py.
 
     Args:
         stem: Keras layer (or list of layers) from the image to the first unit's input, any nest of tensors.
@@ -43,7 +63,23 @@ class Chain(keras.layers.Layer):
                 raise ValueError(
                     f"exit {exit_.name!r} is after unit {exit_.after!r}, which is not there{near(exit_.after, names)}."
                 )
-        self._walk = _Walk()
+        self._specs = _Specs()
+
+    def steps(self):
+        """Returns units and exits in order of execution, a list of Step.
+
+        No property: Keras saves the layers that it finds in lists.
+        """
+        found = []
+        for index, unit in enumerate(self.units):
+            found.append(Step(index, unit, None, 0))
+            found += [Step(index, None, exit_, 0) for exit_ in self.exits if exit_.after == unit.name]
+        count = len(self.exits)
+        for position, step in enumerate(found):
+            if step.exit is not None:
+                found[position] = step._replace(behind=count)
+                count -= 1
+        return found
 
     @property
     def group_names(self):
@@ -58,25 +94,31 @@ class Chain(keras.layers.Layer):
     def build(self, image_shape):
         """Builds every layer and notes the spec of each unit's input."""
         x = keras.KerasTensor(image_shape, dtype="float32")
-        self._walk.image = x
-        x = self.stem(x)
-        for unit in self.units:
-            self._walk.inputs.append(x)
-            x = unit(x)[0] if getattr(unit, "nested", False) else unit(x)
-            for exit_ in self._exits_after(unit):
-                exit_(x)
-        self._walk.output = x
-        self.head(x)
+        self._specs.image = x
+        x, previous = self.stem(x), None
+        for step in self.steps():
+            if step.exit is not None:
+                previous = self._specs.answers[step.exit.name] = step.exit(x, previous=previous)
+                continue
+            self._specs.inputs.append(x)
+            x = step.unit(x)[0] if getattr(step.unit, "nested", False) else step.unit(x)
+        self._specs.output = x
+        self._specs.logits = answer(self.head, x, previous)
 
     @property
     def input_specs(self):
         """Specs of each unit's input, once the chain is built."""
-        return list(self._walk.inputs)
+        return list(self._specs.inputs)
+
+    @property
+    def answer_specs(self):
+        """Specs of the exits' logits, in order, and of the head's, once the chain is built."""
+        return [*self._specs.answers.values(), self._specs.logits]
 
     @property
     def image_spec(self):
         """Spec of the image, once the chain is built."""
-        return self._walk.image
+        return self._specs.image
 
     def call(self, image, decider, decisions=None, training=None, read=masked, deciding=None):
         """Runs the chain.
@@ -94,38 +136,9 @@ class Chain(keras.layers.Layer):
             Outcome.
         """
         deciding = training if deciding is None else deciding
-        x = self.stem(image, training=training)
-        carry = decider.begin(image, x, training=deciding) if decisions is None else ()
-        taken, probabilities, exits = {}, {}, {}
-        for index, unit in enumerate(self.units):
-            if not isinstance(unit, Unit):
-                x = unit(x, training=training) if unit._call_has_training_arg else unit(x)
-                exits.update(self._answers(unit, x, training))
-                continue
-            if decisions is None:
-                decided, chances, carry = read.decide(decider, index, x, carry, deciding)
-            else:
-                own = [name for name in (unit.name, *unit.group_names) if name in decisions]
-                decided = chances = {name: decisions[name] for name in own}
-            decision = decided.get(unit.name, True)
-            groups = [decided.get(name, True) for name in unit.group_names]  # those that nobody decides run
-            if any(name in decided for name in unit.group_names):
-                x = read.run_groups(unit, x, groups, training)
-            elif unit.nested:
-                inner = None if decisions is None else _inside(unit.name, decisions)
-                x, nested = read.run(unit, x, decision, training, given=inner, read=read.inside(unit))
-                decided, chances = _with_nested(unit.name, decision, decided, chances, nested)
-            else:
-                x = read.run(unit, x, decision, training)
-            taken.update(decided)
-            probabilities.update(chances)
-            exits.update(self._answers(unit, x, training))
-        logits = ops.cast(self.head(x, training=training), "float32")
-        batch = ops.shape(logits)[0]
-        taken = {name: _per_image(value, batch) for name, value in taken.items()}
-        probabilities = {name: _per_image(value, batch) for name, value in probabilities.items()}
-        cost = ops.broadcast_to(expected(decider.tree, taken), (batch,))
-        return Outcome(logits, exits, taken, probabilities, cost)
+        told = Walk(self, decider, decisions, training, deciding, read).run(image)
+        cost = ops.broadcast_to(expected(decider.tree, told.decisions), (ops.shape(told.logits)[0],))
+        return Outcome(*told, cost)
 
     def cost_node(self, decider) -> Node:
         """Returns the cost tree of the chain under a decider.
@@ -136,26 +149,28 @@ class Chain(keras.layers.Layer):
         Returns:
             Node: stem, decider, units, exits, head.
         """
-        children = [tree(self.stem, self._walk.image, "stem")]
-        children += decider.begin_nodes()
-        for index, (unit, spec) in enumerate(zip(self.units, self._walk.inputs, strict=True)):
-            children += decider.unit_nodes(index)
-            node = unit.cost_node(spec, *_guards(unit, decider)) if isinstance(unit, Unit) else tree(unit, spec)
-            children.append(node._replace(name=unit.name))
-            children += [tree(exit_, self._output_of(index)) for exit_ in self._exits_after(unit)]
-        children.append(tree(self.head, self._walk.output, "head"))
-        return Node(self.name, children=tuple(children))
+        nodes = [tree(self.stem, self._specs.image, "stem"), *decider.begin_nodes()]
+        guards: list[Guard] = []  # of the exits passed, at which an image may have stopped
+        previous, steps = None, self.steps()
+        for position, step in enumerate(steps, 1):
+            if step.exit is None:
+                spec = self._specs.inputs[step.index]
+                found = [*decider.unit_nodes(step.index), _unit_node(step.unit, spec, decider)]
+            else:
+                name, decided = step.exit.name, step.exit.name in decider.names
+                later = [each.exit.head for each in steps[position:] if each.exit is not None]
+                unread = not decided and not reads_previous([*later, self.head][0])
+                node = step.exit.cost_node(self._output_of(step.index), previous)
+                found = [node._replace(exit=unread), *decider.exit_nodes(name)]
+                previous = self._specs.answers[name]
+            nodes += [_behind(guards, node) for node in found]
+            if step.exit is not None and decided:
+                guards.append(Guard(name))
+        head = head_node(self.head, self._specs.output, previous, "head")
+        return Node(self.name, children=(*nodes, _behind(guards, head)))
 
     def _output_of(self, index):
-        return [*self._walk.inputs, self._walk.output][index + 1]
-
-    def _exits_after(self, unit):
-        return [exit_ for exit_ in self.exits if exit_.after == unit.name]
-
-    def _answers(self, unit, x, training):
-        """Returns {name: float32 logits} of the exits after a unit."""
-        exits = self._exits_after(unit)
-        return {exit_.name: ops.cast(exit_(x, training=training), "float32") for exit_ in exits}
+        return [*self._specs.inputs, self._specs.output][index + 1]
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
@@ -178,37 +193,29 @@ class Chain(keras.layers.Layer):
         return cls(**config)
 
 
-class _Walk:
+class _Specs:
     """Specs met while building; a plain object, so that Keras does not track it."""
 
     def __init__(self):
-        self.image, self.inputs, self.output = None, [], None
+        self.image, self.inputs, self.output, self.logits = None, [], None, None
+        self.answers = {}  # of the exits, by name
 
 
 def _layer(value):
     return keras.Sequential(list(value)) if isinstance(value, (list, tuple)) else value
 
 
-def _guards(unit, decider):
-    """Returns the guards of a unit: its own, and those of its groups if the decider decides them."""
+def _unit_node(unit, spec, decider):
+    """Returns a unit's node under its own guard and those of its groups, as far as the decider decides them."""
+    if not isinstance(unit, Unit):
+        return tree(unit, spec)._replace(name=unit.name)
     whole = Guard(unit.name) if unit.name in decider.names else None
     groups = tuple(Guard(name) if name in decider.names else None for name in unit.group_names)
-    return (whole, groups) if any(groups) else (whole,)
+    return unit.cost_node(spec, whole, *([groups] if any(groups) else []))._replace(name=unit.name)
 
 
-def _per_image(value, batch):
-    value = ops.cast(value, "float32")
-    return ops.broadcast_to(value, (batch,)) if len(value.shape) == 0 else value
-
-
-def _inside(name, decisions):
-    prefix = f"{name}/"
-    return {key[len(prefix) :]: value for key, value in decisions.items() if key.startswith(prefix)}
-
-
-def _with_nested(name, decision, decided, chances, nested):
-    """Adds a nested network's decisions as 'unit/decision'; they count only where the unit runs."""
-    ran = ops.stop_gradient(ops.cast(decision, "float32"))
-    inner = {f"{name}/{key}": ran * ops.cast(value, "float32") for key, value in nested.decisions.items()}
-    inner_chances = {f"{name}/{key}": ran * ops.cast(value, "float32") for key, value in nested.probabilities.items()}
-    return {**decided, **inner}, {**chances, **inner_chances}
+def _behind(guards, node):
+    """Returns a node that runs only if all guards' decisions are 1."""
+    for guard in reversed(guards):
+        node = Node(node.name, when=guard, children=(node,), exit=node.exit)
+    return node

@@ -9,9 +9,10 @@ from keras_dynamic.messages import near
 class Decider(keras.layers.Layer):
     """Answers, for unit k of a chain and its input x: run or skip?
 
-    A chain calls begin(image, x) once, with the stem's output, and decide(k, x, carry) before each unit. A subclass
-    writes `choose`, which names the units that it decides, and `decide`; `prepare` makes what it needs, and
-    `unit_nodes` and `begin_nodes` tell its cost.
+    A chain calls begin(image, x) once, with the stem's output, decide(k, x, carry) before each unit, and
+    decide_exit(name, logits, x, carry) at each exit: go on, or stop there? A subclass writes `choose`, which names the
+    units and exits that it decides, and `decide`, and perhaps `decide_exit`; `prepare` makes what it needs, and
+    `begin_nodes`, `unit_nodes` and `exit_nodes` tell its cost.
     """
 
     def __init__(self, **kwargs):
@@ -56,7 +57,7 @@ class Decider(keras.layers.Layer):
 
     @property
     def names(self):
-        """Names of the units that it decides, in order."""
+        """Names of what it decides, in order: units, groups of channels, exits."""
         return self._binding.names
 
     @property
@@ -77,7 +78,7 @@ class Decider(keras.layers.Layer):
         return self._binding.tree
 
     def choose(self, chain):
-        """Returns the names of the units that it decides: all that can be skipped, by default."""
+        """Returns the names of what it decides: all units that can be skipped, by default."""
         return chain.skippable_names
 
     def prepare(self, chain):
@@ -109,6 +110,21 @@ class Decider(keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} must define decide(k, x, carry, training).")
 
+    def decide_exit(self, name, logits, x, carry, training=None):
+        """Decides whether to go on behind an exit; by default every image goes on.
+
+        Args:
+            name: of the exit.
+            logits: its answer, float32 [batch, classes].
+            x: the nest of tensors that it read, [batch, ...].
+            carry: what the last decision returned.
+            training: whether to sample as in training.
+
+        Returns:
+            As decide does, the decision under the exit's name: True goes on, False stops there.
+        """
+        return {}, {}, carry
+
     def restricted_to(self, chain):
         """Returns a decider for a chain of fewer units that decides each of them as this one does.
 
@@ -132,6 +148,10 @@ class Decider(keras.layers.Layer):
 
     def unit_nodes(self, k) -> list[Node]:
         """Returns the cost of decide for unit k; none by default."""
+        return []
+
+    def exit_nodes(self, name) -> list[Node]:
+        """Returns the cost of decide_exit for an exit; none by default."""
         return []
 
 

@@ -88,8 +88,13 @@ class DynamicModel(keras.Model):
 
     def call(self, image, training=None):
         """Returns logits, float32 [batch, classes], for image [batch, height, width, channels]."""
-        outcome = self.outcome(image, training=self._layers_train(training), deciding=training)
+        read = self.reading(training)
+        outcome = self.outcome(image, training=self._layers_train(training), read=read, deciding=training)
         return outcome if _in_step.get() is self else outcome.logits
+
+    def reading(self, training):
+        """Returns the reading of units and exits in calls; the masked one, unless a method has its own."""
+        return masked
 
     def _layers_train(self, training):
         """Returns whether layers run in training mode while the decider does; a method that freezes them says no."""

@@ -23,9 +23,27 @@ class Exit(keras.layers.Layer):
         self.head = keras.Sequential(list(head)) if isinstance(head, (list, tuple)) else head
         self.after, self.leaf = after, leaf
 
-    def call(self, x, training=None):
-        """Returns logits, [batch, classes]."""
-        return self.head(x if self.leaf is None else x[self.leaf], training=training)
+    def call(self, x, previous=None, training=None):
+        """Returns logits, [batch, classes].
+
+        Args:
+            x: nest of tensors, [batch, ...].
+            previous: logits of the exit before, [batch, classes], for a head that reads them.
+            training: whether layers run in training mode.
+        """
+        return answer(self.head, self._read(x), previous, training)
+
+    def _read(self, x):
+        return x if self.leaf is None else x[self.leaf]
+
+    def cost_node(self, x, previous=None) -> Node:
+        """Returns the head's cost.
+
+        Args:
+            x: spec of the nest that it reads.
+            previous: spec of the logits of the exit before.
+        """
+        return Node(self.name, children=(head_node(self.head, self._read(x), previous),))
 
     def get_config(self):
         """Returns the arguments, the head serialized."""
@@ -40,5 +58,21 @@ class Exit(keras.layers.Layer):
 
 @register(Exit)
 def _cost(layer, inputs):
-    head = tree(layer.head, inputs if layer.leaf is None else inputs[layer.leaf])
-    return Node(layer.name, children=(head,), exit=True)
+    return layer.cost_node(inputs)
+
+
+def reads_previous(head) -> bool:
+    """Whether a head takes the logits of the exit before as a second argument, `previous`."""
+    return getattr(head, "reads_previous", False)
+
+
+def answer(head, x, previous, training=None):
+    """Returns what a head gives for x, and for the logits of the exit before if it reads them."""
+    if reads_previous(head):
+        return head(x, previous=previous, training=training)
+    return head(x, training=training)
+
+
+def head_node(head, x, previous, name=None) -> Node:
+    """Returns the cost of a head for inputs of these specs."""
+    return tree(head, (x, previous) if reads_previous(head) else x, name)

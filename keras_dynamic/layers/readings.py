@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_dynamic.ops import blend
+
 
 class Masked:
     """Everything is computed and decisions multiply it: training and inference on any backend.
@@ -45,6 +47,39 @@ class Masked:
             What unit.call returns.
         """
         return unit(x, groups=[ops.cast(group, "float32") for group in groups], training=training)
+
+    def decide_exit(self, decider, name, logits, x, carry, training=None):
+        """Returns decider.decide_exit(name, logits, x, carry, training)."""
+        return decider.decide_exit(name, logits, x, carry, training=training)
+
+    def fork(self, x, behind):
+        """Returns (what an exit reads, what goes on): x twice.
+
+        Args:
+            x: nest of tensors, [batch, ...].
+            behind: how many classifiers stand behind this exit.
+        """
+        return x, x
+
+    def go_on(self, decision, rest, state):
+        """Carries out the decision at an exit.
+
+        Args:
+            decision: bool or float tensor [batch]: go on, or stop.
+            rest: function from a walk.State to the walk.Told of all that lies behind.
+            state: walk.State at the exit.
+
+        Returns:
+            walk.Told: logits of the exit for images that stop, whose later decisions are 0; all later exits' logits.
+        """
+        later = rest(state)
+        going = ops.cast(decision, "float32")
+        ran = ops.stop_gradient(going)
+        return later._replace(
+            logits=blend(going, later.logits, state.answered),
+            decisions={name: ran * value for name, value in later.decisions.items()},
+            probabilities={name: ran * value for name, value in later.probabilities.items()},
+        )
 
     def inside(self, unit):
         """Returns the reading for the dynamic network inside a unit."""

@@ -32,8 +32,8 @@ class Residual(Unit):
         super().__init__(**kwargs)
         if mask not in MASKS:
             raise ValueError(f"mask must be one of {MASKS}, got {mask!r}.")
-        self.body = _layer(body, "body")
-        self.shortcut = None if shortcut is None else _layer(shortcut, "shortcut")
+        self.body = as_layer(body, "body")
+        self.shortcut = None if shortcut is None else as_layer(shortcut, "shortcut")
         self.activation = keras.activations.get(activation)
         self.mask = mask
 
@@ -122,7 +122,16 @@ def output_spec_built(layer, inputs):
     return output_spec(layer, inputs)
 
 
-def _layer(value, name):
+def as_layer(value, name):
+    """Returns a layer as it is, a list of layers as a keras.Sequential of this name.
+
+    Args:
+        value: Keras layer, or list of layers that run in sequence.
+        name: the argument's name, for the error too.
+
+    Raises:
+        ValueError: if value is neither.
+    """
     if isinstance(value, (list, tuple)):
         return keras.Sequential(list(value), name=name)
     if not isinstance(value, keras.layers.Layer):

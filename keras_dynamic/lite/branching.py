@@ -138,6 +138,38 @@ class Branching:
         y = unit.combine(x, run)
         return (y, inner) if unit.nested else y
 
+    def decide_exit(self, decider, name, logits, x, carry, training=None):
+        """Asks the decider whether to go on behind an exit, under a name scope as decide does."""
+        import tensorflow as tf
+
+        full = self._prefix + name
+        if full not in self.names:
+            return decider.decide_exit(name, logits, x, carry, training=training)
+        with tf.name_scope(decision_scope(self._next())):
+            decided, chances, after = decider.decide_exit(name, logits, x, carry, training=training)
+        decision = self._one_bool(full, decided[name])
+        if not isinstance(decision, bool) and not _depends_on_image(decision):
+            self.problems.append(
+                f"decision {full!r} at an exit must look at the image, but it is the same for all; leave the exit out "
+                "instead."
+            )
+            decision = True
+        self._note(full, decision)
+        return {**decided, name: decision}, chances, after
+
+    def fork(self, x, behind):
+        """Returns x twice."""
+        return x, x
+
+    def go_on(self, decision, rest, state):
+        """Returns what lies behind an exit, its logits and bits behind a select each on the exit's decision."""
+        before = set(self.bits)
+        later = rest(state)
+        for name in [name for name in self.bits if name not in before]:
+            bit = self.bits[name]
+            self.bits[name] = select(decision, bit, keras.ops.zeros_like(bit))
+        return later._replace(logits=select(decision, later.logits, _own_scale(state.answered)))
+
     def inside(self, unit):
         """Returns the reading for the dynamic network inside a unit; what it notes goes into the same tables."""
         inner = Branching(self.names, self.paths)
@@ -173,6 +205,10 @@ def _values(decider, k, x, carry, training):
         return {name: bool(keras.ops.convert_to_numpy(value).item()) for name, value in decided.items()}
 
 
+def _own_scale(leaf):
+    return keras.ops.leaky_relu(leaf, negative_slope=_TIE_BREAKER_SLOPE)
+
+
 def _untied(otherwise, x, run):
     """Gives leaves that hand the unit's input through an operator of their own, unless run hands it through too."""
     handed = {id(leaf) for leaf in keras.tree.flatten(x)}
@@ -180,6 +216,6 @@ def _untied(otherwise, x, run):
     def untie(skip, taken):
         if skip is taken or id(skip) not in handed:
             return skip
-        return keras.ops.leaky_relu(skip, negative_slope=_TIE_BREAKER_SLOPE)
+        return _own_scale(skip)
 
     return keras.tree.map_structure(untie, otherwise, run)

@@ -142,7 +142,7 @@ def _group_paths(model, prefix=""):
 
 
 def _settled(node, conditions):
-    """Returns the cost tree without constant guards, what never runs, and the exits, which no file has."""
+    """Returns the cost tree without constant guards, what never runs, and exits that nobody reads: no file has them."""
     when: Guard | None = node.when
     settled = conditions.get(when.decision) if when is not None else None
     if settled is False:

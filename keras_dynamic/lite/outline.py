@@ -93,10 +93,11 @@ def _selects(model: Model, graph: Graph) -> list[_Select]:
 def _prepare(model: Model, index: int) -> None:
     """Gives operands their result's shape, resolves selects on constants, and puts the operators in order, in place."""
     graph = model.subgraphs[index]
+    buffers: dict[bytes, int] = {}
     for select in _selects(model, graph):
         operator = graph.operators[select.operator]
         for position in _SIDES.values():
-            operator.inputs[position] = _fitted(model, graph, operator.inputs[position], operator.outputs[0])
+            operator.inputs[position] = _fitted(model, graph, operator.inputs[position], operator.outputs[0], buffers)
         condition = graph.tensors[select.condition]
         if schema.is_constant(model, condition):
             side = "then" if schema.constant(model, condition).item() else "else"
@@ -105,10 +106,11 @@ def _prepare(model: Model, index: int) -> None:
     drop_dead(graph)
 
 
-def _fitted(model: Model, graph: Graph, operand: int, result: int) -> int:
+def _fitted(model: Model, graph: Graph, operand: int, result: int, buffers: dict[bytes, int]) -> int:
     """Returns a tensor with the operand's values in the result's shape, adding a constant or a RESHAPE where needed.
 
-    The converter shrinks constants of one value to scalars, since selects broadcast; an IF's outputs do not.
+    The converter shrinks constants of one value to scalars, since selects broadcast; an IF's outputs do not. Constants
+    of the same bytes share one of the buffers.
     """
     source, target = graph.tensors[operand], graph.tensors[result]
     wanted = schema.shape(target)
@@ -119,8 +121,10 @@ def _fitted(model: Model, graph: Graph, operand: int, result: int) -> int:
     graph.tensors.append(fitted)
     made = len(graph.tensors) - 1
     if schema.is_constant(model, source):
-        values = np.broadcast_to(schema.constant(model, source), wanted)
-        fitted.buffer = schema.add_buffer(model, values.tobytes())
+        values = np.broadcast_to(schema.constant(model, source), wanted).tobytes()
+        if values not in buffers:
+            buffers[values] = schema.add_buffer(model, values)
+        fitted.buffer = buffers[values]
     elif math.prod(schema.shape(source)) == math.prod(wanted):
         graph.operators.append(_reshape(model, graph, operand, made))
     else:

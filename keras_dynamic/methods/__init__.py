@@ -2,7 +2,9 @@
 
 from keras_dynamic.methods.activation_gating import ActivationGating
 from keras_dynamic.methods.blockdrop import BlockDrop
-from keras_dynamic.methods.inference import ensemble, stochastic
+from keras_dynamic.methods.fit_guideline import fit_guideline
+from keras_dynamic.methods.imta import IMTA
+from keras_dynamic.methods.inference import ensemble, ensemble_of, stochastic
 from keras_dynamic.methods.sgad import SGAD
 
-__all__ = ["SGAD", "ActivationGating", "BlockDrop", "ensemble", "stochastic"]
+__all__ = ["IMTA", "SGAD", "ActivationGating", "BlockDrop", "ensemble", "ensemble_of", "fit_guideline", "stochastic"]

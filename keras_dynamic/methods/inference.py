@@ -53,6 +53,18 @@ def ensemble(model, x, runs=5, seed=0, batch_size=256):
 
     Source: Herrmann et al., sections 3.3 and S2.2.
     """
-    logits, cost = stochastic(model, x, runs, seed, batch_size)
+    return ensemble_of(*stochastic(model, x, runs, seed, batch_size))
+
+
+def ensemble_of(logits, cost):
+    """Returns what runs say together: the mean of their softmax.
+
+    Args:
+        logits: [runs, n, classes], as stochastic returns them.
+        cost: [runs, n].
+
+    Returns:
+        (probabilities [n, classes], cost [n]): cost is the sum over the runs.
+    """
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return (shifted / shifted.sum(axis=-1, keepdims=True)).mean(axis=0), cost.sum(axis=0)

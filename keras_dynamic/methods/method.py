@@ -52,14 +52,18 @@ class Method(DynamicModel):
         """Builds chain and decider, and looks whether there is anything to train."""
         if not self.chain.built:
             self.chain.build(image_shape)  # groups of channels are counted then
+        self.check_chain()
+        super().build(image_shape)
+        self._check_apart("teacher", self._teacher.model)
+        self._check_apart("decider", self.decider)
+
+    def check_chain(self):
+        """Raises a ValueError if there is nothing to train on this chain: here, if no unit is decided."""
         if not self.decider.choose(self.chain):
             raise ValueError(
                 f"model {self.name!r} has nothing to decide: no unit of its chain can be skipped, or `always` has all; "
                 "give a chain with Residual units."
             )
-        super().build(image_shape)
-        self._check_apart("teacher", self._teacher.model)
-        self._check_apart("decider", self.decider)
 
     def _check_apart(self, what, other):
         """Raises a ValueError if a part that must not learn with the chain shares weights with it."""

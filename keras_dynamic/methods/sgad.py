@@ -87,7 +87,7 @@ class SGAD(Method):
         if self.constant_ratio is not None:
             return
         image = self.chain.image_spec
-        classes = output_spec(self.chain.head, output_spec(self.chain.units[-1], self.chain.input_specs[-1])).shape[-1]
+        classes = self.chain.answer_specs[-1].shape[-1]
         if self.guideline is None:
             self.guideline = guideline_network(classes)
         if not self.guideline.built:

@@ -8,6 +8,7 @@ NOT_MEASURED = "–"
 
 _WORDS = {
     "accuracy": "accuracy",
+    "accuracy_top5": "top-5 accuracy",
     "accuracy_static_twin": "accuracy of the static twin",
     "accuracy_shuffled": "accuracy under another image's decisions",
     "accuracy_static": "accuracy of the static network",

@@ -11,6 +11,24 @@ from keras_dynamic.report import formatting, style
 from keras_dynamic.report.schema import PerImage
 
 _BINS = 36
+_MOST_BARS = 32
+
+
+def rates_to_draw(rates: Mapping[str, float]) -> dict[str, float]:
+    """Chooses what there is room for: of many decisions, one rate for all channel groups of a unit.
+
+    Args:
+        rates: Share of images that run each decision {name: rate}; those of channel groups are 'unit[1]' and so on.
+
+    Returns:
+        The same, or, of more than 32 decisions, {unit: mean over its groups}.
+    """
+    if len(rates) <= _MOST_BARS:
+        return dict(rates)
+    groups: dict[str, list[float]] = {}
+    for name, rate in rates.items():
+        groups.setdefault(name.partition("[")[0], []).append(float(rate))
+    return {unit: sum(values) / len(values) for unit, values in groups.items()}
 
 
 def activation_rates(system: Mapping[str, Any], colour: str) -> style.Figure:
@@ -83,11 +101,17 @@ def macs_distribution(report: Mapping[str, Any], evaluations: Mapping[str, PerIm
 
 
 def _upright_lines(axes: style.Axes, lines: Mapping[str, tuple[float, str]]) -> None:
-    """Marks costs {words: (MACs, colour)}; the cheapest has its words on the left if there is room."""
+    """Marks costs {words: (MACs, colour)}; the cheapest has its words on the left if there is room.
+
+    Words on the same side of their lines stand under one another.
+    """
     least, right = min(macs for macs, _ in lines.values()), axes.get_xlim()[1]
+    written = {"left": 0, "right": 0}
     for words, (macs, colour) in lines.items():
         x, place = macs / 1e6, macs / 1e6 / right
         axes.axvline(x, color=colour, linewidth=1.4, linestyle=(0, (4, 2)))
         side = "right" if place > 0.75 or (macs == least and place > 0.25) else "left"
-        text, top = f" {words} {formatting.millions(macs)} ", 0.98 * axes.get_ylim()[1]
-        axes.text(x, top, text, ha=side, va="top", fontsize=style.FONT_SIZE - 1, color=colour)
+        text, top = f" {words} {formatting.millions(macs)} ", (0.98 - 0.13 * written[side]) * axes.get_ylim()[1]
+        written[side] += 1
+        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0}  # of the other lines
+        axes.text(x, top, text, ha=side, va="top", fontsize=style.FONT_SIZE - 1, color=colour, bbox=clear)

@@ -59,7 +59,9 @@ def check_report(report: Mapping[str, Any]) -> None:
     Args:
         report: The content of report.json: "static" {name: {"accuracy", "macs"}} and "systems" {name: SYSTEM_KEYS}, and
             in all systems or in none, float32 and int8 with PRECISION_KEYS. Everything else is optional. A system's
-            gradient_magnitudes {unit: number >= 0} are those of the plain network that it was made of.
+            gradient_magnitudes {unit: number >= 0} are those of the plain network that it was made of; its tau_sweep
+            and inference are lists of {"accuracy", "macs_mean"} with "tau" and "mode"; its activation_history has
+            "epochs" [how many were trained] and "rates" {decision: [rate]}, as many.
 
     Raises:
         ValueError: Naming the key.
@@ -80,6 +82,12 @@ def check_report(report: Mapping[str, Any]) -> None:
             for key in PRECISION_KEYS:
                 _need(system[precision], key, f"{where}[{precision!r}]")
         _check_magnitudes(system.get("gradient_magnitudes", {}), f"{where}['gradient_magnitudes']")
+        for part, own in (("tau_sweep", "tau"), ("inference", "mode")):
+            for place, row in enumerate(system.get(part, [])):
+                for key in (own, "accuracy", "macs_mean"):
+                    _need(row, key, f"{where}[{part!r}][{place}]")
+        if "activation_history" in system:
+            _check_history(system["activation_history"], f"{where}['activation_history']")
 
 
 def precisions(report: Mapping[str, Any]) -> tuple[str, ...]:
@@ -149,6 +157,17 @@ def _check_magnitudes(magnitudes: Any, where: str) -> None:
     for unit, value in magnitudes.items():
         if not value >= 0:
             raise ValueError(f"Expected {where}[{unit!r}] as a number >= 0, got {value!r}; take the absolute value.")
+
+
+def _check_history(history: Any, where: str) -> None:
+    for key in ("epochs", "rates"):
+        _need(history, key, where)
+    for decision, rates in history["rates"].items():
+        if len(rates) != len(history["epochs"]):
+            raise ValueError(
+                f"Expected {where}['rates'][{decision!r}] for {len(history['epochs'])} epochs, got {len(rates)}; give "
+                "one rate per epoch."
+            )
 
 
 def _need(mapping: Any, key: str, where: str) -> None:

@@ -55,18 +55,19 @@ def empty_figure(height: float, constrained: bool = False) -> Figure:
     return figure
 
 
-def new_figure(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
+def new_figure(height: float, rows: int = 1, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
     """Makes a figure of the common width with bare axes, one under the other.
 
     Args:
         height: Inches; the width is WIDTH.
         rows: How many axes; they share the horizontal one.
+        heights: How high they are, relative to one another; None for all the same.
 
     Returns:
         The figure and its axes, from the top.
     """
     figure = empty_figure(height, constrained=True)
-    axes = list(figure.subplots(rows, 1, squeeze=False, sharex=True).flat)
+    axes = list(figure.subplots(rows, 1, squeeze=False, sharex=True, height_ratios=heights).flat)
     for each in axes:
         _strip(each)
     return figure, axes

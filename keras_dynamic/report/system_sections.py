@@ -16,6 +16,8 @@ from keras_dynamic.report import (
 )
 from keras_dynamic.report.analysis_section import analysis_section
 from keras_dynamic.report.gradient_section import gradient_section
+from keras_dynamic.report.inference_section import inference_section
+from keras_dynamic.report.polarisation_section import polarisation_section
 from keras_dynamic.report.schema import PerImage, precisions
 from keras_dynamic.report.sections import Block, Picture, Section, Table, Text
 from keras_dynamic.report.summary import summary_section
@@ -63,7 +65,7 @@ def default_sections(report: Mapping[str, Any]) -> list[Section]:
     Returns:
         Sections to which a method adds its own.
     """
-    makers = (system_section, analysis_section, gradient_section)
+    makers = (system_section, inference_section, analysis_section, polarisation_section, gradient_section)
     own = [make(name) for name in report["systems"] for make in makers]
     return [
         summary_section(),
@@ -165,11 +167,13 @@ def _distribution(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]
 
 def _rates(name: str, system: Mapping[str, Any], colour: str) -> Picture:
     rates = system["activation_rates"]
-    words = ", ".join(f"{unit} {formatting.percent(float(rate), 0)}" for unit, rate in rates.items())
+    drawn = pictures.rates_to_draw(rates)
+    words = ", ".join(f"{unit} {formatting.percent(float(rate), 0)}" for unit, rate in drawn.items())
     caption = "Activation rate: share of images that run each unit, in the network's order."
-    return Picture(
-        f"activation_{name}", pictures.activation_rates(system, colour), caption, f"Activation rates: {words}."
-    )
+    if len(drawn) < len(rates):
+        caption += " A unit's is the mean over its channel groups."
+    figure = pictures.activation_rates({"activation_rates": drawn}, colour)
+    return Picture(f"activation_{name}", figure, caption, f"Activation rates: {words}.")
 
 
 def _paths(name: str, evaluation: PerImage) -> Picture:

@@ -1,5 +1,6 @@
 """Training runs: from a config to weights, a run record and figures."""
 
+from keras_dynamic.training.activation_history import ActivationHistory, read_activation_history
 from keras_dynamic.training.build import build_method, build_network, build_optimizer
 from keras_dynamic.training.checkpoint import Checkpoint, load_weights, save
 from keras_dynamic.training.evaluate import (
@@ -14,13 +15,16 @@ from keras_dynamic.training.evaluate import (
 )
 from keras_dynamic.training.fit_usage import fit_usage
 from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
+from keras_dynamic.training.inference_figures import inference_figures
 from keras_dynamic.training.materialize import materialize
 from keras_dynamic.training.prune import prune_dead_units
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, load_splits
+from keras_dynamic.training.tau_sweep import tau_sweep
 from keras_dynamic.training.train import build, reestimation_batches, train
 
 __all__ = [
+    "ActivationHistory",
     "Checkpoint",
     "Evaluation",
     "RunRecord",
@@ -36,13 +40,16 @@ __all__ = [
     "fit_usage",
     "gradient_magnitudes",
     "greedy_patterns",
+    "inference_figures",
     "load_splits",
     "load_weights",
     "materialize",
     "pattern_macs",
     "prune_dead_units",
+    "read_activation_history",
     "reestimation_batches",
     "save",
     "static_twin",
+    "tau_sweep",
     "train",
 ]

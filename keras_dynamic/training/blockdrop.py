@@ -9,6 +9,7 @@ from keras_dynamic.messages import near
 from keras_dynamic.methods import BlockDrop
 from keras_dynamic.models import policy_recurrent, policy_resnet
 from keras_dynamic.training.schedule import Schedule, shared_arguments
+from keras_dynamic.training.tau_sweep import tau_sweep
 
 POLICIES = ("resnet", "recurrent", "sequential")
 
@@ -100,5 +101,15 @@ def schedule(config, model, steps_per_epoch):
 
 
 def figures(model, config, splits, evaluation) -> dict:
-    """Returns no figures of its own."""
-    return {}
+    """Moves the policy's threshold over the test images.
+
+    Args:
+        model: BlockDrop, trained.
+        config: ml_collections ConfigDict.
+        splits: training.Splits.
+        evaluation: training.Evaluation of the model on the test images.
+
+    Returns:
+        'tau_sweep'.
+    """
+    return {"tau_sweep": tau_sweep(model, *splits.test)}

@@ -4,6 +4,7 @@ from keras_dynamic.callbacks import AnnealTarget
 from keras_dynamic.deciders import ChannelGates, PerUnitGates
 from keras_dynamic.messages import near
 from keras_dynamic.methods import ActivationGating
+from keras_dynamic.training.inference_figures import inference_figures
 from keras_dynamic.training.schedule import Schedule, shared_arguments
 
 
@@ -68,5 +69,16 @@ def schedule(config, model, steps_per_epoch):
 
 
 def figures(model, config, splits, evaluation) -> dict:
-    """Returns no figures of its own."""
-    return {}
+    """Compares the ways to run the gates on the test images.
+
+    Args:
+        model: ActivationGating, trained.
+        config: ml_collections ConfigDict with `seed`.
+        splits: training.Splits.
+        evaluation: training.Evaluation of the model on the test images.
+
+    Returns:
+        inference_figures.
+    """
+    x, y = splits.test
+    return inference_figures(model, x, y, seed=config.seed)

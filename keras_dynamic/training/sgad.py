@@ -5,11 +5,12 @@ import numpy as np
 
 from keras_dynamic.callbacks import GrowNoise
 from keras_dynamic.deciders import BinaryMaskNetwork
-from keras_dynamic.methods import SGAD
+from keras_dynamic.methods import SGAD, fit_guideline
 from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
 from keras_dynamic.training.guideline_figures import guideline_figures
 from keras_dynamic.training.schedule import Schedule, shared_arguments
 from keras_dynamic.training.splits import first_images
+from keras_dynamic.training.tau_sweep import tau_sweep
 
 _GRADIENT_IMAGES = 2000
 
@@ -29,7 +30,9 @@ def build(config, network, teacher, seed):
     Raises:
         ValueError: if an argument is out of range.
     """
+    last = network.chain.skippable_names[-1:]
     decider = BinaryMaskNetwork(
+        always=(*config.always, *last),
         open_probability=config.open_probability,
         estimator=config.estimator,
         gradient_scale=config.mask_gradient_scale,
@@ -49,10 +52,12 @@ def build(config, network, teacher, seed):
 
 
 def schedule(config, model, steps_per_epoch):
-    """Returns the growing noise; the last epoch is kept, as an earlier one may be more accurate by running more units.
+    """Returns the growing noise, and the guideline's epochs before the first one if the config has any.
+
+    The last epoch is kept, as an earlier one may be more accurate by running more units.
 
     Args:
-        config: ml_collections ConfigDict with `noise` and `epochs`.
+        config: ml_collections ConfigDict with `noise`, `epochs` and `method`.
         model: SGAD.
         steps_per_epoch: batches per epoch.
 
@@ -70,11 +75,13 @@ def schedule(config, model, steps_per_epoch):
             f"noise must not fall, got noise.first={noise.first} and noise.last={noise.last}; exchange them."
         )
     grown = GrowNoise(np.linspace(noise.first, noise.last, noise.epochs))
-    return Schedule([grown], config.epochs - 1, "val_accuracy")
+    epochs = config.method.guideline_epochs
+    before = (lambda batches: fit_guideline(model, batches, epochs)) if epochs else None
+    return Schedule([grown], config.epochs - 1, "val_accuracy", before)
 
 
 def figures(model, config, splits, evaluation) -> dict:
-    """Measures the guideline against what runs, and, where that was trained, the gradients of the plain network.
+    """Measures the guideline against what runs, other thresholds, and, where that was trained, the plain network.
 
     Args:
         model: SGAD, trained.
@@ -83,7 +90,7 @@ def figures(model, config, splits, evaluation) -> dict:
         evaluation: training.Evaluation of the model on the test images.
 
     Returns:
-        guideline_figures on the test images; and if the config's network has weights, on TensorFlow,
+        guideline_figures and 'tau_sweep' on the test images; and if the config's network has weights, on TensorFlow,
         'gradient_magnitudes' {unit name: float} of it on the first training images.
 
     Source: SGAD, section 4.1 and figure 4.
@@ -91,6 +98,7 @@ def figures(model, config, splits, evaluation) -> dict:
     from keras_dynamic.training.build import build_network  # late, as it imports this module
 
     found = guideline_figures(model, splits.test[0], evaluation.decisions)
+    found["tau_sweep"] = tau_sweep(model, *splits.test)
     if config.network.weights and keras.backend.backend() == "tensorflow":
         x, y = first_images(splits, _GRADIENT_IMAGES)
         found["gradient_magnitudes"] = gradient_magnitudes(build_network(config.network), x, y)

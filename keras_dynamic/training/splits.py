@@ -3,9 +3,8 @@
 from typing import Any, NamedTuple
 
 from keras_dynamic import data
+from keras_dynamic.training.evaluate import Pair
 from keras_dynamic.training.networks import image_shape
-
-Pair = tuple[Any, Any]  # images, labels
 
 
 class Splits(NamedTuple):

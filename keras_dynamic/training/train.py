@@ -9,12 +9,15 @@ import keras
 from keras_dynamic import data
 from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.training.activation_history import ActivationHistory
 from keras_dynamic.training.build import METHODS, build_method, build_network, build_optimizer
 from keras_dynamic.training.checkpoint import Checkpoint, check_shapes, load_weights, save
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, check_fit, load_splits
 from keras_dynamic.training.tensorboard import Scalars
 
+HISTORY = "activation_rates.csv"
+_HISTORY_IMAGES = 1000  # a rate is known to 2 points at worst, in a hundredth of an epoch's time
 _AFTERWARDS = ("job", "label", "evaluation", "targets")  # sections of a config that change nothing in the training
 
 
@@ -22,9 +25,10 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
     """Trains the method that a config describes, or goes on where an earlier run in this folder stopped.
 
     The folder gets config.json and run.json, checkpoint/ (removed at the end), tensorboard/ (where TensorFlow is the
-    backend), best.keras, the best model on held-out images once the method's schedule has come to its end, and
-    model.keras, that model with batch norm re-estimated if the config says so. Nothing is written before config and
-    data are known to fit.
+    backend), activation_rates.csv, the share of the first held-out images that run each decision after each epoch,
+    best.keras, the best model on held-out images once the method's schedule has come to its end, and model.keras, that
+    model with batch norm re-estimated if the config says so. Nothing is written before config and data are known to
+    fit.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
@@ -61,7 +65,10 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
         batches.epoch = checkpoint.restore(model)
     schedule = METHODS[config.method.name].schedule(config, model, len(batches))
     record.start()
+    if schedule.before is not None and not batches.epoch:
+        schedule.before(training_batches(config, splits))
     keeper = _KeepBest(record, best, schedule)
+    history = ActivationHistory(record.workdir / HISTORY, splits.held_out[0][:_HISTORY_IMAGES])
     scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []
     model.fit(
         batches,
@@ -69,7 +76,7 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
         epochs=config.epochs,
         validation_data=splits.held_out,
         validation_batch_size=250,
-        callbacks=[*schedule.callbacks, _Follow(batches), keeper, checkpoint, *scalars, *callbacks],
+        callbacks=[*schedule.callbacks, _Follow(batches), keeper, history, checkpoint, *scalars, *callbacks],
         shuffle=False,
         verbose=verbose,
     )

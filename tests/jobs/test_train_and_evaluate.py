@@ -97,9 +97,19 @@ def test_the_report_is_written(job):
     assert report["systems"]["gated"]["units_mean"] == figures["units_mean"]
     assert set(report["systems"]) == {"gated"}
     names = {path.stem for path in (folder / "run" / "pictures").iterdir()}
-    assert {"accuracy_macs", "units_gated", "class_paths_gated", "class_ends_gated"} <= names
+    assert {"accuracy_macs", "units_gated", "class_paths_gated", "class_ends_gated", "inference_gated"} <= names
     page = (folder / "run" / "report.html").read_text()
     assert "Gated: which images run what" in page
+    assert "Gated: inference" in page
+
+
+def test_ways_to_run_the_gates_and_their_training(job):
+    figures, _, _ = job
+    threshold, always_on, *_ = figures["inference"]
+    assert threshold == {"mode": "threshold", "tau": 0.5, **{key: figures[key] for key in ("accuracy", "macs_mean")}}
+    assert always_on["macs_mean"] >= max(row["macs_mean"] for row in figures["tau_sweep"])
+    assert figures["activation_history"]["epochs"] == [1, 2]
+    assert list(figures["activation_history"]["rates"]) == list(figures["activation_rates"])
 
 
 def test_table():
@@ -131,6 +141,8 @@ Gated ResNet-32; cifar10, 10,000 test images
   above static twin        +1.02 points
   stage1_unit1             runs 0.500"""
     )
+    lines = table({**figures, "accuracy_top5": 0.9931}, "Gated ResNet-32").splitlines()
+    assert lines[2] == "  top-5 accuracy           99.31%"
 
 
 def test_the_same_command_measures_again_and_trains_nothing(job, config, folder):

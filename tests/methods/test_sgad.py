@@ -6,9 +6,10 @@ import pytest
 from keras import layers
 
 from keras_dynamic import lite
+from keras_dynamic.data import Batches
 from keras_dynamic.deciders import BinaryMaskNetwork, PerUnitGates, Policy
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.methods import SGAD
+from keras_dynamic.methods import SGAD, fit_guideline
 from keras_dynamic.models import guideline_network
 from tests.methods.guided import learn, losses_by_hand
 from tests.methods.learning import colours
@@ -328,3 +329,36 @@ def test_it_learns_to_drop_units_for_easy_images():
     assert found["units_easy"] < found["units_hard"] - 1
     assert found["correlation"] < -0.5
     assert found["noise"] == 1.0
+
+
+def test_fitting_the_guideline_leaves_the_chain_alone_and_comes_nearer_to_what_is_asked(toy_chain):
+    keras.utils.set_random_seed(0)
+    images, labels = colours(128)
+    model = sgad(toy_chain(units=4), guideline=guideline_network(3, (8,)), s_max=0.8)
+    before = [array(variable) for variable in model.chain.weights]
+    found = fit_guideline(model, Batches(images, labels, 32), epochs=12, learning_rate=0.01, verbose=0)
+    for variable, start in zip(model.chain.weights, before, strict=True):
+        np.testing.assert_array_equal(array(variable), start)
+    assert list(found) == ["drop_ratio", "guideline"]
+    assert len(found["guideline"]) == 12
+    assert found["guideline"][-1] < 0.8 * found["guideline"][0]
+    outcome = model.outcome(images)
+    dropped = sum(1 - array(value) for value in outcome.decisions.values()) / 4
+    asked = array(model.expected_ratio(images)[0])
+    assert abs(dropped.mean() - asked.mean()) < 0.15  # half of three units at first, so 0.375
+
+
+def test_without_a_guideline_the_decider_is_fitted_to_the_constant_ratio(toy_chain):
+    keras.utils.set_random_seed(0)
+    images, labels = colours(64)
+    model = sgad(toy_chain(units=4), constant_ratio=0.75)
+    found = fit_guideline(model, Batches(images, labels, 32), epochs=20, learning_rate=0.02, verbose=0)
+    assert list(found) == ["drop_ratio"]
+    assert sum(float(array(value).mean()) for value in model.outcome(images).decisions.values()) < 0.1
+
+
+def test_a_decider_that_reads_units_cannot_be_fitted_without_them(toy_chain):
+    images, labels = colours(32)
+    model = sgad(toy_chain(units=4), decider=PerUnitGates())
+    with pytest.raises(ValueError, match=r"takes a built SGAD with a BinaryMaskNetwork, .* got SGAD with decider"):
+        fit_guideline(model, Batches(images, labels, 32))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dynamic.models import import_resnet_cifar, resnet_cifar
+from keras_dynamic.models import densenet_bc, import_densenet_bc, import_resnet_cifar, resnet_cifar
 
 
 def arrays_for(depth=8, width=4, classes=3, seed=0):
@@ -175,3 +175,84 @@ def test_other_networks_are_refused(write, toy_chain):
     for network in (deep, other):
         with pytest.raises(ValueError, match=f"into a resnet_cifar of basic blocks, and '{network.name}' is none"):
             import_resnet_cifar(network, write(arrays_for()))
+
+
+def dense_arrays(growth=4, classes=3, seed=0):
+    """Random arrays of a DenseNet-BC with one unit per block, in PyTorch's layout and naming."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+
+    def kernel(name, outputs, inputs, side):
+        arrays[f"{name}.weight"] = rng.normal(size=(outputs, inputs, side, side)).astype(np.float32)
+
+    def norm(name, channels):
+        for part in ("weight", "bias", "running_mean"):
+            arrays[f"{name}.{part}"] = rng.normal(size=channels).astype(np.float32)
+        arrays[f"{name}.running_var"] = rng.uniform(0.5, 2, channels).astype(np.float32)
+
+    channels = 2 * growth
+    kernel("conv1", channels, 3, 3)
+    for block in (1, 2, 3):
+        if block > 1:
+            norm(f"trans{block - 1}.bn", channels)
+            kernel(f"trans{block - 1}.conv", channels // 2, channels, 1)
+            channels //= 2
+        norm(f"dense{block}.0.bn1", channels)
+        kernel(f"dense{block}.0.conv1", 4 * growth, channels, 1)
+        norm(f"dense{block}.0.bn2", 4 * growth)
+        kernel(f"dense{block}.0.conv2", growth, 4 * growth, 3)
+        channels += growth
+    norm("bn", channels)
+    arrays["linear.weight"] = rng.normal(size=(classes, channels)).astype(np.float32)
+    arrays["linear.bias"] = rng.normal(size=classes).astype(np.float32)
+    return arrays
+
+
+def dense_by_hand(arrays, image):
+    """The network in NumPy, one image at a time, from the description of the layout."""
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+    def convolve(x, name):
+        kernel = arrays[f"{name}.weight"]
+        side = kernel.shape[-1]
+        padded = np.pad(x, ((0, 0), (side // 2, side // 2), (side // 2, side // 2)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(1, 2))
+        return np.einsum("ihwyx,oiyx->ohw", windows, kernel)
+
+    def activate(x, name):
+        scale, bias, centre, variance = (
+            arrays[f"{name}.{part}"][:, None, None] for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        return np.maximum((x - centre) / np.sqrt(variance + 1e-5) * scale + bias, 0)
+
+    x = convolve(((image / 255 - mean) / deviation).transpose(2, 0, 1), "conv1")
+    for block in (1, 2, 3):
+        if block > 1:
+            x = convolve(activate(x, f"trans{block - 1}.bn"), f"trans{block - 1}.conv")
+            x = x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2).mean(axis=(2, 4))
+        y = convolve(activate(x, f"dense{block}.0.bn1"), f"dense{block}.0.conv1")
+        x = np.concatenate([x, convolve(activate(y, f"dense{block}.0.bn2"), f"dense{block}.0.conv2")])
+    return arrays["linear.weight"] @ activate(x, "bn").mean(axis=(1, 2)) + arrays["linear.bias"]
+
+
+def test_the_imported_dense_network_is_the_one_in_numpy(write):
+    arrays = dense_arrays()
+    network = import_densenet_bc(densenet_bc(10, growth=4, num_classes=3), write(arrays))
+    images = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+    wanted = np.stack([dense_by_hand(arrays, image) for image in images])
+    np.testing.assert_allclose(network(images), wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+
+
+def test_dense_arrays_that_do_not_fit_are_named(write):
+    network = densenet_bc(10, growth=4, num_classes=3, name="dense")
+    with pytest.raises(ValueError, match=r"does not fit 'dense': missing arrays trans1\.bn\.bias; build the model"):
+        import_densenet_bc(network, write(without(dense_arrays(), "trans1.bn.bias")))
+    with pytest.raises(ValueError, match=r"array 'conv1\.weight' has shape \(12, 3, 3, 3\), and the model needs \(8,"):
+        import_densenet_bc(network, write(dense_arrays(growth=6)))
+
+
+def test_a_dense_network_needs_its_own_importer(model, write):
+    with pytest.raises(ValueError, match=r"weights are imported into a densenet_bc, and 'small' is none"):
+        import_densenet_bc(model, write(dense_arrays()))
+    with pytest.raises(ValueError, match=r"into a resnet_cifar of basic blocks, and 'densenet10' is none"):
+        import_resnet_cifar(densenet_bc(10, growth=4), write(arrays_for()))

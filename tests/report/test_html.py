@@ -25,6 +25,7 @@ PICTURES = {
     "macs_per_image",
     "paths_cascade",
     "paths_gated",
+    "polarisation_gated",
     "units_cascade",
     "units_gated",
 }
@@ -74,8 +75,10 @@ def test_report_is_whole_and_self_contained(report, evaluations, tmp_path):
         "Accuracy against cost",
         "Cascade",
         "Cascade: which images run what",
+        "Cascade: are decisions the same for all images?",
         "Gated",
         "Gated: which images run what",
+        "Gated: are decisions the same for all images?",
         "MACs of single images",
         "What the words mean",
     ]
@@ -84,13 +87,25 @@ def test_report_is_whole_and_self_contained(report, evaluations, tmp_path):
     assert not re.search(r"url\(|@import|<script", path.read_text())
 
 
+def test_ways_to_run_and_the_training_are_shown_where_they_were_measured(report, tmp_path):
+    gated = report["systems"]["gated"]
+    gated["tau_sweep"] = [{"tau": tau, "accuracy": 0.9 - 0.1 * tau, "macs_mean": 5e7 - 2e7 * tau} for tau in (0.2, 0.8)]
+    history = {name: [1.0, rate] for name, rate in gated["activation_rates"].items()}
+    gated["activation_history"] = {"epochs": [1, 2], "rates": history}
+    page = Page(html.write_report(report, {}, tmp_path).read_text())
+    pictures = {child.stem for child in (tmp_path / "pictures").iterdir()}
+    assert {"inference_gated", "polarisation_gated", "training_gated"} <= pictures
+    place = page.headings.index("Gated")
+    assert page.headings[place + 1] == "Gated: inference"
+
+
 def test_gradients_are_shown_where_they_were_measured(report, evaluations, tmp_path):
     gated = report["systems"]["gated"]
     gated["gradient_magnitudes"] = {name: 1e-6 * (k + 1) for k, name in enumerate(gated["activation_rates"])}
     path = html.write_report(report, evaluations, tmp_path)
     assert {child.stem for child in (tmp_path / "pictures").iterdir()} == PICTURES | {"gradients_gated"}
     page = Page(path.read_text())
-    place = page.headings.index("Gated: which images run what")
+    place = page.headings.index("Gated: are decisions the same for all images?")
     assert page.headings[place + 1] == "Gated: gradients and activation rates"
     assert any("run it is +1.00: units with larger gradients run more often." in words for words in page.words)
 

@@ -17,6 +17,24 @@ def test_one_bar_per_unit_in_order(report):
     assert axes.yaxis_inverted()
 
 
+def test_of_many_decisions_a_units_channel_groups_share_a_bar():
+    rates = {f"unit{unit}[{group}]": unit / 10 + group / 100 for unit in range(8) for group in (1, 2, 3, 4)}
+    assert pictures.rates_to_draw(rates) == rates  # 32: each has a bar
+    assert pictures.rates_to_draw({**rates, "unit8": 0.5}) == pytest.approx(
+        {**{f"unit{unit}": unit / 10 + 0.025 for unit in range(8)}, "unit8": 0.5}
+    )
+
+
+def test_words_of_lines_that_are_near_one_another_do_not_overlap(report, evaluations):
+    evaluation = evaluations["gated"]
+    report["systems"]["gated"]["macs_static"] = 1.02 * evaluation.macs.mean()
+    dear = evaluation._replace(macs=evaluation.macs.mean() + 1e5 * np.arange(-20, 20))
+    (axes,) = pictures.macs_distribution(report, {"gated": dear}).axes
+    axes.figure.draw_without_rendering()
+    one, other = (text.get_window_extent() for text in axes.texts)
+    assert not one.overlaps(other)
+
+
 def test_no_rates_are_an_error():
     with pytest.raises(ValueError, match="activation_rates"):
         pictures.activation_rates({}, "red")

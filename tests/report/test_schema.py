@@ -86,3 +86,23 @@ def test_plain_makes_numpy_json():
     expected = {"a": 0.5, "b": [3, [True, None]], "c": [0, 1], "4": "text"}
     assert schema.plain(nest) == expected
     assert json.loads(json.dumps(schema.plain(nest))) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("tau_sweep", [{"accuracy": 0.9, "macs_mean": 1.0}], "Expected the key 'tau' in report['systems']['gated']"),
+        ("inference", [{"mode": "always_on", "macs_mean": 1.0}], "Expected the key 'accuracy' in report"),
+        ("activation_history", {"epochs": [1]}, "Expected the key 'rates' in report"),
+        (
+            "activation_history",
+            {"epochs": [1, 2], "rates": {"unit1": [0.5]}},
+            "['activation_history']['rates']['unit1'] for 2 epochs, got 1; give one rate per epoch.",
+        ),
+    ],
+)
+def test_what_was_measured_besides_is_whole(report, part, value, words):
+    report["systems"]["gated"][part] = value
+    with pytest.raises(ValueError, match="Expected") as error:
+        schema.check_report(report)
+    assert words in str(error.value)

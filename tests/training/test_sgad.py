@@ -146,3 +146,15 @@ def test_it_trains_from_another_run(config, data_dir, tmp_path):
     assert (type(loaded), loaded.s_max) == (SGAD, 0.8)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
     np.testing.assert_allclose(loaded(images), model(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_guideline_and_bmnet_may_have_epochs_before_the_network(epochs, config, data_dir, tmp_path, monkeypatch):
+    config.method.guideline_epochs = epochs
+    seen = []
+    monkeypatch.setattr(
+        "keras_dynamic.training.sgad.fit_guideline", lambda model, batches, count: seen.append((len(batches), count))
+    )
+    config.epochs, config.noise.epochs = 1, 1
+    train(config, tmp_path / "mf", data_dir, verbose=0)
+    assert [count for _, count in seen] == [epochs] * bool(epochs)

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from keras_dynamic.callbacks import reestimate_batch_norm
-from keras_dynamic.training import Checkpoint, build, evaluate, load_splits, load_weights, reestimation_batches, train
+from keras_dynamic.training import (
+    Checkpoint,
+    build,
+    evaluate,
+    load_splits,
+    load_weights,
+    read_activation_history,
+    reestimation_batches,
+    train,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +53,7 @@ def assert_same_weights(one, other, atol=0.0):
 def test_folder_of_a_finished_run(finished):
     workdir, _ = finished
     assert sorted(path.name for path in workdir.iterdir()) == [
+        "activation_rates.csv",
         "best.keras",
         "config.json",
         "model.keras",
@@ -51,6 +61,9 @@ def test_folder_of_a_finished_run(finished):
         "tensorboard",
     ]
     assert len(list(workdir.glob("tensorboard/*/events.out.tfevents.*"))) == 2
+    history = read_activation_history(workdir / "activation_rates.csv")
+    assert history["epochs"] == [1, 2, 3]
+    assert list(history["rates"]) == ["stage1_unit1", "stage2_unit1", "stage3_unit1"]
 
 
 def test_record_of_a_finished_run(finished, config):
@@ -115,6 +128,8 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, config, data
     content, whole = (json.loads((path / "run.json").read_text()) for path in (tmp_path, finished[0]))
     assert [list(epoch) for epoch in content["epochs"]] == [list(epoch) for epoch in whole["epochs"]]
     assert content["figures"] == pytest.approx(whole["figures"])
+    histories = [read_activation_history(path / "activation_rates.csv") for path in (tmp_path, finished[0])]
+    assert histories[0] == histories[1]
 
 
 def test_mixed_precision_ends_in_float32(config, data_dir, tmp_path):

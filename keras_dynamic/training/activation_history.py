@@ -1,0 +1,73 @@
+"""How often each decision runs, epoch by epoch of a training."""
+
+import csv
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_dynamic.metrics import activation_rates
+from keras_dynamic.training.evaluate import compiled_outcome, evaluate
+
+_EPOCHS = "epochs"
+
+
+class ActivationHistory(keras.callbacks.Callback):
+    """Writes the activation rate of each decision on some images after each epoch, as inference decides.
+
+    The file is a table of comma-separated values, a row for each epoch, replaced as a whole; a resumed training goes on
+    with it. Batch norm has its moving averages, which are not those of a re-estimation afterwards.
+
+    Args:
+        path: of the file.
+        x: held-out images, [n, height, width, channels]; no labels are needed.
+
+    Source: Herrmann et al., section S4.5 and figures 24 to 27.
+    """
+
+    def __init__(self, path, x):
+        super().__init__()
+        self.path, self.x = Path(path), x
+        self._outcome = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Adds the epoch's rates, in place of what an interrupted run wrote of it and of later ones."""
+        if self._outcome is None:
+            self._outcome = compiled_outcome(self.model)
+        found = evaluate(self.model, self.x, np.zeros(len(self.x), int), outcome=self._outcome)
+        rows = [row for row in _rows(self.path) if int(row[_EPOCHS]) <= epoch]
+        rates = {name: f"{rate:.4f}" for name, rate in activation_rates(found.decisions).items()}
+        rows.append({_EPOCHS: str(epoch + 1), **rates})
+        temporary = self.path.with_name(f".partial_{self.path.name}")
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[-1]))
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, self.path)
+
+
+def read_activation_history(path) -> dict:
+    """Reads what ActivationHistory wrote.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        {'epochs': [epochs trained, ...], 'rates': {decision name: [share of images that run it, ...]}}; both empty if
+        there is no such file.
+    """
+    rows = _rows(Path(path))
+    names = [name for name in rows[0] if name != _EPOCHS] if rows else []
+    return {
+        "epochs": [int(row[_EPOCHS]) for row in rows],
+        "rates": {name: [float(row[name]) for row in rows] for name in names},
+    }
+
+
+def _rows(path):
+    """Returns {column: text} for each row of the file, none if there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

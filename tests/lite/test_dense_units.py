@@ -1,0 +1,69 @@
+"""Exported dense networks: a skipped unit's channels are zeros, its work is not done, its zeros take little room."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dynamic import cost, deciders, layers, lite, models
+from keras_dynamic.lite import schema
+
+GROWTH = 4
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return (rng.integers(0, 256, (24, 32, 32, 3)) * rng.random((24, 1, 1, 3))).astype(np.uint8)
+
+
+@pytest.fixture
+def model(images, spread_gates):
+    """Two gated units per block, each open for half of the images."""
+    keras.utils.set_random_seed(0)
+    chain = models.densenet_bc(16, GROWTH, num_classes=3).chain
+    made = layers.DynamicModel(chain, deciders.PerUnitGates(open_probability=0.5))
+    made.build((None, 32, 32, 3))
+    spread_gates(made, images)
+    return made
+
+
+def run(exported, images):
+    runner = lite.Interpreter(exported)
+    found = [runner.run(image) for image in images]
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+
+
+def test_float32_answers_decides_and_costs_as_keras(model, images):
+    exported = lite.export(model, outputs=("logits", "decisions", "macs"))
+    found, outcome = run(exported, images), model.outcome(images, training=False)
+    assert lite.verify(exported).conditionals == 6
+    np.testing.assert_allclose(found["logits"], np.asarray(outcome.logits), atol=1e-5)
+    decisions = {name: np.asarray(value) for name, value in outcome.decisions.items()}
+    np.testing.assert_array_equal(found["decisions"], np.stack(list(decisions.values()), axis=1))
+    unit = lite.read_metadata(exported)["macs_unit"]
+    np.testing.assert_array_equal(found["macs"] * unit, cost.given(model.cost_tree, decisions))
+    assert 0.2 < np.mean(found["decisions"]) < 0.8
+
+
+def test_int8_is_as_near_to_keras_as_without_gates(model, images):
+    exported = lite.export(model, "int8", images, outputs=("logits", "decisions"))
+    found, outcome = run(exported, images), model.outcome(images, training=False)
+    alike = (found["decisions"] == np.stack(list(map(np.asarray, outcome.decisions.values())), axis=1)).all(axis=1)
+    assert np.mean(alike) > 0.6
+    static = layers.DynamicModel(model.chain)
+    static.build((None, 32, 32, 3))
+    error = np.abs(run(lite.export(static, "int8", images), images)["logits"] - np.asarray(static(images))).max()
+    assert np.abs(found["logits"] - np.asarray(outcome.logits))[alike].max() < 2 * error
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_the_zeros_of_units_of_one_size_are_stored_once(model, images, quantize):
+    parsed = schema.load(lite.export(model, quantize, images if quantize else None))
+    found = {}
+    for graph in parsed.subgraphs:
+        for tensor in graph.tensors:
+            shape = schema.shape(tensor)
+            if len(shape) == 4 and shape[-1] == GROWTH and schema.is_constant(parsed, tensor) and shape[1] == shape[2]:
+                found.setdefault(shape[1], []).append(tensor.buffer)
+    assert {size: len(buffers) for size, buffers in found.items() if size >= 8} == {32: 2, 16: 2, 8: 2}
+    assert all(len(set(buffers)) == 1 for size, buffers in found.items() if size >= 8)
