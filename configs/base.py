@@ -29,9 +29,12 @@ def get_config():
     config.mixed_precision = False  # bfloat16 layers, float32 weights
     config.distribute = ""  # 'mirrored' for all GPUs of the machine
 
+    # size: photographs of any size, ImageNet's for one, are read from a TFDS folder epoch by epoch, cropped to so many
+    # pixels. Not set here: images of one size, in memory.
     config.data = ml_collections.ConfigDict({"name": "cifar10", "held_out": 5000, "augment": True})
 
-    # stages: units of each stage of a network for 224-pixel images, instead of a depth.
+    # name: one of training.networks.NETWORKS, with that network's own settings; without one, a ResNet of this depth for
+    # CIFAR or, with stages, a bottleneck network of so many units a stage for 224-pixel images.
     config.network = ml_collections.ConfigDict(
         {"depth": 32, "stages": (), "num_classes": 10, "weights": "zoo:resnet32_cifar10_45k"}
     )

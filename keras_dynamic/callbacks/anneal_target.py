@@ -10,7 +10,8 @@ from keras_dynamic.messages import check_fraction
 class AnnealTarget(keras.callbacks.Callback):
     """Lowers the model's target rate from `start` by `a` every `k` epochs until each target is reached.
 
-    It depends on the epoch's number alone, so that a resumed run goes on where it was.
+    It depends on the epoch's number alone, so that a resumed run goes on where it was. Targets that follow the
+    activation (ActivationGating's variable_target) start anew in each epoch, at the rate that it sets.
 
     Args:
         a: step, in (0, 1].

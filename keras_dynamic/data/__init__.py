@@ -3,18 +3,25 @@
 from keras_dynamic.data.augment import random_crop_flip
 from keras_dynamic.data.batches import Batches
 from keras_dynamic.data.dataset import Dataset, from_arrays
+from keras_dynamic.data.image_stream import ImageStream
 from keras_dynamic.data.load import load, load_arrays
 from keras_dynamic.data.shipped import Shipped, shipped
 from keras_dynamic.data.split import hold_out
+from keras_dynamic.data.stream import Streamed, stream
+from keras_dynamic.data.stream_batches import StreamBatches
 
 __all__ = [
     "Batches",
     "Dataset",
+    "ImageStream",
     "Shipped",
+    "StreamBatches",
+    "Streamed",
     "from_arrays",
     "hold_out",
     "load",
     "load_arrays",
     "random_crop_flip",
     "shipped",
+    "stream",
 ]

@@ -39,6 +39,28 @@ def load_tfds(name: str, data_dir: str | os.PathLike[str]) -> Dataset:
         FileNotFoundError: data_dir does not hold the set, or only in part.
         ImportError: tensorflow-datasets, or what it needs, is not installed.
     """
+    builder, judged = open_builder(name, data_dir)
+    x_train, y_train = _read(builder, "train")
+    x_test, y_test = _read(builder, judged)
+    return from_arrays(x_train, y_train, x_test, y_test, builder.info.features["label"].names)
+
+
+def open_builder(name: str, data_dir: str | os.PathLike[str]) -> tuple[Any, str]:
+    """Opens a prepared TFDS set of images with labels.
+
+    Args:
+        name: the TFDS name; a configuration follows a slash.
+        data_dir: the folder that holds the set's own folder.
+
+    Returns:
+        (TFDS builder, the split for judging): "test", or "validation" where there is no test split or, as in ImageNet,
+        one without labels.
+
+    Raises:
+        ValueError: The set is not one of images with a class label each, or lacks a split.
+        FileNotFoundError: data_dir does not hold the set, or only in part.
+        ImportError: tensorflow-datasets, or what it needs, is not installed.
+    """
     tfds = _import_tfds(f"the TFDS folder of {name!r}")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
@@ -57,15 +79,13 @@ def load_tfds(name: str, data_dir: str | os.PathLike[str]) -> Dataset:
             f"got {', '.join(sorted(features))}; save its images as {name}.npz in data_dir."
         )
     splits = builder.info.splits
-    judged = next((s for s in ("test", "validation") if s in splits), None)
+    judged = next((s for s in ("test", "validation") if s in splits and _has_labels(tfds, builder, s)), None)
     if "train" not in splits or judged is None:
         raise ValueError(
             f"Expected {name!r} to have the splits train and test (or validation), got {', '.join(splits)}; "
             f"split it yourself and save it as {name}.npz in data_dir."
         )
-    x_train, y_train = _read(builder, "train")
-    x_test, y_test = _read(builder, judged)
-    return from_arrays(x_train, y_train, x_test, y_test, features["label"].names)
+    return builder, judged
 
 
 def _import_tfds(wanted_for: str) -> ModuleType:
@@ -89,6 +109,13 @@ def _is_classification(tfds: ModuleType, features: Any) -> bool:
     )
 
 
+def _has_labels(tfds: ModuleType, builder: Any, split: str) -> bool:
+    """Returns whether a split's first image has a label; TFDS writes -1 for labels that nobody knows."""
+    config = tfds.ReadConfig(try_autocache=False)
+    read = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()}, read_config=config).take(1)
+    return all(int(example["label"]) >= 0 for example in read)
+
+
 def _read(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Reads one split into (images [n, height, width, channels], labels [n])."""
     shape = builder.info.features["image"].shape
@@ -104,7 +131,8 @@ def _read(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
         if new.shape[1:] != images.shape[1:]:
             raise ValueError(
                 f"Expected the images of {builder.name!r} to be of one size, got {images.shape[1:]} and "
-                f"{new.shape[1:]}, which one array cannot hold; resize them and save them as {builder.name}.npz."
+                f"{new.shape[1:]}, which one array cannot hold; read them by data.stream (a config's data.size), or "
+                f"resize them and save them as {builder.name}.npz."
             )
         images[done : done + len(new)] = new
         done += len(new)

@@ -24,6 +24,7 @@ from keras_dynamic.training import (
 )
 from keras_dynamic.training.build import METHODS
 from keras_dynamic.training.cascade_frontier import cascade_frontier
+from keras_dynamic.training.networks import title
 from keras_dynamic.training.run_record import write_json
 from keras_dynamic.training.train import HISTORY
 
@@ -82,7 +83,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     figures["seconds"] = _training_seconds(Path(workdir)) + time.time() - start
     method, word = NAMES[config.method.name]
     label = f", {config.label}" if config.label else ""
-    network, images = f"{word} ResNet-{config.network.depth} ({_origin(config)}){label}", data_text(config, splits)
+    network, images = f"{word} {title(config.network)} ({_origin(config)}){label}", data_text(config, splits)
     lines, system = {"static": static, "cascade_frontier": points}, word.lower()
     report = {"systems": {system: figures}, **lines, **facts(images, config.seed)}
     page = write_report(report, {system: per_image(evaluation, splits)}, workdir)

@@ -4,15 +4,19 @@ from keras_dynamic.losses.activation import ACTIVATION_LOSSES, batch_activation,
 from keras_dynamic.losses.distillation import distillation
 from keras_dynamic.losses.drop_ratio import drop_ratio
 from keras_dynamic.losses.exits import exit_losses
+from keras_dynamic.losses.variable_target import VARIABLE_TARGETS, exponential_target, moving_target
 from keras_dynamic.losses.weight_decay import weight_decay
 
 __all__ = [
     "ACTIVATION_LOSSES",
+    "VARIABLE_TARGETS",
     "batch_activation",
     "distillation",
     "drop_ratio",
     "exit_losses",
+    "exponential_target",
     "mac_weighted",
+    "moving_target",
     "per_gate",
     "weight_decay",
 ]

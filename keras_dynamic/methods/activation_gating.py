@@ -1,10 +1,20 @@
 """Gates trained with an activation loss (Herrmann et al.; AIG)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_dynamic.deciders import PerUnitGates
-from keras_dynamic.losses import ACTIVATION_LOSSES, batch_activation, mac_weighted, per_gate, weight_decay
+from keras_dynamic.losses import (
+    ACTIVATION_LOSSES,
+    VARIABLE_TARGETS,
+    batch_activation,
+    exponential_target,
+    mac_weighted,
+    moving_target,
+    per_gate,
+    weight_decay,
+)
 from keras_dynamic.messages import check_fraction, near
 from keras_dynamic.methods.annealed import Annealed
 
@@ -29,12 +39,16 @@ class ActivationGating(Annealed):
         activation_loss: 'batch' (equation 1), 'per_gate' (AIG) or 'macs' (section 3.4).
         const_quad: True for no penalty under the target (equation 3).
         activation_weight: of the activation loss.
+        variable_target: None, or how the targets follow the activation of each batch in training: 'moving', the mean of
+            the batches so far, or 'exponential' (S1.2). callbacks.AnnealTarget lets them start anew in each epoch, at
+            `target` or, until it has come down to that, at its own rate; AnnealTarget(start=0.0) anneals nothing.
+        target_momentum: share of the old target in the 'exponential' one after a batch, in [0, 1].
         **kwargs: of Method (weight_decay, teacher, distillation_weight, distillation_temperature) and keras.Model; the
             weight decay of gates' weights is scaled by 20 / gates.
 
     Raises:
-        ValueError: if a target is outside [0, 1] or names other units than the gates', the loss is unknown, or, when it
-            is built, no unit of the chain is gated or the teacher shares weights with it.
+        ValueError: if a target is outside [0, 1] or names other units than the gates', the loss or the variable target
+            is unknown, or, when it is built, no unit of the chain is gated or the teacher shares weights with it.
 
     Source: Herrmann et al., sections 3.1 to 3.4 and S1; AIG.
     """
@@ -47,6 +61,8 @@ class ActivationGating(Annealed):
         activation_loss="batch",
         const_quad=False,
         activation_weight=1.0,
+        variable_target=None,
+        target_momentum=0.99,
         **kwargs,
     ):
         super().__init__(chain, PerUnitGates() if decider is None else decider, **kwargs)
@@ -54,6 +70,11 @@ class ActivationGating(Annealed):
             raise ValueError(
                 f"activation_loss must be one of {ACTIVATION_LOSSES}, got {activation_loss!r}"
                 f"{near(activation_loss, ACTIVATION_LOSSES)}."
+            )
+        if variable_target is not None and variable_target not in VARIABLE_TARGETS:
+            raise ValueError(
+                f"variable_target must be None or one of {VARIABLE_TARGETS}, got {variable_target!r}"
+                f"{near(variable_target, VARIABLE_TARGETS)}."
             )
         if isinstance(target, dict):
             if activation_loss != "per_gate":
@@ -64,16 +85,32 @@ class ActivationGating(Annealed):
             self.target = check_fraction("target", target)
         self.activation_loss, self.const_quad = activation_loss, const_quad
         self.activation_weight = activation_weight
+        self.variable_target = variable_target
+        self.target_momentum = check_fraction("target_momentum", target_momentum)
 
     def build(self, image_shape):
         """Builds chain and gates, and makes the variable of targets."""
         super().build(image_shape)
         target = self._per_unit(self.target, "target must have one rate for each gated unit", "the gated units are")
+        if self.variable_target and self.activation_loss == "per_gate":  # each follows its own gate
+            target = np.broadcast_to(target, len(self.decider.names))
         self.current_target = self._add_target("current_target", target)
+        if self.variable_target == "moving":
+            self._seen = self.add_weight(
+                shape=(), initializer="ones", trainable=False, name="seen", autocast=False, aggregation="mean"
+            )
+
+    def set_target_floor(self, floor):
+        """Sets the targets in force, as Annealed; variable ones start anew from there."""
+        super().set_target_floor(floor)
+        if self.built and self.variable_target == "moving":
+            self._seen.assign(1.0)
 
     def outcome_losses(self, x, y, outcome):
-        """Returns the activation loss, and distillation and weight decay if asked for."""
+        """Returns the activation loss, and distillation and weight decay if asked for; then moves a variable target."""
         losses = {"activation": self.activation_weight * self._activation(outcome)}
+        if self.variable_target:
+            self._follow(outcome)
         losses |= super().outcome_losses(x, y, outcome)
         if self.weight_decay:
             gates = self.decider.trainable_variables
@@ -84,9 +121,23 @@ class ActivationGating(Annealed):
     def _activation(self, outcome):
         if self.activation_loss == "macs":
             return mac_weighted(outcome.cost, self.current_target, self.const_quad)
-        decisions = ops.stack([outcome.decisions[name] for name in self.decider.names])
         loss = batch_activation if self.activation_loss == "batch" else per_gate
-        return loss(decisions, self.current_target, self.const_quad)
+        return loss(self._decided(outcome), self.current_target, self.const_quad)
+
+    def _decided(self, outcome):
+        return ops.stack([outcome.decisions[name] for name in self.decider.names])
+
+    def _follow(self, outcome):
+        """Moves the targets towards what the loss has measured on this batch."""
+        if self.activation_loss == "macs":
+            rate = ops.mean(outcome.cost)
+        else:
+            rate = ops.mean(self._decided(outcome), axis=1 if self.activation_loss == "per_gate" else None)
+        if self.variable_target == "exponential":
+            self.current_target.assign(exponential_target(self.current_target, rate, self.target_momentum))
+            return
+        self.current_target.assign(moving_target(self.current_target, rate, self._seen))
+        self._seen.assign(self._seen + 1.0)
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
@@ -96,4 +147,6 @@ class ActivationGating(Annealed):
             "activation_loss": self.activation_loss,
             "const_quad": self.const_quad,
             "activation_weight": self.activation_weight,
+            "variable_target": self.variable_target,
+            "target_momentum": self.target_momentum,
         }

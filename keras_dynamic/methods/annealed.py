@@ -18,7 +18,12 @@ class Annealed(Method):
         """Makes and returns the variable; `final` is a share or a list of one per decided unit."""
         self._final = np.float32(final)
         self._target = self.add_weight(
-            shape=self._final.shape, initializer=self._in_force, trainable=False, name=name, autocast=False
+            shape=self._final.shape,
+            initializer=self._in_force,
+            trainable=False,
+            name=name,
+            autocast=False,
+            aggregation="mean",  # of replicas, where a method moves it within a step
         )
         return self._target
 

@@ -1,13 +1,11 @@
 """From a config to a network, a method and an optimizer."""
 
-import os
-
 import keras
 
-from keras_dynamic import zoo
 from keras_dynamic.messages import near
-from keras_dynamic.models import group_channels, import_resnet_cifar, resnet_cifar, resnet_imagenet
+from keras_dynamic.models import group_channels
 from keras_dynamic.training import blockdrop, fixed, gating, sgad
+from keras_dynamic.training.networks import plain_network
 
 # Each module has
 #   build(config.method, network, teacher, seed) -> DynamicModel,
@@ -19,37 +17,26 @@ _OPTIMIZERS = ("sgd", "adam")
 _SCHEDULES = ("one_cycle", "steps", "constant")
 
 
-def image_shape(config) -> tuple[int, int, int]:
-    """Returns the shape of the images that a config's `network` section takes."""
-    return (224, 224, 3) if config.get("stages") else (32, 32, 3)
-
-
 def build_network(config):
     """Builds the plain network that a config's `network` section names.
 
     Args:
-        config: with weights ('zoo:NAME', a path in which environment variables are expanded, or '' for random ones),
-            depth and num_classes, and perhaps granularity (filters per channel group, an int or {unit or stage: int},
-            see models.group_channels); or with stages, the units of each stage of a bottleneck network for 224-pixel
-            images, instead of a depth, and no weights.
+        config: with num_classes, weights ('' for random ones, a path in which environment variables are expanded, or
+            'zoo:NAME') and, by the network's name, one of training.networks.NETWORKS: depth of 'resnet_cifar', which a
+            section without name is; stages of 'resnet_imagenet', units of each stage of a bottleneck network; version
+            of 'resnet50' and 'resnet101', 'v1.5' or 'v1', whose weights keras.applications has; width of
+            'mobilenet_v2'. Perhaps with size, the side of the images in pixels, and granularity (filters per channel
+            group, an int or {unit or stage: int}, see models.group_channels).
 
     Returns:
         DynamicModel, built.
 
     Raises:
-        ValueError: if the depth is not 6n+2, weights do not fit depth and classes, or a zoo name is unknown.
+        ValueError: if the name or a version is unknown, an argument of the network is out of range, weights do not fit
+            it, or a zoo name is unknown.
         FileNotFoundError: if the weights file is missing.
     """
-    if config.get("stages"):
-        if config.weights:
-            raise ValueError(
-                f"networks for 224-pixel images start with random weights here, got network.weights={config.weights!r};"
-                " leave it empty and give a trained run as start_from."
-            )
-        network = resnet_imagenet(tuple(config.stages), config.num_classes)
-    else:
-        network = resnet_cifar(config.depth, config.num_classes, name=f"resnet{config.depth}")
-    return _grouped(_with_weights(network, config), config)
+    return _grouped(plain_network(config), config)
 
 
 def _grouped(network, config):
@@ -57,23 +44,6 @@ def _grouped(network, config):
     if not granularity:
         return network
     return group_channels(network, granularity if isinstance(granularity, int) else dict(granularity))
-
-
-def _with_weights(network, config):
-    """Returns the network with the weights that the config names, or that network of the zoo."""
-    if config.weights.startswith("zoo:"):
-        name = config.weights.removeprefix("zoo:")
-        row = zoo.describe(name)["network"]
-        if row != {"depth": config.depth, "num_classes": config.num_classes}:
-            raise ValueError(
-                f"{config.weights!r} is a network of {row}, but the config asks for depth {config.depth} and "
-                f"{config.num_classes} classes; change network.depth or network.weights."
-            )
-        return zoo.load(name)
-    if config.weights:
-        return import_resnet_cifar(network, os.path.expandvars(config.weights))
-    network.build((None, *image_shape(config)))
-    return network
 
 
 def build_method(config, network, teacher=None, seed=0):

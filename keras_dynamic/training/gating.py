@@ -42,6 +42,8 @@ def build(config, network, teacher, seed):
         activation_loss=config.activation_loss,
         const_quad=config.const_quad,
         activation_weight=config.activation_weight,
+        variable_target=config.get("variable_target") or None,
+        target_momentum=config.get("target_momentum", 0.99),
         **shared_arguments(config, teacher),
         name="gated",
     )

@@ -9,6 +9,7 @@ from keras_dynamic.methods import SGAD, fit_guideline
 from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
 from keras_dynamic.training.guideline_figures import guideline_figures
 from keras_dynamic.training.schedule import Schedule, shared_arguments
+from keras_dynamic.training.splits import first_images
 from keras_dynamic.training.tau_sweep import tau_sweep
 
 _GRADIENT_IMAGES = 2000
@@ -99,6 +100,6 @@ def figures(model, config, splits, evaluation) -> dict:
     found = guideline_figures(model, splits.test[0], evaluation.decisions)
     found["tau_sweep"] = tau_sweep(model, *splits.test)
     if config.network.weights and keras.backend.backend() == "tensorflow":
-        x, y = (part[:_GRADIENT_IMAGES] for part in splits.train)
+        x, y = first_images(splits, _GRADIENT_IMAGES)
         found["gradient_magnitudes"] = gradient_magnitudes(build_network(config.network), x, y)
     return found

@@ -107,15 +107,18 @@ def build(config):
 
 
 def training_batches(config, splits: Splits, epoch=0):
-    """Returns data.Batches of the training images, augmented as the config says.
+    """Returns data.Batches, or data.StreamBatches, of the training images, augmented as the config says.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
         splits: Splits.
         epoch: whose order and augmentation they have at first.
     """
+    if isinstance(splits.train, data.ImageStream):
+        return data.StreamBatches(splits.train, config.batch_size, config.data.augment, config.seed, epoch)
     augment = data.random_crop_flip if config.data.augment else None
-    return data.Batches(*splits.train, config.batch_size, augment, seed=config.seed, epoch=epoch)
+    x, y = splits.train
+    return data.Batches(x, y, config.batch_size, augment, seed=config.seed, epoch=epoch)
 
 
 def reestimation_batches(config, splits: Splits):

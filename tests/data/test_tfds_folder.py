@@ -6,39 +6,9 @@ import pytest
 
 from keras_dynamic.data import load, load_arrays
 from keras_dynamic.data.tfds_folder import load_tfds, tfds_names
+from tests.data.folders import CLASSES, example, image, prepare
 
-tfds = pytest.importorskip("tensorflow_datasets")
-
-CLASSES = ["barn", "eagle", "snowy"]
-
-
-def image(number, height=5, width=6):
-    return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def example(number, **changes):
-    return {"id": f"{number:05d}", "image": image(number), "label": CLASSES[number % 3], **changes}
-
-
-def prepare(data_dir, name, splits, shape=(5, 6, 3), drop=()):
-    """Writes a TFDS folder with TFDS' own writer; the images are made here, nothing is downloaded."""
-    features = {
-        "id": tfds.features.Text(),
-        "image": tfds.features.Image(shape=shape, encoding_format="png"),
-        "label": tfds.features.ClassLabel(names=CLASSES),
-    }
-    kept = {key: feature for key, feature in features.items() if key not in drop}
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name=name,
-        version="1.0.0",
-        data_dir=data_dir,
-        split_datasets={
-            split: [(n, {key: e[key] for key in kept}) for n, e in enumerate(examples)]
-            for split, examples in splits.items()
-        },
-        features=tfds.features.FeaturesDict(kept),
-        disable_shuffling=True,
-    )
+pytest.importorskip("tensorflow_datasets")
 
 
 def test_a_set_without_code_is_read_in_the_order_of_its_ids(tmp_path):
@@ -85,6 +55,13 @@ def test_a_set_without_a_test_split_is_refused(tmp_path):
     prepare(tmp_path, "owls", {"train": [example(0)]})
     with pytest.raises(ValueError, match=r"'owls' to have the splits train and test .*, got train; split it"):
         load("owls", tmp_path)
+
+
+def test_a_test_split_without_labels_is_passed_over(tmp_path):
+    splits = {"train": [example(0)], "test": [example(1, label=-1)], "validation": [example(2)]}
+    prepare(tmp_path, "owls", splits)
+    data = load("owls", tmp_path)
+    assert (data.y_test.tolist(), np.array_equal(data.x_test, image(2)[None])) == ([2], True)
 
 
 def test_a_folder_that_was_not_prepared_is_told_so(tmp_path):

@@ -11,9 +11,16 @@ from keras_dynamic.training import build
 FLOPS = 1.5603e10  # ResNet-101: 2 x MACs, as tests/models/test_resnet_imagenet.py works out
 
 
+def config_of(stage="curriculum"):
+    """The config for the paper's version of ResNet-101, untrained."""
+    config = blockdrop_resnet101_imagenet.get_config(stage)
+    config.network.version, config.network.weights = "v1.5", ""
+    return config
+
+
 def test_the_policy_costs_what_the_paper_says():
     """3.0 % of the network's FLOPs; it always runs, so everything on costs the sum."""
-    model = build(blockdrop_resnet101_imagenet.get_config())
+    model = build(config_of())
     policy = next(child for child in model.cost_tree.children if child.name == "policy")
     assert 2 * policy.total_macs / FLOPS == pytest.approx(0.030, rel=0.01)
     assert 2 * model.cost_tree.total_macs == pytest.approx(FLOPS + 2 * policy.total_macs, rel=1e-3)
@@ -24,7 +31,7 @@ def test_the_policy_costs_what_the_paper_says():
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["curriculum", "finetuning"])
 def test_a_training_step(stage):
-    config = blockdrop_resnet101_imagenet.get_config(stage)
+    config = config_of(stage)
     model = build(config)
     model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     variable = next(each for each in model.chain.stem.variables if each.path.endswith("kernel"))
