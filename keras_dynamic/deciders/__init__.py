@@ -5,6 +5,7 @@ from keras_dynamic.deciders.binary_mask_network import BinaryMaskNetwork
 from keras_dynamic.deciders.channel_gates import ChannelGates
 from keras_dynamic.deciders.confidence import Confidence
 from keras_dynamic.deciders.fixed import DistributeK, FirstK, Fixed, Never, Pattern, RandomK
+from keras_dynamic.deciders.patience import Patience
 from keras_dynamic.deciders.per_unit_gates import PerUnitGates
 from keras_dynamic.deciders.policy import Policy
 from keras_dynamic.deciders.sequential_policy import SequentialPolicy
@@ -23,6 +24,7 @@ __all__ = [
     "FirstK",
     "Fixed",
     "Never",
+    "Patience",
     "Pattern",
     "PerUnitGates",
     "Policy",
