@@ -62,6 +62,60 @@ def test_patience(patience, stopping, toy_images):
     model = stopping(deciders.Patience(patience))
     rates = agrees(model, toy_images(32)).mean(axis=0)
     assert len(rates) == 5 - patience  # nobody can stop before
-    assert 0 < rates[-1] < 1 and (np.diff(rates) <= 0).all()
+    assert 0 < rates[-1] < 1
+    assert (np.diff(rates) <= 0).all()
     rates = agrees_nearly(model, toy_images(32), 0.15).mean(axis=0)
     assert 0 < rates[-1] < 1
+
+
+def halve(gates, model, images):
+    """Sets the gates of exits so that half of these images go on behind each of them, by what they see."""
+    for name, gate in gates.gates.items():
+        gates.set_tau(0.0)  # all reach it
+        chances = array(model.outcome(images).probabilities[name]).astype(np.float64)
+        last = gate.layers[-1]
+        last.bias.assign(last.bias - np.median(np.log(chances / (1 - chances))))
+    gates.set_tau(0.5)
+
+
+def test_gates_of_exits(stopping, toy_images):
+    gates = deciders.ExitGates((6, 6))
+    model = stopping(gates)
+    halve(gates, model, toy_images(32))
+    found = agrees(model, toy_images(32))
+    assert found.mean(axis=0)[0] == 0.5
+    agrees_nearly(model, toy_images(32), 0.1)
+
+
+@pytest.fixture
+def joined(stopping, toy_images, spread_gates):
+    """Gates for units, confidence for exits, at each of which about a third of the images that reach it stop."""
+    gates, confident = deciders.PerUnitGates(always=["unit1"]), deciders.Confidence()
+    images = toy_images(64)
+    model = stopping(deciders.Joined([gates, confident]))
+    alone = layers.DynamicModel(model.chain, gates)
+    spread_gates(alone, images)
+    here, thresholds = np.ones(64, bool), []
+    for logits in alone.outcome(images).exits.values():
+        certain = np.exp(array(logits))
+        certain = certain.max(axis=1) / certain.sum(axis=1)
+        thresholds.append(float(np.quantile(certain[here], 0.7)))
+        here &= certain < thresholds[-1]
+    confident.set_thresholds(thresholds)
+    return model
+
+
+def test_gates_of_units_and_confidence_at_exits(joined, toy_images):
+    rates = agrees(joined, toy_images(64)).mean(axis=0)
+    assert ((rates > 0) & (rates < 1)).all()
+
+
+def test_int8_sets_the_confidence_among_several_deciders_anew(joined, toy_images):
+    images = toy_images(64)
+    exported = lite.export(joined, "int8", images, outputs=("logits", "decisions"))
+    shares = run(exported, images)["decisions"].mean(axis=0)
+    outcome = joined.outcome(images)
+    names = lite.read_metadata(exported)["decisions"]
+    for name, share in zip(names, shares, strict=True):
+        if name in joined.decider.confidence_names:
+            assert share == pytest.approx(float(array(outcome.decisions[name]).mean()), abs=0.05)
