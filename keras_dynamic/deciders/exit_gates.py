@@ -14,8 +14,9 @@ from keras_dynamic.messages import near
 class ExitGates(GumbelGates):
     """A gate at each exit that looks at what the exit reads: does the image go on, or stop there?
 
-    A gate is a 3x3 convolution, batch norm and ReLU for each width, an average pool over windows, and a dense layer that
-    gives the logit of going on. As it does not look at the exit's answer, this is computed only for images that stop.
+    A gate is a 3x3 convolution, batch norm and ReLU for each width, an average pool over windows, and a dense layer
+    that gives the logit of going on. It does not look at the exit's answer, which an exported file therefore computes
+    only for images that stop.
 
     Args:
         widths: filters of the gate's convolutions.

@@ -9,7 +9,8 @@ from keras_dynamic.layers import Decider
 class Joined(Decider):
     """Several deciders over one chain, each for what it decides: gates for the units and confidence for the exits, say.
 
-        model = kd.layers.DynamicModel(chain, kd.deciders.Joined([kd.deciders.PerUnitGates(), kd.deciders.Confidence()]))
+        decider = kd.deciders.Joined([kd.deciders.PerUnitGates(), kd.deciders.Confidence()])
+        model = kd.layers.DynamicModel(chain, decider)
 
     All are asked everywhere, in order, each with a carry of its own; no two may decide the same. It costs what they
     cost together.
@@ -56,8 +57,8 @@ class Joined(Decider):
                     f"unit {step.unit.name!r} is decided as a whole by one decider and by groups by another; leave it "
                     "out of one of them, e.g. by `always`."
                 )
-            for name in sum(obeyed, []):
-                place.setdefault(name, len(place))
+            for own in obeyed:
+                place.update((name, len(place)) for name in own if name not in place)
         return sorted(names, key=place.__getitem__)
 
     @staticmethod
