@@ -1,5 +1,7 @@
 """Several deciders over one chain."""
 
+from typing import Any
+
 import keras
 
 from keras_dynamic.layers import Decider
@@ -123,7 +125,9 @@ class Joined(Decider):
 
 def _together(answers):
     """Returns the decisions, probabilities and carries of several answers as one."""
-    decisions, probabilities, carries = {}, {}, []
+    decisions: dict[str, Any] = {}
+    probabilities: dict[str, Any] = {}
+    carries = []
     for decided, chances, carry in answers:
         decisions |= decided
         probabilities |= chances

@@ -47,7 +47,8 @@ class LearnedExits(Annealed):
     def __init__(self, chain, decider=None, target=0.3, exit_weights=None, rate_weight=1.0, **kwargs):
         super().__init__(chain, ExitGates() if decider is None else decider, **kwargs)
         if isinstance(target, dict):
-            self.target = {name: check_fraction(f"target of {name!r}", value) for name, value in target.items()}
+            shares = {name: check_fraction(f"target of {name!r}", value) for name, value in target.items()}
+            self.target: float | dict[str, float] = shares
         else:
             self.target = check_fraction("target", target)
         self.exit_weights = None if exit_weights is None else [check_number("exit_weights", w) for w in exit_weights]
@@ -71,15 +72,18 @@ class LearnedExits(Annealed):
         """Builds chain and gates, and makes the variable of targets: the shares that go on."""
         super().build(image_shape)
         self.exit_names = self._decided(self.decider.names)
-        stopping = self.target
-        if isinstance(stopping, dict):
-            if sorted(stopping) != sorted(self.exit_names):
-                raise ValueError(
-                    f"target must have one share for each decided exit, got {list(stopping)}; the decided exits are "
-                    f"{self.exit_names}."
-                )
-            stopping = [stopping[name] for name in self.exit_names]
-        self.going_target = self._add_target("going_target", 1.0 - np.asarray(stopping))
+        self.going_target = self._add_target("going_target", 1.0 - np.asarray(self._stopping()))
+
+    def _stopping(self):
+        """Returns the target as it is, or of one per exit the list in order of execution."""
+        if not isinstance(self.target, dict):
+            return self.target
+        if sorted(self.target) != sorted(self.exit_names):
+            raise ValueError(
+                f"target must have one share for each decided exit, got {list(self.target)}; the decided exits are "
+                f"{self.exit_names}."
+            )
+        return [self.target[name] for name in self.exit_names]
 
     def outcome_losses(self, x, y, outcome):
         """Returns a loss per exit, the loss on exit rates, and what methods share."""

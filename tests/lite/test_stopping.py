@@ -34,6 +34,19 @@ def stopping(toy_chain, toy_images, spread_exits):
     return make
 
 
+def test_answers_that_a_later_exit_reads_always_run(toy_chain, toy_images):
+    def head():
+        return [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+
+    exits = [
+        layers.Exit(head(), "unit1", name="exit1"),
+        layers.Exit(layers.Collaborative(keras.Sequential(head())), "unit2", name="exit2"),
+    ]
+    model = layers.DynamicModel(toy_chain(units=3, exits=exits), deciders.ExitGates((4,)))
+    model.build((None, 8, 8, 3))
+    agrees(model, toy_images(4))  # export holds the file's MACs against the cost tree's under all decisions
+
+
 def agrees(model, images):
     """Exports in float32 and holds answers, decisions and MACs against Keras; returns the decisions, [n, decisions]."""
     exported = lite.export(model, outputs=("logits", "decisions", "macs"))
@@ -119,3 +132,13 @@ def test_int8_sets_the_confidence_among_several_deciders_anew(joined, toy_images
     for name, share in zip(names, shares, strict=True):
         if name in joined.decider.confidence_names:
             assert share == pytest.approx(float(array(outcome.decisions[name]).mean()), abs=0.05)
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+def test_patience_on_micro(int8, stopping, toy_images):
+    pytest.importorskip("tflite_micro")
+    images = toy_images(16)
+    exported = lite.export(stopping(deciders.Patience(3)), "int8" if int8 else None, images, outputs="decisions")
+    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, xnnpack=False)
+    for image in images:
+        np.testing.assert_array_equal(micro.run(image)["decisions"], litert.run(image)["decisions"])
