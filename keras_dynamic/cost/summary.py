@@ -12,7 +12,9 @@ def summary(model, rates=None) -> str:
     Args:
         model: a built DynamicModel (or any model that cost can walk), or a Node.
         rates: {decision name: share in [0, 1] of all images}, e.g. measured by training.evaluate. A decision that is
-            not named is on wherever it is reached. One inside another, or behind an exit, is on only where that is.
+            not named is on wherever it is reached. One inside another, or behind an exit, is on only where that is;
+            of two that do not know of each other, such as groups of input and of inner channels, the rarer counts,
+            which is the most that they can cost.
 
     Returns:
         Text: part, the decision it depends on, MACs and parameters with everything on, activation rate, expected MACs.
@@ -51,7 +53,7 @@ def _row(node, rates):
 
 def _expected(node, rates, reached=1.0):
     """Returns the expected MACs of a node that a share of the images reaches."""
-    runs = reached if node.when is None else rates.get(node.when.decision, reached)
+    runs = reached if node.when is None else min(reached, rates.get(node.when.decision, reached))
     return runs * node.macs + sum(_expected(child, rates, runs) for child in node.children)
 
 

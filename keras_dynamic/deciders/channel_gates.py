@@ -116,4 +116,6 @@ def _checked(locked, always):
 
 
 def _widths(body):
-    return f"{body.groups} groups of {body.granularity} filters, {body.forced} forced"
+    sides = zip(("input channels", "filters", "output channels"), body.counts, strict=True)
+    groups = ", ".join(f"{count} groups of {what}" for what, count in sides if count > 1)
+    return f"{groups} ({body.granularity} filters each, {body.forced} forced)"

@@ -45,7 +45,7 @@ class ExitGates(GumbelGates):
 
     def choose(self, chain):
         """Returns the names of the exits that `always` does not name."""
-        names = [step.exit.name for step in chain.steps() if step.exit is not None]
+        names = chain.exit_names
         if not names:
             raise ValueError(
                 "ExitGates needs a chain with exits, got one without; give Chain some, exits=[Exit(...), ...]."
@@ -69,6 +69,12 @@ class ExitGates(GumbelGates):
                 self._binding.exits[name] = step.exit
 
     def _check_size(self, name, spec):
+        if len(getattr(spec, "shape", ())) != 4:
+            shapes = keras.tree.map_structure(lambda each: tuple(each.shape), spec)
+            raise ValueError(
+                f"the gate of exit {name!r} reads [batch, height, width, channels], but the exit reads {shapes}; give "
+                "the exit a leaf, or leave it to another decider."
+            )
         side = min(spec.shape[1:3])
         if side < self.pool:
             raise ValueError(

@@ -32,7 +32,7 @@ class Patience(Decider):
 
     def choose(self, chain):
         """Returns the names of the exits."""
-        names = [step.exit.name for step in chain.steps() if step.exit is not None]
+        names = chain.exit_names
         if self.patience > len(names):
             raise ValueError(
                 f"patience must be at most the {len(names)} exits of the chain, got {self.patience}: no image would "

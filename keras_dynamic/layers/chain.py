@@ -44,7 +44,7 @@ class Chain(keras.layers.Layer):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if two units or two exits share a name, or an exit names a unit that is not there.
+        ValueError: if two units or exits share a name, or an exit names a unit that is not there.
     """
 
     def __init__(self, stem, units, head, exits=(), **kwargs):
@@ -52,7 +52,11 @@ class Chain(keras.layers.Layer):
         self._allow_non_tensor_positional_args = True  # the decider is the second argument
         self.stem, self.units, self.head, self.exits = _layer(stem), list(units), _layer(head), list(exits)
         names = [unit.name for unit in self.units]
-        for kind, used in (("units", names), ("exits", [exit_.name for exit_ in self.exits])):
+        exit_names = [exit_.name for exit_ in self.exits]
+        both = sorted(set(names) & set(exit_names))
+        if both:
+            raise ValueError(f"units and exits must have distinct names, got {both} for both; rename the exits.")
+        for kind, used in (("units", names), ("exits", exit_names)):
             twice = sorted({name for name in used if used.count(name) > 1})
             if twice:
                 raise ValueError(
@@ -85,6 +89,19 @@ class Chain(keras.layers.Layer):
     def group_names(self):
         """Names of the decisions on groups of channels, in order, once the chain is built."""
         return [name for unit in self.units for name in getattr(unit, "group_names", ())]
+
+    @property
+    def exit_names(self):
+        """Names of the exits, in order of execution."""
+        return [step.exit.name for step in self.steps() if step.exit is not None]
+
+    @property
+    def own_names(self):
+        """Names of all that could be decided, in order: units, their groups, exits."""
+        found = []
+        for step in self.steps():
+            found += [step.exit.name] if step.unit is None else [step.unit.name, *getattr(step.unit, "group_names", ())]
+        return found
 
     @property
     def skippable_names(self):
@@ -159,15 +176,14 @@ class Chain(keras.layers.Layer):
         """
         nodes = [tree(self.stem, self._specs.image, "stem"), *decider.begin_nodes()]
         guards: list[Guard] = []  # of the exits passed, at which an image may have stopped
-        previous, steps = None, self.steps()
-        for position, step in enumerate(steps, 1):
+        previous, read_later = None, self._read_later(decider)
+        for step in self.steps():
             if step.exit is None:
                 spec = self._specs.inputs[step.place]
                 found = [*decider.unit_nodes(step.place), _unit_node(step.unit, spec, decider)]
             else:
                 name, decided = step.exit.name, step.exit.name in decider.names
-                later = [each.exit.head for each in steps[position:] if each.exit is not None]
-                read = decider.reads_answer(name) or reads_previous([*later, self.head][0])
+                read = decider.reads_answer(name) or name in read_later
                 node = step.exit.cost_node(self.output_of(step.place), previous)
                 if decided and not read:
                     node = _for_who_stops(Guard(name), node)
@@ -178,6 +194,17 @@ class Chain(keras.layers.Layer):
                 guards.append(Guard(name))
         head = head_node(self.head, self._specs.output, previous, "head")
         return Node(self.name, children=(*nodes, _behind(guards, head)))
+
+    def _read_later(self, decider):
+        """Returns the names of exits whose logits a later classifier reads that is computed itself."""
+        found, head, computed = [], self.head, True
+        for exit_ in reversed([step.exit for step in self.steps() if step.exit is not None]):
+            read = computed and reads_previous(head)
+            if read:
+                found.append(exit_.name)
+            computed = read or exit_.name in decider.names
+            head = exit_.head
+        return found
 
     def get_config(self):
         """Returns the arguments, layers serialized."""

@@ -26,7 +26,7 @@ class Collaborative(keras.layers.Layer):
     reads_previous = True
 
     def __init__(self, head, transfer=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**kwargs, autocast=False)  # the logits before stay float32
         self.head = keras.Sequential(list(head)) if isinstance(head, (list, tuple)) else head
         self.transfer = keras.Sequential(list(transfer)) if isinstance(transfer, (list, tuple)) else transfer
 

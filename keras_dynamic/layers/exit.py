@@ -19,7 +19,7 @@ class Exit(keras.layers.Layer):
     """
 
     def __init__(self, head, after, leaf=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**kwargs, autocast=False)  # the logits before stay float32
         self.head = keras.Sequential(list(head)) if isinstance(head, (list, tuple)) else head
         self.after, self.leaf = after, leaf
 

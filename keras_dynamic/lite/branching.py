@@ -235,7 +235,8 @@ def _values(decider, k, x, carry, training):
     import tensorflow as tf
 
     with tf.init_scope():  # out of the graph that is being traced
-        x, carry = keras.tree.map_structure(lambda leaf: tf.zeros(leaf.shape, leaf.dtype), (x, carry))
+        zeros = lambda leaf: tf.zeros(leaf.shape, leaf.dtype) if tf.is_tensor(leaf) else leaf  # noqa: E731
+        x, carry = keras.tree.map_structure(zeros, (x, carry))
         decided, _, _ = decider.decide(k, x, carry, training=training)
         return {name: bool(keras.ops.convert_to_numpy(value).item()) for name, value in decided.items()}
 

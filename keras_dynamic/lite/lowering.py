@@ -91,5 +91,10 @@ def note(name, lowered, masked) -> str:
         lowered: the unit's Lowered.
         masked: names of these decisions.
     """
-    reason = f"{lowered.why} (fold='never' makes IFs of them)" if lowered.why else "they are input or output channels"
-    return f"unit {name!r} has masks, not IFs, for {len(masked)} groups of channels, whose MACs always count: {reason}."
+    reasons = [f"{lowered.why} (fold='never' makes IFs of those)"] if lowered.why else []
+    if any("[in" in each or "[out" in each for each in masked):
+        reasons.append("input and output channels have no IFs")
+    return (
+        f"unit {name!r} has masks, not IFs, for {len(masked)} groups of channels, whose MACs always count: "
+        f"{'; '.join(reasons)}."
+    )

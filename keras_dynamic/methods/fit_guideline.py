@@ -44,13 +44,17 @@ def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, noise=0.5, verbo
             f"{type(model).__name__} with decider {decider!r}; for others train chain and decider together."
         )
     check_number("learning_rate", learning_rate, positive=True)
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs must be a positive int, got {epochs!r}.")
     fitted = _Fitted(model)
-    steps = max(1, epochs * len(batches))
-    fitted.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)))
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
+    fitted.compile(keras.optimizers.Adam(schedule))
     own = float(ops.convert_to_numpy(model.decider.noise))
     model.decider.set_noise(noise)
-    history = fitted.fit(batches, epochs=epochs, shuffle=False, verbose=verbose).history
-    model.decider.set_noise(own)
+    try:
+        history = fitted.fit(batches, epochs=epochs, shuffle=False, verbose=verbose).history
+    finally:
+        model.decider.set_noise(own)
     return {tracker.name: history[tracker.name] for tracker in fitted.trackers}
 
 

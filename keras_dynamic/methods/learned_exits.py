@@ -66,7 +66,7 @@ class LearnedExits(Annealed):
 
     def _decided(self, names):
         """Returns the exits among these names, in order of execution."""
-        return [step.exit.name for step in self.chain.steps() if step.exit is not None and step.exit.name in names]
+        return [name for name in self.chain.exit_names if name in names]
 
     def build(self, image_shape):
         """Builds chain and gates, and makes the variable of targets: the shares that go on."""

@@ -71,7 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--directory", type=Path, required=True, help="where to write report.html and the pictures")
     options = parser.parse_args(arguments)
     try:
-        joined = compare(dict(_read(run) for run in options.runs))
+        runs = [_read(run) for run in options.runs]
+        names = [name for name, _ in runs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"Expected a name of its own for each run, got {twice} more than once; rename them.")
+        joined = compare(dict(runs))
         page = write_report(joined, {}, options.directory)
     except ValueError as error:
         print(error, file=sys.stderr)

@@ -226,10 +226,9 @@ def pattern_macs(model, pattern) -> int:
 
     Args:
         model: built DynamicModel.
-        pattern: {decision name: 0/1} for its units.
+        pattern: {decision name: 0/1} for its units, groups and exits.
     """
-    own = [name for unit in model.chain.units for name in (unit.name, *getattr(unit, "group_names", ()))]
-    obeyed = {name: model.decider.decision_of(name) for name in own}
+    obeyed = {name: model.decider.decision_of(name) for name in model.chain.own_names}
     each = {name: pattern[decision] for name, decision in obeyed.items() if decision in pattern}
     fixed = DynamicModel(model.chain, Pattern(each))
     fixed.decider.bind(model.chain)

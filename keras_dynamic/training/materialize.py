@@ -60,10 +60,8 @@ def _slimmed(unit, spec, runs, decision_of):
         [*range(body.forced), *(body.forced + k for k, run in enumerate(side) if run)]
         for side in body.split([runs.get(name, True) for name in names])
     )
-    ends = {
-        "inputs": inputs if body.input_granularity else None,
-        "outputs": outputs if body.output_granularity else None,
-    }
+    read, _, given = body.counts
+    ends = {"inputs": inputs if len(inputs) < read else None, "outputs": outputs if len(outputs) < given else None}
     left = slim(body, spec, groups, **ends)
     left = left if body.before is None else [body.before, left]
     return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)

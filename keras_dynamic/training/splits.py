@@ -72,6 +72,13 @@ def check_fit(splits, config):
             f"the network takes images of {taken}, but those of {name!r} are {shape}; resize them, or, of a TFDS "
             f"folder, set data.size={taken[0]}."
         )
+    static = config.get("evaluation", {}).get("static", ())
+    if config.data.get("size") and (str(config.network.weights).startswith("zoo:") or static):
+        raise ValueError(
+            "networks of the zoo have not seen the last images in CIFAR-10's own order, but a stream holds out the "
+            f"last of a TFDS folder's; got data.size={config.data.size} with {config.network.weights or static!r}: leave "
+            "data.size out, or name other weights and no evaluation.static."
+        )
     if classes != config.network.num_classes:
         raise ValueError(
             f"data set {name!r} has {classes} classes, but the config's network {config.network.num_classes}; "

@@ -48,9 +48,9 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
     splits = load_splits(config.data, data_dir)
     check_fit(splits, config)
     final, best = record.workdir / "model.keras", record.workdir / "best.keras"
+    keras.utils.set_random_seed(config.seed)
     if record.finished and final.exists():
         return load_weights(build(config), final), splits
-    keras.utils.set_random_seed(config.seed)
     batches = training_batches(config, splits)
     with _strategy(config.distribute), _precision(config.mixed_precision):
         model = build(config)
