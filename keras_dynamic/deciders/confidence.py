@@ -37,7 +37,7 @@ class Confidence(Decider):
 
     def choose(self, chain):
         """Returns the names of the exits, or of the units if there are none."""
-        return [step.exit.name for step in chain.steps() if step.exit is not None] or chain.skippable_names
+        return chain.exit_names or chain.skippable_names
 
     def prepare(self, chain):
         """Makes the thresholds."""

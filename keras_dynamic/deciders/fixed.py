@@ -24,6 +24,13 @@ class Fixed(Decider):
         own = {name: run for name, run in self._binding.pattern.items() if name == unit or name.startswith(f"{unit}[")}
         return own, {name: float(run) for name, run in own.items()}, carry
 
+    def decide_exit(self, name, logits, x, carry, training=None):
+        """Returns the exit's place in the pattern, if it has one."""
+        if name not in self._binding.pattern:
+            return {}, {}, carry
+        going = self._binding.pattern[name]
+        return {name: going}, {name: float(going)}, carry
+
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Never(Fixed):
@@ -36,15 +43,16 @@ class Never(Fixed):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Pattern(Fixed):
-    """Runs the units, or groups of channels, that a dictionary names with a true value.
+    """Runs the units, or groups of channels, that a dictionary names with a true value, and stops at a false exit.
 
     Args:
-        runs: {unit name: bool or 0/1}, or {name of a group, 'unit[1]': bool or 0/1}; what is not named always runs and
-            is no decision.
+        runs: {unit name: bool or 0/1}, or {name of a group, 'unit[1]': bool or 0/1}, or {exit name: bool or 0/1}, where
+            0 stops; what is not named always runs and is no decision.
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: when bound to a chain that lacks a named unit or group, or if a unit is named and groups of it too.
+        ValueError: when bound to a chain that lacks a named unit, group or exit, or if a unit is named and groups of it
+            too.
     """
 
     def __init__(self, runs, **kwargs):
@@ -52,14 +60,15 @@ class Pattern(Fixed):
         self.runs = {name: bool(value) for name, value in runs.items()}
 
     def choose(self, chain):
-        """Returns the named units and groups in the chain's order."""
+        """Returns the named units, groups and exits in the chain's order."""
         groups = chain.group_names
-        check_names([name for name in self.runs if name not in groups], chain, "runs")
+        units = [name for name in self.runs if name not in groups and name not in chain.exit_names]
+        check_names(units, chain, "runs")
         both = [name for name in self.runs if name in groups and name.rpartition("[")[0] in self.runs]
         if both:
             raise ValueError(f"runs must name a unit or groups of it, got {both} and their units; leave one out.")
         known = [name for unit in chain.units for name in (unit.name, *getattr(unit, "group_names", ()))]
-        return [name for name in known if name in self.runs]
+        return [name for name in (*known, *chain.exit_names) if name in self.runs]
 
     def pattern(self, names):
         """Returns the given dictionary."""

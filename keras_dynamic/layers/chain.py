@@ -87,6 +87,11 @@ class Chain(keras.layers.Layer):
         return [name for unit in self.units for name in getattr(unit, "group_names", ())]
 
     @property
+    def exit_names(self):
+        """Names of the exits, in order of execution."""
+        return [step.exit.name for step in self.steps() if step.exit is not None]
+
+    @property
     def skippable_names(self):
         """Names of the units that can be skipped, in order."""
         return [unit.name for unit in self.units if getattr(unit, "skippable", False)]

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_dynamic.layers import Always, Collaborative, gradient_equilibrium, masked
+from keras_dynamic.layers import Always, Collaborative, LeafHead, gradient_equilibrium, masked
 from keras_dynamic.losses import exit_losses
 from keras_dynamic.messages import check_fraction, check_number
 from keras_dynamic.methods.labels import class_indices
@@ -77,9 +77,7 @@ class IMTA(Method):
                 f"{exit_weights}."
             )
         self._accuracies = [
-            keras.metrics.SparseCategoricalAccuracy(name=f"{step.exit.name}_accuracy")
-            for step in chain.steps()
-            if step.exit is not None
+            keras.metrics.SparseCategoricalAccuracy(name=f"{name}_accuracy") for name in chain.exit_names
         ]
 
     def check_chain(self):
@@ -90,6 +88,12 @@ class IMTA(Method):
         super().build(image_shape)
         if self.classifiers_only:
             freeze_features(self.chain)
+
+    @property
+    def newcomers(self) -> list:
+        """The paths of collaboration, which a network of phase I lacks."""
+        heads = [head for head in _heads(self.chain) if isinstance(head, Collaborative)]
+        return [head.transfer for head in heads if head.transfer is not None]
 
     def reading(self, training):
         """Returns gradient equilibrium in training, if it is asked for."""
@@ -139,7 +143,13 @@ def freeze_features(chain):
     """
     for layer in (chain.stem, *chain.units):
         layer.trainable = False
-    for head in [*(each.head for each in chain.exits), chain.head]:
-        own = head.head if isinstance(head, Collaborative) else head
-        for layer in getattr(own, "layers", [own])[:-1]:
+    for head in _heads(chain):
+        while isinstance(head, (Collaborative, LeafHead)):
+            head = head.head
+        for layer in getattr(head, "layers", [head])[:-1]:
             layer.trainable = False
+
+
+def _heads(chain):
+    """Returns the heads of the exits, and of the chain."""
+    return [*(each.head for each in chain.exits), chain.head]

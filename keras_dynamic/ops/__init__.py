@@ -14,6 +14,7 @@ from keras_dynamic.ops.policy_gradient import (
     self_critical_advantage,
     usage_reward,
 )
+from keras_dynamic.ops.quota import budget_thresholds, quota_thresholds, quotas
 from keras_dynamic.ops.select import blend, select
 from keras_dynamic.ops.straight_through import ESTIMATORS, round_straight_through
 from keras_dynamic.ops.temperature import fit_temperature
@@ -28,6 +29,7 @@ __all__ = [
     "binary_gumbel",
     "blend",
     "bounded",
+    "budget_thresholds",
     "confidence",
     "entropy_confidence",
     "expected_drop_ratio",
@@ -40,6 +42,8 @@ __all__ = [
     "penalty_for_usage",
     "policy_gradient_loss",
     "quantile_thresholds",
+    "quota_thresholds",
+    "quotas",
     "round_straight_through",
     "scale_gradient",
     "select",

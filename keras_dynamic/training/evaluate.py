@@ -146,7 +146,8 @@ def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outc
 
     From everything on, the decision whose closing costs least accuracy on held-out images is closed, one at a time,
     until macs_mean lies between two neighbouring patterns (greedy_patterns). For a cascade the patterns are its
-    prefixes, and gated networks inside run whole. The patterns pay for no decider of the chain.
+    prefixes, and gated networks inside run whole; of a network whose exits confidence decides they are the single
+    exits. The patterns pay for no decider of the chain.
 
     Args:
         model: built DynamicModel.
@@ -226,9 +227,10 @@ def pattern_macs(model, pattern) -> int:
 
     Args:
         model: built DynamicModel.
-        pattern: {decision name: 0/1} for its units.
+        pattern: {decision name: 0/1} for its units, or for its exits, where 0 stops.
     """
     own = [name for unit in model.chain.units for name in (unit.name, *getattr(unit, "group_names", ()))]
+    own += model.chain.exit_names
     obeyed = {name: model.decider.decision_of(name) for name in own}
     each = {name: pattern[decision] for name, decision in obeyed.items() if decision in pattern}
     fixed = DynamicModel(model.chain, Pattern(each))
