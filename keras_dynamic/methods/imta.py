@@ -31,7 +31,7 @@ class IMTA(Method):
     Args:
         chain: Chain with exits.
         decider: Decider; Always by default: exits are trained on all images, whoever may stop there afterwards.
-        exit_weights: lambda of each exit, the deepest last; None for 1 each.
+        exit_weights: lambda of each exit, positive, the deepest last; None for 1 each.
         equilibrium: True for gradient equilibrium.
         alpha: share of the cross entropy in the loss of each exit but the deepest, in [0, 1]; the rest is the distance
             from the deepest exit's answer (one-for-all distillation). 1 for none.
@@ -58,7 +58,11 @@ class IMTA(Method):
         classifiers_only=False,
         **kwargs,
     ):
-        weights = None if exit_weights is None else [check_number("exit_weights", each) for each in exit_weights]
+        weights = (
+            None
+            if exit_weights is None
+            else [check_number("exit_weights", each, positive=True) for each in exit_weights]
+        )
         if weights:
             kwargs["task_weight"] = weights[-1]
         super().__init__(chain, Always() if decider is None else decider, **kwargs)

@@ -79,6 +79,5 @@ def exit_macs(model) -> list[int]:
     """
     check_exits(model)
     names = model.chain.exit_names
-    return [
-        pattern_macs(model, {name: int(k < passed) for k, name in enumerate(names)}) for passed in range(len(names) + 1)
-    ]
+    passed = [{name: int(k < stop) for k, name in enumerate(names)} for stop in range(len(names) + 1)]
+    return [pattern_macs(model, pattern) for pattern in passed]
