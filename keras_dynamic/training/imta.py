@@ -76,7 +76,7 @@ def figures(model, config, splits, evaluation) -> dict:
 
     Args:
         model: IMTA, trained.
-        config: ml_collections ConfigDict.
+        config: ml_collections ConfigDict with `batch_size`.
         splits: training.Splits.
         evaluation: training.Evaluation of the model on the test images.
 
@@ -86,5 +86,5 @@ def figures(model, config, splits, evaluation) -> dict:
     found = exit_figures(model, splits.held_out, splits.test, model.decider.measure)
     if keras.backend.backend() == "tensorflow":
         x, y = first_images(splits, _GRADIENT_IMAGES)
-        found["gradient_variances"] = gradient_variances(model, x, y, model.exit_weights)
+        found["gradient_variances"] = gradient_variances(model, x, y, model.exit_weights, config.batch_size)
     return found

@@ -94,7 +94,8 @@ def test_methods_that_cannot_be_are_refused(changes, message):
 
 def test_networks_without_exits_are_refused():
     config = small()
-    config.network.name, config.network.depth = "resnet_cifar", 8
+    with config.unlocked():
+        config.network.name, config.network.depth = "resnet_cifar", 8
     with pytest.raises(ValueError, match="IMTA trains a chain with exits, got one without"):
         build(config)
 
