@@ -6,7 +6,7 @@ from keras_dynamic.messages import check_number
 from keras_dynamic.ops.thresholds import stops
 
 _ROUNDING = 1e-6  # images; a quota of 0.3 of ten images is three of them
-_FLATTEST, _HALVINGS = 12, 60  # budgets are searched with p from 1e-12, all stop at once, to 1e12, all go to the end
+_FLATTEST, _HALVINGS = 12.0, 60  # budgets are searched with p from 1e-12, all stop at once, to 1e12, all go to the end
 
 
 def quotas(p, exits):

@@ -60,7 +60,15 @@ def rank_correlations(ranks: Sequence[Mapping[str, Any]], colour: str) -> style.
     values = [row["rank_correlation"] for row in ranks]
     axes.bar(range(len(values)), values, width=0.7, color=colour)
     for place, value in enumerate(values):
-        axes.text(place, max(value, 0), f"{value:.2f}", ha="center", va="bottom", fontsize=style.FONT_SIZE - 1)
+        axes.text(
+            place,
+            max(value, 0),
+            f"{value:.2f}",
+            ha="center",
+            va="bottom",
+            fontsize=style.FONT_SIZE - 1,
+            color=style.INK,
+        )
     axes.set_xticks(range(len(values)), [f"{k} and {k + 1}" for k in range(1, len(values) + 1)])
     axes.set_ylim(min(0.0, *values, 0.0), 1.12)
     axes.grid(visible=False, axis="x")
@@ -116,6 +124,9 @@ def variances(found: Mapping[str, Sequence[float]], colour: str) -> style.Figure
     axes.bar(places - 0.2, found["plain"], width=0.38, color=style.STATIC, alpha=0.6, label="sum of the losses")
     axes.bar(places + 0.2, found["equilibrium"], width=0.38, color=colour, label="gradient equilibrium")
     axes.set_yscale("log")
+    positive = [value for values in found.values() for value in values if value > 0]
+    if positive:
+        axes.set_ylim(bottom=min(positive) / 2)  # the lowest bar is seen too
     axes.set_xticks(places, [str(place + 1) for place in places])
     axes.grid(visible=False, axis="x")
     axes.legend(loc="upper right", frameon=False, fontsize=style.FONT_SIZE - 1, labelcolor=style.MUTED)
