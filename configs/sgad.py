@@ -26,7 +26,8 @@ def get_config(setting="mf", start_from=""):
                 "always": (),  # units that BMNet does not decide, besides the last
                 "open_probability": 0.75,
                 "estimator": "sinc",
-                "guideline_epochs": 0,  # of guideline and BMNet alone, before the first epoch of the network
+                "guideline_epochs": 0,  # of guideline and BMNet alone, before the first epoch of the network,
+                "guideline_noise": 0.5,  # and the noise meanwhile
                 "mask_gradient_scale": 1.0,  # learning rate of BMNet over that of the chain
                 "task_weight": 1.0,
                 "mask_weight": 1.0,

@@ -29,9 +29,10 @@ from keras_dynamic.training.networks import title
 from keras_dynamic.training.run_record import write_json
 from keras_dynamic.training.train import HISTORY
 
-# By the name of the config's method: the method of a record, and what its networks are called.
+# By the name of the config's method, or of what its gates switch: the method of a record, and its networks' name.
 NAMES = {
     "activation_gating": ("gating", "Gated"),
+    "channels": ("channels", "Channel-gated"),
     "blockdrop": ("blockdrop", "BlockDrop"),
     "fixed": ("blockdrop", "Fixed"),
     "imta": ("exits", "IMTA"),
@@ -75,6 +76,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
     macs_static = build_network(config.network).cost_tree.total_macs
     figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
+    figures["macs_share"] = figures["macs_mean"] / macs_static
     figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)
     figures["activation_history"] = read_activation_history(Path(workdir) / HISTORY)
     if config.evaluation.get("materialize"):
@@ -86,7 +88,8 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
     figures |= frontier.margins(figures, static, points)
     figures["seconds"] = _training_seconds(Path(workdir)) + time.time() - start
-    method, word = NAMES[config.method.name]
+    gates = config.method.get("gates", "units")
+    method, word = NAMES[config.method.name if gates == "units" else gates]
     label = f", {config.label}" if config.label else ""
     network, images = f"{word} {title(config.network)} ({_origin(config)}){label}", data_text(config, splits)
     lines, system = {"static": static, "cascade_frontier": points}, word.lower()

@@ -193,7 +193,8 @@ def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_
         seed: of the draw.
 
     Returns:
-        What measure_latency returns, and accuracy, accuracy_static, macs_mean, size_bytes, size_static_bytes,
+        What measure_latency returns, and accuracy, accuracy_static, macs_mean, macs_share (of the static model's),
+        latency_per_mac (latency_share over macs_share: 1 if time falls as MACs do), size_bytes, size_static_bytes,
         activation_rates {name: rate}.
 
     Raises:
@@ -205,11 +206,15 @@ def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_
     for part in _metadata(models.dynamic)["cost"]:
         macs += part["macs"] * np.prod([found.decisions[name] for name in part["when"]], axis=0)
     timed = np.sort(np.random.default_rng(seed).permutation(len(x))[:latency_images])
+    latency = measure_latency(models, np.asarray(x)[timed], repeats, seed)
+    macs_share = float(macs.mean()) / sum(part["macs"] for part in _metadata(models.static)["cost"])
     return {
-        **measure_latency(models, np.asarray(x)[timed], repeats, seed),
+        **latency,
         "accuracy": float((found.logits.argmax(-1) == y).mean()),
         "accuracy_static": float((static.logits.argmax(-1) == y).mean()),
         "macs_mean": float(macs.mean()),
+        "macs_share": macs_share,
+        "latency_per_mac": latency["latency_share"] / macs_share,
         "size_bytes": len(with_outputs(models.dynamic, ["logits"])),
         "size_static_bytes": len(models.static),
         "activation_rates": {name: float(np.mean(value)) for name, value in found.decisions.items()},

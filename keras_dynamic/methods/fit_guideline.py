@@ -9,21 +9,23 @@ from keras_dynamic.messages import check_number
 from keras_dynamic.methods.sgad import SGAD
 
 
-def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, verbose="auto") -> dict:
+def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, noise=0.5, verbose="auto") -> dict:
     """Trains the guideline, and the decider to ask what it asks for, while the chain stands still and is not even run.
 
     Joint training pushes the decider one way for all images until the mean share is right, and breaks units meanwhile
-    that come back later. After this it tells images apart from the first joint step on. An epoch takes a few seconds.
+    that come back later. After this it tells images apart from the first joint step on, and the noise has made it sure
+    of what it says: without, most logits would lie where the least push turns them. An epoch takes a few seconds.
     Not in the paper, whose trainings are long enough to do without.
 
         kd.methods.fit_guideline(model, batches)
         model.fit(batches, epochs=5)
 
     Args:
-        model: built SGAD with a BinaryMaskNetwork. Its weights are changed, and its noise is the one in force.
+        model: built SGAD with a BinaryMaskNetwork, whose weights are changed.
         batches: what fit takes as x and iterates over: (images, int labels [batch]) pairs, e.g. data.Batches.
         epochs: over the batches.
         learning_rate: Adam's at first; it falls to 0 along a cosine.
+        noise: standard deviation of the noise before the sigmoid meanwhile, at least 0; the decider's own comes back.
         verbose: as in keras.Model.fit.
 
     Returns:
@@ -31,7 +33,7 @@ def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, verbose="auto") 
         'guideline', its cross entropy.
 
     Raises:
-        ValueError: if the model is no built SGAD with a BinaryMaskNetwork.
+        ValueError: if the model is no built SGAD with a BinaryMaskNetwork, or a number is out of range.
 
     Source: SGAD, equations 9 to 12, without the task's part.
     """
@@ -45,7 +47,10 @@ def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, verbose="auto") 
     fitted = _Fitted(model)
     steps = max(1, epochs * len(batches))
     fitted.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)))
+    own = float(ops.convert_to_numpy(model.decider.noise))
+    model.decider.set_noise(noise)
     history = fitted.fit(batches, epochs=epochs, shuffle=False, verbose=verbose).history
+    model.decider.set_noise(own)
     return {tracker.name: history[tracker.name] for tracker in fitted.trackers}
 
 

@@ -28,15 +28,18 @@ class Published(NamedTuple):
 
 _C10, _C100 = "CIFAR-10", "CIFAR-100"
 
+_HERRMANN = (
+    "Herrmann, Bowen and Zabih 2018",
+    [
+        Published("ResNet-110, conditional", _C10, 0.9436, 0.65),
+        Published("ResNet-56, pruned", _C10, 0.9331, 0.50),
+    ],
+)
+
 # method of a record -> (source, rows)
 PUBLISHED: dict[str, tuple[str, list[Published]]] = {
-    "gating": (
-        "Herrmann, Bowen and Zabih 2018",
-        [
-            Published("ResNet-110, conditional", _C10, 0.9436, 0.65),
-            Published("ResNet-56, pruned", _C10, 0.9331, 0.50),
-        ],
-    ),
+    "gating": _HERRMANN,
+    "channels": _HERRMANN,
     "blockdrop": (
         "BlockDrop (Wu et al. 2018), tables 1 and 3",
         [

@@ -3,6 +3,7 @@
 from keras_dynamic.training.activation_history import ActivationHistory, read_activation_history
 from keras_dynamic.training.build import build_method, build_network, build_optimizer
 from keras_dynamic.training.checkpoint import Checkpoint, load_weights, save
+from keras_dynamic.training.compact import compact
 from keras_dynamic.training.evaluate import (
     Evaluation,
     StaticTwin,
@@ -22,6 +23,7 @@ from keras_dynamic.training.gradient_variance import gradient_variances
 from keras_dynamic.training.inference_figures import inference_figures
 from keras_dynamic.training.materialize import materialize
 from keras_dynamic.training.prune import prune_dead_units
+from keras_dynamic.training.rank_gates import decision_importance, rank_gates
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, load_splits
 from keras_dynamic.training.tau_sweep import tau_sweep
@@ -40,7 +42,9 @@ __all__ = [
     "build_method",
     "build_network",
     "build_optimizer",
+    "compact",
     "compiled_outcome",
+    "decision_importance",
     "evaluate",
     "exit_answers",
     "exit_figures",
@@ -56,6 +60,7 @@ __all__ = [
     "materialize",
     "pattern_macs",
     "prune_dead_units",
+    "rank_gates",
     "read_activation_history",
     "reestimation_batches",
     "save",

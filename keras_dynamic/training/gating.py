@@ -5,6 +5,7 @@ from keras_dynamic.deciders import ChannelGates, PerUnitGates
 from keras_dynamic.messages import near
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.training.inference_figures import inference_figures
+from keras_dynamic.training.rank_gates import rank_gates
 from keras_dynamic.training.schedule import Schedule, shared_arguments
 
 
@@ -50,7 +51,9 @@ def build(config, network, teacher, seed):
 
 
 def schedule(config, model, steps_per_epoch):
-    """Returns the annealing of the targets; the best epoch is the most accurate one at the final targets.
+    """Returns the annealing of the targets, and the ranking of gates before it if the config asks for that.
+
+    The best epoch is the most accurate one at the final targets.
 
     Args:
         config: ml_collections ConfigDict with `anneal` and `method`.
@@ -65,7 +68,13 @@ def schedule(config, model, steps_per_epoch):
     """
     annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
     settled = annealed.check_within(config.epochs, config.method.target)
-    return Schedule([annealed], settled, "val_accuracy")
+    before = (lambda batches: rank_gates(model, _first(batches))) if config.method.get("rank_gates") else None
+    return Schedule([annealed], settled, "val_accuracy", before)
+
+
+def _first(batches):
+    """Returns the first batches, of 2,000 images or so."""
+    return [batches[index] for index in range(min(len(batches), 16))]
 
 
 def figures(model, config, splits, evaluation) -> dict:
@@ -78,7 +87,9 @@ def figures(model, config, splits, evaluation) -> dict:
         evaluation: training.Evaluation of the model on the test images.
 
     Returns:
-        inference_figures.
+        inference_figures, unless the config's evaluation.inference is False.
     """
+    if not config.evaluation.get("inference", True):
+        return {}
     x, y = splits.test
     return inference_figures(model, x, y, seed=config.seed)

@@ -75,8 +75,8 @@ def schedule(config, model, steps_per_epoch):
             f"noise must not fall, got noise.first={noise.first} and noise.last={noise.last}; exchange them."
         )
     grown = GrowNoise(np.linspace(noise.first, noise.last, noise.epochs))
-    epochs = config.method.guideline_epochs
-    before = (lambda batches: fit_guideline(model, batches, epochs)) if epochs else None
+    epochs, sure = config.method.guideline_epochs, config.method.guideline_noise
+    before = (lambda batches: fit_guideline(model, batches, epochs, noise=sure)) if epochs else None
     return Schedule([grown], config.epochs - 1, "val_accuracy", before)
 
 

@@ -26,14 +26,16 @@ def test_rows_and_totals():
     lines = summary(TREE, {"big": 0.5, "big/fine": 0.25}).splitlines()
     assert cells(lines[0]) == ["part", "when", "MACs", "parameters", "activation rate", "expected MACs"]
     assert cells(lines[2]) == ["stem", "always", "1,000", "10", "1,000"]
-    assert cells(lines[3]) == ["big", "big, big/fine", "6,000", "60", "0.500, 0.250", "1,500"]
+    # big/fine runs for a quarter of all images, as measured: 0.5 * 2000 + 0.25 * 4000
+    assert cells(lines[3]) == ["big", "big, big/fine", "6,000", "60", "0.500, 0.250", "2,000"]
     assert cells(lines[4]) == ["head", "always", "5", "5", "5"]
-    assert cells(lines[-1]) == ["total", "7,005", "75", "2,505"]
+    assert cells(lines[-1]) == ["total", "7,005", "75", "3,005"]
     assert len({len(line) for line in lines}) == 1
 
 
-def test_decisions_without_a_rate_count_as_on():
+def test_decisions_without_a_rate_count_as_on_where_they_are_reached():
     assert cells(summary(TREE).splitlines()[-1])[-1] == "7,005"
+    assert cells(summary(TREE, {"big": 0.5}).splitlines()[3])[-1] == "3,000"
 
 
 def test_an_unknown_decision_is_an_error():

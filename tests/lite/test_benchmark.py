@@ -43,6 +43,8 @@ def test_figures_hold_together(system):
     assert found["activation_rates"] == {"stage1_unit1": 1.0, "stage2_unit1": 0.0, "stage3_unit1": 1.0}
     expected = cost.given(model.cost_tree, {name: np.array([rate]) for name, rate in found["activation_rates"].items()})
     assert found["macs_mean"] == expected[0]
+    assert found["macs_share"] == pytest.approx(expected[0] / model.chain.cost_node(layers.Always()).total_macs)
+    assert found["latency_per_mac"] == pytest.approx(found["latency_share"] / found["macs_share"])
     ran = sum(ms for name, ms in found["unit_ms"].items() if name != "stage2_unit1")
     assert found["overhead_with_decider"] == pytest.approx(found["latency_dynamic_ms"] / ran)
     assert found["overhead"] == pytest.approx((found["latency_dynamic_ms"] - found["decider_ms"]) / ran)

@@ -336,7 +336,9 @@ def test_fitting_the_guideline_leaves_the_chain_alone_and_comes_nearer_to_what_i
     images, labels = colours(128)
     model = sgad(toy_chain(units=4), guideline=guideline_network(3, (8,)), s_max=0.8)
     before = [array(variable) for variable in model.chain.weights]
+    model.decider.set_noise(0.25)
     found = fit_guideline(model, Batches(images, labels, 32), epochs=12, learning_rate=0.01, verbose=0)
+    assert float(model.decider.noise) == 0.25
     for variable, start in zip(model.chain.weights, before, strict=True):
         np.testing.assert_array_equal(array(variable), start)
     assert list(found) == ["drop_ratio", "guideline"]

@@ -153,8 +153,9 @@ def test_guideline_and_bmnet_may_have_epochs_before_the_network(epochs, config, 
     config.method.guideline_epochs = epochs
     seen = []
     monkeypatch.setattr(
-        "keras_dynamic.training.sgad.fit_guideline", lambda model, batches, count: seen.append((len(batches), count))
+        "keras_dynamic.training.sgad.fit_guideline",
+        lambda model, batches, count, noise: seen.append((len(batches), count, noise)),
     )
     config.epochs, config.noise.epochs = 1, 1
     train(config, tmp_path / "mf", data_dir, verbose=0)
-    assert [count for _, count in seen] == [epochs] * bool(epochs)
+    assert seen == [(seen[0][0], 2, 0.5)] if epochs else not seen

@@ -1,0 +1,67 @@
+"""What a decision is worth to the answers, and gates set by it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_dynamic.deciders import ChannelGates, PerUnitGates
+from keras_dynamic.layers import Chain, DynamicModel, Residual
+from keras_dynamic.training import decision_importance, rank_gates
+
+
+def linear_chain(weights):
+    """x + w_k x for each unit, on images of one pixel whose channels are the logits."""
+
+    def body(weight):
+        scaled = layers.Conv2D(3, 1, use_bias=False)
+        scaled.build((None, 1, 1, 3))
+        scaled.set_weights([weight * np.eye(3, dtype=np.float32)[None, None]])
+        return [scaled]
+
+    units = [Residual(body(weight), name=f"unit{k}") for k, weight in enumerate(weights, 1)]
+    return Chain(layers.Rescaling(1.0), units, [layers.Flatten()])
+
+
+IMAGES = np.array([[3.0, 0.0, 0.0], [0.0, 1.0, 2.0]], np.float32).reshape(2, 1, 1, 3)
+LABELS = np.array([0, 1])
+
+
+def test_importance_is_how_far_the_margin_moves_per_mac():
+    model = DynamicModel(linear_chain([0.5, 0.1]), PerUnitGates(data_dependent=False))
+    model.build((None, 1, 1, 3))
+    # The answer is x (1 + 0.5 d1) (1 + 0.1 d2), so the margin's slope is 0.5 * 1.1 margin(x) in d1 and
+    # 1.5 * 0.1 margin(x) in d2; both units cost 9 MACs, so the second counts 0.15 / 0.55 of the first.
+    found = decision_importance(model, [(IMAGES, LABELS)])
+    assert found == pytest.approx({"unit1": 1.0, "unit2": 0.15 / 0.55})
+
+
+def test_the_least_important_gate_is_the_first_to_close():
+    model = DynamicModel(linear_chain([0.1, 0.5, 0.3]), PerUnitGates(data_dependent=False))
+    model.build((None, 1, 1, 3))
+    rank_gates(model, [(IMAGES, LABELS)], lowest=0.6, highest=0.8)
+    chances = {name: float(value[0]) for name, value in model.outcome(IMAGES).probabilities.items()}
+    assert chances == pytest.approx({"unit1": 0.6, "unit2": 0.8, "unit3": 0.7})
+
+
+def test_groups_of_channels_each_have_a_rank(toy_images):
+    from keras_dynamic.models import group_channels, resnet_cifar
+
+    network = resnet_cifar(8, num_classes=3, width=8)
+    network.build((None, 16, 16, 3))
+    gates = ChannelGates(data_dependent=False)
+    model = DynamicModel(group_channels(network, 4).chain, gates)
+    model.build((None, 16, 16, 3))
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
+    importance = rank_gates(model, [(images, np.arange(8) % 3)])
+    outcome = model.outcome(images)
+    chances = [float(keras.ops.convert_to_numpy(outcome.probabilities[name])[0]) for name in importance]
+    assert list(np.argsort(chances)) == list(np.argsort(list(importance.values())))
+    assert (min(chances), max(chances)) == pytest.approx((0.55, 0.95))
+
+
+def test_gates_that_look_at_images_cannot_be_ranked():
+    model = DynamicModel(linear_chain([0.1]), PerUnitGates(name="looking"))
+    model.build((None, 1, 1, 3))
+    with pytest.raises(ValueError, match="rank_gates sets gates that look at nothing, got decider 'looking'"):
+        rank_gates(model, [(IMAGES, LABELS)])
