@@ -24,7 +24,7 @@ def exit_figures(model, held_out, test, measure="max_probability", powers=POWERS
         'exits', a list of {'exit', 'accuracy', 'macs', 'calibration_error', 'calibration'}, the chain's head as the
         last; 'macs' are those of an image that stops there, 'calibration' is a list of [confidence, accuracy, share of
         the images] over 15 bins. 'exit_ranks', a list of {'exits', 'rank_correlation'} of the confidences of
-        neighbouring exits. 'budgeted', a list of {'p', 'accuracy', 'macs_mean', 'stops'}, the last being the share of
+        neighbouring exits. 'accuracy_exits_mean', over the exits. 'budgeted', a list of {'p', 'accuracy', 'macs_mean', 'stops'}, the last being the share of
         images that stop at each exit.
 
     Raises:
@@ -52,7 +52,8 @@ def exit_figures(model, held_out, test, measure="max_probability", powers=POWERS
     ]
     chosen_on = exit_answers(model, held_out[0], measure, outcome=outcome).confidences
     budgeted = [_under(p, chosen_on, found.confidences, right, np.asarray(macs)) for p in powers]
-    return {"exits": rows, "exit_ranks": ranks, "budgeted": budgeted}
+    mean = float(right.mean())
+    return {"exits": rows, "accuracy_exits_mean": mean, "exit_ranks": ranks, "budgeted": budgeted}
 
 
 def _under(p, held_out, confidences, right, macs):

@@ -33,6 +33,7 @@ def test_each_exit_has_accuracy_cost_and_calibration(figures):
         assert row["calibration_error"] == pytest.approx(wanted.error, abs=1e-6)
         assert row["calibration"][0] == pytest.approx([each[0] for each in wanted[1:]], abs=1e-6)
         assert len(row["calibration"]) == len(wanted.shares)
+    assert figures["accuracy_exits_mean"] == pytest.approx(np.mean([row["accuracy"] for row in figures["exits"]]))
 
 
 def test_confidences_of_neighbouring_exits_are_ranked(figures):
