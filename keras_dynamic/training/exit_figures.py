@@ -23,9 +23,9 @@ def exit_figures(model, held_out, test, measure="max_probability", powers=POWERS
     Returns:
         'exits', a list of {'exit', 'accuracy', 'macs', 'calibration_error', 'calibration'}, the chain's head as the
         last; 'macs' are those of an image that stops there, 'calibration' is a list of [confidence, accuracy, share of
-        the images] over 15 bins. 'exit_ranks', a list of {'exits', 'rank_correlation'} of the confidences of
-        neighbouring exits. 'accuracy_exits_mean', over the exits. 'budgeted', a list of {'p', 'accuracy', 'macs_mean', 'stops'}, the last being the share of
-        images that stop at each exit.
+        the images] over 15 bins. 'accuracy_exits_mean', over the exits. 'exit_ranks', a list of {'exits',
+        'rank_correlation'} of the confidences of neighbouring exits. 'budgeted', a list of {'p', 'accuracy',
+        'macs_mean', 'stops'}, the last being the share of images that stop at each exit.
 
     Raises:
         ValueError: if the network has no exits, or decides units too.
