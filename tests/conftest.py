@@ -135,3 +135,17 @@ def spread_gates():
             gate.bias.assign([0.0, -np.median(np.log(chances / (1 - chances)))])
 
     return spread
+
+
+@pytest.fixture
+def spread_exits():
+    """Function (model, images): shifts the logits of each exit, a dense layer, so that its answers to these differ."""
+
+    def spread(model, images):
+        for exit_ in model.chain.exits:
+            last = exit_.head.layers[-1]
+            logits = keras.ops.convert_to_numpy(model.outcome(images).exits[exit_.name])
+            last.kernel.assign(last.kernel / logits.std(axis=0))
+            last.bias.assign(-(logits / logits.std(axis=0)).mean(axis=0))
+
+    return spread

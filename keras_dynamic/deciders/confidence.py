@@ -39,6 +39,11 @@ class Confidence(Decider):
         """Returns the names of the exits, or of the units if there are none."""
         return chain.exit_names or chain.skippable_names
 
+    @property
+    def confidence_names(self):
+        """All its names."""
+        return self.names
+
     def prepare(self, chain):
         """Makes the thresholds."""
         self.thresholds = self.add_weight(

@@ -115,6 +115,14 @@ class Chain(keras.layers.Layer):
         """Specs of each unit's input, once the chain is built."""
         return list(self._specs.inputs)
 
+    def output_of(self, index):
+        """Returns the spec of a unit's output, which exits behind it read, once the chain is built.
+
+        Args:
+            index: of the unit.
+        """
+        return [*self._specs.inputs, self._specs.output][index + 1]
+
     @property
     def answer_specs(self):
         """Specs of the exits' logits, in order, and of the head's, once the chain is built."""
@@ -164,18 +172,17 @@ class Chain(keras.layers.Layer):
             else:
                 name, decided = step.exit.name, step.exit.name in decider.names
                 later = [each.exit.head for each in steps[position:] if each.exit is not None]
-                unread = not decided and not reads_previous([*later, self.head][0])
-                node = step.exit.cost_node(self._output_of(step.place), previous)
-                found = [node._replace(exit=unread), *decider.exit_nodes(name)]
+                read = decider.reads_answer(name) or reads_previous([*later, self.head][0])
+                node = step.exit.cost_node(self.output_of(step.place), previous)
+                if decided and not read:
+                    node = _for_who_stops(Guard(name), node)
+                found = [node._replace(exit=not decided and not read), *decider.exit_nodes(name)]
                 previous = self._specs.answers[name]
             nodes += [_behind(guards, node) for node in found]
             if step.exit is not None and decided:
                 guards.append(Guard(name))
         head = head_node(self.head, self._specs.output, previous, "head")
         return Node(self.name, children=(*nodes, _behind(guards, head)))
-
-    def _output_of(self, index):
-        return [*self._specs.inputs, self._specs.output][index + 1]
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
@@ -217,6 +224,11 @@ def _unit_node(unit, spec, decider):
     names = decisions_of(unit, decider)
     whole, *groups = (Guard(name) if name in decider.names else None for name in names)
     return unit.cost_node(spec, whole, *([tuple(groups)] if any(groups) else []))._replace(name=unit.name)
+
+
+def _for_who_stops(guard, node):
+    """Returns an exit's node whose MACs are taken away again where the decision is 1: nobody reads the answer then."""
+    return node._replace(children=(*node.children, Node("who goes on", -node.total_macs, when=guard)))
 
 
 def _behind(guards, node):

@@ -61,6 +61,11 @@ class Decider(keras.layers.Layer):
         return self._binding.names
 
     @property
+    def confidence_names(self) -> tuple[str, ...]:
+        """Those of names that compare a confidence with a threshold, which int8 sets anew; none by default."""
+        return ()
+
+    @property
     def unit_names(self):
         """Names of all units of its chain, in order."""
         return self._binding.units
@@ -137,6 +142,16 @@ class Decider(keras.layers.Layer):
         """
         return {}, {}, carry
 
+    def reads_answer(self, name) -> bool:
+        """Whether decide_exit looks at the logits of an exit: by default, of those that it decides.
+
+        If nobody does, they are computed for images that stop there alone; cost and exported files go by this.
+
+        Args:
+            name: of the exit.
+        """
+        return name in self.names
+
     def restricted_to(self, chain):
         """Returns a decider for a chain of fewer units that decides each of them as this one does.
 
@@ -177,6 +192,7 @@ class _Binding:
         self.tree: Node | None = None
         self.pattern: dict[str, bool] = {}
         self.nodes: dict[str, Node] = {}
+        self.exits: dict[str, keras.layers.Layer] = {}
 
 
 def check_names(names, chain, what):

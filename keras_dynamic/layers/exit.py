@@ -31,9 +31,10 @@ class Exit(keras.layers.Layer):
             previous: logits of the exit before, [batch, classes], for a head that reads them.
             training: whether layers run in training mode.
         """
-        return answer(self.head, self._read(x), previous, training)
+        return answer(self.head, self.read(x), previous, training)
 
-    def _read(self, x):
+    def read(self, x):
+        """Returns what the head reads of a nest, of tensors or of their specs."""
         return x if self.leaf is None else x[self.leaf]
 
     def cost_node(self, x, previous=None) -> Node:
@@ -43,7 +44,7 @@ class Exit(keras.layers.Layer):
             x: spec of the nest that it reads.
             previous: spec of the logits of the exit before.
         """
-        return Node(self.name, children=(head_node(self.head, self._read(x), previous),))
+        return Node(self.name, children=(head_node(self.head, self.read(x), previous),))
 
     def get_config(self):
         """Returns the arguments, the head serialized."""

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from keras_dynamic.deciders import Confidence
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.graph import producers
 from keras_dynamic.lite.interpreter import Interpreter
@@ -23,7 +22,7 @@ def refit_thresholds(converted, model, images, names) -> bytes:
 
     Args:
         converted: int8 select model, before outlining.
-        model: the DynamicModel; a model without a Confidence decider is returned as it came.
+        model: the DynamicModel; a model whose decider compares no confidences is returned as it came.
         images: held-out images, [n, height, width, channels].
         names: of the decisions in the converted model, by number.
 
@@ -33,7 +32,7 @@ def refit_thresholds(converted, model, images, names) -> bytes:
     Raises:
         ValueError: if a decision's comparison with its threshold is not found.
     """
-    if not isinstance(model.decider, Confidence):
+    if not model.decider.confidence_names:
         return converted
     parsed = schema.load(converted)
     comparisons = _comparisons(parsed, model, names)
@@ -55,7 +54,7 @@ def refit_thresholds(converted, model, images, names) -> bytes:
 def _decisions(model, images, batch=250):
     """Returns the float model's decisions, in order, each [n]."""
     taken = [model.outcome(images[i : i + batch], training=False).decisions for i in range(0, len(images), batch)]
-    return [np.concatenate([np.asarray(part[name]) for part in taken]) for name in model.decider.names]
+    return [np.concatenate([np.asarray(part[name]) for part in taken]) for name in model.decider.confidence_names]
 
 
 def _nearest(values, wanted):
@@ -66,7 +65,7 @@ def _nearest(values, wanted):
 
 
 def _comparisons(parsed, model, names):
-    """Returns (tensor of the confidence, tensor of the threshold) per decision of the Confidence decider."""
+    """Returns (tensor of the confidence, tensor of the threshold) per decision that compares a confidence."""
     graph = parsed.subgraphs[0]
     made_by = producers(graph)
     found = {}
@@ -77,10 +76,10 @@ def _comparisons(parsed, model, names):
         confidence, threshold = operator.inputs
         if index is not None and schema.is_constant(parsed, graph.tensors[threshold]) and confidence in made_by:
             found[names[index]] = (confidence, threshold)
-    missing = [name for name in model.decider.names if name not in found]
+    missing = [name for name in model.decider.confidence_names if name not in found]
     if missing:
         raise ValueError(f"the converted model does not compare a confidence with a threshold for decisions {missing}.")
-    return [found[name] for name in model.decider.names]
+    return [found[name] for name in model.decider.confidence_names]
 
 
 def _set(parsed, index, scale, zero, value):

@@ -3,6 +3,7 @@
 from keras_dynamic.losses.activation import ACTIVATION_LOSSES, batch_activation, mac_weighted, per_gate
 from keras_dynamic.losses.distillation import distillation
 from keras_dynamic.losses.drop_ratio import drop_ratio
+from keras_dynamic.losses.exit_rate import exit_rate
 from keras_dynamic.losses.exits import exit_losses
 from keras_dynamic.losses.variable_target import VARIABLE_TARGETS, exponential_target, moving_target
 from keras_dynamic.losses.weight_decay import weight_decay
@@ -14,6 +15,7 @@ __all__ = [
     "distillation",
     "drop_ratio",
     "exit_losses",
+    "exit_rate",
     "exponential_target",
     "mac_weighted",
     "moving_target",

@@ -14,6 +14,7 @@ from keras_dynamic.ops.policy_gradient import (
     self_critical_advantage,
     usage_reward,
 )
+from keras_dynamic.ops.predicted_class import predicted_class
 from keras_dynamic.ops.quota import budget_thresholds, quota_thresholds, quotas
 from keras_dynamic.ops.select import blend, select
 from keras_dynamic.ops.straight_through import ESTIMATORS, round_straight_through
@@ -41,6 +42,7 @@ __all__ = [
     "max_probability",
     "penalty_for_usage",
     "policy_gradient_loss",
+    "predicted_class",
     "quantile_thresholds",
     "quota_thresholds",
     "quotas",

@@ -24,7 +24,7 @@ def colours(count, seed=0):
     return images.astype(np.uint8), labels
 
 
-def chain(units=2, width=4):
+def chain(units=2, width=4, exits=()):
     """A network of residual units that is more than the problem needs."""
 
     def convolution():
@@ -35,7 +35,7 @@ def chain(units=2, width=4):
         for k in range(units)
     ]
     head = [layers.GlobalAveragePooling2D(), layers.Dense(3)]
-    return Chain([layers.Rescaling(1 / 127.5, -1), *convolution(), layers.ReLU()], chained, head)
+    return Chain([layers.Rescaling(1 / 127.5, -1), *convolution(), layers.ReLU()], chained, head, exits)
 
 
 def compiled(model, rate=0.02):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic.deciders import Confidence, PerUnitGates
+from keras_dynamic.deciders import Confidence, ExitGates, Joined, Patience, PerUnitGates
 from keras_dynamic.layers import DynamicModel, Exit, NormalizePixels
 from keras_dynamic.models import cascade
 from keras_dynamic.training import compact
@@ -131,3 +131,27 @@ def test_other_images_are_refused(shape, gated):
 def test_a_model_that_is_not_built_is_refused(toy_chain):
     with pytest.raises(ValueError, match="compact takes a built DynamicModel"):
         compact(DynamicModel(toy_chain(), PerUnitGates()))
+
+
+@pytest.mark.parametrize("patience", [2, 3])
+def test_a_decider_with_a_carry(patience, toy_chain, toy_images, spread_exits):
+    exits = [Exit([layers.GlobalAveragePooling2D(), layers.Dense(3)], f"unit{k}", name=f"exit{k}") for k in range(1, 5)]
+    model = DynamicModel(toy_chain(units=4, exits=exits), Patience(patience))
+    spread_exits(model, toy_images(32))
+    shares = agree(model, toy_images(32))
+    assert shares["exit1"] == 1 > shares["exit4"] > 0
+
+
+def test_several_deciders(toy_chain, toy_images):
+    exits = [Exit([layers.GlobalAveragePooling2D(), layers.Dense(3)], f"unit{k}", name=f"exit{k}") for k in (1, 2)]
+    gates = PerUnitGates(always=["unit2"])
+    model = DynamicModel(toy_chain(units=3, exits=exits), Joined([gates, ExitGates((4,))]))
+    images = toy_images(16)
+    chances = {name: array(value) for name, value in model.outcome(images).probabilities.items()}
+    for name, gate in gates.gates.items():
+        gate.bias.assign(gate.bias - [0.0, float(np.median(np.log(chances[name] / (1 - chances[name]))))])
+    exit_chances = array(model.outcome(images).probabilities["exit1"])
+    model.decider.deciders[1].set_tau(float(np.median(exit_chances)))
+    shares = agree(model, images)
+    assert shares["exit1"] == 0.5
+    assert 0 < shares["unit3"] < 1

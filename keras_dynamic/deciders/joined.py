@@ -1,0 +1,135 @@
+"""Several deciders over one chain."""
+
+from typing import Any
+
+import keras
+
+from keras_dynamic.layers import Decider
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class Joined(Decider):
+    """Several deciders over one chain, each for what it decides: gates for the units and confidence for the exits, say.
+
+        decider = kd.deciders.Joined([kd.deciders.PerUnitGates(), kd.deciders.Confidence()])
+        model = kd.layers.DynamicModel(chain, decider)
+
+    All are asked everywhere, in order, each with a carry of its own; no two may decide the same. It costs what they
+    cost together.
+
+    Args:
+        deciders: list of Decider.
+        **kwargs: of keras.layers.Layer.
+
+    Raises:
+        ValueError: if deciders is no list of at least one; or, when it is bound, if two of them decide the same, or one
+            a unit as a whole and another its groups of channels.
+    """
+
+    def __init__(self, deciders, **kwargs):
+        super().__init__(**kwargs)
+        given = deciders if isinstance(deciders, (list, tuple)) else []
+        if not given or any(not isinstance(each, Decider) for each in given):
+            raise ValueError(
+                f"Joined takes a list of one decider or more, got {deciders!r}; e.g. Joined([PerUnitGates(), "
+                "Confidence()])."
+            )
+        self.deciders = list(given)
+
+    def decision_of(self, name):
+        """Returns what the decider says that decides it."""
+        told = [(each, each.decision_of(name)) for each in self.deciders]
+        return next((decision for each, decision in told if decision in each.names), name)
+
+    def choose(self, chain):
+        """Returns the names of what all decide, in order of execution."""
+        chosen = [each.choose(chain) for each in self.deciders]
+        names = [name for own in chosen for name in own]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"one decider decides a unit or exit, got {twice} decided by several; leave them out of all but one, "
+                "e.g. by `always`."
+            )
+        place: dict[str, int] = {}
+        for step in chain.steps():
+            obeyed = [self._obeyed(step, each, own) for each, own in zip(self.deciders, chosen, strict=True)]
+            if step.exit is None and sum(map(bool, obeyed)) > 1:
+                raise ValueError(
+                    f"unit {step.unit.name!r} is decided as a whole by one decider and by groups by another; leave it "
+                    "out of one of them, e.g. by `always`."
+                )
+            for own in obeyed:
+                place.update((name, len(place)) for name in own if name not in place)
+        return sorted(names, key=place.__getitem__)
+
+    @staticmethod
+    def _obeyed(step, decider, names):
+        """Returns those of a decider's decisions that a step obeys."""
+        if step.exit is not None:
+            return [name for name in names if name == step.exit.name]
+        own = (step.unit.name, *getattr(step.unit, "group_names", ()))
+        return [name for name in map(decider.decision_of, own) if name in names]
+
+    def prepare(self, chain):
+        """Binds all."""
+        for each in self.deciders:
+            each.bind(chain)
+
+    def begin(self, image, x, training=None):
+        """Returns the carries of all."""
+        return tuple(each.begin(image, x, training=training) for each in self.deciders)
+
+    def decide(self, k, x, carry, training=None):
+        """Returns what all decide of unit k."""
+        return _together(each.decide(k, x, own, training) for each, own in zip(self.deciders, carry, strict=True))
+
+    def decide_exit(self, name, logits, x, carry, training=None):
+        """Returns what all decide at an exit."""
+        pairs = zip(self.deciders, carry, strict=True)
+        return _together(each.decide_exit(name, logits, x, own, training) for each, own in pairs)
+
+    def reads_answer(self, name):
+        """Whether one of them does."""
+        return any(each.reads_answer(name) for each in self.deciders)
+
+    @property
+    def confidence_names(self):
+        """Those of all, in order of execution."""
+        theirs = {name for each in self.deciders for name in each.confidence_names}
+        return tuple(name for name in self.names if name in theirs)
+
+    def begin_nodes(self):
+        """Returns the cost of all."""
+        return [node for each in self.deciders for node in each.begin_nodes()]
+
+    def unit_nodes(self, k):
+        """Returns the cost of all."""
+        return [node for each in self.deciders for node in each.unit_nodes(k)]
+
+    def exit_nodes(self, name):
+        """Returns the cost of all."""
+        return [node for each in self.deciders for node in each.exit_nodes(name)]
+
+    def get_config(self):
+        """Returns the arguments, deciders serialized."""
+        pack = keras.saving.serialize_keras_object
+        return {**super().get_config(), "deciders": [pack(each) for each in self.deciders]}
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuilds the decider from get_config()."""
+        unpack = keras.saving.deserialize_keras_object
+        return cls(**{**config, "deciders": [unpack(each) for each in config["deciders"]]})
+
+
+def _together(answers):
+    """Returns the decisions, probabilities and carries of several answers as one."""
+    decisions: dict[str, Any] = {}
+    probabilities: dict[str, Any] = {}
+    carries = []
+    for decided, chances, carry in answers:
+        decisions |= decided
+        probabilities |= chances
+        carries.append(carry)
+    return decisions, probabilities, tuple(carries)

@@ -1,0 +1,144 @@
+"""Exported models stop at exits where Keras does, and compute nothing behind them."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dynamic import cost, deciders, layers, lite
+
+
+def array(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def run(exported, images):
+    runner = lite.Interpreter(exported)
+    found = [runner.run(image) for image in images]
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+
+
+@pytest.fixture
+def stopping(toy_chain, toy_images, spread_exits):
+    """Function (decider) -> model of four units, each with an exit behind it."""
+
+    def make(decider):
+        heads = [
+            layers.Exit([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)], f"unit{k}", name=f"exit{k}")
+            for k in range(1, 5)
+        ]
+        model = layers.DynamicModel(toy_chain(units=4, exits=heads), decider)
+        model.build((None, 8, 8, 3))
+        spread_exits(model, toy_images(64))
+        return model
+
+    return make
+
+
+def test_answers_that_a_later_exit_reads_always_run(toy_chain, toy_images):
+    def head():
+        return [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+
+    exits = [
+        layers.Exit(head(), "unit1", name="exit1"),
+        layers.Exit(layers.Collaborative(keras.Sequential(head())), "unit2", name="exit2"),
+    ]
+    model = layers.DynamicModel(toy_chain(units=3, exits=exits), deciders.ExitGates((4,)))
+    model.build((None, 8, 8, 3))
+    agrees(model, toy_images(4))  # export holds the file's MACs against the cost tree's under all decisions
+
+
+def agrees(model, images):
+    """Exports in float32 and holds answers, decisions and MACs against Keras; returns the decisions, [n, decisions]."""
+    exported = lite.export(model, outputs=("logits", "decisions", "macs"))
+    found, outcome = run(exported, images), model.outcome(images)
+    metadata = lite.read_metadata(exported)
+    decisions = {name: array(value) for name, value in outcome.decisions.items()}
+    np.testing.assert_allclose(found["logits"], array(outcome.logits), atol=1e-4)
+    np.testing.assert_array_equal(found["decisions"], np.stack([decisions[n] for n in metadata["decisions"]], axis=1))
+    np.testing.assert_array_equal(found["macs"] * metadata["macs_unit"], cost.given(model.cost_tree, decisions))
+    return found["decisions"]
+
+
+def agrees_nearly(model, images, most):
+    """Exports in int8, without any float, and says that few decisions are not Keras'; returns the decisions."""
+    exported = lite.export(model, "int8", images, outputs=("logits", "decisions"))
+    assert lite.verify(exported).quantize == "int8"
+    names = lite.read_metadata(exported)["decisions"]
+    outcome = model.outcome(images)
+    found = run(exported, images)["decisions"]
+    assert np.mean(found != np.stack([array(outcome.decisions[name]) for name in names], axis=1)) <= most
+    return found
+
+
+@pytest.mark.parametrize("patience", [2, 3])
+def test_patience(patience, stopping, toy_images):
+    model = stopping(deciders.Patience(patience))
+    rates = agrees(model, toy_images(32)).mean(axis=0)
+    assert len(rates) == 5 - patience  # nobody can stop before
+    assert 0 < rates[-1] < 1
+    assert (np.diff(rates) <= 0).all()
+    rates = agrees_nearly(model, toy_images(32), 0.15).mean(axis=0)
+    assert 0 < rates[-1] < 1
+
+
+def halve(gates, model, images):
+    """Sets the gates of exits so that half of these images go on behind each of them, by what they see."""
+    for name, gate in gates.gates.items():
+        gates.set_tau(0.0)  # all reach it
+        chances = array(model.outcome(images).probabilities[name]).astype(np.float64)
+        last = gate.layers[-1]
+        last.bias.assign(last.bias - np.median(np.log(chances / (1 - chances))))
+    gates.set_tau(0.5)
+
+
+def test_gates_of_exits(stopping, toy_images):
+    gates = deciders.ExitGates((6, 6))
+    model = stopping(gates)
+    halve(gates, model, toy_images(32))
+    found = agrees(model, toy_images(32))
+    assert found.mean(axis=0)[0] == 0.5
+    agrees_nearly(model, toy_images(32), 0.1)
+
+
+@pytest.fixture
+def joined(stopping, toy_images, spread_gates):
+    """Gates for units, confidence for exits, at each of which about a third of the images that reach it stop."""
+    gates, confident = deciders.PerUnitGates(always=["unit1"]), deciders.Confidence()
+    images = toy_images(64)
+    model = stopping(deciders.Joined([gates, confident]))
+    alone = layers.DynamicModel(model.chain, gates)
+    spread_gates(alone, images)
+    here, thresholds = np.ones(64, bool), []
+    for logits in alone.outcome(images).exits.values():
+        certain = np.exp(array(logits))
+        certain = certain.max(axis=1) / certain.sum(axis=1)
+        thresholds.append(float(np.quantile(certain[here], 0.7)))
+        here &= certain < thresholds[-1]
+    confident.set_thresholds(thresholds)
+    return model
+
+
+def test_gates_of_units_and_confidence_at_exits(joined, toy_images):
+    rates = agrees(joined, toy_images(64)).mean(axis=0)
+    assert ((rates > 0) & (rates < 1)).all()
+
+
+def test_int8_sets_the_confidence_among_several_deciders_anew(joined, toy_images):
+    images = toy_images(64)
+    exported = lite.export(joined, "int8", images, outputs=("logits", "decisions"))
+    shares = run(exported, images)["decisions"].mean(axis=0)
+    outcome = joined.outcome(images)
+    names = lite.read_metadata(exported)["decisions"]
+    for name, share in zip(names, shares, strict=True):
+        if name in joined.decider.confidence_names:
+            assert share == pytest.approx(float(array(outcome.decisions[name]).mean()), abs=0.05)
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+def test_patience_on_micro(int8, stopping, toy_images):
+    pytest.importorskip("tflite_micro")
+    images = toy_images(16)
+    exported = lite.export(stopping(deciders.Patience(3)), "int8" if int8 else None, images, outputs="decisions")
+    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, xnnpack=False)
+    for image in images:
+        np.testing.assert_array_equal(micro.run(image)["decisions"], litert.run(image)["decisions"])
