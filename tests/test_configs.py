@@ -10,11 +10,11 @@ import pytest
 
 from keras_dynamic.jobs import JOBS
 from keras_dynamic.report.records import parse_target
-from keras_dynamic.training import build, build_optimizer
+from keras_dynamic.training import build, build_optimizer, exit_macs
 from keras_dynamic.training.build import METHODS
 
 ROOT = Path(__file__).parents[1]
-NO_EXPERIMENTS = ("__init__", "base", "blockdrop", "imagenet", "sgad")  # what experiments stand on
+NO_EXPERIMENTS = ("__init__", "base", "blockdrop", "imagenet", "imta", "sgad")  # what experiments stand on
 _FEW = 3
 FILES = sorted(path for path in (ROOT / "configs").glob("*.py") if path.stem not in NO_EXPERIMENTS)
 
@@ -80,6 +80,9 @@ def test_network_and_method_can_be_built(path):
         model = build(config)
         if config.network.get("granularity"):
             decided = len(model.chain.group_names)
+        elif config.method.name == "imta":
+            decided = len(model.chain.exit_names)
+            assert model.cost_tree.total_macs > config.evaluation.macs > exit_macs(model)[0]
         else:
             last_runs = config.method.name == "sgad"
             decided = len(model.chain.skippable_names) - len(config.method.get("always", ())) - last_runs

@@ -45,7 +45,7 @@ class Never(Fixed):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Pattern(Fixed):
-    """Runs the units, or groups of channels, that a dictionary names with a true value.
+    """Runs the units, or groups of channels, that a dictionary names with a true value, and stops at a false exit.
 
     Args:
         runs: {unit name: bool or 0/1}, or {name of a group, 'unit[1]': bool or 0/1}, or {exit name: whether to go on};

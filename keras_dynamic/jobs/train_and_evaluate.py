@@ -15,6 +15,7 @@ from keras_dynamic.report.formatting import millions
 from keras_dynamic.training import (
     build_network,
     evaluate,
+    fit_budget,
     fit_usage,
     materialize,
     read_activation_history,
@@ -34,6 +35,7 @@ NAMES = {
     "channels": ("channels", "Channel-gated"),
     "blockdrop": ("blockdrop", "BlockDrop"),
     "fixed": ("blockdrop", "Fixed"),
+    "imta": ("exits", "IMTA"),
     "sgad": ("sgad", "SGAD"),
 }
 
@@ -42,8 +44,8 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     """Trains, or goes on, and measures what came of it; after the end of the training the same command only measures.
 
     Prints a short table. The folder gets what training.train puts there, figures.json, report.json, report.html and
-    pictures/, fitted.keras if the config fits usage on the held-out images, and materialized.keras, the smaller network
-    that settled channel gates leave, if it asks for that.
+    pictures/, fitted.keras if the config fits usage or a budget of MACs on the held-out images, and materialized.keras,
+    the smaller network that settled channel gates leave, if it asks for that.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
@@ -67,6 +69,9 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
         print(f"tau {tau:.4f} for {config.evaluation.usage:.0%} of the units on the held-out images")
         if config.reestimate_images:  # more or less runs than in the training
             reestimate_batch_norm(model, reestimation_batches(config, splits))
+        save(model, Path(workdir) / "fitted.keras", optimizer=False)
+    if config.evaluation.get("macs"):
+        fit_budget(model, splits.held_out[0], config.evaluation.macs)
         save(model, Path(workdir) / "fitted.keras", optimizer=False)
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
     macs_static = build_network(config.network).cost_tree.total_macs

@@ -70,6 +70,11 @@ class DynamicModel(keras.Model):
         return {"chain": self.chain, "decider": self.decider}
 
     @property
+    def newcomers(self) -> list:
+        """Layers in the learners that begin anew where the training to start from has none of them; none by default."""
+        return []
+
+    @property
     def image_shape(self):
         """Shape of the image, [batch, height, width, channels], or None before the model is built."""
         return tuple(self.chain.image_spec.shape) if self.chain.built else None

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_dynamic.layers import Always, Collaborative, gradient_equilibrium, masked
+from keras_dynamic.layers import Always, Collaborative, LeafHead, gradient_equilibrium, masked
 from keras_dynamic.losses import exit_losses
 from keras_dynamic.messages import check_fraction, check_number
 from keras_dynamic.methods.labels import class_indices
@@ -31,7 +31,7 @@ class IMTA(Method):
     Args:
         chain: Chain with exits.
         decider: Decider; Always by default: exits are trained on all images, whoever may stop there afterwards.
-        exit_weights: lambda of each exit, the deepest last; None for 1 each.
+        exit_weights: lambda of each exit, positive, the deepest last; None for 1 each.
         equilibrium: True for gradient equilibrium.
         alpha: share of the cross entropy in the loss of each exit but the deepest, in [0, 1]; the rest is the distance
             from the deepest exit's answer (one-for-all distillation). 1 for none.
@@ -58,7 +58,11 @@ class IMTA(Method):
         classifiers_only=False,
         **kwargs,
     ):
-        weights = None if exit_weights is None else [check_number("exit_weights", each) for each in exit_weights]
+        weights = (
+            None
+            if exit_weights is None
+            else [check_number("exit_weights", each, positive=True) for each in exit_weights]
+        )
         if weights:
             kwargs["task_weight"] = weights[-1]
         super().__init__(chain, Always() if decider is None else decider, **kwargs)
@@ -77,9 +81,7 @@ class IMTA(Method):
                 f"{exit_weights}."
             )
         self._accuracies = [
-            keras.metrics.SparseCategoricalAccuracy(name=f"{step.exit.name}_accuracy")
-            for step in chain.steps()
-            if step.exit is not None
+            keras.metrics.SparseCategoricalAccuracy(name=f"{name}_accuracy") for name in chain.exit_names
         ]
 
     def check_chain(self):
@@ -90,6 +92,12 @@ class IMTA(Method):
         super().build(image_shape)
         if self.classifiers_only:
             freeze_features(self.chain)
+
+    @property
+    def newcomers(self) -> list:
+        """The paths of collaboration, which a network of phase I lacks."""
+        heads = [head for head in _heads(self.chain) if isinstance(head, Collaborative)]
+        return [head.transfer for head in heads if head.transfer is not None]
 
     def reading(self, training):
         """Returns gradient equilibrium in training, if it is asked for."""
@@ -139,7 +147,13 @@ def freeze_features(chain):
     """
     for layer in (chain.stem, *chain.units):
         layer.trainable = False
-    for head in [*(each.head for each in chain.exits), chain.head]:
-        own = head.head if isinstance(head, Collaborative) else head
-        for layer in getattr(own, "layers", [own])[:-1]:
+    for head in _heads(chain):
+        while isinstance(head, (Collaborative, LeafHead)):
+            head = head.head
+        for layer in getattr(head, "layers", [head])[:-1]:
             layer.trainable = False
+
+
+def _heads(chain):
+    """Returns the heads of the exits, and of the chain."""
+    return [*(each.head for each in chain.exits), chain.head]

@@ -31,18 +31,20 @@ def collaborate(network, hidden=0) -> DynamicModel:
         raise ValueError(f"hidden must be a width of at least 0, got {hidden!r}; 0 is the identity.")
     chain = network.chain
     if not chain.exits or not chain.built:
+        unbuilt = "" if chain.built else " that is not built"
         raise ValueError(
-            f"collaborate takes a built network with exits, got {network.name!r} with {len(chain.exits)} exits."
+            f"collaborate takes a built network with exits, got {network.name!r} with {len(chain.exits)} "
+            f"exits{unbuilt}; give Chain exits=[Exit(...), ...], and call the network on a batch of images first."
         )
-    heads = [step.exit.head for step in chain.steps() if step.exit is not None] + [chain.head]
-    if any(isinstance(head, Collaborative) for head in heads):
+    ordered = [step.exit for step in chain.steps() if step.exit is not None]
+    if any(isinstance(head, Collaborative) for head in [*(each.head for each in ordered), chain.head]):
         raise ValueError(f"the exits of {network.name!r} collaborate already; give it the plain network.")
     classes = chain.answer_specs[-1].shape[-1]
 
     def joined(head, name):
         return Collaborative(head, _transfer(hidden, classes) if hidden else None, name=f"{name}_collaborative")
 
-    first, *later = [step.exit for step in chain.steps() if step.exit is not None]
+    first, *later = ordered
     exits = [first, *(Exit(joined(each.head, each.name), each.after, each.leaf, name=each.name) for each in later)]
     head = joined(chain.head, "head")
     made = DynamicModel(Chain(chain.stem, chain.units, head, exits, name=chain.name), name=network.name)

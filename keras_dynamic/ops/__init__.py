@@ -15,6 +15,7 @@ from keras_dynamic.ops.policy_gradient import (
     usage_reward,
 )
 from keras_dynamic.ops.predicted_class import predicted_class
+from keras_dynamic.ops.quota import budget_thresholds, quota_thresholds, quotas
 from keras_dynamic.ops.select import blend, select
 from keras_dynamic.ops.straight_through import ESTIMATORS, round_straight_through
 from keras_dynamic.ops.temperature import fit_temperature
@@ -29,6 +30,7 @@ __all__ = [
     "binary_gumbel",
     "blend",
     "bounded",
+    "budget_thresholds",
     "confidence",
     "entropy_confidence",
     "expected_drop_ratio",
@@ -42,6 +44,8 @@ __all__ = [
     "policy_gradient_loss",
     "predicted_class",
     "quantile_thresholds",
+    "quota_thresholds",
+    "quotas",
     "round_straight_through",
     "scale_gradient",
     "select",

@@ -11,6 +11,7 @@ _WORDS = {
     "accuracy_top5": "top-5 accuracy",
     "accuracy_static_twin": "accuracy of the static twin",
     "accuracy_shuffled": "accuracy under another image's decisions",
+    "accuracy_exits_mean": "accuracy, mean over the exits",
     "accuracy_static": "accuracy of the static network",
     "macs": "MACs",
     "macs_mean": "MACs, mean",

@@ -89,6 +89,21 @@ class Plane:
         self._mark(point, marker, colour, colour, 10)
         self._first.insert(0, Label(name, [point[:2]], colour, "bold", style.FONT_SIZE + 1))
 
+    def curve(self, name: str, points: Sequence[Point], colour: str, linestyle: str = "-", marker: str = "") -> None:
+        """Draws one network at several costs.
+
+        Args:
+            name: What stands beside the line.
+            points: Where it was measured, in rising order of cost, at least one.
+            colour: Of line and points.
+            linestyle: As Matplotlib's.
+            marker: Of the points; none where the line is enough.
+        """
+        places = _xy(points)
+        self._axes.plot(*places.T, color=colour, linewidth=1.6, linestyle=linestyle, marker=marker, zorder=3)
+        self._obstacles.append(places)
+        self._first.append(Label(name, [tuple(place) for place in places[::-1]], colour))
+
     def spread(self, low: float | None, high: float | None, point: Point, look: tuple[str, str]) -> None:
         """Draws a bar through a point, from one cost to another; nothing where either is None.
 

@@ -32,6 +32,14 @@ PRECISION_KEYS = (
     "decisions_changed",
 )
 
+_ROWS = {
+    "tau_sweep": ("tau", "accuracy", "macs_mean"),
+    "inference": ("mode", "accuracy", "macs_mean"),
+    "exits": ("exit", "accuracy", "macs", "calibration_error", "calibration"),
+    "exit_ranks": ("exits", "rank_correlation"),
+    "budgeted": ("p", "accuracy", "macs_mean", "stops"),
+}
+
 
 class PerImage(NamedTuple):
     """What one system did with each image.
@@ -61,7 +69,9 @@ def check_report(report: Mapping[str, Any]) -> None:
             in all systems or in none, float32 and int8 with PRECISION_KEYS. Everything else is optional. A system's
             gradient_magnitudes {unit: number >= 0} are those of the plain network that it was made of; its tau_sweep
             and inference are lists of {"accuracy", "macs_mean"} with "tau" and "mode"; its activation_history has
-            "epochs" [how many were trained] and "rates" {decision: [rate]}, as many.
+            "epochs" [how many were trained] and "rates" {decision: [rate]}, as many. Of a network with exits, exits,
+            exit_ranks and budgeted are lists of mappings, see training.exit_figures, and gradient_variances has plain
+            and equilibrium, a number for each exit.
 
     Raises:
         ValueError: Naming the key.
@@ -82,10 +92,11 @@ def check_report(report: Mapping[str, Any]) -> None:
             for key in PRECISION_KEYS:
                 _need(system[precision], key, f"{where}[{precision!r}]")
         _check_magnitudes(system.get("gradient_magnitudes", {}), f"{where}['gradient_magnitudes']")
-        for part, own in (("tau_sweep", "tau"), ("inference", "mode")):
+        for part, keys in _ROWS.items():
             for place, row in enumerate(system.get(part, [])):
-                for key in (own, "accuracy", "macs_mean"):
+                for key in keys:
                     _need(row, key, f"{where}[{part!r}][{place}]")
+        _check_variances(system, where)
         if "activation_history" in system:
             _check_history(system["activation_history"], f"{where}['activation_history']")
 
@@ -157,6 +168,19 @@ def _check_magnitudes(magnitudes: Any, where: str) -> None:
     for unit, value in magnitudes.items():
         if not value >= 0:
             raise ValueError(f"Expected {where}[{unit!r}] as a number >= 0, got {value!r}; take the absolute value.")
+
+
+def _check_variances(system: Mapping[str, Any], where: str) -> None:
+    variances, exits = system.get("gradient_variances"), system.get("exits", [])
+    if variances is None:
+        return
+    for key in ("plain", "equilibrium"):
+        _need(variances, key, f"{where}['gradient_variances']")
+        if len(variances[key]) != len(exits):
+            raise ValueError(
+                f"Expected {where}['gradient_variances'][{key!r}] for {len(exits)} exits, got {len(variances[key])}; "
+                "give one number per exit."
+            )
 
 
 def _check_history(history: Any, where: str) -> None:

@@ -15,6 +15,7 @@ from keras_dynamic.report import (
     verdicts,
 )
 from keras_dynamic.report.analysis_section import analysis_section
+from keras_dynamic.report.exits_section import exits_section
 from keras_dynamic.report.gradient_section import gradient_section
 from keras_dynamic.report.inference_section import inference_section
 from keras_dynamic.report.polarisation_section import polarisation_section
@@ -65,7 +66,14 @@ def default_sections(report: Mapping[str, Any]) -> list[Section]:
     Returns:
         Sections to which a method adds its own.
     """
-    makers = (system_section, inference_section, analysis_section, polarisation_section, gradient_section)
+    makers = (
+        system_section,
+        exits_section,
+        inference_section,
+        analysis_section,
+        polarisation_section,
+        gradient_section,
+    )
     own = [make(name) for name in report["systems"] for make in makers]
     return [
         summary_section(),

@@ -14,8 +14,12 @@ from keras_dynamic.training.evaluate import (
     pattern_macs,
     static_twin,
 )
+from keras_dynamic.training.exit_answers import ExitAnswers, exit_answers, exit_macs
+from keras_dynamic.training.exit_figures import exit_figures
+from keras_dynamic.training.fit_budget import fit_budget
 from keras_dynamic.training.fit_usage import fit_usage
 from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
+from keras_dynamic.training.gradient_variance import gradient_variances
 from keras_dynamic.training.inference_figures import inference_figures
 from keras_dynamic.training.materialize import materialize
 from keras_dynamic.training.prune import prune_dead_units
@@ -29,6 +33,7 @@ __all__ = [
     "ActivationHistory",
     "Checkpoint",
     "Evaluation",
+    "ExitAnswers",
     "RunRecord",
     "Splits",
     "StaticTwin",
@@ -41,8 +46,13 @@ __all__ = [
     "compiled_outcome",
     "decision_importance",
     "evaluate",
+    "exit_answers",
+    "exit_figures",
+    "exit_macs",
+    "fit_budget",
     "fit_usage",
     "gradient_magnitudes",
+    "gradient_variances",
     "greedy_patterns",
     "inference_figures",
     "load_splits",

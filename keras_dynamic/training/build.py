@@ -4,7 +4,7 @@ import keras
 
 from keras_dynamic.messages import near
 from keras_dynamic.models import group_channels
-from keras_dynamic.training import blockdrop, fixed, gating, sgad
+from keras_dynamic.training import blockdrop, fixed, gating, imta, sgad
 from keras_dynamic.training.networks import plain_network
 
 # Each module has
@@ -12,7 +12,7 @@ from keras_dynamic.training.networks import plain_network
 #   schedule(config, model, steps_per_epoch) -> Schedule, and
 #   figures(model, config, splits, evaluation) -> {name: number, or {unit: number}}: what is measured of this method
 #   besides what evaluate gives of all, once the model is trained; evaluation is that of the test images.
-METHODS = {"activation_gating": gating, "blockdrop": blockdrop, "fixed": fixed, "sgad": sgad}
+METHODS = {"activation_gating": gating, "blockdrop": blockdrop, "fixed": fixed, "imta": imta, "sgad": sgad}
 _OPTIMIZERS = ("sgd", "adam")
 _SCHEDULES = ("one_cycle", "steps", "constant")
 
@@ -25,8 +25,9 @@ def build_network(config):
             'zoo:NAME') and, by the network's name, one of training.networks.NETWORKS: depth of 'resnet_cifar', which a
             section without name is; stages of 'resnet_imagenet', units of each stage of a bottleneck network; version
             of 'resnet50' and 'resnet101', 'v1.5' or 'v1', whose weights keras.applications has; width of
-            'mobilenet_v2'. Perhaps with size, the side of the images in pixels, and granularity (filters per channel
-            group, an int or {unit or stage: int}, see models.group_channels).
+            'mobilenet_v2'; depth and growth of 'densenet_bc'; of 'msdnet' those arguments of models.msdnet that differ
+            from its defaults. Perhaps with size, the side of the images in pixels, and granularity (filters per
+            channel group, an int or {unit or stage: int}, see models.group_channels).
 
     Returns:
         DynamicModel, built.

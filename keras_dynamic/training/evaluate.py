@@ -146,7 +146,8 @@ def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outc
 
     From everything on, the decision whose closing costs least accuracy on held-out images is closed, one at a time,
     until macs_mean lies between two neighbouring patterns (greedy_patterns). For a cascade the patterns are its
-    prefixes, and gated networks inside run whole. The patterns pay for no decider of the chain.
+    prefixes, and gated networks inside run whole; of a network whose exits confidence decides they are the single
+    exits. The patterns pay for no decider of the chain.
 
     Args:
         model: built DynamicModel.

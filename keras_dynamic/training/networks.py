@@ -8,9 +8,12 @@ from keras_dynamic import zoo
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.messages import near
 from keras_dynamic.models import (
+    densenet_bc,
+    import_densenet_bc,
     import_keras_applications,
     import_resnet_cifar,
     mobilenet_v2,
+    msdnet,
     resnet50,
     resnet101,
     resnet_cifar,
@@ -51,7 +54,7 @@ def _resnet_imagenet(section):
 def _no_weights(network, path):
     raise ValueError(
         f"{network.name!r} starts with random weights here, got network.weights={path!r}; leave it empty, and give a "
-        "trained run as start_from, or take the network 'resnet50' or 'resnet101'."
+        "trained run as start_from, or take another of training.networks.NETWORKS."
     )
 
 
@@ -75,6 +78,31 @@ def _mobilenet_v2(section):
     return mobilenet_v2(section.get("width", 1.0), section.num_classes)
 
 
+def _densenet_bc(section):
+    return densenet_bc(section.depth, section.growth, section.num_classes)
+
+
+# Arguments of models.msdnet that a section may give; what it leaves out has its default.
+_MSDNET = (
+    "blocks",
+    "base",
+    "step",
+    "step_mode",
+    "channels",
+    "growth",
+    "growth_factors",
+    "bottleneck_factors",
+    "bottleneck",
+    "prune",
+    "reduction",
+)
+
+
+def _msdnet(section):
+    options = {key: section[key] for key in _MSDNET if key in section}
+    return msdnet(section.num_classes, **options, image_size=section.get("size") or 32)
+
+
 NETWORKS = {
     "resnet_cifar": _Kind(_resnet_cifar, lambda section: f"ResNet-{section.depth}", 32, import_resnet_cifar),
     "resnet_imagenet": _Kind(
@@ -82,6 +110,10 @@ NETWORKS = {
     ),
     "resnet50": _Kind(_resnet50, lambda section: f"ResNet-50 {section.get('version', 'v1.5')}"),
     "resnet101": _Kind(_resnet101, lambda section: f"ResNet-101 {section.get('version', 'v1.5')}"),
+    "densenet_bc": _Kind(
+        _densenet_bc, lambda section: f"DenseNet-BC-{section.depth}-{section.growth}", 32, import_densenet_bc
+    ),
+    "msdnet": _Kind(_msdnet, lambda section: f"MSDNet with {section.get('blocks', 5)} exits", 32, _no_weights),
     "mobilenet_v2": _Kind(_mobilenet_v2, lambda section: f"MobileNetV2 {section.get('width', 1.0)}"),
 }
 

@@ -76,8 +76,8 @@ def check_fit(splits, config):
     if config.data.get("size") and (str(config.network.weights).startswith("zoo:") or static):
         raise ValueError(
             "networks of the zoo have not seen the last images in CIFAR-10's own order, but a stream holds out the "
-            f"last of a TFDS folder's; got data.size={config.data.size} with {config.network.weights or static!r}: leave "
-            "data.size out, or name other weights and no evaluation.static."
+            f"last of a TFDS folder's; got data.size={config.data.size} with {config.network.weights or static!r}: "
+            "leave data.size out, or name other weights and no evaluation.static."
         )
     if classes != config.network.num_classes:
         raise ValueError(

@@ -138,6 +138,8 @@ def reestimation_batches(config, splits: Splits):
 def start_from(model, run):
     """Sets the weights of what a method trains to those of another run's model; losses and targets are its own.
 
+    Newcomers that only one of the two has, such as IMTA's collaboration in phase II, are left as they are.
+
     Args:
         model: built DynamicModel.
         run: folder of a run, or path of a .keras file; environment variables are expanded.
@@ -165,11 +167,17 @@ def start_from(model, run):
             f"start_from names {str(path)!r}, a {type(other).__name__} without {' and '.join(missing)}, which this "
             f"{type(model).__name__} goes on training; start from a run that has it."
         )
-    parts = [(mine, theirs[role]) for role, mine in model.learners.items()]
+    anew = [*model.newcomers, *other.newcomers] if len(model.newcomers) != len(other.newcomers) else []
+    skipped = {id(variable) for layer in anew for variable in layer.weights}
+    parts = [
+        [[variable for variable in part.weights if id(variable) not in skipped] for part in (mine, theirs[role])]
+        for role, mine in model.learners.items()
+    ]
     for mine, their in parts:
-        check_shapes([variable.shape for variable in their.weights], mine.weights, model, path)
+        check_shapes([variable.shape for variable in their], mine, model, path)
     for mine, their in parts:
-        mine.set_weights(their.get_weights())
+        for variable, value in zip(mine, their, strict=True):
+            variable.assign(keras.ops.convert_to_numpy(value))
     return model
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic.deciders import DistributeK, FirstK, Fixed, Never, Pattern, RandomK
-from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers import DynamicModel, Exit
 from tests.layers.grouped import GROUP, HEAD, STEM
 from tests.layers.grouped import chain as grouped_chain
 
@@ -72,6 +72,18 @@ def test_random_k_is_fair(chain):
 def test_units_that_a_pattern_does_not_name_always_run(chain, toy_images):
     model = DynamicModel(chain, Pattern({"unit2": 0}))
     assert list(model.outcome(toy_images()).decisions) == model.decision_names == ["unit2"]
+
+
+def test_a_pattern_may_stop_at_an_exit(toy_chain, toy_images):
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    exits = [Exit(head, "unit1", name="early"), Exit(head, "unit2", name="late")]
+    model = DynamicModel(toy_chain(units=3, exits=exits), Pattern({"late": 0, "unit1": 0}))
+    outcome = model.outcome(toy_images())
+    np.testing.assert_array_equal(outcome.logits, outcome.exits["late"])
+    assert {name: float(value[0]) for name, value in outcome.decisions.items()} == {"unit1": 0.0, "late": 0.0}
+    everything = model.cost_tree.total_macs
+    unit, classifier = 2 * 64 * 9 * 4 * 4, 4 * 3
+    np.testing.assert_allclose(outcome.cost * everything, everything - 2 * unit - classifier, rtol=1e-6)
 
 
 def test_a_pattern_of_unknown_units_is_an_error(chain):

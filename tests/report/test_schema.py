@@ -93,6 +93,19 @@ def test_plain_makes_numpy_json():
     [
         ("tau_sweep", [{"accuracy": 0.9, "macs_mean": 1.0}], "Expected the key 'tau' in report['systems']['gated']"),
         ("inference", [{"mode": "always_on", "macs_mean": 1.0}], "Expected the key 'accuracy' in report"),
+        (
+            "exits",
+            [{"exit": "exit1", "macs": 1}],
+            "Expected the key 'accuracy' in report",
+        ),
+        ("exit_ranks", [{"exits": ["a", "b"]}], "Expected the key 'rank_correlation' in report"),
+        ("budgeted", [{"p": 1.0, "accuracy": 0.9, "macs_mean": 1.0}], "Expected the key 'stops' in report"),
+        ("gradient_variances", {"plain": []}, "Expected the key 'equilibrium' in report"),
+        (
+            "gradient_variances",
+            {"plain": [1.0], "equilibrium": [1.0]},
+            "['gradient_variances']['plain'] for 0 exits, got 1; give one number per exit.",
+        ),
         ("activation_history", {"epochs": [1]}, "Expected the key 'rates' in report"),
         (
             "activation_history",

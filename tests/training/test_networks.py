@@ -5,7 +5,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from keras_dynamic.models import mobilenet_v2, resnet_imagenet
+from keras_dynamic.models import mobilenet_v2, msdnet, resnet_imagenet
 from keras_dynamic.training import build_network
 from keras_dynamic.training.networks import NETWORKS, image_shape, title
 
@@ -19,6 +19,8 @@ SMALL = {
     "resnet_imagenet": {"stages": (1, 1), "size": 32},
     "resnet50": {"size": 32},
     "resnet101": {"size": 32},
+    "densenet_bc": {"depth": 10, "growth": 4},
+    "msdnet": {"blocks": 2, "channels": 4, "growth": 2},
     "mobilenet_v2": {"width": 0.35, "size": 32},
 }
 
@@ -39,6 +41,9 @@ def test_every_kind_is_built_for_its_images(name):
         ({"depth": 32, "stages": (3, 4, 14, 3)}, 224, "ResNet-74"),
         ({"name": "resnet50"}, 224, "ResNet-50 v1.5"),
         ({"name": "resnet101", "version": "v1"}, 224, "ResNet-101 v1"),
+        ({"name": "densenet_bc", "depth": 100, "growth": 12}, 32, "DenseNet-BC-100-12"),
+        ({"name": "msdnet", "blocks": 7}, 32, "MSDNet with 7 exits"),
+        ({"name": "msdnet", "size": 224}, 224, "MSDNet with 5 exits at 224 pixels"),
         ({"name": "mobilenet_v2", "width": 0.5, "size": 96}, 96, "MobileNetV2 0.5 at 96 pixels"),
     ],
     ids=str,
@@ -86,6 +91,15 @@ def test_channel_groups_of_a_mobilenet():
     assert groups >= {"stage4_unit2", "stage4_unit3", "stage4_unit4", "stage6_unit2"}
 
 
+def test_options_of_an_msdnet_are_keys():
+    options = {"blocks": 3, "base": 2, "step_mode": "even", "channels": 4, "growth": 2, "growth_factors": (1, 2)}
+    network = build_network(section(name="msdnet", **options))
+    same = msdnet(3, **options)
+    same.build((None, 32, 32, 3))
+    assert network.cost_tree.total_macs == same.cost_tree.total_macs
+    assert network.chain.exit_names == ["exit1", "exit2"]
+
+
 def test_stages_build_the_network_that_they_say():
     network = build_network(section(stages=(1, 2), size=32))
     same = resnet_imagenet((1, 2), 3)
@@ -104,6 +118,8 @@ def test_stages_build_the_network_that_they_say():
             {"name": "mobilenet_v2", "weights": "zoo:resnet8_cifar10_45k"},
             "a network of {'depth': 8, 'num_classes': 10}, but the config asks for MobileNetV2 1.0 and 3 classes",
         ),
+        ({"name": "msdnet", "blocks": 0}, "blocks must be a positive int, got 0"),
+        ({"name": "msdnet", "weights": "x.h5"}, r"'msdnet15' starts with random weights here, got .*'x\.h5'; leave it"),
         (
             {"stages": (1, 1), "weights": "x.h5"},
             "'resnet8' starts with random weights here, got network.weights='x.h5'",

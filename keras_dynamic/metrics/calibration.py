@@ -1,0 +1,57 @@
+"""Whether a network is right as often as it is sure (NumPy)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Calibration(NamedTuple):
+    """Images in bins of equal width by confidence; bins without images are left out.
+
+    Attributes:
+        error: expected calibration error: mean over images of |accuracy - confidence| of their bins.
+        confidences: mean confidence in each bin.
+        accuracies: share of right answers in each bin.
+        shares: of the images in each bin.
+    """
+
+    error: float
+    confidences: list[float]
+    accuracies: list[float]
+    shares: list[float]
+
+
+def calibration(confidences, correct, bins=15) -> Calibration:
+    """Compares confidence and accuracy.
+
+    Args:
+        confidences: largest probability per image, float [n], in [0, 1].
+        correct: whether the answer is right, bool [n].
+        bins: of equal width; a bin holds its upper end.
+
+    Returns:
+        Calibration.
+
+    Raises:
+        ValueError: if there are no images, not as many answers as confidences, a confidence is outside [0, 1], or there
+            is no bin.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, 2017, equation 3.
+    """
+    confidences, correct = np.asarray(confidences, float), np.asarray(correct, bool)
+    if confidences.ndim != 1 or confidences.shape != correct.shape or not len(correct):
+        raise ValueError(
+            f"calibration takes a confidence and an answer for each of n >= 1 images, got shapes "
+            f"{list(confidences.shape)} and {list(correct.shape)}; give [n] and [n]."
+        )
+    if not ((confidences >= 0) & (confidences <= 1)).all():
+        raise ValueError("confidences must be probabilities in [0, 1]; give the largest of each image's softmax.")
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins!r}.")
+    place = np.clip(np.ceil(confidences * bins).astype(int) - 1, 0, bins - 1)
+    members = [place == k for k in np.unique(place)]
+    sure = [float(confidences[chosen].mean()) for chosen in members]
+    right = [float(correct[chosen].mean()) for chosen in members]
+    share = [float(chosen.mean()) for chosen in members]
+    error = float(np.dot(share, np.abs(np.subtract(right, sure))))
+    return Calibration(error, sure, right, share)

@@ -1,0 +1,134 @@
+"""The exits of one network: accuracy against MACs, ranks of confidences, calibration, variance of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_dynamic.report import frontier, style
+from keras_dynamic.report.frontier import Point
+from keras_dynamic.report.plane import Plane
+
+_LIGHTEST = 0.35  # colour of the first exit's curve, the last has 1
+
+
+def exits_against_macs(report: Mapping[str, Any], name: str) -> style.Figure:
+    """Draws each exit of a network, and the network under budgets, beside the lines to beat.
+
+    Args:
+        report: The content of report.json.
+        name: A system of it with exits and budgeted.
+
+    Returns:
+        The figure: the single exits dashed, the curve of budgets solid, the system's own point.
+
+    Source:
+        MSDNet, figure 7; IMTA, figures 2 and 3.
+    """
+
+    def drawn(point: Point) -> Point:
+        return Point(point.macs / 1e6, 100 * point.accuracy, point.label)
+
+    system, look = report["systems"][name], style.look_of(list(report["systems"]))[name]
+    plane = Plane("MACs per image, mean, millions", "Accuracy, %")
+    plane.static([drawn(point) for point in frontier.static_points(report["static"])])
+    plane.cascades([drawn(point) for point in frontier.as_points(report.get("cascade_frontier") or [])])
+    exits = [drawn(Point(row["macs"], row["accuracy"])) for row in system["exits"]]
+    plane.curve("single exits", exits, style.INK, "--", "o")
+    budgeted = sorted(drawn(Point(row["macs_mean"], row["accuracy"])) for row in system["budgeted"])
+    plane.curve("under budgets", budgeted, look[0])
+    plane.system(name, drawn(Point(system["macs_mean"], system["accuracy"])), look)
+    return plane.finish()
+
+
+def rank_correlations(ranks: Sequence[Mapping[str, Any]], colour: str) -> style.Figure:
+    """Draws how alike neighbouring exits rank the images by confidence.
+
+    Args:
+        ranks: exit_ranks of a system, at least one.
+        colour: Colour of the bars.
+
+    Returns:
+        The figure; 1 is the same order.
+
+    Source:
+        IMTA, figure 7.
+    """
+    figure, (axes,) = style.new_figure(3.0)
+    values = [row["rank_correlation"] for row in ranks]
+    axes.bar(range(len(values)), values, width=0.7, color=colour)
+    for place, value in enumerate(values):
+        axes.text(
+            place,
+            max(value, 0),
+            f"{value:.2f}",
+            ha="center",
+            va="bottom",
+            fontsize=style.FONT_SIZE - 1,
+            color=style.INK,
+        )
+    axes.set_xticks(range(len(values)), [f"{k} and {k + 1}" for k in range(1, len(values) + 1)])
+    axes.set_ylim(min(0.0, *values, 0.0), 1.12)
+    axes.grid(visible=False, axis="x")
+    style.label_axes(axes, "Exits", "Rank correlation of confidences")
+    return figure
+
+
+def reliability(exits: Sequence[Mapping[str, Any]], colour: str) -> style.Figure:
+    """Draws accuracy against confidence, bin by bin, for each exit.
+
+    Args:
+        exits: exits of a system, at least one.
+        colour: Colour of the last exit; those before are paler.
+
+    Returns:
+        The figure; on the grey line an exit is as often right as it is sure.
+    """
+    figure, (axes,) = style.new_figure(3.6)
+    axes.plot([0, 100], [0, 100], color=style.STATIC, linewidth=1, zorder=1)
+    for row, strength in zip(exits, np.linspace(_LIGHTEST, 1.0, len(exits)), strict=True):
+        bins = 100 * np.array(row["calibration"])
+        label = f"{row['exit']} {row['calibration_error']:.3f}"
+        axes.plot(bins[:, 0], bins[:, 1], color=colour, alpha=strength, marker="o", markersize=3, label=label)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 104)
+    axes.legend(
+        loc="upper left",
+        frameon=False,
+        fontsize=style.FONT_SIZE - 2,
+        labelcolor=style.MUTED,
+        title="expected calibration error",
+        title_fontsize=style.FONT_SIZE - 2,
+    )
+    style.label_axes(axes, "Confidence, %", "Accuracy, %")
+    return figure
+
+
+def variances(found: Mapping[str, Sequence[float]], colour: str) -> style.Figure:
+    """Draws the total variance of each block's gradient, plain and under gradient equilibrium.
+
+    Args:
+        found: gradient_variances of a system.
+        colour: Colour of the bars with equilibrium.
+
+    Returns:
+        The figure, with a logarithmic axis.
+
+    Source:
+        IMTA, equations 3 and 6.
+    """
+    figure, (axes,) = style.new_figure(3.2)
+    places = np.arange(len(found["plain"]))
+    axes.bar(places - 0.2, found["plain"], width=0.38, color=style.STATIC, alpha=0.6, label="sum of the losses")
+    axes.bar(places + 0.2, found["equilibrium"], width=0.38, color=colour, label="gradient equilibrium")
+    axes.set_yscale("log")
+    positive = [value for values in found.values() for value in values if value > 0]
+    if positive:
+        axes.set_ylim(bottom=min(positive) / 2)  # the lowest bar is seen too
+    axes.set_xticks(places, [str(place + 1) for place in places])
+    axes.grid(visible=False, axis="x")
+    axes.legend(loc="upper right", frameon=False, fontsize=style.FONT_SIZE - 1, labelcolor=style.MUTED)
+    style.label_axes(axes, "Block", "Variance of the gradient")
+    return figure
