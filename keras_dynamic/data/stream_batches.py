@@ -15,7 +15,8 @@ class StreamBatches(keras.utils.PyDataset):
 
     What a batch holds depends on the seed, TensorFlow's global one, the epoch and its index, so that a run that goes on
     after n epochs with `StreamBatches(..., epoch=n)` sees what the uninterrupted run would have seen. Batches are read
-    one after the other, as fit(batches, shuffle=False) does; for any other index reading starts again from the epoch's beginning.
+    one after the other, as fit(batches, shuffle=False) does; for any other index reading starts again from the epoch's
+    beginning.
 
     Args:
         stream: images.

@@ -116,6 +116,7 @@ def _checked(locked, always):
 
 
 def _widths(body):
-    sides = zip(("input channels", "filters", "output channels"), body.counts, strict=True)
-    groups = ", ".join(f"{count} groups of {what}" for what, count in sides if count > 1)
-    return f"{groups} ({body.granularity} filters each, {body.forced} forced)"
+    inputs, groups, outputs = body.counts
+    ends = ((inputs, "input"), (outputs, "output"))
+    further = "".join(f", {count} groups of {what} channels" for count, what in ends if count > 1)
+    return f"{groups} groups of {body.granularity} filters, {body.forced} forced{further}"

@@ -136,11 +136,18 @@ def test_a_head_may_read_the_answer_of_the_exit_before(toy_chain, toy_images):
     np.testing.assert_allclose(outcome.exits["exit2"], alone.exits["exit2"] + outcome.exits["exit1"], atol=1e-6)
 
 
-def test_an_exit_that_nothing_reads_is_marked(toy_chain):
+@pytest.mark.parametrize("last_reads", [False, True])
+def test_an_exit_that_nothing_reads_is_marked(last_reads, toy_chain):
     chain = toy_chain(units=2, exits=[*exits("unit1"), Exit(Collaborative(head()), "unit2", name="exit2")])
+    if last_reads:
+        chain = Chain(chain.stem, chain.units, Collaborative(chain.head), chain.exits)
     model = DynamicModel(chain)
     model.build((None, 8, 8, 3))
-    assert {node.name: node.exit for node in model.cost_tree.children if node.name.startswith("exit")} == {
-        "exit1": False,  # exit2 reads it
-        "exit2": True,
-    }
+    marked = {node.name: node.exit for node in model.cost_tree.children if node.name.startswith("exit")}
+    # exit2 reads exit1, but that counts only if somebody reads exit2
+    assert marked == ({"exit1": False, "exit2": False} if last_reads else {"exit1": True, "exit2": True})
+
+
+def test_units_and_exits_have_names_of_their_own(toy_chain):
+    with pytest.raises(ValueError, match=r"units and exits must have distinct names, got \['unit1'\] for both"):
+        toy_chain(units=2, exits=[Exit(head(), "unit2", name="unit1")])
