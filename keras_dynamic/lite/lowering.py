@@ -36,9 +36,9 @@ class Lowered(NamedTuple):
 def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowered]:
     """Decides, for each unit with decided channel groups, which decisions become IFs.
 
-    Groups pay if each has at least LEAST_FILTERS filters and LEAST_MACS MACs. Those of a unit that do not are folded,
-    unless they obey decisions that other units' groups obey which do. Groups of input and output channels are always
-    folded: there is no sum form for them.
+    Groups pay if each has at least LEAST_FILTERS filters and LEAST_MACS MACs, connections if they have as many input
+    channels too. Those of a unit that do not are folded, unless they obey decisions that other units' groups obey which
+    do. Groups of input and output channels are always folded: there is no sum form for them.
 
     Args:
         model: built DynamicModel.

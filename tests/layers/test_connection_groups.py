@@ -121,6 +121,36 @@ def test_known_decisions_cost_and_answer_as_masks(toy_images):
     np.testing.assert_allclose(made(images), made.chain.head(given), atol=1e-5)
 
 
+def test_units_are_locked_if_their_connections_are_alike():
+    def chain(granularity):
+        bodies = [ConnectionGroups(conv(4), 2, 2), ConnectionGroups(conv(4), granularity, 2)]
+        units = [Residual(body, name=name) for body, name in zip(bodies, "ab", strict=True)]
+        return Chain([conv(4)], units, [layers.GlobalAveragePooling2D(), layers.Dense(3)])
+
+    def gated(granularity):
+        return DynamicModel(chain(granularity), ChannelGates(hidden=4, locked={"both": ["a", "b"]}))
+
+    alike = gated(2)
+    alike.build((None, 8, 8, 3))
+    assert alike.decision_names == ["both[0,1]", "both[1,0]"]
+    message = "'a' with 2 by 2 connections of 2 to 2 channels, forced diagonal and 'b' with 4 by 2 connections of 1"
+    with pytest.raises(ValueError, match=message):
+        gated(1).build((None, 8, 8, 3))
+
+
+def test_in_half_precision_decisions_are_exact():
+    layer = built(pointwise())
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        half = built(pointwise())
+    finally:
+        keras.config.set_dtype_policy(policy)
+    found = half(X, list(OFF_DIAGONAL))
+    assert found.dtype == "float16"
+    np.testing.assert_allclose(np.float32(found), layer(X, list(OFF_DIAGONAL)), atol=0.05)
+
+
 def test_saving_keeps_everything(tmp_path):
     x = keras.Input((6, 6, 4))
     layer = ConnectionGroups(conv(6), 2, 3, [layers.ReLU()], [norm()], forced=1)

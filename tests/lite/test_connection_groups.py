@@ -90,3 +90,13 @@ def test_connections_that_no_image_changes_are_not_in_the_file(images):
     runner = lite.Interpreter(exported)
     for image in images[:4]:
         np.testing.assert_allclose(runner.run(image)["logits"], model(image[None]), atol=1e-4)
+
+
+def test_tflm_agrees_with_litert(model, images):
+    pytest.importorskip("tflite_micro")
+    exported = lite.export(model, outputs=ALL, fold="never")
+    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported)
+    for image in images[:6]:
+        one, other = micro.run(image), litert.run(image)
+        np.testing.assert_array_equal(one["decisions"], other["decisions"])
+        np.testing.assert_allclose(one["logits"], other["logits"], atol=1e-4)
