@@ -74,7 +74,7 @@ class ChannelGates(PerUnitGates):
                     )
             if lock in [unit.name for unit in chain.units]:
                 raise ValueError(f"locked needs names of its own for decisions, got {lock!r}, which is a unit's.")
-            widths = {name: _widths(grouped[name]) for name in units}
+            widths = {name: grouped[name].described for name in units}
             other = next((name for name in units if widths[name] != widths[units[0]]), None)
             if other is not None:
                 raise ValueError(
@@ -113,10 +113,3 @@ def _checked(locked, always):
     if twice:
         raise ValueError(f"a unit is locked once, or named in `always`, got {twice} more than once; leave one out.")
     return {lock: tuple(units) for lock, units in locked.items()}
-
-
-def _widths(body):
-    inputs, groups, outputs = body.counts
-    ends = ((inputs, "input"), (outputs, "output"))
-    further = "".join(f", {count} groups of {what} channels" for count, what in ends if count > 1)
-    return f"{groups} groups of {body.granularity} filters, {body.forced} forced{further}"

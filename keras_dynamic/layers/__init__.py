@@ -5,11 +5,13 @@ from keras_dynamic.layers.chain import Chain
 from keras_dynamic.layers.channel_groups import ChannelGroups
 from keras_dynamic.layers.collaborative import Collaborative
 from keras_dynamic.layers.concatenated import Concatenated
+from keras_dynamic.layers.connection_groups import ConnectionGroups
 from keras_dynamic.layers.decider import Decider
 from keras_dynamic.layers.dynamic_model import DynamicModel
 from keras_dynamic.layers.exit import Exit
 from keras_dynamic.layers.gate import FreeGate, Gate
 from keras_dynamic.layers.gradient_equilibrium import gradient_equilibrium
+from keras_dynamic.layers.grouped_body import GroupedBody
 from keras_dynamic.layers.leaf_head import LeafHead
 from keras_dynamic.layers.normalize_pixels import NormalizePixels
 from keras_dynamic.layers.outcome import Outcome
@@ -26,11 +28,13 @@ __all__ = [
     "ChannelGroups",
     "Collaborative",
     "Concatenated",
+    "ConnectionGroups",
     "Decider",
     "DynamicModel",
     "Exit",
     "FreeGate",
     "Gate",
+    "GroupedBody",
     "LeafHead",
     "Nested",
     "NormalizePixels",

@@ -3,15 +3,16 @@
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_dynamic.cost import Node, output_spec, register, tree
+from keras_dynamic.cost import Node, output_spec, tree
 from keras_dynamic.layers.group_cost import group_nodes
-from keras_dynamic.layers.slim import grouped_layers
+from keras_dynamic.layers.grouped_body import GroupedBody, check_positive, count_groups
+from keras_dynamic.layers.slim import grouped_layers, slim, slim_paths
+from keras_dynamic.ops import mask_channels
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class ChannelGroups(keras.layers.Layer):
+class ChannelGroups(GroupedBody):
     """contract(mask * expand(before(x))): the channels of `expand` are groups, which decisions switch off one by one.
 
     A group of filters that is off is neither computed in `expand` nor read in `contract`; its channels are zeros. As
@@ -67,11 +68,11 @@ class ChannelGroups(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check_positive("granularity", granularity, "filters per group")
-        _check_positive("forced", forced, "groups")
+        check_positive("granularity", granularity, "filters per group")
+        check_positive("forced", forced, "groups")
         for name, value in (("input_granularity", input_granularity), ("output_granularity", output_granularity)):
             if value is not None:
-                _check_positive(name, value, "filters per group")
+                check_positive(name, value, "filters per group")
         self.expand, self.contract = _layer(expand, "expand"), _layer(contract, "contract")
         self.before = None if before is None else _layer(before, "before")
         self.granularity, self.forced = granularity, forced
@@ -110,12 +111,7 @@ class ChannelGroups(keras.layers.Layer):
         if granularity is None:
             return 1
         channels = spec.shape[-1]
-        if channels % granularity:
-            raise ValueError(
-                f"{name} must divide the {channels} {what} of {self.name!r}, got {granularity}; take "
-                f"{_nearest_divisor(channels, granularity)}."
-            )
-        groups = channels // granularity
+        groups = count_groups(self.name, name, granularity, channels, what)
         if self.forced > groups:
             raise ValueError(
                 f"forced must be at most the {groups} groups of {self.name!r}, {channels} {what} by {granularity}, got "
@@ -125,53 +121,59 @@ class ChannelGroups(keras.layers.Layer):
 
     @property
     def labels(self):
-        """A label for each group that is not forced, in the order of decisions."""
+        """A label for each group that is not forced, in the order of decisions; [] before it is built."""
+        if self.counts is None:
+            return []
         sides = zip(("in", "", "out"), self.counts, strict=True)
         return [f"{side}{k}" for side, groups in sides for k in range(self.forced, groups)]
+
+    @property
+    def narrowest(self):
+        """Filters per group of `expand`."""
+        return self.granularity
+
+    @property
+    def described(self):
+        """The groups in a few words."""
+        inputs, groups, outputs = self.counts
+        ends = ((inputs, "input"), (outputs, "output"))
+        further = "".join(f", {count} groups of {what} channels" for count, what in ends if count > 1)
+        return f"{groups} groups of {self.granularity} filters, {self.forced} forced{further}"
 
     def split(self, values):
         """Returns three lists: of the labels' values those of input channels, of `expand`, and of output channels."""
         first, second = (max(0, count - self.forced) for count in self.counts[:2])
         return values[:first], values[first : first + second], values[first + second :]
 
-    def call(self, x, decisions=None, training=None):
-        """Returns contract(mask * expand(x)), masked at its ends too where input or output channels are grouped.
-
-        Args:
-            x: [batch, height, width, channels].
-            decisions: list of float tensors [batch] or scalars, one for each of labels; None runs all.
-            training: whether layers inside run in training mode.
-
-        Returns:
-            What `contract` gives.
-        """
-        if decisions is not None and len(decisions) != len(self.labels):
-            raise ValueError(
-                f"decisions must be one for each of the {len(self.labels)} groups of {self.name!r} that are not "
-                f"forced, got {len(decisions)}."
-            )
-        inputs, groups, outputs = ((), (), ()) if decisions is None else self.split(decisions)
-        hidden = self.expand(self.read(x, inputs, training), training=training)
-        return self.masked(self.contract(self.masked(hidden, groups), training=training), outputs)
-
     def read(self, x, decisions=(), training=None):
         """Returns what `expand` reads, under decisions on input channels."""
-        return self.masked(x if self.before is None else self.before(x, training=training), decisions)
+        return self._masked(x if self.before is None else self.before(x, training=training), decisions)
 
-    def masked(self, x, decisions):
-        """Returns x times 0/1 for each channel.
+    def total(self, x, decisions=(), training=None):
+        """Returns contract(mask * expand(x)), under decisions on the groups of `expand`."""
+        return self.contract(self._masked(self.expand(x, training=training), decisions), training=training)
 
-        Args:
-            x: [batch, height, width, channels].
-            decisions: one for each group of the channels that is not forced, see call; empty leaves x as it is.
-        """
-        if not decisions:
-            return x
-        batch = ops.shape(x)[0]
-        given = [ops.broadcast_to(ops.cast(decision, "float32"), (batch,)) for decision in decisions]
-        columns = [ops.ones((batch,))] * self.forced + given
-        mask = ops.repeat(ops.stack(columns, axis=1), x.shape[-1] // len(columns), axis=1)
-        return x * ops.cast(ops.reshape(mask, (-1, 1, 1, x.shape[-1])), x.dtype)
+    def finish(self, x, decisions=(), training=None):
+        """Returns what `contract` gave, under decisions on output channels."""
+        return self._masked(x, decisions)
+
+    def _masked(self, x, decisions):
+        """Returns x times the decisions on those of its groups that are not forced; empty leaves x as it is."""
+        return mask_channels(x, [1.0] * self.forced + list(decisions)) if decisions else x
+
+    def paths(self, x):
+        """Returns paths that add up to what expand and contract give, see slim.slim_paths."""
+        return slim_paths(self, x)
+
+    def kept(self, x, runs):
+        """Returns the body without the filters of groups that do not run, as layers, see slim.slim."""
+        inputs, groups, outputs = (
+            [*range(self.forced), *(self.forced + k for k, run in enumerate(side) if run)] for side in self.split(runs)
+        )
+        read, _, given = self.counts
+        ends = {"inputs": inputs if len(inputs) < read else None, "outputs": outputs if len(outputs) < given else None}
+        left = slim(self, x, groups, **ends)
+        return [left] if self.before is None else [self.before, left]
 
     def compute_output_spec(self, x, decisions=None, training=None):
         """Returns the spec of what `contract` gives."""
@@ -212,21 +214,5 @@ class ChannelGroups(keras.layers.Layer):
         return cls(**{**config, **{part: unpack(config[part]) for part in ("before", "expand", "contract")}})
 
 
-@register(ChannelGroups)
-def _cost(layer, inputs):
-    if not layer.built:
-        layer.build(inputs.shape)
-    return layer.cost_node(inputs, [None] * len(layer.labels))
-
-
 def _layer(value, name):
     return keras.Sequential(list(value), name=name) if isinstance(value, (list, tuple)) else value
-
-
-def _check_positive(name, value, meaning):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a positive number of {meaning}, got {value!r}.")
-
-
-def _nearest_divisor(channels, wanted):
-    return min((k for k in range(1, channels + 1) if channels % k == 0), key=lambda k: (abs(k - wanted), k))

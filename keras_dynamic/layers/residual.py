@@ -3,7 +3,7 @@
 import keras
 
 from keras_dynamic.cost import Guard, Node, output_spec, register, tree
-from keras_dynamic.layers.channel_groups import ChannelGroups
+from keras_dynamic.layers.grouped_body import GroupedBody
 from keras_dynamic.layers.unit import Unit
 from keras_dynamic.ops import blend
 
@@ -69,13 +69,13 @@ class Residual(Unit):
 
     @property
     def group_names(self):
-        """Names of the decisions on the body's channel groups; () if it is no ChannelGroups."""
-        if not isinstance(self.body, ChannelGroups) or self.body.groups is None:
+        """Names of the decisions on the pieces of the body; () if it is no GroupedBody."""
+        if not isinstance(self.body, GroupedBody):
             return ()
         return tuple(f"{self.name}[{label}]" for label in self.body.labels)
 
     def grouped(self, x, groups, training=None):
-        """Returns activation(shortcut(x) + body(x)) with some of the body's channel groups."""
+        """Returns activation(shortcut(x) + body(x)) with some pieces of the body."""
         return self.joined(x, self.body(x, decisions=groups, training=training), training)
 
     def joined(self, x, added, training=None):
@@ -87,7 +87,7 @@ class Residual(Unit):
         return output_spec(self.body, x)
 
     def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
-        """Returns the shortcut's cost, and the body's under guard, that of its groups under theirs."""
+        """Returns the shortcut's cost, and the body's under guard, that of its pieces under theirs."""
         children = () if self.shortcut is None else (tree(self.shortcut, x, f"{self.name}/shortcut"),)
         body = self.body.cost_node(x, groups) if groups else tree(self.body, x)
         return Node(self.name, children=(*children, body._replace(name=f"{self.name}/body", when=guard)))

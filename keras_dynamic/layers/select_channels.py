@@ -11,7 +11,8 @@ from keras_dynamic.cost import register
 class SelectChannels(keras.layers.Layer):
     """Gives channels of its input in a given order, and channels of zeros.
 
-    What training.materialize leaves of masks on a unit's input and output channels.
+    What training.materialize leaves of masks on a unit's input and output channels; what single connections read and
+    write.
 
     Args:
         channels: for each channel of the output the number of the input's channel, from 0, or -1 for zeros.
@@ -34,7 +35,7 @@ class SelectChannels(keras.layers.Layer):
 
     def call(self, x):
         """Returns the channels, [batch, height, width, len(channels)], of x [batch, height, width, channels]."""
-        numbers = np.array(self.channels)
+        numbers = np.array(self.channels, "int32")  # TensorFlow Lite Micro gathers by no others
         if (numbers < 0).any():
             x = ops.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, 1]])
             numbers = np.where(numbers < 0, x.shape[-1] - 1, numbers)

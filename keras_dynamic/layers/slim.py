@@ -54,7 +54,7 @@ def slim(body, x, groups, offset=True, inputs=None, outputs=None):
     )
     ends = output_spec(body, x).shape[-1]
     before = [] if read is None else [SelectChannels(read)]
-    after = [] if given is None else [SelectChannels(_places(given, ends))]
+    after = [] if given is None else [SelectChannels(places(given, ends))]
     path = keras.Sequential([*before, *(new for new, _ in [*expand, *contract]), *after], name="body")
     path.build(body.grouped_input(x).shape)
     behind = False  # contract's convolution: what comes then adds the offset
@@ -76,11 +76,11 @@ def _channels(body, groups, number, granularity):
     return np.concatenate([np.arange(k * granularity, (k + 1) * granularity) for k in groups])
 
 
-def _places(given, channels):
+def places(given, channels):
     """Returns, for each of the channels, its place among the given ones, -1 if it is none of them."""
-    places = np.full(channels, -1)
-    places[given] = np.arange(len(given))
-    return places
+    found = np.full(channels, -1)
+    found[given] = np.arange(len(given))
+    return found
 
 
 def slim_paths(body, x) -> list[keras.Sequential]:

@@ -129,12 +129,9 @@ class Branching:
         if masked:
             self.masked[name] = masked
         read = unit.body.read(x, factors[0], training=False)
-        if whole:
-            hidden = unit.body.masked(unit.body.expand(read, training=False), factors[1])
-            total = unit.body.contract(hidden, training=False)
-        else:
-            total = self._sum(lowered.paths, read, own)
-        return unit.combine(x, unit.joined(x, unit.body.masked(total, factors[2]), training=training))
+        total = unit.body.total(read, factors[1], training=False) if whole else self._sum(lowered.paths, read, own)
+        added = unit.body.finish(total, factors[2], training=False)
+        return unit.combine(x, unit.joined(x, added, training=training))
 
     @staticmethod
     def _sum(paths, read, groups):

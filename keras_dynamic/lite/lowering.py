@@ -5,7 +5,6 @@ from typing import NamedTuple
 import keras
 
 from keras_dynamic.cost import Guard, parts
-from keras_dynamic.layers.slim import slim_paths
 
 FOLD = ("auto", "never")
 
@@ -22,22 +21,24 @@ class Lowered(NamedTuple):
     Attributes:
         names: the decisions that its groups obey, one for each of unit.group_names.
         switched: those that become IFs; the others multiply channels, as in the masked reading.
-        paths: layers that add up to the unit's expand and contract, see layers.slim.slim_paths.
+        paths: layers that add up to the body's total, see layers.GroupedBody.paths.
         why: what speaks against IFs for its groups; '' if nothing does.
+        pieces: what the groups are called.
     """
 
     names: tuple[str, ...]
     switched: tuple[str, ...]
-    paths: list[keras.Sequential]
+    paths: list[keras.layers.Layer]
     why: str
+    pieces: str
 
 
 def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowered]:
     """Decides, for each unit with decided channel groups, which decisions become IFs.
 
-    Groups pay if each has at least LEAST_FILTERS filters and LEAST_MACS MACs. Those of a unit that do not are folded,
-    unless they obey decisions that other units' groups obey which do. Groups of input and output channels are always
-    folded: there is no sum form for them.
+    Groups pay if each has at least LEAST_FILTERS filters and LEAST_MACS MACs, connections if they have as many input
+    channels too. Those of a unit that do not are folded, unless they obey decisions that other units' groups obey which
+    do. Groups of input and output channels are always folded: there is no sum form for them.
 
     Args:
         model: built DynamicModel.
@@ -49,7 +50,7 @@ def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowe
         {unit name: Lowered}; those of networks inside units as 'unit/unit'.
 
     Raises:
-        ValueError: if groups do not add up, see layers.slim.slim_paths.
+        ValueError: if groups do not add up, see layers.GroupedBody.paths.
     """
     decided, reasons = {}, {}
     found: dict[str, Lowered] = {}
@@ -67,14 +68,14 @@ def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowe
         groups = unit.body.split(names)[1]
         switched = groups if paying & set(groups) else []
         why = "" if switched else reasons[unit.name]
-        found[prefix + unit.name] = Lowered(tuple(names), tuple(switched), slim_paths(unit.body, spec), why)
+        found[prefix + unit.name] = Lowered(tuple(names), tuple(switched), unit.body.paths(spec), why, unit.body.pieces)
     return found
 
 
 def _why_not(body, x, quantize) -> str:
     """Returns what speaks against IFs for a body's groups, '' if nothing does."""
-    if body.granularity < LEAST_FILTERS:
-        return f"groups of {body.granularity} filters, fewer than {LEAST_FILTERS}, do not pay"
+    if body.narrowest < LEAST_FILTERS:
+        return f"groups of {body.narrowest} filters, fewer than {LEAST_FILTERS}, do not pay"
     inputs, groups, outputs = body.split(body.labels)
     guards = [None] * len(inputs) + [Guard(label) for label in groups] + [None] * len(outputs)
     macs = min((macs for macs, under in parts(body.cost_node(x, guards)) if under), default=LEAST_MACS[quantize])
@@ -95,6 +96,6 @@ def note(name, lowered, masked) -> str:
     if any("[in" in each or "[out" in each for each in masked):
         reasons.append("input and output channels have no IFs")
     return (
-        f"unit {name!r} has masks, not IFs, for {len(masked)} groups of channels, whose MACs always count: "
+        f"unit {name!r} has masks, not IFs, for {len(masked)} {lowered.pieces} of channels, whose MACs always count: "
         f"{'; '.join(reasons)}."
     )

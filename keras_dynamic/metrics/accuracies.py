@@ -24,6 +24,11 @@ def top_k_accuracy(scores, labels, k) -> float:
         raise ValueError(
             f"expected scores [n, classes] and labels [n], got shapes {list(scores.shape)} and {list(labels.shape)}."
         )
+    if len(labels) and not 0 <= labels.min() <= labels.max() < scores.shape[1]:
+        raise ValueError(
+            f"expected labels from 0 to {scores.shape[1] - 1}, the network's classes, got some from {labels.min()} to "
+            f"{labels.max()}."
+        )
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k!r}; 1 and 5 are usual.")
     own = np.take_along_axis(scores, labels[:, None], axis=1)

@@ -5,6 +5,7 @@ from keras_dynamic.ops.gradient_scale import scale_gradient
 from keras_dynamic.ops.guideline import expected_drop_ratio, softmax_variance
 from keras_dynamic.ops.gumbel import binary_gumbel, logistic_noise
 from keras_dynamic.ops.log_odds import log_odds
+from keras_dynamic.ops.mask_channels import mask_channels
 from keras_dynamic.ops.policy_gradient import (
     bernoulli_entropy,
     bernoulli_log_probability,
@@ -39,6 +40,7 @@ __all__ = [
     "log_odds",
     "logistic_noise",
     "margin",
+    "mask_channels",
     "max_probability",
     "penalty_for_usage",
     "policy_gradient_loss",

@@ -4,7 +4,6 @@ import numpy as np
 
 from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.layers import Chain, DynamicModel, Residual
-from keras_dynamic.layers.slim import slim
 from keras_dynamic.training.evaluate import evaluate
 from keras_dynamic.training.plain_copy import plain_copy
 
@@ -55,15 +54,7 @@ def _slimmed(unit, spec, runs, decision_of):
     names = [decision_of(name) for name in getattr(unit, "group_names", ())]
     if not any(name in runs for name in names):
         return unit
-    body = unit.body
-    inputs, groups, outputs = (
-        [*range(body.forced), *(body.forced + k for k, run in enumerate(side) if run)]
-        for side in body.split([runs.get(name, True) for name in names])
-    )
-    read, _, given = body.counts
-    ends = {"inputs": inputs if len(inputs) < read else None, "outputs": outputs if len(outputs) < given else None}
-    left = slim(body, spec, groups, **ends)
-    left = left if body.before is None else [body.before, left]
+    left = unit.body.kept(spec, [runs.get(name, True) for name in names])
     return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
 
 

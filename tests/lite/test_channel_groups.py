@@ -316,7 +316,9 @@ def test_masks_on_input_and_output_channels_are_multiplications(quantize, fold, 
     made = layers.Chain(made.stem, [layers.Residual(ends, None, "relu", name="unit1"), made.units[1]], made.head)
     model = gated(images, made=made)
     assert model.decision_names[:5] == ["unit1[in1]", "unit1[1]", "unit1[2]", "unit1[3]", "unit1[out1]"]
-    sentence = "unit 'unit1' has masks, not IFs, for 2 groups of channels, whose MACs always count: they are input or"
+    sentence = (
+        "unit 'unit1' has masks, not IFs, for 2 groups of channels, whose MACs always count: input and output channels"
+    )
     if fold == "auto":
         sentence = r"unit 'unit1' has masks, not IFs, for 5 groups of channels, .* do not pay \(fold='never' makes"
     with pytest.warns(UserWarning, match=sentence):
