@@ -7,7 +7,6 @@ import numpy as np
 
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.interpreter import Interpreter
-from keras_dynamic.lite.macs import count_macs
 from keras_dynamic.lite.metadata import metadata_needed
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
 
@@ -68,8 +67,8 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     """Measures latencies and overhead, one thread, all models interleaved on the same images.
 
     A latency is the mean over images of each image's median over the repeats. The yardstick of an image is the measured
-    time, in the all-on graph, of the units that it runs; of a unit with groups of channels that are off, the share of
-    its MACs that runs. overhead is (dynamic - decider) / yardstick, with_decider is
+    time, in the all-on graph, of the units that it runs; of a unit that it runs in part, with groups of channels that
+    are off, the share of its MACs. overhead is (dynamic - decider) / yardstick, with_decider is
     dynamic / yardstick; the decider's own time is the dynamic model's time less that of the same model with its
     decisions as inputs.
 
@@ -116,7 +115,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     per_image = {name: 1e3 * np.median(value, axis=1) for name, value in times.items()}
     mean = {name: float(value.mean()) for name, value in per_image.items()}
     unit_ms = measure_parts(models.all_on, mean["all_on"])
-    yardstick = float(_yardstick(unit_ms, taken, _group_shares(models), len(images)).mean())
+    yardstick = float(_yardstick(unit_ms, taken, _metadata(models.dynamic)["parts"], len(images)).mean())
     decider = max(0.0, mean["dynamic"] - mean["driven"])
     return {
         "latency_static_ms": mean["static"],
@@ -163,21 +162,23 @@ def _metadata(model: bytes) -> dict[str, Any]:
     return metadata_needed(schema.load(model))
 
 
-def _group_shares(models):
-    """Returns {unit: {decision on groups of its channels: their share of the unit's MACs}}."""
-    groups = _metadata(models.dynamic).get("groups", {})
-    wholes = {unit: count_macs(part, {}) for unit, part in unit_parts(models.all_on).items() if unit in groups}
-    return {unit: {name: macs / whole for name, macs in groups[unit].items()} for unit, whole in wholes.items()}
+def _yardstick(unit_ms, decisions, unit_parts, count):
+    """Returns [count] milliseconds: of each unit the share of its MACs that runs; what no decision names always runs.
 
-
-def _yardstick(unit_ms, decisions, shares, count):
-    """Returns [count] milliseconds: parts that no decision names always run."""
+    Args:
+        unit_ms: {part: milliseconds}.
+        decisions: {name: 0/1 array [count]}.
+        unit_parts: the metadata's `parts`.
+        count: number of images.
+    """
     total = np.zeros(count)
     for name, milliseconds in unit_ms.items():
-        ran = np.ones(count) * decisions.get(name, 1.0)
-        for group, share in shares.get(name, {}).items():
-            ran -= share * (1.0 - decisions[group])
-        total += milliseconds * ran
+        own = unit_parts.get(name)
+        if own:
+            ran = sum(part["macs"] * np.prod([decisions[each] for each in part["when"]], axis=0) for part in own)
+            total += milliseconds * ran / sum(part["macs"] for part in own)
+        else:
+            total += milliseconds
     return total
 
 

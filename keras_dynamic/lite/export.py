@@ -137,22 +137,20 @@ class _Graph:
             "decisions": self.dynamic,
             "units": self.units,
             "cost": cost,
-            "groups": _group_macs(self.node, self.units),
+            "parts": _unit_parts(self.node, self.units),
             "macs_unit": greatest_common_unit(self.node),
             "notes": self.notes,
             "quantize": quantize,
         }
 
 
-def _group_macs(node, units):
-    """Returns {unit: {decision: MACs of the unit's groups that it runs}} of units whose groups are decided."""
-    found = {}
-    for child in node.children:
-        if child.name in units:
-            alone = {guards[0].decision: macs for macs, guards in parts(child) if len(guards) == 1}
-            if alone and child.name not in alone:
-                found[child.name] = alone
-    return found
+def _unit_parts(node, units):
+    """Returns {unit: [{'macs', 'when': decisions that must all be 1}]} of units that depend on a decision."""
+    found = {child.name: parts(child) for child in node.children if child.name in units and any(child.guards())}
+    return {
+        name: [{"macs": macs, "when": [guard.decision for guard in guards]} for macs, guards in own if macs]
+        for name, own in found.items()
+    }
 
 
 def _settled(node, conditions):

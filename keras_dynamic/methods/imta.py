@@ -63,6 +63,8 @@ class IMTA(Method):
             if exit_weights is None
             else [check_number("exit_weights", each, positive=True) for each in exit_weights]
         )
+        if weights and "task_weight" in kwargs:
+            raise ValueError("the last of exit_weights is the task_weight, got both; leave task_weight out.")
         if weights:
             kwargs["task_weight"] = weights[-1]
         super().__init__(chain, Always() if decider is None else decider, **kwargs)
@@ -116,8 +118,8 @@ class IMTA(Method):
         """Updates each exit's accuracy besides the other metrics."""
         if hasattr(y_pred, "exits"):
             labels = class_indices(y, y_pred.logits.shape[-1])
-            for tracker, logits in zip(self._accuracies, y_pred.exits.values(), strict=True):
-                tracker.update_state(labels, logits)
+            for name, tracker in zip(self.chain.exit_names, self._accuracies, strict=True):
+                tracker.update_state(labels, y_pred.exits[name])  # by name: JAX hands dictionaries on sorted
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_config(self):

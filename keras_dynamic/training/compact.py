@@ -11,7 +11,8 @@ def compact(model):
 
     Each unit runs on the sub-batch of images that run it, and its results are put back; behind an exit the batch holds
     only images that went on. It is one compiled TensorFlow function for batches of any size, traced once; a part that
-    no image of a batch needs does not run at all. Groups of channels are computed for all images.
+    no image of a batch needs does not run at all. Groups of channels are computed for all images,
+    and an exit's head for all that reach it, even where its gate asks nobody for the answer.
 
         run = kd.training.compact(model)
         labels = run(images).logits.numpy().argmax(-1)

@@ -55,3 +55,14 @@ def test_figures_hold_together(system):
 def test_too_little_to_time_is_refused(system, count, repeats):
     with pytest.raises(ValueError, match="at least 200 images and 5 repeats"):
         bench.measure_latency(system[1], images(count), repeats)
+
+
+def test_the_yardstick_counts_what_runs():
+    """A unit behind an exit, one with a group of channels behind it too, and one that no decision names."""
+    unit_ms = {"stem": 1.0, "unit1": 2.0, "unit2": 8.0}
+    parts = {
+        "unit1": [{"macs": 10, "when": ["exit"]}],
+        "unit2": [{"macs": 6, "when": ["exit"]}, {"macs": 2, "when": ["exit", "unit2[1]"]}],
+    }
+    decisions = {"exit": np.array([0, 1, 1]), "unit2[1]": np.array([1, 0, 1])}
+    np.testing.assert_allclose(bench._yardstick(unit_ms, decisions, parts, 3), [1, 1 + 2 + 6, 1 + 2 + 8])
