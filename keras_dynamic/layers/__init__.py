@@ -13,6 +13,7 @@ from keras_dynamic.layers.gate import FreeGate, Gate
 from keras_dynamic.layers.gradient_equilibrium import gradient_equilibrium
 from keras_dynamic.layers.grouped_body import GroupedBody
 from keras_dynamic.layers.leaf_head import LeafHead
+from keras_dynamic.layers.needs import LeafPart
 from keras_dynamic.layers.normalize_pixels import NormalizePixels
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.pad_shortcut import PadShortcut
@@ -36,6 +37,7 @@ __all__ = [
     "Gate",
     "GroupedBody",
     "LeafHead",
+    "LeafPart",
     "Nested",
     "NormalizePixels",
     "Outcome",

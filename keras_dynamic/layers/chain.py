@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Guard, Node, expected, tree
-from keras_dynamic.layers.exit import answer, head_node, reads_previous
+from keras_dynamic.layers.exit import answer, head_node
+from keras_dynamic.layers.needs import needs_of
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.layers.unit import Unit
@@ -175,36 +176,29 @@ class Chain(keras.layers.Layer):
             Node: stem, decider, units, exits, head.
         """
         nodes = [tree(self.stem, self._specs.image, "stem"), *decider.begin_nodes()]
-        guards: list[Guard] = []  # of the exits passed, at which an image may have stopped
-        previous, read_later = None, self._read_later(decider)
-        for step in self.steps():
-            if step.exit is None:
-                spec = self._specs.inputs[step.place]
-                found = [*decider.unit_nodes(step.place), _unit_node(step.unit, spec, decider)]
-            else:
+        guards = [Guard(name) for name in self.exit_names if name in decider.names]
+        previous = None
+        for step, needs in zip(self.steps(), needs_of(self, decider), strict=True):
+            passed = guards[: needs.exits]  # an image that stopped at one of them is not here
+            if step.exit is not None:
                 name, decided = step.exit.name, step.exit.name in decider.names
-                read = decider.reads_answer(name) or name in read_later
                 node = step.exit.cost_node(self.output_of(step.place), previous)
-                if decided and not read:
+                if decided and not needs.read:
                     node = _for_who_stops(Guard(name), node)
-                found = [node._replace(exit=not decided and not read), *decider.exit_nodes(name)]
+                node = node._replace(exit=not decided and not needs.read)
+                nodes += [_behind(passed, each) for each in (node, *decider.exit_nodes(name))]
                 previous = self._specs.answers[name]
-            nodes += [_behind(guards, node) for node in found]
-            if step.exit is not None and decided:
-                guards.append(Guard(name))
+                continue
+            spec = self._specs.inputs[step.place]
+            nodes += [_behind(passed, node) for node in decider.unit_nodes(step.place)]
+            if needs.leaves is None:
+                nodes.append(_behind(passed, _unit_node(step.unit, spec, decider)))
+                continue
+            parts = step.unit.leaf_parts(spec)
+            each = (_behind(guards[:count], parts[leaf].node) for leaf, count in needs.leaves.items())
+            nodes.append(Node(step.unit.name, children=tuple(each)))
         head = head_node(self.head, self._specs.output, previous, "head")
         return Node(self.name, children=(*nodes, _behind(guards, head)))
-
-    def _read_later(self, decider):
-        """Returns the names of exits whose logits a later classifier reads that is computed itself."""
-        found, head, computed = [], self.head, True
-        for exit_ in reversed([step.exit for step in self.steps() if step.exit is not None]):
-            read = computed and reads_previous(head)
-            if read:
-                found.append(exit_.name)
-            computed = read or exit_.name in decider.names
-            head = exit_.head
-        return found
 
     def get_config(self):
         """Returns the arguments, layers serialized."""

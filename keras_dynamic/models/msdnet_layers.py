@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from keras_dynamic.cost import Node, output_spec, register, tree
+from keras_dynamic.layers import LeafPart
 from keras_dynamic.models.residual_blocks import convolution, normalize_pixels
 
 
@@ -133,11 +134,15 @@ class _AcrossScales(keras.layers.Layer):
             y[scale_name(scale)] = keras.KerasTensor((*shape[:-1], channels), dtype=self.compute_dtype)
         return y
 
-    def cost_node(self, x) -> Node:
-        """Returns the blocks' cost for an input of these specs."""
-        pairs = [(source, scale) for scale in self._scales() for source in self.sources(scale, x)]
-        children = (tree(self.blocks[_block_name(*pair)], x[scale_name(pair[0])]) for pair in pairs)
-        return Node(self.name, children=tuple(children))
+    def leaf_parts(self, x) -> dict[str, LeafPart]:
+        """Returns what each scale costs and of which it is made, for an input of these specs."""
+        found = {}
+        for scale in self._scales():
+            sources = self.sources(scale, x)
+            blocks = [tree(self.blocks[_block_name(source, scale)], x[scale_name(source)]) for source in sources]
+            name, read = scale_name(scale), tuple(map(scale_name, sources))
+            found[name] = LeafPart(Node(name, children=tuple(blocks)), read)
+        return found
 
     def get_config(self):
         """Returns the arguments."""
@@ -235,4 +240,4 @@ def _stem_cost(layer, inputs):
 
 @register(MultiScaleDense, MultiScaleTransition)
 def _cost(layer, inputs):
-    return layer.cost_node(inputs)
+    return Node(layer.name, children=tuple(part.node for part in layer.leaf_parts(inputs).values()))
