@@ -5,8 +5,10 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_dynamic.cost import given
+from keras_dynamic.deciders import Confidence
 from keras_dynamic.ops import confidence
-from keras_dynamic.training.evaluate import compiled_outcome, pattern_macs
+from keras_dynamic.training.evaluate import compiled_outcome
 
 
 class ExitAnswers(NamedTuple):
@@ -79,5 +81,7 @@ def exit_macs(model) -> list[int]:
     """
     check_exits(model)
     names = model.chain.exit_names
-    passed = [{name: int(k < stop) for k, name in enumerate(names)} for stop in range(len(names) + 1)]
-    return [pattern_macs(model, pattern) for pattern in passed]
+    decider = Confidence()  # which reads every answer on the way
+    decider.bind(model.chain)
+    passed = np.tri(len(names) + 1, len(names), -1)  # a row per exit at which to stop
+    return [int(macs) for macs in given(decider.tree, dict(zip(names, passed.T, strict=True)))]

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from keras import layers
 
 from keras_dynamic.deciders import Confidence, PerUnitGates
-from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers import DynamicModel, Exit
 from keras_dynamic.training import exit_answers, exit_macs
 from tests.training.exits import by_hand
 
@@ -47,3 +48,14 @@ def test_networks_without_exits_or_with_other_decisions(toy_chain):
     gated = by_hand(PerUnitGates())
     with pytest.raises(ValueError, match="decides 'first' too, so that its exits have no costs of their own"):
         exit_answers(gated, X)
+
+
+def test_exits_on_the_way_are_paid_for(toy_chain):
+    def exit_(number):
+        head = [layers.GlobalAveragePooling2D(), layers.Dense(3)]
+        return Exit(head, f"unit{number}", name=f"exit{number}")
+
+    model = DynamicModel(toy_chain(units=3, exits=[exit_(1), exit_(2)]))
+    model.build((None, 8, 8, 3))
+    stem, unit, classifier = 64 * 27 * 4, 2 * 64 * 9 * 4 * 4, 4 * 3
+    assert exit_macs(model) == [stem + k * (unit + classifier) for k in (1, 2, 3)]

@@ -157,7 +157,9 @@ def test_the_job_judges_it_under_a_budget(phase_one, data_dir):
     config.evaluation.macs = (first + last) / 2
     figures = jobs.run(config, folder, data_dir)
     assert first < figures["macs_mean"] < last
-    assert figures["static_twin"] == [[row["macs"], row["accuracy"]] for row in plain["exits"]]
+    (stops, early), (goes_on, late) = figures["static_twin"]
+    assert [early, late] == [row["accuracy"] for row in plain["exits"]]
+    assert stops == first < goes_on < last  # a network that never stops at the first exit does not compute it
     assert figures["units_mean"] == pytest.approx((figures["macs_mean"] - first) / (last - first))
     assert len(figures["gradient_variances"]["plain"]) == len(figures["exits"]) == 2
     loaded = keras.models.load_model(folder / "fitted.keras", compile=False)
