@@ -110,6 +110,6 @@ def figures(model, config, splits, evaluation) -> dict:
         evaluation: training.Evaluation of the model on the test images.
 
     Returns:
-        'tau_sweep'.
+        'tau_sweep', or nothing if evaluation.inference is False.
     """
-    return {"tau_sweep": tau_sweep(model, *splits.test)}
+    return {"tau_sweep": tau_sweep(model, *splits.test)} if config.evaluation.inference else {}

@@ -89,7 +89,7 @@ def figures(model, config, splits, evaluation) -> dict:
     Returns:
         inference_figures, unless the config's evaluation.inference is False.
     """
-    if not config.evaluation.get("inference", True):
+    if not config.evaluation.inference:
         return {}
     x, y = splits.test
     return inference_figures(model, x, y, seed=config.seed)

@@ -85,12 +85,12 @@ def figures(model, config, splits, evaluation) -> dict:
 
     Args:
         model: SGAD, trained.
-        config: ml_collections ConfigDict with `network`.
+        config: ml_collections ConfigDict with `network` and `evaluation`.
         splits: training.Splits.
         evaluation: training.Evaluation of the model on the test images.
 
     Returns:
-        guideline_figures and 'tau_sweep' on the test images; and if the config's network has weights, on TensorFlow,
+        guideline_figures on the test images, and 'tau_sweep' unless evaluation.inference is False; and if the config's network has weights, on TensorFlow,
         'gradient_magnitudes' {unit name: float} of it on the first training images.
 
     Source: SGAD, section 4.1 and figure 4.
@@ -98,7 +98,8 @@ def figures(model, config, splits, evaluation) -> dict:
     from keras_dynamic.training.build import build_network  # late, as it imports this module
 
     found = guideline_figures(model, splits.test[0], evaluation.decisions)
-    found["tau_sweep"] = tau_sweep(model, *splits.test)
+    if config.evaluation.inference:
+        found["tau_sweep"] = tau_sweep(model, *splits.test)
     if config.network.weights and keras.backend.backend() == "tensorflow":
         x, y = first_images(splits, _GRADIENT_IMAGES)
         found["gradient_magnitudes"] = gradient_magnitudes(build_network(config.network), x, y)
