@@ -90,8 +90,8 @@ def figures(model, config, splits, evaluation) -> dict:
         evaluation: training.Evaluation of the model on the test images.
 
     Returns:
-        guideline_figures on the test images, and 'tau_sweep' unless evaluation.inference is False; and if the config's network has weights, on TensorFlow,
-        'gradient_magnitudes' {unit name: float} of it on the first training images.
+        guideline_figures on the test images, and 'tau_sweep' unless evaluation.inference is False; and if the config's
+        network has weights, on TensorFlow, 'gradient_magnitudes' {unit name: float} of it on the first training images.
 
     Source: SGAD, section 4.1 and figure 4.
     """
