@@ -9,6 +9,7 @@ from keras_dynamic.callbacks import AnnealTarget, Curriculum
 from keras_dynamic.deciders import Policy, SequentialPolicy
 from keras_dynamic.training import build
 from keras_dynamic.training.blockdrop import schedule
+from keras_dynamic.training.schedule import Schedule
 from keras_dynamic.training.train import start_from
 
 
@@ -52,7 +53,7 @@ def test_epochs_are_kept_once_all_units_are_open(epochs, steps, settled, config)
 
 def test_finetuning_has_no_curriculum_and_may_anneal(config):
     config.method.stage = "finetuning"
-    assert schedule(config, build(config), 100) == ([], 0, "val_reward")
+    assert schedule(config, build(config), 100) == Schedule([], 0, "val_reward")
     config.method.usage, config.anneal.a = 0.6, 0.2
     found = schedule(config, build(config), 100)
     assert [type(each) for each in found.callbacks] == [AnnealTarget]
