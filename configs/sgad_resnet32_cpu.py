@@ -17,11 +17,11 @@ import ml_collections
 
 from configs import base, sgad
 
-SETTINGS = ("mf", "lf", "unguided")
+SETTINGS = ("lf", "unguided", "mf")
 
 
 def get_config(setting="lf"):
-    """Returns the config of one of the settings: 'mf', 'lf', or 'unguided', which is LF without a guideline."""
+    """Returns the config of one of the settings: 'lf', 'unguided', which is LF without a guideline, or 'mf'."""
     base.check_setting(setting, SETTINGS)
     config = sgad.get_config("mf" if setting == "mf" else "lf")
     config.mixed_precision = True

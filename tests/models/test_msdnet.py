@@ -142,7 +142,7 @@ def test_scales_end_one_after_another():
     alive = {unit.name: list(spec) for unit, spec in zip(chain.units, chain.input_specs, strict=True)}
     assert alive["block1_layer3"] == ["scale1", "scale2", "scale3"]
     assert alive["block1_layer4"] == alive["block1_layer5"] == ["scale2", "scale3"]
-    assert alive["block1_layer6"] == list(chain._walk.output) == ["scale3"]
+    assert alive["block1_layer6"] == list(chain.output_of(len(chain.units) - 1)) == ["scale3"]
 
 
 @pytest.mark.parametrize("arguments", [{"blocks": 1, "base": 4}, {"blocks": 2, "base": 1, "prune": "min"}])

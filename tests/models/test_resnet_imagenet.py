@@ -138,7 +138,9 @@ def test_shapes_names_and_shortcuts(block, expansion):
     assert tuple(model(images(2, 64)).shape) == (2, 7)
     assert model.name == ("resnet14" if block == "bottleneck" else "resnet10")
     assert model.chain.skippable_names == ["stage1_unit1", "stage1_unit2", "stage2_unit1", "stage3_unit1"]
-    shapes = [tuple(spec.shape[1:]) for spec in [*model.chain.input_specs, model.chain._walk.output]]
+    shapes = [
+        tuple(spec.shape[1:]) for spec in [*model.chain.input_specs, model.chain.output_of(len(model.chain.units) - 1)]
+    ]
     channels = [4, 4 * expansion, 4 * expansion, 8 * expansion, 16 * expansion]
     assert shapes == [(size, size, count) for size, count in zip((16, 16, 16, 8, 4), channels, strict=True)]
     projected = [unit.name for unit in model.chain.units if unit.shortcut is not None]
