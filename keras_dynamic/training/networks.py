@@ -169,9 +169,9 @@ def plain_network(section) -> DynamicModel:
         FileNotFoundError: if the weights file is missing.
     """
     kind = _kind(section)
+    network = kind.build(section)  # says what is wrong with the section's own numbers
     if section.weights.startswith("zoo:"):
         return _of_the_zoo(section, section.weights.removeprefix("zoo:"))
-    network = kind.build(section)
     network.build((None, *image_shape(section)))
     return kind.load(network, os.path.expandvars(section.weights)) if section.weights else network
 
