@@ -29,8 +29,8 @@ def get_config(setting="lf"):
     config.epochs = 4
     config.method.task_weight = config.method.distillation_weight = 0.5
     config.method.mask_weight = 2.0  # against distillation, which the paper does not have
-    # BMNet is fitted already and all but stands still. One run each: 0.05 gave 91.53 % at 53.7 M and a standard deviation
-    # of units of 0.61, this 91.72 % at 54.5 M and 0.70; no more than a hint.
+    # BMNet is fitted already and all but stands still. One run each: 0.05 gave 91.53 % at 53.7 M and a standard
+    # deviation of units of 0.61, this 91.72 % at 54.5 M and 0.70; no more than a hint.
     config.method.mask_gradient_scale = 1e-3
     config.method.open_probability = 0.5
     config.method.always = ("stage2_unit1", "stage3_unit1")  # whose loss a few epochs cannot mend
