@@ -39,7 +39,7 @@ def needs_of(chain, decider) -> list[Needs]:
         decider: Decider with names for it.
     """
     steps, specs = chain.steps(), chain.input_specs
-    decided = [step.exit.name for step in steps if step.exit is not None and step.exit.name in decider.names]
+    decided = [name for name in chain.exit_names if name in decider.names]
     found: list[Any] = [None] * len(steps)
     wanted = _of(getattr(chain.head, "leaf", None), len(decided), chain.output_of(len(chain.units) - 1))
     head, computed = chain.head, True  # the next classifier, and whether anybody wants its answer
