@@ -110,7 +110,7 @@ def measure(model_name, static_name) -> dict:
     from keras_dynamic import data, lite
     from keras_dynamic.deciders import PerUnitGates
     from keras_dynamic.layers import DynamicModel
-    from keras_dynamic.lite.benchmark import Models, benchmark
+    from keras_dynamic.lite.benchmark import Models, all_on_of, benchmark
 
     shipped = data.shipped()
     x, y = (shipped.x_test, shipped.y_test) if _IMAGES.value is None else read_images(_IMAGES.value)
@@ -121,17 +121,15 @@ def measure(model_name, static_name) -> dict:
         if not isinstance(model.decider, PerUnitGates):
             raise ValueError("--force_all_on opens gates; this model has none.")
         model.decider.set_tau(0.0)
-    all_on = DynamicModel(model.chain, name="all_on")
-    static = all_on if static_name is None else load(static_name)
+    static = DynamicModel(model.chain, name="all_on") if static_name is None else load(static_name)
     found = {}
     for precision in _PRECISIONS.value:
         if precision not in ("float32", "int8"):
             raise ValueError(f"--precisions must be float32 or int8, got {precision!r}.")
-        exported = [
-            lite.export(each, None if precision == "float32" else precision, shipped.x_heldout, outputs)
-            for each, outputs in ((static, ()), (model, ("logits", "decisions")), (all_on, ()))
-        ]
-        found[precision] = benchmark(Models(*exported), np.asarray(x), y, _REPEATS.value, _TIMED.value)
+        how = (None if precision == "float32" else precision, shipped.x_heldout)
+        dynamic = lite.export(model, *how, ("logits", "decisions"))
+        exported = Models(lite.export(static, *how), dynamic, all_on_of(model, *how))
+        found[precision] = benchmark(exported, np.asarray(x), y, _REPEATS.value, _TIMED.value)
     return found
 
 

@@ -24,7 +24,7 @@ _MODEL = flags.DEFINE_list(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "the .tflite to write", required=True)
 _QUANTIZE = flags.DEFINE_enum("quantize", "none", ["none", "int8"], "type of the exported model")
-_OUTPUTS = flags.DEFINE_list("outputs", ["logits"], "what the .tflite gives: logits, decisions, macs")
+_OUTPUTS = flags.DEFINE_list("outputs", ["logits"], "what the .tflite gives: logits, exits, decisions, macs")
 _CALIBRATION = flags.DEFINE_string(
     "calibration",
     "shipped",

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_dynamic import lite
-from keras_dynamic.layers import DynamicModel
-from keras_dynamic.lite.benchmark import Models, answers, benchmark
+from keras_dynamic.lite.benchmark import Models, all_on_of, answers, benchmark
 from keras_dynamic.report import PerImage
 from keras_dynamic.report.files import write_atomically
 from keras_dynamic.training.cascade_frontier import PlainNetwork
@@ -80,7 +79,7 @@ def lite_figures(name, model, static, splits, evaluation, folder):
     for precision, quantize in PRECISIONS.items():
         calibration = splits.held_out[0]
         dynamic = lite.export(model, quantize, calibration, outputs=("logits", "decisions", "macs"))
-        all_on = lite.export(DynamicModel(model.chain, name=f"{name}_all_on"), quantize, calibration)
+        all_on = all_on_of(model, quantize, calibration)
         write_atomically(Path(folder) / f"{name}_{precision}.tflite", dynamic)
         timed = lite.with_outputs(dynamic, ["logits", "decisions"])
         figures = benchmark(Models(static[precision], timed, all_on), *splits.test)

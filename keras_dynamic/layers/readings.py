@@ -61,6 +61,17 @@ class Masked:
         """
         return x, x
 
+    def answer(self, exit_, x, previous, training=None):
+        """Returns the logits of an exit, float32 [batch, classes].
+
+        Args:
+            exit_: Exit.
+            x: nest of tensors, [batch, ...].
+            previous: logits of the exit before, [batch, classes]; None for the first.
+            training: whether layers inside run in training mode.
+        """
+        return ops.cast(exit_(x, previous=previous, training=training), "float32")
+
     def go_on(self, decision, rest, state):
         """Carries out the decision at an exit.
 

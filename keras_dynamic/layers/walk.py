@@ -121,7 +121,7 @@ class Walk(NamedTuple):
         """Answers at an exit and asks whether to go on. Returns as _unit does."""
         exit_, carry = step.exit, state.carry
         here, x = self.read.fork(state.x, step.behind)
-        logits = ops.cast(exit_(here, previous=state.answered, training=self.training), "float32")
+        logits = self.read.answer(exit_, here, state.answered, self.training)
         if self.given is None:
             decided, chances, carry = self.read.decide_exit(self.decider, exit_.name, logits, x, carry, self.deciding)
         else:

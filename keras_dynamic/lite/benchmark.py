@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite import schema
+from keras_dynamic.lite.export import export
 from keras_dynamic.lite.interpreter import Interpreter
 from keras_dynamic.lite.metadata import metadata_needed
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
@@ -20,7 +22,7 @@ class Models(NamedTuple):
     Attributes:
         static: the static reference, e.g. the ungated network.
         dynamic: the dynamic model, exported with its decisions as an output.
-        all_on: the dynamic model's stem, units and head without decider and IFs.
+        all_on: the dynamic model's stem, units, exits and head without decider and IFs, see all_on_of.
     """
 
     static: bytes
@@ -38,6 +40,21 @@ class Answers(NamedTuple):
 
     logits: Any
     decisions: dict
+
+
+def all_on_of(model, quantize=None, calibration=None) -> bytes:
+    """Exports a dynamic model's stem, units, exits and head without decider: everything always runs.
+
+    Args:
+        model: built DynamicModel.
+        quantize: as in export.
+        calibration: as in export.
+
+    Returns:
+        The .tflite's bytes; the answers of exits are outputs if the model decides to stop at any.
+    """
+    stops = set(model.chain.exit_names) & set(model.decision_names)
+    return export(DynamicModel(model.chain, name="all_on"), quantize, calibration, ("exits",) if stops else ())
 
 
 def answers(model: bytes, images, **interpreter) -> Answers:
@@ -67,8 +84,8 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     """Measures latencies and overhead, one thread, all models interleaved on the same images.
 
     A latency is the mean over images of each image's median over the repeats. The yardstick of an image is the measured
-    time, in the all-on graph, of the units that it runs; of a unit that it runs in part, with groups of channels that
-    are off, the share of its MACs. overhead is (dynamic - decider) / yardstick, with_decider is
+    time, in the all-on graph, of the units and exits that it runs; of a unit that it runs in part, with groups of
+    channels that are off, the share of its MACs. overhead is (dynamic - decider) / yardstick, with_decider is
     dynamic / yardstick; the decider's own time is the dynamic model's time less that of the same model with its
     decisions as inputs.
 
@@ -141,7 +158,7 @@ def measure_parts(all_on: bytes, total_ms: float, rounds=60) -> dict:
         rounds: how often each part is run, all parts in turn.
 
     Returns:
-        {part: milliseconds}: stem, units and head.
+        {part: milliseconds}: stem, units, exits and head.
     """
     runners = {name: Interpreter(part) for name, part in unit_parts(all_on).items()}
     for runner in runners.values():

@@ -22,7 +22,7 @@ class Branching:
             execution while the graph is traced. Decisions that images change are numbered in this order.
         bits: {decision name: int32 tensor [1]} of those that images change: 1 if the unit runs. A decision inside a
             unit comes out of it through that unit's own select, as everything does, and is 0 where the unit is skipped.
-        units: names of the chain's units as they were met, likewise.
+        units: names of the chain's units and exits as they were met, likewise.
         masked: {unit name: decisions on its groups that became masks, not IFs: what they switch off is computed}.
         problems: sentences on decisions that cannot become IFs; they count as constant, so that the trace comes to its
             end and one sentence can be raised instead of a traceback through it.
@@ -181,6 +181,19 @@ class Branching:
     def fork(self, x, behind):
         """Returns x twice."""
         return x, x
+
+    def answer(self, exit_, x, previous, training=None):
+        """Returns an exit's logits, traced under a scope as a unit's are: the exit is a part of its own."""
+        import tensorflow as tf
+
+        def logits():
+            return keras.ops.cast(exit_(x, previous=previous, training=training), "float32")
+
+        if self._prefix:
+            return logits()
+        self.units.append(exit_.name)
+        with tf.name_scope(unit_scope(len(self.units) - 1)):
+            return logits()
 
     def go_on(self, decision, rest, state):
         """Returns what lies behind an exit, its logits and bits behind a select each on the exit's decision."""

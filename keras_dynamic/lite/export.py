@@ -18,7 +18,7 @@ from keras_dynamic.lite.signature import write_signature
 from keras_dynamic.lite.verify import verify
 from keras_dynamic.messages import near
 
-OUTPUTS = ("logits", "decisions", "macs")
+OUTPUTS = ("logits", "exits", "decisions", "macs")
 QUANTIZE = (None, "int8")
 
 
@@ -27,7 +27,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
 
     The signature 'serving_default' takes `image`, [1, height, width, channels] with pixel values 0 to 255 (int8 models:
     quantised), and gives `logits`, [1, classes]; on request `decisions`, int32 [1, decisions] in the order of the
-    metadata, and `macs`, int32 [1], in units of the metadata's macs_unit.
+    metadata, and `macs`, int32 [1], in units of the metadata's macs_unit. Of a network that stops at none of its exits,
+    `exits` gives the logits of each, [1, classes], under its name.
 
     In int8 the thresholds of a Confidence decider are set anew, so that on the calibration images each network runs as
     often as it does in float32: give it held-out images, some hundreds.
@@ -36,8 +37,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         model: built DynamicModel.
         quantize: None for float32, 'int8' for integers throughout.
         calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8; real ones, held out.
-        outputs: which of 'logits', 'decisions' and 'macs' the model gives, one name or several; logits always come
-            first.
+        outputs: which of 'logits', 'exits', 'decisions' and 'macs' the model gives, one name or several; logits always
+            come first.
         fold: 'auto' computes channel groups together, under masks, where IFs would make the file slower (the rule is
             lowering.lower_groups'); answers and decisions are the same, the MACs always count, and a warning and the
             metadata's `notes` say so. 'never' makes IFs of all groups.
@@ -47,8 +48,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
 
     Raises:
         ValueError: if the model is not built or not in float32, int8 comes without calibration images or with ones of
-            another shape or range, an argument is unknown, a decision is not one bool per image, or the model has an
-            operation that TFLite's builtins lack.
+            another shape or range, an argument is unknown, exits are wanted of a model that stops at them, a decision
+            is not one bool per image, or the model has an operation that TFLite's builtins lack.
     """
     if not isinstance(model, DynamicModel):
         raise ValueError(
@@ -64,6 +65,12 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown:
         raise ValueError(f"outputs must be among {OUTPUTS}, got {unknown[0]!r}{near(unknown[0], OUTPUTS)}.")
+    stopping = [name for name in model.chain.exit_names if name in model.decision_names]
+    if "exits" in outputs and stopping:
+        raise ValueError(
+            f"the output 'exits' is for networks that run to their end, but {model.name!r} stops at {stopping}; export "
+            "DynamicModel(model.chain) for the answers of all exits."
+        )
     if fold not in FOLD:
         raise ValueError(f"fold must be one of {FOLD}, got {fold!r}{near(fold, FOLD)}.")
     shape = (1, *model.image_shape[1:])
@@ -106,16 +113,18 @@ class _Graph:
         self.units, self.problems = reading.units, reading.problems
         self.notes = [note(unit, self.groups[unit], names) for unit, names in reading.masked.items()]
         computed = {name: True for names in reading.masked.values() for name in names}
-        self.node = _settled(self.model.cost_tree, {**reading.conditions, **computed})
-        results = {"logits": outcome.logits}
+        self.node = _settled(self.model.cost_tree, {**reading.conditions, **computed}, "exits" in self.names)
+        results = {"logits": outcome.logits, **outcome.exits}
         if self.dynamic:
             results["decisions"] = tf.stack([reading.bits[name] for name in self.dynamic], axis=1)
             results["macs"] = self._macs(reading.bits)
         return [results[name] for name in self.given(self.names)]
 
     def given(self, names):
-        """Returns those of the names that this model can give: a static one decides nothing."""
-        return [name for name in names if name == "logits" or self.dynamic]
+        """Returns the file's outputs for these names, as far as there are any: a static model decides nothing."""
+        can = {"logits": ["logits"], "exits": self.model.chain.exit_names}
+        decided = ["decisions", "macs"] if self.dynamic else []
+        return [output for name in names for output in can.get(name, [name] if name in decided else [])]
 
     def _macs(self, bits):
         import tensorflow as tf
@@ -137,29 +146,29 @@ class _Graph:
             "decisions": self.dynamic,
             "units": self.units,
             "cost": cost,
-            "parts": _unit_parts(self.node, self.units),
+            "parts": _parts_of(self.node, [*self.units, "head"]),
             "macs_unit": greatest_common_unit(self.node),
             "notes": self.notes,
             "quantize": quantize,
         }
 
 
-def _unit_parts(node, units):
-    """Returns {unit: [{'macs', 'when': decisions that must all be 1}]} of units that depend on a decision."""
-    found = {child.name: parts(child) for child in node.children if child.name in units and any(child.guards())}
+def _parts_of(node, names):
+    """Returns {name: [{'macs', 'when': decisions that must all be 1}]} of the parts that depend on a decision."""
+    found = {child.name: parts(child) for child in node.children if child.name in names and any(child.guards())}
     return {
         name: [{"macs": macs, "when": [guard.decision for guard in guards]} for macs, guards in own if macs]
         for name, own in found.items()
     }
 
 
-def _settled(node, conditions):
-    """Returns the cost tree without constant guards, what never runs, and exits that nobody reads: no file has them."""
+def _settled(node, conditions, exits=False):
+    """Returns the cost tree without constant guards, what never runs, and, unless wanted, exits that nobody reads."""
     when: Guard | None = node.when
     settled = conditions.get(when.decision) if when is not None else None
     if settled is False:
         return Node(node.name)
     if settled is True:
         when = None
-    children = tuple(_settled(child, conditions) for child in node.children if not child.exit)
+    children = tuple(_settled(child, conditions, exits) for child in node.children if exits or not child.exit)
     return node._replace(when=when, children=children)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost, deciders, layers, lite
+from keras_dynamic.lite import benchmark as bench
 
 
 def array(tensor):
@@ -142,3 +143,45 @@ def test_patience_on_micro(int8, stopping, toy_images):
     micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, xnnpack=False)
     for image in images:
         np.testing.assert_array_equal(micro.run(image)["decisions"], litert.run(image)["decisions"])
+
+
+def test_the_answers_of_all_exits_are_outputs_of_a_network_that_never_stops(stopping, toy_images):
+    images = toy_images(6)
+    model = layers.DynamicModel(stopping(deciders.Confidence()).chain)
+    exported = lite.export(model, outputs="exits")  # with exits, the MACs in the file are those of the cost tree, too
+    found, outcome = run(exported, images), model.outcome(images)
+    assert set(found) == {"logits", "exit1", "exit2", "exit3", "exit4"}
+    for name, logits in outcome.exits.items():
+        np.testing.assert_allclose(found[name], array(logits), atol=1e-4)
+
+
+def test_the_answers_of_exits_at_which_images_stop_are_no_outputs(stopping):
+    with pytest.raises(ValueError, match=r"run to their end, but .* stops at .*'exit1'.*export DynamicModel"):
+        lite.export(stopping(deciders.Confidence()), outputs="exits")
+
+
+@pytest.mark.parametrize("gates", [False, True], ids=["confidence", "gates"])
+def test_each_exit_and_the_head_are_parts_of_what_an_image_runs(gates, stopping):
+    model = stopping(deciders.ExitGates((6,)) if gates else deciders.Confidence())
+    metadata = lite.read_metadata(lite.export(model, outputs="decisions"))
+    pieces = lite.unit_parts(bench.all_on_of(model))
+    assert list(pieces) == ["stem", "unit1", "exit1", "unit2", "exit2", "unit3", "exit3", "unit4", "exit4", "head"]
+    stopped_at_2 = {"exit1": 1, "exit2": 0, "exit3": 0, "exit4": 0}
+    macs = {
+        name: sum(part["macs"] for part in own if all(stopped_at_2[each] for each in part["when"]))
+        for name, own in metadata["parts"].items()
+    }
+    # width 4, 3 classes, 8x8 pixels; with confidence the first unit and the first exit run in any case
+    unit, head = 2 * 64 * 9 * 4 * 4, 4 * 3
+    expected = {"unit2": unit, "exit2": head, "unit3": 0, "exit3": 0, "unit4": 0, "exit4": 0, "head": 0}
+    assert macs == ({"exit1": 0, **expected} if gates else expected)
+
+
+def test_the_yardstick_of_exits(stopping, toy_images):
+    model = stopping(deciders.Confidence())
+    model.decider.set_thresholds([0.0, 1.1, 1.1, 1.1])  # all stop at the first exit
+    static = lite.export(layers.DynamicModel(model.chain))
+    tflite = bench.Models(static, lite.export(model, outputs="decisions"), bench.all_on_of(model))
+    found = bench.measure_latency(tflite, toy_images(200))
+    ran = sum(found["unit_ms"][name] for name in ("stem", "unit1", "exit1"))
+    assert found["overhead_with_decider"] == pytest.approx(found["latency_dynamic_ms"] / ran)
