@@ -10,10 +10,8 @@ from keras_dynamic.lite import schema
 from keras_dynamic.lite.export import export
 from keras_dynamic.lite.interpreter import Interpreter
 from keras_dynamic.lite.metadata import metadata_needed
+from keras_dynamic.lite.timing import LEAST_IMAGES, LEAST_REPEATS, times_in_turn
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
-
-LEAST_IMAGES = 200
-LEAST_REPEATS = 5
 
 
 class Models(NamedTuple):
@@ -103,11 +101,6 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     Raises:
         ValueError: if there are too few images or repeats.
     """
-    if len(images) < LEAST_IMAGES or repeats < LEAST_REPEATS:
-        raise ValueError(
-            f"a latency needs at least {LEAST_IMAGES} images and {LEAST_REPEATS} repeats, "
-            f"got {len(images)} and {repeats}."
-        )
     names = _metadata(models.dynamic)["decisions"]
     taken = answers(models.dynamic, images).decisions
     runners = {
@@ -117,19 +110,11 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
         "driven": Interpreter(driven(models.dynamic)),
     }
     ports = {name: port for name, port in runners["driven"].inputs.items() if name in names}
-    times: dict[str, np.ndarray] = {name: np.zeros((len(images), repeats)) for name in runners}
-    order = np.random.default_rng(seed).permutation(len(images))
-    for row in order:
-        given = {name: np.full(port.shape, bool(taken[name][row])) for name, port in ports.items()}
-        for name, runner in runners.items():
-            runner.set(images[row], **(given if name == "driven" else {}))
-            runner.invoke()  # not timed: the first run after another model finds cold caches
-        for repeat in range(repeats):
-            for name, runner in runners.items():
-                start = time.perf_counter()
-                runner.invoke()
-                times[name][row, repeat] = time.perf_counter() - start
-    per_image = {name: 1e3 * np.median(value, axis=1) for name, value in times.items()}
+
+    def given(name, row):
+        return {each: np.full(port.shape, bool(taken[each][row])) for each, port in ports.items() if name == "driven"}
+
+    per_image = times_in_turn(runners, dict.fromkeys(runners, images), repeats, seed, given)
     mean = {name: float(value.mean()) for name, value in per_image.items()}
     unit_ms = measure_parts(models.all_on, mean["all_on"])
     yardstick = float(_yardstick(unit_ms, taken, _metadata(models.dynamic)["parts"], len(images)).mean())

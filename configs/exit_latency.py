@@ -1,0 +1,29 @@
+"""A small MSDNet with exits as TFLite: time to each exit, budgets, memory; some minutes.
+
+    python train_main.py --config=configs/exit_latency.py:cifar10 --workdir=runs/exit_latency --data_dir=$DATA_DIR
+
+Thresholds are an input of the file; those for a budget come from the table in it, fitted on held-out images.
+"""
+
+import ml_collections
+
+from configs import base
+
+SETTINGS = ("cifar10", "cifar100")
+
+
+def get_config(data="cifar10"):
+    """Returns the config of 'cifar10' or 'cifar100'."""
+    base.check_setting(data, SETTINGS)
+    config = base.get_config()
+    with config.unlocked():
+        config.job = "exit_latency"
+        config.model = f"zoo:msdnet_{data}"
+        config.data.name = data
+        config.budgets = 5
+        config.micro = True
+        bounds = {"latency_ratio_max_float32": "<= 1.06", "latency_ratio_max_int8": "<= 1.12"}
+        for precision in ("float32", "int8"):
+            bounds |= {f"budget_error_{precision}": "<= 0.03", f"arena_ratio_{precision}": "<= 1.10"}
+        config.targets = ml_collections.ConfigDict(bounds)
+    return config
