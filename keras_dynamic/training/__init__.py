@@ -17,6 +17,7 @@ from keras_dynamic.training.evaluate import (
 )
 from keras_dynamic.training.exit_answers import ExitAnswers, exit_answers, exit_macs
 from keras_dynamic.training.exit_figures import exit_figures
+from keras_dynamic.training.exit_history import exit_history
 from keras_dynamic.training.fit_budget import OperatingPoint, fit_budget
 from keras_dynamic.training.fit_usage import fit_usage
 from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
@@ -51,6 +52,7 @@ __all__ = [
     "evaluate",
     "exit_answers",
     "exit_figures",
+    "exit_history",
     "exit_macs",
     "fit_budget",
     "fit_usage",

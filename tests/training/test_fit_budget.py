@@ -169,7 +169,7 @@ def test_budgets_that_cannot_be(arguments, message):
 
 
 def test_networks_and_images_that_cannot_be(toy_chain, toy_images):
-    with pytest.raises(ValueError, match="or by the tau of gates or a policy; Always has neither here; give DynamicModel"):
+    with pytest.raises(ValueError, match="by the tau of gates or a policy; Always has neither here; give DynamicModel"):
         fit_budget(by_hand(), X, 6.0)
     with pytest.raises(ValueError, match="fitted on held-out images, got none; give images"):
         fit_budget(by_hand(Confidence()), X[:0], 6.0)
