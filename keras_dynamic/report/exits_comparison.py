@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.report import formatting, frontier, style
+from keras_dynamic.report import exits_pictures, formatting, frontier, style
 from keras_dynamic.report.frontier import Point
 from keras_dynamic.report.plane import Plane
 from keras_dynamic.report.schema import PerImage
@@ -95,7 +95,7 @@ def trainings(report: Mapping[str, Any], names: list[str]) -> style.Figure:
         history = report["systems"][name]["exit_history"]
         values = 100 * np.array(list(history["accuracies"].values()))
         colour, marker = looks[name]
-        look = {"color": colour, "linewidth": 1.8, "marker": marker, "markersize": 4, "label": name}
+        look = {"color": colour, "linewidth": 1.8, "label": name, **exits_pictures.points(marker, len(values[0]))}
         for axes, line in zip(panels, (values.mean(axis=0), values[-1]), strict=True):
             axes.plot(history["epochs"], line, **look)
     for axes, title in zip(panels, ("Accuracy, mean over the exits, %", "Accuracy of the last exit, %"), strict=True):

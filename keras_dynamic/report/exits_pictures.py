@@ -12,7 +12,7 @@ from keras_dynamic.report.frontier import Point
 from keras_dynamic.report.plane import Plane
 
 _LIGHTEST, _NAMED = 0.25, 0.06  # colour of the first exit, the last has 1; share of the images that is told in numbers
-_MOST_BESIDE = 5
+_MOST_BESIDE, _MOST_POINTS = 5, 20  # names in a row; epochs that are told apart
 
 
 def strengths(exits: int) -> np.ndarray:
@@ -54,6 +54,19 @@ def exits_against_macs(report: Mapping[str, Any], name: str) -> style.Figure:
     plane.curve("under budgets", budgeted, look[0])
     plane.system(name, drawn(Point(system["macs_mean"], system["accuracy"])), look)
     return plane.finish()
+
+
+def points(marker: str, epochs: int) -> dict[str, Any]:
+    """The look of the points of a line over a training; a long one has none.
+
+    Args:
+        marker: As Matplotlib's.
+        epochs: How many points there are.
+
+    Returns:
+        Keyword arguments of Matplotlib's plot.
+    """
+    return {"marker": marker if epochs <= _MOST_POINTS else "", "markersize": 4}
 
 
 def stops_under_budgets(budgets: Sequence[Mapping[str, Any]], exits: Sequence[str], colour: str) -> style.Figure:
@@ -105,7 +118,7 @@ def over_training(history: Mapping[str, Any], colour: str) -> style.Figure:
     figure, (axes,) = style.new_figure(3.2)
     told = history["accuracies"]
     for (name, accuracies), strength in zip(told.items(), strengths(len(told)), strict=True):
-        look = {"color": colour, "alpha": strength, "linewidth": 1.8, "marker": "o", "markersize": 3}
+        look = {"color": colour, "alpha": strength, "linewidth": 1.8, **points("o", len(history["epochs"]))}
         axes.plot(history["epochs"], 100 * np.array(accuracies), label=name, **look)
     axes.xaxis.get_major_locator().set_params(integer=True)
     _legend(axes, len(told))
