@@ -74,9 +74,9 @@ def get_config():
 
     # How a trained network is judged; none of this changes the training. static: zoo names of the plain networks whose
     # static line and cascade frontier are measured beside it; twin_images: held-out images that choose the static twin;
-    # usage: share of units that the threshold tau is fitted to on the held-out images, 0 to leave it; macs: mean MACs
-    # per image that the thresholds of exits are fitted to on them, 0 to leave those; inference: whether to measure the
-    # other ways to run the network too (thresholds, samples, ensembles), some minutes.
+    # usage: share of units that the threshold tau is fitted to on the held-out images, 0 to leave it; macs: instead,
+    # mean MACs per image that tau, the thresholds of exits, or both are fitted to on them, 0 to leave these; inference:
+    # whether to measure the other ways to run the network too (thresholds, samples, ensembles), some minutes.
     config.evaluation = ml_collections.ConfigDict(
         {"static": (), "twin_images": 1000, "usage": 0.0, "macs": 0.0, "inference": True}
     )

@@ -15,6 +15,7 @@ from keras_dynamic.report.formatting import millions
 from keras_dynamic.training import (
     build_network,
     evaluate,
+    exit_history,
     fit_budget,
     fit_usage,
     materialize,
@@ -61,17 +62,15 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
         ValueError: if the config does not fit together, or the folder holds another config's run.
         FileNotFoundError: if the data or weights that the config names are not there.
     """
+    if config.evaluation.usage and config.evaluation.get("macs"):
+        raise ValueError(
+            "thresholds are fitted to evaluation.usage or to evaluation.macs, got "
+            f"{config.evaluation.usage} and {config.evaluation.macs:,.0f}; set one of them to 0."
+        )
     networks = [zoo.load(name) for name in config.evaluation.static]
     model, splits = train(config, workdir, data_dir)
     start = time.time()
-    if config.evaluation.usage:
-        tau = fit_usage(model, splits.held_out[0], config.evaluation.usage)
-        print(f"tau {tau:.4f} for {config.evaluation.usage:.0%} of the units on the held-out images")
-        if config.reestimate_images:  # more or less runs than in the training
-            reestimate_batch_norm(model, reestimation_batches(config, splits))
-        save(model, Path(workdir) / "fitted.keras", optimizer=False)
-    if config.evaluation.get("macs"):
-        fit_budget(model, splits.held_out[0], config.evaluation.macs)
+    if _fit(model, config, splits):
         save(model, Path(workdir) / "fitted.keras", optimizer=False)
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
     macs_static = build_network(config.network).cost_tree.total_macs
@@ -79,6 +78,9 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     figures["macs_share"] = figures["macs_mean"] / macs_static
     figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)
     figures["activation_history"] = read_activation_history(Path(workdir) / HISTORY)
+    exits = exit_history(_read(Path(workdir) / "run.json")["epochs"], model.chain.exit_names)
+    if exits["epochs"]:
+        figures["exit_history"] = exits
     if config.evaluation.get("materialize"):
         smaller = materialize(model, splits.held_out[0])
         save(smaller, Path(workdir) / "materialized.keras", optimizer=False)
@@ -102,6 +104,28 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
         targets = config.targets.to_dict()
         write_record(record, method, network, images, config.to_dict(), figures, targets, figures["seconds"])
     return figures
+
+
+def _fit(model, config, splits) -> bool:
+    """Sets tau and thresholds for the share of units or the budget that the config asks for, and says if it does."""
+    x, y = splits.held_out
+    usage, macs = config.evaluation.usage, config.evaluation.get("macs")
+    if not usage and not macs:
+        return False
+
+    def fit():
+        if usage:
+            tau = fit_usage(model, x, usage)
+            print(f"tau {tau:.4f} for {usage:.0%} of the units on the held-out images")
+            return tau
+        found = fit_budget(model, x, macs, y=y)
+        print(f"{millions(found.spent)} of {millions(macs)} MACs on the held-out images")
+        return found.tau
+
+    if fit() is not None and config.reestimate_images:
+        reestimate_batch_norm(model, reestimation_batches(config, splits))  # more or less runs than in the training
+        fit()  # and so gates see other inputs
+    return True
 
 
 def _training_seconds(folder):

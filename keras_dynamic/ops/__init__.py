@@ -1,5 +1,6 @@
 """Pure functions: estimators, selection, confidence (keras.ops), thresholds and temperatures (NumPy)."""
 
+from keras_dynamic.ops.bracket import Spent, bracket
 from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidence, margin, max_probability
 from keras_dynamic.ops.gradient_scale import scale_gradient
 from keras_dynamic.ops.guideline import expected_drop_ratio, softmax_variance
@@ -26,11 +27,13 @@ __all__ = [
     "ESTIMATORS",
     "MEASURES",
     "Fitted",
+    "Spent",
     "bernoulli_entropy",
     "bernoulli_log_probability",
     "binary_gumbel",
     "blend",
     "bounded",
+    "bracket",
     "budget_thresholds",
     "confidence",
     "entropy_confidence",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_dynamic.messages import check_number
+from keras_dynamic.ops.bracket import bracket
 from keras_dynamic.ops.thresholds import stops
 
 _ROUNDING = 1e-6  # images; a quota of 0.3 of ten images is three of them
@@ -60,36 +61,33 @@ def quota_thresholds(confidences, shares):
     return np.array(thresholds, np.float32)
 
 
-def budget_thresholds(confidences, macs, budget):
+def budget_thresholds(confidences, costs, budget):
     """Returns the quota thresholds that spend most, but on these images no more than a budget.
 
     Args:
         confidences: float array, [n, exits - 1] or [n, exits].
-        macs: float array, [exits], MACs spent by an image that stops at each exit, rising.
-        budget: mean MACs per image.
+        costs: float array, what an image costs that stops at each exit, in MACs or any other unit, rising: [exits], or
+            [n, exits] where it depends on the image.
+        budget: mean cost per image.
 
     Returns:
         float32 array, [exits - 1].
 
     Raises:
-        ValueError: if the budget lies under the first exit's MACs.
+        ValueError: if there are no images, or the budget lies under what the first exit costs.
     """
-    macs = np.asarray(macs, float)
-    if budget < macs[0]:
-        raise ValueError(
-            f"the budget must be at least the first exit's {macs[0]:,.0f} MACs, got {budget:,.0f}; raise it."
-        )
+    costs, rows = np.asarray(costs, float), np.arange(len(confidences))
+    each = np.broadcast_to(costs, (len(rows), costs.shape[-1]))
 
     def thresholds(exponent):
-        return quota_thresholds(confidences, quotas(10.0**exponent, len(macs)))
+        return quota_thresholds(confidences, quotas(10.0**exponent, costs.shape[-1]))
 
-    def spent(found):
-        return macs[stops(confidences, found)].mean()
+    def spent(exponent):
+        return each[rows, stops(confidences, thresholds(exponent))].mean()
 
-    low, high = -_FLATTEST, _FLATTEST
-    if spent(thresholds(high)) <= budget:
-        return thresholds(high)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if spent(thresholds(middle)) <= budget else (low, middle)
-    return thresholds(low)
+    within, _ = bracket(spent, budget, -_FLATTEST, _FLATTEST, _HALVINGS)
+    if within.spent > budget:
+        raise ValueError(
+            f"the budget must be at least the first exit's cost of {within.spent:,.10g}, got {budget:,.10g}; raise it."
+        )
+    return thresholds(within.number)

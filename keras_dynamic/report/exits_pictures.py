@@ -1,4 +1,4 @@
-"""The exits of one network: accuracy against MACs, ranks of confidences, calibration, variance of gradients."""
+"""The exits of one network: accuracy against MACs, who stops where, confidences, calibration, gradients."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.report import frontier, style
+from keras_dynamic.report import formatting, frontier, style
 from keras_dynamic.report.frontier import Point
 from keras_dynamic.report.plane import Plane
 
-_LIGHTEST = 0.35  # colour of the first exit's curve, the last has 1
+_LIGHTEST, _NAMED = 0.25, 0.06  # colour of the first exit, the last has 1; share of the images that is told in numbers
+_MOST_BESIDE, _MOST_POINTS = 5, 20  # names in a row; epochs that are told apart
+
+
+def strengths(exits: int) -> np.ndarray:
+    """How strong the colour of each exit is.
+
+    Args:
+        exits: How many there are.
+
+    Returns:
+        From pale to 1, the last exit.
+    """
+    return np.linspace(_LIGHTEST, 1.0, exits) if exits > 1 else np.ones(exits)
 
 
 def exits_against_macs(report: Mapping[str, Any], name: str) -> style.Figure:
@@ -41,6 +54,93 @@ def exits_against_macs(report: Mapping[str, Any], name: str) -> style.Figure:
     plane.curve("under budgets", budgeted, look[0])
     plane.system(name, drawn(Point(system["macs_mean"], system["accuracy"])), look)
     return plane.finish()
+
+
+def points(marker: str, epochs: int) -> dict[str, Any]:
+    """The look of the points of a line over a training; a long one has none.
+
+    Args:
+        marker: As Matplotlib's.
+        epochs: How many points there are.
+
+    Returns:
+        Keyword arguments of Matplotlib's plot.
+    """
+    return {"marker": marker if epochs <= _MOST_POINTS else "", "markersize": 4}
+
+
+def stops_under_budgets(budgets: Sequence[Mapping[str, Any]], exits: Sequence[str], colour: str) -> style.Figure:
+    """Draws which share of the images stops at each exit, budget by budget.
+
+    Args:
+        budgets: budgets of a system, at least one.
+        exits: Names of the exits, in order.
+        colour: Colour of the last exit; those before are paler.
+
+    Returns:
+        The figure: a bar for each budget, the smallest on top.
+    """
+    figure, (axes,) = style.new_figure(1.1 + 0.36 * len(budgets))
+    rows, done = np.arange(len(budgets)), np.zeros(len(budgets))
+    for k, (name, strength) in enumerate(zip(exits, strengths(len(exits)), strict=True)):
+        shares = 100 * np.array([row["stops"][k] for row in budgets])
+        bar = {"height": 0.7, "color": colour, "alpha": strength, "edgecolor": "white", "label": name}
+        axes.barh(rows, shares, left=done, **bar)
+        ink = "white" if strength > 0.6 else style.INK
+        for row, share, left in zip(rows, shares, done, strict=True):
+            if share >= 100 * _NAMED:
+                place = {"ha": "center", "va": "center", "fontsize": style.FONT_SIZE - 2, "color": ink}
+                axes.text(left + share / 2, row, f"{share:.0f}", **place)
+        done += shares
+    axes.set_yticks(rows, [formatting.millions(row["budget"]) for row in budgets])
+    axes.set_ylim(len(budgets) - 0.5, -0.5)
+    axes.set_xlim(0, 100)
+    axes.grid(visible=False)
+    axes.tick_params(axis="y", length=0)
+    _legend(axes, len(exits))
+    style.label_axes(axes, "Images that stop, %", "Budget, MACs")
+    return figure
+
+
+def over_training(history: Mapping[str, Any], colour: str) -> style.Figure:
+    """Draws the accuracy of each exit on held-out images after each epoch of a training.
+
+    Args:
+        history: exit_history of a system, of at least one epoch.
+        colour: Colour of the last exit; those before are paler.
+
+    Returns:
+        The figure.
+
+    Source:
+        IMTA, figure 6.
+    """
+    figure, (axes,) = style.new_figure(3.2)
+    told = history["accuracies"]
+    for (name, accuracies), strength in zip(told.items(), strengths(len(told)), strict=True):
+        look = {"color": colour, "alpha": strength, "linewidth": 1.8, **points("o", len(history["epochs"]))}
+        axes.plot(history["epochs"], 100 * np.array(accuracies), label=name, **look)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    _legend(axes, len(told))
+    style.label_axes(axes, "Epochs trained", "Accuracy, %")
+    return figure
+
+
+def _legend(axes: style.Axes, exits: int) -> None:
+    """Names the exits over the right end of the axes."""
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=exits if exits <= _MOST_BESIDE else -(-exits // 2),
+        frameon=False,
+        fontsize=style.FONT_SIZE - 2,
+        labelcolor=style.MUTED,
+        borderaxespad=0.2,
+        borderpad=0,
+        handlelength=1.0,
+        handletextpad=0.5,
+        columnspacing=1.0,
+    )
 
 
 def rank_correlations(ranks: Sequence[Mapping[str, Any]], colour: str) -> style.Figure:
@@ -88,7 +188,7 @@ def reliability(exits: Sequence[Mapping[str, Any]], colour: str) -> style.Figure
     """
     figure, (axes,) = style.new_figure(3.6)
     axes.plot([0, 100], [0, 100], color=style.STATIC, linewidth=1, zorder=1)
-    for row, strength in zip(exits, np.linspace(_LIGHTEST, 1.0, len(exits)), strict=True):
+    for row, strength in zip(exits, strengths(len(exits)), strict=True):
         bins = 100 * np.array(row["calibration"])
         label = f"{row['exit']} {row['calibration_error']:.3f}"
         axes.plot(bins[:, 0], bins[:, 1], color=colour, alpha=strength, marker="o", markersize=3, label=label)

@@ -20,7 +20,7 @@ def exits_section(name: str) -> Section:
         The section; empty where the system has no exits. What it did not measure besides is left out.
 
     Source:
-        IMTA (Li et al. 2019), table 1, figures 2, 3 and 7, equations 3 and 6.
+        IMTA (Li et al. 2019), table 1, figures 2, 3, 6 and 7, equations 3 and 6.
     """
 
     def render(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:
@@ -31,13 +31,17 @@ def exits_section(name: str) -> Section:
         blocks: list[Block] = [Text(_sentences(system), listed=True), _table(system)]
         if system.get("budgeted"):
             blocks.append(_curve(report, name))
+        if system.get("budgets"):
+            blocks += [_kept(system["budgets"]), _stops(name, system, colour)]
+        if system.get("exit_history", {}).get("epochs"):
+            blocks.append(_over_training(name, system["exit_history"], colour))
         blocks.append(_calibration(name, system["exits"], colour))
         if system.get("exit_ranks"):
             blocks.append(_ranks(name, system["exit_ranks"], colour))
         if system.get("gradient_variances"):
             blocks.append(_variances(name, system["gradient_variances"], colour))
         if system.get("budgeted"):
-            blocks.append(Folded("Budget by budget", [_budgets(system)]))
+            blocks.append(Folded("Quota by quota", [_quotas(system)]))
         return blocks
 
     return Section(f"{formatting.title_of(name)}: exits", render)
@@ -57,6 +61,12 @@ def _sentences(system: Mapping[str, Any]) -> list[str]:
         sentences.append(
             f"Images that stop where the network is sure reach the last exit's accuracy at "
             f"{formatting.millions(row['macs_mean'])} MACs on average, {share} of its cost."
+        )
+    if system.get("budgets"):
+        error = max(abs(row["kept"] - 1) for row in system["budgets"])
+        sentences.append(
+            f"Budgets that were set on held-out images are kept to within {formatting.percent(error, 1)} on the test "
+            "images."
         )
     found = system.get("gradient_variances")
     if found and found["equilibrium"][-1] and found["plain"][-1]:
@@ -94,6 +104,42 @@ def _curve(report: Mapping[str, Any], name: str) -> Picture:
     return Picture(f"exits_{name}", figure, caption, f"Accuracy under budgets: {words}.", wide=True)
 
 
+def _kept(budgets: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            formatting.millions(row["budget"]),
+            formatting.millions(row["macs_mean"]),
+            formatting.percent(row["kept"], 1),
+            formatting.percent(row["accuracy"]),
+        ]
+        for row in budgets
+    ]
+    header = ["budget", "MACs, mean", "of the budget", "accuracy"]
+    return Table(header, rows, "Thresholds set for a budget on held-out images, and what the test images spend")
+
+
+def _stops(name: str, system: Mapping[str, Any], colour: str) -> Picture:
+    names = [row["exit"] for row in system["exits"]]
+    words = "; ".join(
+        f"{formatting.millions(row['budget'])}: "
+        + ", ".join(f"{exit_} {formatting.percent(share, 0)}" for exit_, share in zip(names, row["stops"], strict=True))
+        for row in system["budgets"]
+    )
+    caption = "Which exits the images stop at under each budget, in per cent of the test images."
+    figure = exits_pictures.stops_under_budgets(system["budgets"], names, colour)
+    return Picture(f"stops_{name}", figure, caption, f"Images that stop at each exit, by budget: {words}.")
+
+
+def _over_training(name: str, history: Mapping[str, Any], colour: str) -> Picture:
+    words = ", ".join(
+        f"{exit_} {formatting.percent(values[0], 1)} to {formatting.percent(values[-1], 1)}"
+        for exit_, values in history["accuracies"].items()
+    )
+    figure = exits_pictures.over_training(history, colour)
+    caption = "Accuracy of each exit on held-out images after each epoch of the training."
+    return Picture(f"exit_history_{name}", figure, caption, f"Accuracy of exits, first to last epoch: {words}.")
+
+
 def _calibration(name: str, exits: Sequence[Mapping[str, Any]], colour: str) -> Picture:
     words = ", ".join(f"{row['exit']} {row['calibration_error']:.3f}" for row in exits)
     caption = "How often an exit is right against how sure it is, over 15 bins; under the grey line it is too sure."
@@ -123,7 +169,7 @@ def _variances(name: str, found: Mapping[str, Sequence[float]], colour: str) -> 
     return Picture(f"variances_{name}", figure, caption, f"Variance, plain and under equilibrium: {words}.")
 
 
-def _budgets(system: Mapping[str, Any]) -> Table:
+def _quotas(system: Mapping[str, Any]) -> Table:
     names = [row["exit"] for row in system["exits"]]
     rows = [
         [

@@ -12,6 +12,7 @@ _WORDS = {
     "accuracy_static_twin": "accuracy of the static twin",
     "accuracy_shuffled": "accuracy under another image's decisions",
     "accuracy_exits_mean": "accuracy, mean over the exits",
+    "budget_error": "largest deviation from a budget",
     "accuracy_static": "accuracy of the static network",
     "macs": "MACs",
     "macs_mean": "MACs, mean",
@@ -177,7 +178,7 @@ def _signed(value: float) -> str:
 
 
 _PRINTERS = (
-    (r"accuracy.*|.*_rate|.*_share|decisions_changed", percent),
+    (r"accuracy.*|.*_rate|.*_share|decisions_changed|budget_error", percent),
     (r"margin.*", points),
     (r"macs(_.*)?", millions),
     (r".*_ms", milliseconds),

@@ -38,6 +38,7 @@ _ROWS = {
     "exits": ("exit", "accuracy", "macs", "calibration_error", "calibration"),
     "exit_ranks": ("exits", "rank_correlation"),
     "budgeted": ("p", "accuracy", "macs_mean", "stops"),
+    "budgets": ("budget", "kept", "accuracy", "macs_mean", "stops"),
 }
 
 
@@ -70,8 +71,9 @@ def check_report(report: Mapping[str, Any]) -> None:
             gradient_magnitudes {unit: number >= 0} are those of the plain network that it was made of; its tau_sweep
             and inference are lists of {"accuracy", "macs_mean"} with "tau" and "mode"; its activation_history has
             "epochs" [how many were trained] and "rates" {decision: [rate]}, as many. Of a network with exits, exits,
-            exit_ranks and budgeted are lists of mappings, see training.exit_figures, and gradient_variances has plain
-            and equilibrium, a number for each exit.
+            exit_ranks, budgeted and budgets are lists of mappings, see training.exit_figures, exit_history has "epochs"
+            and "accuracies" {exit: [accuracy]}, and gradient_variances has plain and equilibrium, a number for each
+            exit.
 
     Raises:
         ValueError: Naming the key.
@@ -97,8 +99,9 @@ def check_report(report: Mapping[str, Any]) -> None:
                 for key in keys:
                     _need(row, key, f"{where}[{part!r}][{place}]")
         _check_variances(system, where)
-        if "activation_history" in system:
-            _check_history(system["activation_history"], f"{where}['activation_history']")
+        for part, values in (("activation_history", "rates"), ("exit_history", "accuracies")):
+            if part in system:
+                _check_history(system[part], values, f"{where}[{part!r}]")
 
 
 def precisions(report: Mapping[str, Any]) -> tuple[str, ...]:
@@ -183,14 +186,14 @@ def _check_variances(system: Mapping[str, Any], where: str) -> None:
             )
 
 
-def _check_history(history: Any, where: str) -> None:
-    for key in ("epochs", "rates"):
+def _check_history(history: Any, values: str, where: str) -> None:
+    for key in ("epochs", values):
         _need(history, key, where)
-    for decision, rates in history["rates"].items():
-        if len(rates) != len(history["epochs"]):
+    for name, told in history[values].items():
+        if len(told) != len(history["epochs"]):
             raise ValueError(
-                f"Expected {where}['rates'][{decision!r}] for {len(history['epochs'])} epochs, got {len(rates)}; give "
-                "one rate per epoch."
+                f"Expected {where}[{values!r}][{name!r}] for {len(history['epochs'])} epochs, got {len(told)}; give "
+                "one number per epoch."
             )
 
 

@@ -15,6 +15,7 @@ from keras_dynamic.report import (
     verdicts,
 )
 from keras_dynamic.report.analysis_section import analysis_section
+from keras_dynamic.report.exits_comparison import exits_comparison
 from keras_dynamic.report.exits_section import exits_section
 from keras_dynamic.report.gradient_section import gradient_section
 from keras_dynamic.report.inference_section import inference_section
@@ -78,6 +79,7 @@ def default_sections(report: Mapping[str, Any]) -> list[Section]:
     return [
         summary_section(),
         Section("Accuracy against cost", _frontiers),
+        exits_comparison(),
         *own,
         Section("MACs of single images", _distribution),
         Section("What the words mean", _glossary),

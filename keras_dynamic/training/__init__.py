@@ -1,6 +1,7 @@
 """Training runs: from a config to weights, a run record and figures."""
 
 from keras_dynamic.training.activation_history import ActivationHistory, read_activation_history
+from keras_dynamic.training.budget_figures import budget_figures
 from keras_dynamic.training.build import build_method, build_network, build_optimizer
 from keras_dynamic.training.checkpoint import Checkpoint, load_weights, save
 from keras_dynamic.training.compact import compact
@@ -16,7 +17,8 @@ from keras_dynamic.training.evaluate import (
 )
 from keras_dynamic.training.exit_answers import ExitAnswers, exit_answers, exit_macs
 from keras_dynamic.training.exit_figures import exit_figures
-from keras_dynamic.training.fit_budget import fit_budget
+from keras_dynamic.training.exit_history import exit_history
+from keras_dynamic.training.fit_budget import OperatingPoint, fit_budget
 from keras_dynamic.training.fit_usage import fit_usage
 from keras_dynamic.training.gradient_magnitude import gradient_magnitudes
 from keras_dynamic.training.gradient_variance import gradient_variances
@@ -34,10 +36,12 @@ __all__ = [
     "Checkpoint",
     "Evaluation",
     "ExitAnswers",
+    "OperatingPoint",
     "RunRecord",
     "Splits",
     "StaticTwin",
     "accuracy_shuffled",
+    "budget_figures",
     "build",
     "build_method",
     "build_network",
@@ -48,6 +52,7 @@ __all__ = [
     "evaluate",
     "exit_answers",
     "exit_figures",
+    "exit_history",
     "exit_macs",
     "fit_budget",
     "fit_usage",

@@ -1,5 +1,6 @@
 """What the exits of a network answer, and what it costs to stop at each."""
 
+import contextlib
 from typing import NamedTuple
 
 import keras
@@ -9,6 +10,7 @@ from keras_dynamic.cost import given
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.ops import confidence
 from keras_dynamic.training.evaluate import compiled_outcome
+from keras_dynamic.training.operating_point import exit_confidence, kept
 
 
 class ExitAnswers(NamedTuple):
@@ -17,10 +19,12 @@ class ExitAnswers(NamedTuple):
     Attributes:
         predictions: int array, [n, k].
         confidences: float32 array, [n, k].
+        macs: int64 array, [n, k], of an image that stops at each exit, those of the exits before included.
     """
 
     predictions: np.ndarray
     confidences: np.ndarray
+    macs: np.ndarray
 
 
 def check_exits(model):
@@ -41,7 +45,9 @@ def check_exits(model):
 
 
 def exit_answers(model, x, measure="max_probability", batch_size=250, outcome=None) -> ExitAnswers:
-    """Runs a network to its end and reads every exit.
+    """Runs a network past all its exits and reads every one.
+
+    Where Confidence decides the exits, alone or joined, others may decide units: these run as they decide.
 
     Args:
         model: built DynamicModel with exits.
@@ -54,20 +60,53 @@ def exit_answers(model, x, measure="max_probability", batch_size=250, outcome=No
         ExitAnswers.
 
     Raises:
-        ValueError: if the network has no exits, decides units too, or the measure is none of the three.
+        ValueError: if the network has no exits, decides units too and its exits by something else than Confidence, or
+            the measure is none of the three.
     """
-    check_exits(model)
+    certain = exit_confidence(model)
+    if certain is None:
+        check_exits(model)
     outcome = compiled_outcome(model) if outcome is None else outcome
-    names, found = model.decision_names, []
-    for start in range(0, len(x), batch_size):
-        images = keras.ops.convert_to_tensor(x[start : start + batch_size])
-        going = {name: keras.ops.ones(len(images)) for name in names}
-        told = outcome(images, going)
-        answers = [*told.exits.values(), told.logits]
-        certain = [keras.ops.convert_to_numpy(confidence(each, measure)) for each in answers]
-        predicted = [keras.ops.convert_to_numpy(each).argmax(-1) for each in answers]
-        found.append((np.stack(predicted, axis=1), np.stack(certain, axis=1)))
+    found = []
+    with _nobody_stops(model, certain):
+        for start in range(0, len(x), batch_size):
+            images = keras.ops.convert_to_tensor(x[start : start + batch_size])
+            going = None if certain else {name: keras.ops.ones(len(images)) for name in model.decision_names}
+            told = outcome(images, going)
+            answers = [*(told.exits[name] for name in model.chain.exit_names), told.logits]
+            sure = [keras.ops.convert_to_numpy(confidence(each, measure)) for each in answers]
+            predicted = [keras.ops.convert_to_numpy(each).argmax(-1) for each in answers]
+            decisions = {name: keras.ops.convert_to_numpy(value) for name, value in told.decisions.items()}
+            macs = _macs(model, decisions, len(images))
+            found.append((np.stack(predicted, axis=1), np.stack(sure, axis=1), macs))
     return ExitAnswers(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+@contextlib.contextmanager
+def _nobody_stops(model, certain):
+    """Makes the thresholds infinite for a while, if there are any."""
+    with kept(model):
+        if certain is not None:
+            certain.set_thresholds(np.full(len(certain.names), np.inf))
+        yield
+
+
+def _macs(model, decisions, images):
+    """Returns the MACs of images that stop at each exit, [images, exits]: what lies behind counts for nothing."""
+    names = model.chain.exit_names
+    tree = _tree(model)
+    passed = np.tri(len(names) + 1, len(names), -1)  # a row per exit at which to stop
+    columns = [given(tree, {**decisions, **dict(zip(names, row[:, None], strict=True))}) for row in passed]
+    return np.stack([np.broadcast_to(each, images) for each in columns], axis=1)
+
+
+def _tree(model):
+    """Returns the cost tree in which confidence decides the exits: it reads every answer on the way."""
+    if exit_confidence(model) is not None:
+        return model.cost_tree
+    decider = Confidence()
+    decider.bind(model.chain)
+    return decider.tree
 
 
 def exit_macs(model) -> list[int]:
@@ -80,8 +119,4 @@ def exit_macs(model) -> list[int]:
         ValueError: if the network has no exits, or decides units too.
     """
     check_exits(model)
-    names = model.chain.exit_names
-    decider = Confidence()  # which reads every answer on the way
-    decider.bind(model.chain)
-    passed = np.tri(len(names) + 1, len(names), -1)  # a row per exit at which to stop
-    return [int(macs) for macs in given(decider.tree, dict(zip(names, passed.T, strict=True)))]
+    return _macs(model, {}, 1)[0].tolist()

@@ -3,14 +3,15 @@
 import numpy as np
 
 from keras_dynamic.metrics import calibration, rank_correlation
-from keras_dynamic.ops import quota_thresholds, quotas, stops
+from keras_dynamic.ops import quota_thresholds, quotas
+from keras_dynamic.training.budget_figures import BUDGETS, budget_rows, judged
 from keras_dynamic.training.evaluate import compiled_outcome
-from keras_dynamic.training.exit_answers import exit_answers, exit_macs
+from keras_dynamic.training.exit_answers import exit_answers
 
 POWERS = tuple(k / 20 for k in range(1, 40))  # of the authors' sweep
 
 
-def exit_figures(model, held_out, test, measure="max_probability", powers=POWERS) -> dict:
+def exit_figures(model, held_out, test, measure="max_probability", powers=POWERS, budgets=BUDGETS) -> dict:
     """Measures each exit on the test images, and the curve of accuracy over mean MACs.
 
     Args:
@@ -19,16 +20,17 @@ def exit_figures(model, held_out, test, measure="max_probability", powers=POWERS
         test: (images, labels) to judge on.
         measure: of the confidence by which images stop; calibration is always that of the largest probability.
         powers: p of ops.quotas, one for each point of the curve.
+        budgets: how many, as for budget_figures.
 
     Returns:
         'exits', a list of {'exit', 'accuracy', 'macs', 'calibration_error', 'calibration'}, the chain's head as the
-        last; 'macs' are those of an image that stops there, 'calibration' is a list of [confidence, accuracy, share of
-        the images] over 15 bins. 'accuracy_exits_mean', over the exits. 'exit_ranks', a list of {'exits',
+        last; 'macs' are those of images that stop there, on average, 'calibration' is a list of [confidence, accuracy,
+        share of the images] over 15 bins. 'accuracy_exits_mean', over the exits. 'exit_ranks', a list of {'exits',
         'rank_correlation'} of the confidences of neighbouring exits. 'budgeted', a list of {'p', 'accuracy',
-        'macs_mean', 'stops'}, the last being the share of images that stop at each exit.
+        'macs_mean', 'stops'}, the last being the share of images that stop at each exit. And what budget_figures gives.
 
     Raises:
-        ValueError: if the network has no exits, or decides units too.
+        ValueError: as exit_answers, or if budgets is no positive whole number.
 
     Source: IMTA, table 1, figures 2 and 7; MSDNet, section 4.2; Guo et al. 2017 (calibration).
     """
@@ -37,7 +39,7 @@ def exit_figures(model, held_out, test, measure="max_probability", powers=POWERS
     found = exit_answers(model, x, measure, outcome=outcome)
     sure = found if measure == "max_probability" else exit_answers(model, x, outcome=outcome)
     right = found.predictions == np.asarray(y).reshape(-1, 1)
-    names, macs = [*model.chain.exit_names, "head"], exit_macs(model)
+    names, macs = [*model.chain.exit_names, "head"], found.macs.mean(axis=0).tolist()
     rows = []
     for k, name in enumerate(names):
         error, *bins = calibration(sure.confidences[:, k], right[:, k])
@@ -50,18 +52,10 @@ def exit_figures(model, held_out, test, measure="max_probability", powers=POWERS
         }
         for k in range(len(names) - 1)
     ]
-    chosen_on = exit_answers(model, held_out[0], measure, outcome=outcome).confidences
-    budgeted = [_under(p, chosen_on, found.confidences, right, np.asarray(macs)) for p in powers]
+    chosen_on = exit_answers(model, held_out[0], measure, outcome=outcome)
+    budgeted = [
+        {"p": p, **judged(found, right, quota_thresholds(chosen_on.confidences, quotas(p, len(names))))} for p in powers
+    ]
     mean = float(right.mean())
-    return {"exits": rows, "accuracy_exits_mean": mean, "exit_ranks": ranks, "budgeted": budgeted}
-
-
-def _under(p, held_out, confidences, right, macs):
-    """Returns a point of the curve: thresholds from the held-out confidences, judged on the others."""
-    at = stops(confidences, quota_thresholds(held_out, quotas(p, len(macs))))
-    return {
-        "p": p,
-        "accuracy": float(right[np.arange(len(at)), at].mean()),
-        "macs_mean": float(macs[at].mean()),
-        "stops": (np.bincount(at, minlength=len(macs)) / len(at)).tolist(),
-    }
+    curves = {"budgeted": budgeted, **budget_rows(chosen_on, found, right, budgets)}
+    return {"exits": rows, "accuracy_exits_mean": mean, "exit_ranks": ranks, **curves}

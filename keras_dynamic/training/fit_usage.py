@@ -4,12 +4,14 @@ import numpy as np
 
 from keras_dynamic.messages import check_fraction
 from keras_dynamic.training.evaluate import compiled_outcome, evaluate
-
-_HALVINGS = 12  # tau to 1/4096
+from keras_dynamic.training.operating_point import check_images, set_tau, with_tau
+from keras_dynamic.training.tau_bracket import tau_bracket
 
 
 def fit_usage(model, x, usage, outcome=None) -> float:
     """Sets a decider's tau so that on these images the mean share of units that run comes nearest to `usage`.
+
+    fit_budget does the same for a budget of MACs.
 
     Args:
         model: built DynamicModel whose decider compares probabilities with tau: gates, or a policy.
@@ -21,24 +23,22 @@ def fit_usage(model, x, usage, outcome=None) -> float:
         tau.
 
     Raises:
-        ValueError: if usage is outside [0, 1] or the decider has no tau.
+        ValueError: if usage is outside [0, 1], the decider has no tau, or there are no images.
     """
     usage = check_fraction("usage", usage)
-    if not hasattr(model.decider, "set_tau"):
+    if not with_tau(model):
         raise ValueError(
             f"usage is fitted by a decider's tau, which {type(model.decider).__name__} lacks; give a model with gates "
             "or a policy."
         )
+    check_images(x)
     outcome = compiled_outcome(model) if outcome is None else outcome
-    labels, names = np.zeros(len(x), int), list(model.decider.names)
-    low, high, tried = 0.0, 1.0, []
-    for _ in range(_HALVINGS):
-        tau = (low + high) / 2
-        model.decider.set_tau(tau)
+    labels, names = np.zeros(len(x), int), [name for each in with_tau(model) for name in each.names]
+
+    def share():
         decisions = evaluate(model, x, labels, outcome=outcome).decisions
-        share = float(np.mean([decisions[name] for name in names]))
-        tried.append((abs(share - usage), tau))
-        low, high = (tau, high) if share > usage else (low, tau)
-    best = min(tried)[1]
-    model.decider.set_tau(best)
-    return best
+        return float(np.mean([decisions[name] for name in names]))
+
+    nearest = min(tau_bracket(model, share, usage), key=lambda each: abs(each.spent - usage))
+    set_tau(model, nearest.number)
+    return nearest.number

@@ -1,11 +1,8 @@
 """One trained network at many thresholds: accuracy against MACs."""
 
-import contextlib
-
-import keras
-
 from keras_dynamic.metrics import accuracies
 from keras_dynamic.training.evaluate import compiled_outcome, evaluate
+from keras_dynamic.training.operating_point import kept, set_tau, with_tau
 
 TAUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -50,22 +47,12 @@ def at_tau(model, x, y, tau, outcome) -> dict:
     Raises:
         ValueError: if the threshold is outside [0, 1] or the decider has none.
     """
-    with _threshold(model.decider, tau):
+    if not with_tau(model):
+        raise ValueError(
+            f"tau is swept on a decider that has one, which {type(model.decider).__name__} lacks; give a model with "
+            "gates or a policy."
+        )
+    with kept(model):
+        set_tau(model, tau)
         found = evaluate(model, x, y, outcome=outcome)
     return {"tau": float(tau), **accuracies(found.logits, found.labels), "macs_mean": float(found.macs.mean())}
-
-
-@contextlib.contextmanager
-def _threshold(decider, tau):
-    """Sets a decider's threshold for a while."""
-    if not hasattr(decider, "set_tau"):
-        raise ValueError(
-            f"tau is swept on a decider that has one, which {type(decider).__name__} lacks; give a model with gates or "
-            "a policy."
-        )
-    before = float(keras.ops.convert_to_numpy(decider.tau))
-    decider.set_tau(tau)
-    try:
-        yield
-    finally:
-        decider.set_tau(before)

@@ -11,7 +11,7 @@ from configs import base
 from keras_dynamic import data, jobs
 from keras_dynamic.jobs.train_and_evaluate import table
 from keras_dynamic.report import records
-from keras_dynamic.training import build_network, evaluate
+from keras_dynamic.training import build_network, evaluate, load_splits
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,25 @@ def test_the_same_command_measures_again_and_trains_nothing(job, config, folder)
     assert (folder / "run" / "figures.json").exists()
 
 
+def test_a_budget_is_kept_after_batch_norm_is_estimated_again(job, config, folder):
+    figures, printed, _ = job
+    assert "held-out images" not in printed
+    other = config.copy_and_resolve_references()
+    other.evaluation.update({"macs": 0.9 * figures["macs_mean"], "static": (), "inference": False})
+    jobs.run(other, folder / "run", folder)
+    fitted = keras.models.load_model(folder / "run" / "fitted.keras", compile=False)
+    held_out = load_splits(config.data, folder).held_out
+    assert 0.8 * other.evaluation.macs < evaluate(fitted, *held_out).macs.mean() <= other.evaluation.macs
+    trained = keras.models.load_model(folder / "run" / "model.keras", compile=False)
+    assert fitted.decider.tau > trained.decider.tau
+    assert any((a != b).any() for a, b in zip(fitted.chain.get_weights(), trained.chain.get_weights(), strict=True))
+
+
 def test_jobs_that_cannot_be(config, tmp_path):
+    both = config.copy_and_resolve_references()
+    both.evaluation.update({"usage": 0.5, "macs": 1e6})
+    with pytest.raises(ValueError, match=r"evaluation\.usage or to evaluation\.macs, got 0\.5 and 1,000,000; set one"):
+        jobs.run(both, tmp_path)
     other = base.get_config()
     other.job = "quickstrat"
     with pytest.raises(ValueError, match=r"job must be one of .* got 'quickstrat' \(did you mean 'quickstart'\?\)"):

@@ -64,6 +64,15 @@ def test_a_budget_is_spent_but_not_exceeded():
     assert np.isinf(budget_thresholds(confidences, macs, 100.0)).all()
 
 
+def test_a_budget_of_costs_that_depend_on_the_image():
+    rng = np.random.default_rng(2)
+    confidences, costs = rng.uniform(size=(500, 3)), np.cumsum(rng.uniform(5, 40, size=(500, 3)), axis=1)
+    least, most = costs[:, 0].mean(), costs[:, -1].mean()
+    for budget in (least, least + 5, (least + most) / 2, most):
+        at = stops(confidences, budget_thresholds(confidences, costs, budget))
+        assert budget - 0.5 < costs[np.arange(500), at].mean() <= budget
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -71,7 +80,8 @@ def test_a_budget_is_spent_but_not_exceeded():
         (lambda: quota_thresholds(RISING, [0.3, 0.3]), r"sum to 1, one per exit, got \[0\.3, 0\.3\]"),
         (lambda: quota_thresholds(RISING, [1.5, -0.5]), r"at least 0 that sum to 1"),
         (lambda: quota_thresholds(RISING[:0], [0.5, 0.5]), "fitted on images, got none"),
-        (lambda: budget_thresholds(RISING, [5e6, 9e6], 1e6), "at least the first exit's 5,000,000 MACs, got 1,000,000"),
+        (lambda: budget_thresholds(RISING, [50, 90], 10), "at least the first exit's cost of 50, got 10; raise it"),
+        (lambda: budget_thresholds(RISING[:0], [50, 90], 60), "fitted on images, got none"),
     ],
 )
 def test_what_cannot_be(call, message):

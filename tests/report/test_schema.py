@@ -100,6 +100,13 @@ def test_plain_makes_numpy_json():
         ),
         ("exit_ranks", [{"exits": ["a", "b"]}], "Expected the key 'rank_correlation' in report"),
         ("budgeted", [{"p": 1.0, "accuracy": 0.9, "macs_mean": 1.0}], "Expected the key 'stops' in report"),
+        ("budgets", [{"budget": 1.0, "accuracy": 0.9, "macs_mean": 1.0, "stops": []}], "Expected the key 'kept' in"),
+        ("exit_history", {"epochs": [1]}, "Expected the key 'accuracies' in report['systems']['gated']"),
+        (
+            "exit_history",
+            {"epochs": [1, 2], "accuracies": {"exit1": [0.5]}},
+            "['exit_history']['accuracies']['exit1'] for 2 epochs, got 1; give one number per epoch.",
+        ),
         ("gradient_variances", {"plain": []}, "Expected the key 'equilibrium' in report"),
         (
             "gradient_variances",
@@ -110,7 +117,7 @@ def test_plain_makes_numpy_json():
         (
             "activation_history",
             {"epochs": [1, 2], "rates": {"unit1": [0.5]}},
-            "['activation_history']['rates']['unit1'] for 2 epochs, got 1; give one rate per epoch.",
+            "['activation_history']['rates']['unit1'] for 2 epochs, got 1; give one number per epoch.",
         ),
     ],
 )

@@ -1,13 +1,14 @@
 """What exits answer and cost, by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from keras import layers
 
-from keras_dynamic.deciders import Confidence, PerUnitGates
-from keras_dynamic.layers import DynamicModel, Exit
-from keras_dynamic.training import exit_answers, exit_macs
-from tests.training.exits import by_hand
+from keras_dynamic.deciders import Confidence, Joined, PerUnitGates
+from keras_dynamic.layers import DynamicModel
+from keras_dynamic.training import evaluate, exit_answers, exit_macs
+from tests.training.exits import by_hand, with_gates
 
 X = np.array([[[[1.0, 2.0]]], [[[4.0, 0.0]]], [[[0.0, 1.0]]]], np.float32)
 FIRST = X[:, 0, 0] @ [[1.5, 0], [0, 1]]
@@ -28,6 +29,9 @@ def test_every_exit_is_read_whoever_stops(decider):
     np.testing.assert_array_equal(found.predictions, np.stack([FIRST.argmax(1), SECOND.argmax(1)], axis=1))
     wanted = np.stack([softmax(each).max(axis=1) for each in (FIRST, SECOND)], axis=1)
     np.testing.assert_allclose(found.confidences, wanted, rtol=1e-6)
+    np.testing.assert_array_equal(found.macs, [[4, 8]] * 3)
+    if decider:
+        np.testing.assert_array_equal(model.decider.thresholds, [0.0])  # as they were
 
 
 def test_other_measures():
@@ -51,11 +55,20 @@ def test_networks_without_exits_or_with_other_decisions(toy_chain):
 
 
 def test_exits_on_the_way_are_paid_for(toy_chain):
-    def exit_(number):
-        head = [layers.GlobalAveragePooling2D(), layers.Dense(3)]
-        return Exit(head, f"unit{number}", name=f"exit{number}")
-
-    model = DynamicModel(toy_chain(units=3, exits=[exit_(1), exit_(2)]))
-    model.build((None, 8, 8, 3))
     stem, unit, classifier = 64 * 27 * 4, 2 * 64 * 9 * 4 * 4, 4 * 3
-    assert exit_macs(model) == [stem + k * (unit + classifier) for k in (1, 2, 3)]
+    assert exit_macs(with_gates(toy_chain, None)) == [stem + k * (unit + classifier) for k in (1, 2, 3)]
+
+
+def test_units_run_as_gates_decide(toy_chain, toy_images, spread_gates):
+    gates, certain = PerUnitGates(), Confidence()
+    model, images = with_gates(toy_chain, Joined([gates, certain])), toy_images(40)
+    spread_gates(SimpleNamespace(decider=gates, outcome=model.outcome), images)
+    found = exit_answers(model, images, batch_size=15)
+    names = ["exit1", "exit2"]
+    for k, thresholds in enumerate(([0, 0], [np.inf, 0], [np.inf, np.inf])):  # all stop at exit k
+        certain.set_thresholds(thresholds)
+        stopped = evaluate(model, images, np.zeros(40, int))
+        np.testing.assert_array_equal(found.macs[:, k], stopped.macs)
+        np.testing.assert_array_equal(found.predictions[:, k], stopped.predictions)
+        assert [int(stopped.decisions[name].sum()) for name in names] == [40 * (k > 0), 40 * (k > 1)]
+    assert len(np.unique(found.macs[:, 2])) > 2

@@ -5,7 +5,7 @@ import pytest
 
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.metrics import calibration, rank_correlation
-from keras_dynamic.training import evaluate, exit_figures
+from keras_dynamic.training import budget_figures, evaluate, exit_figures
 from tests.training.exits import by_hand
 
 rng = np.random.default_rng(0)
@@ -51,6 +51,12 @@ def test_the_curve_is_what_the_network_does_under_those_thresholds(figures):
         assert (row["accuracy"], row["macs_mean"]) == pytest.approx((found.accuracy, found.macs.mean()))
         assert row["stops"] == pytest.approx([(found.macs == 4).mean(), (found.macs == 8).mean()])
     assert [row["p"] for row in figures["budgeted"]] == [0.5, 2.0]
+
+
+def test_budgets_are_those_of_budget_figures(figures):
+    wanted = budget_figures(by_hand(Confidence()), HELD_OUT, (X, Y))
+    assert {key: figures[key] for key in wanted} == wanted
+    assert len(wanted["budgets"]) == 5
 
 
 def test_calibration_is_that_of_probabilities_whatever_stops_images(figures):

@@ -163,6 +163,11 @@ def test_the_job_judges_it_under_a_budget(phase_one, data_dir):
     assert goes_on < figures["macs_mean"]
     assert figures["units_mean"] == pytest.approx((figures["macs_mean"] - first) / (last - first))
     assert len(figures["gradient_variances"]["plain"]) == len(figures["exits"]) == 2
+    assert 0 <= figures["budget_error"] == max(abs(row["kept"] - 1) for row in figures["budgets"])
+    record = json.loads((folder / "run.json").read_text())["epochs"]
+    accuracies = {name: [each[f"val_{name}_accuracy"] for each in record] for name in ("exit1",)}
+    accuracies["head"] = [each["val_accuracy"] for each in record]
+    assert figures["exit_history"] == {"epochs": [1], "accuracies": accuracies}
     loaded = keras.models.load_model(folder / "fitted.keras", compile=False)
     assert np.isfinite(keras.ops.convert_to_numpy(loaded.decider.thresholds)).all()
     report = json.loads((folder / "report.json").read_text())
