@@ -4,8 +4,8 @@
 
     python tflite/run_model.py --model=exits.tflite --macs=5e6 --cifar10 cat.png ship.jpg
 
-Runs on LiteRT, without TensorFlow. --macs chooses the thresholds of a model that takes them as an input. The path is told if the model was exported with --outputs=logits,decisions, the MACs
-if it gives decisions or macs.
+Runs on LiteRT, without TensorFlow. The path is told if the model was exported with --outputs=logits,decisions, the MACs
+if it gives decisions or macs. --macs chooses the thresholds of a model that takes them as an input.
 """
 
 import os
@@ -66,7 +66,7 @@ def load(path: Path):
         (Interpreter, metadata, {further input: values}).
 
     Raises:
-        ValueError: if it is no whole .tflite, or one that keras_dynamic did not export, or has no thresholds for --macs.
+        ValueError: if it is no whole .tflite, keras_dynamic did not export it, or it has no thresholds for --macs.
         FileNotFoundError: if there is no such file.
     """
     from keras_dynamic import lite

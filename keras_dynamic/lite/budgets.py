@@ -26,14 +26,14 @@ def budget_table(seen, macs, port: Port) -> list[dict]:
     Source: MSDNet, section 4.2, for the quotas.
     """
     macs = np.asarray(macs)
-    confidences, most = decode(seen, port), np.float32(np.inf)
+    confidences, most = decode(seen, port), np.inf
     if port.scale:
         largest = np.iinfo(port.dtype).max
         confidences = np.where(seen == largest, np.float32(np.inf), confidences)
-        most = decode(np.array(largest, port.dtype), port)
+        most = decode(np.array(largest, port.dtype), port).item()
     rows = []
     for budget in np.linspace(macs[0], macs[-1], ROWS).astype(int):
-        thresholds = np.minimum(budget_thresholds(confidences, macs, budget), most)
+        thresholds = np.minimum(budget_thresholds(confidences, macs, budget), np.float32(most))
         mean = float(macs[stops(confidences, thresholds)].mean())
         rows.append({"macs": int(budget), "macs_mean": mean, "thresholds": written(thresholds)})
     return rows

@@ -27,9 +27,7 @@ QUANTIZE = (None, "int8")
 THRESHOLDS = ("baked", "input")
 
 
-def export(
-    model, quantize=None, calibration=None, outputs=("logits",), fold="auto", thresholds="baked"
-) -> bytes:
+def export(model, quantize=None, calibration=None, outputs=("logits",), fold="auto", thresholds="baked") -> bytes:
     """Converts a dynamic model for batch 1, its decisions as IFs, and verifies the result.
 
     The signature 'serving_default' takes `image`, [1, height, width, channels] with pixel values 0 to 255 (int8 models:

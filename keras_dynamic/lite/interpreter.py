@@ -138,7 +138,7 @@ class Interpreter:
         return read_metadata(self._model)
 
     def fill(self) -> None:
-        """Sets every input to zeros, thresholds to those noted: enough for timing where the work depends on no image."""
+        """Sets inputs to zeros, thresholds to those noted: enough for timing a model whose work depends on no image."""
         zeros = {name: np.zeros(port.shape, port.dtype) for name, port in self.inputs.items() if name != THRESHOLDS}
         self.feed(zeros)
 

@@ -42,9 +42,7 @@ class MicroInterpreter:
         inputs, outputs = signature_names(parsed)
         if inputs[1:] not in ([], [THRESHOLDS]):
             raise ValueError(f"Expected a model with one input, the image, and perhaps {THRESHOLDS!r}, got {inputs}.")
-        self.input, *self._further = (
-            _port(name, main.tensors[t]) for name, t in zip(inputs, main.inputs, strict=True)
-        )
+        self.input, *self._further = (_port(name, main.tensors[t]) for name, t in zip(inputs, main.inputs, strict=True))
         self._metadata = metadata_of(parsed)
         self.outputs = [_port(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
         self._model = bytes(model)

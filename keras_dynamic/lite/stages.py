@@ -67,14 +67,16 @@ class Stages:
         if thresholds is not None:
             known[THRESHOLDS] = given_or_noted(thresholds, self._metadata)
         known["image"] = encode_image(image, self._stages[0].inputs["image"])
-        for index, stage in enumerate(self._stages):
+        passed = 0
+        for stage in self._stages:
             stage.feed({name: known[name] for name in stage.inputs if name in known})
             stage.invoke()
             found = stage.results(raw=True)
             if GO_ON not in found or not found[GO_ON].item():
                 break
             known |= found
-        return Stopped(decode(found["logits"], stage.outputs["logits"]), index)
+            passed += 1
+        return Stopped(decode(found["logits"], stage.outputs["logits"]), passed)
 
 
 def stages(model: bytes) -> list[bytes]:
@@ -121,7 +123,7 @@ def stages(model: bytes) -> list[bytes]:
 
 
 class _Begin(NamedTuple):
-    """Where a stage begins: a subgraph, of it the tensor of logits, inputs' names by tensor, how many states there are."""
+    """Where a stage begins: a subgraph, the tensor of its logits, its inputs' names by tensor, the states so far."""
 
     graph: Graph
     logits: int

@@ -27,7 +27,7 @@ class Taken(NamedTuple):
 
 
 def take_thresholds(converted: bytes, wanted, names) -> Taken:
-    """Makes a model's thresholds an input, [k], of the confidences' type and scale; each comparison reads a slice of it.
+    """Makes thresholds an input, [k], of the confidences' type and scale, of which each comparison reads a slice.
 
     Args:
         converted: select model, before outlining.
@@ -52,8 +52,8 @@ def take_thresholds(converted: bytes, wanted, names) -> Taken:
             "or thresholds='baked'."
         )
     (scale, zero_point), kind = scales[0], compared[0]
-    ranges = [scale[0], zero_point[0]] if scale else []
-    port = Port(THRESHOLDS, (len(found),), schema.dtype(kind), *ranges)
+    shape, dtype = (len(found),), schema.dtype(kind)
+    port = Port(THRESHOLDS, shape, dtype, scale[0], zero_point[0]) if scale else Port(THRESHOLDS, shape, dtype)
     values = [
         decode(schema.constant(parsed, graph.tensors[each.threshold]).reshape(()), port) for each in found
     ]  # constants have the confidences' scale since refit_thresholds

@@ -283,7 +283,7 @@ def tiny():
 
 
 def make_stopping(decider=None, heads=(None, None, None), units=4):
-    """A network of so many units, an exit behind each of the first ones, with answers that are unsure in varying degree.
+    """A network of so many units, an exit behind each of the first ones, sure of some images and unsure of others.
 
     heads: of each exit, what makes its head of plain layers; None for these as they are.
     """
@@ -291,7 +291,9 @@ def make_stopping(decider=None, heads=(None, None, None), units=4):
 
     def head(scale):
         kernel = keras.initializers.RandomNormal(stddev=scale)
-        return keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, kernel_initializer=kernel)])
+        return keras.Sequential(
+            [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, kernel_initializer=kernel)]
+        )
 
     def unit(name):
         body = [keras.layers.Conv2D(4, 3, padding="same", activation="relu"), keras.layers.Conv2D(4, 3, padding="same")]

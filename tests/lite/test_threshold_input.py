@@ -133,7 +133,7 @@ def test_a_cascade_in_int8_refits_what_it_notes(cascade, images):
 def test_equal_thresholds_are_refitted_each_for_itself(stopping, images):
     """The converter makes one constant of them."""
     model = stopping()
-    certain = [lite_confidence(logits) for logits in model.outcome(images).exits.values()]
+    certain = [largest_probability(logits) for logits in model.outcome(images).exits.values()]
     threshold = float(np.quantile(np.concatenate(certain), 0.7))
     model.decider.set_thresholds([threshold] * 3)
     wanted = [array(value).mean() for value in model.outcome(images).decisions.values()]
@@ -141,7 +141,7 @@ def test_equal_thresholds_are_refitted_each_for_itself(stopping, images):
     np.testing.assert_allclose(run(lite.Interpreter(exported), images)["decisions"].mean(axis=0), wanted, atol=0.09)
 
 
-def lite_confidence(logits):
+def largest_probability(logits):
     powers = np.exp(array(logits))
     return powers.max(axis=1) / powers.sum(axis=1)
 
@@ -157,7 +157,9 @@ def test_beside_gates_the_confidences_alone_are_an_input(stopping, images, sprea
         confident.set_thresholds(thresholds)
         outcome = model.outcome(images)
         found = run(lite.Interpreter(exported), images, thresholds=thresholds)
-        np.testing.assert_array_equal(found["decisions"], np.stack(list(map(array, outcome.decisions.values())), axis=1))
+        np.testing.assert_array_equal(
+            found["decisions"], np.stack(list(map(array, outcome.decisions.values())), axis=1)
+        )
     with pytest.raises(ValueError, match="no table of thresholds"):
         lite.thresholds_for(exported, 1e9)
 
@@ -184,13 +186,15 @@ def test_models_made_from_it_take_the_noted_thresholds(stopping_file, images):
     lean = lite.Interpreter(lite.with_outputs(exported, ["logits"]))
     np.testing.assert_array_equal(run(lean, images)["logits"], wanted["logits"])
     driven = lite.Interpreter(lite.driven(exported))
-    told = [driven.run(image, exit1=[bool(d[0])])["logits"] for image, d in zip(images, wanted["decisions"], strict=True)]
+    told = [
+        driven.run(image, exit1=[bool(d[0])])["logits"] for image, d in zip(images, wanted["decisions"], strict=True)
+    ]
     np.testing.assert_array_equal(np.concatenate(told), wanted["logits"])
     driven.fill()
-    driven_zero = run(lean, [np.zeros((8, 8, 3), np.uint8)])["logits"]
+    at_zeros = run(lean, [np.zeros((8, 8, 3), np.uint8)])["logits"]
     lean.fill()
     lean.invoke()
-    np.testing.assert_array_equal(lean.results()["logits"], driven_zero)
+    np.testing.assert_array_equal(lean.results()["logits"], at_zeros)
 
 
 @pytest.mark.parametrize(
@@ -223,4 +227,6 @@ def test_what_cannot_be_exported_so_is_one_sentence(stopping, tiny, images):
     with pytest.raises(ValueError, match=r"confidences of one scale, got in int8 exit1 0\.\d+, exit2 0\.\d+"):
         lite.export(model, "int8", images, thresholds="input")
     model.decider.set_thresholds([0.5, 1.0, 2.0])
-    agrees(model, lite.export(model, None, None, OUTPUTS, thresholds="input"), images, [[3.0, 1.0, 2.0], [-1.0, 5.0, 0.1]])
+    agrees(
+        model, lite.export(model, None, None, OUTPUTS, thresholds="input"), images, [[3.0, 1.0, 2.0], [-1.0, 5.0, 0.1]]
+    )

@@ -72,6 +72,23 @@ def test_what_lies_inside_a_skipped_network_goes_without_saying(run, model, imag
     assert len(skipped) == len(ran) == COUNT // 2
 
 
+def test_a_budget_chooses_the_thresholds(run, stopping, images, pictures, tmp_path):
+    content = kd.lite.export(stopping, None, images, ("logits", "decisions", "macs"), thresholds="input")
+    (tmp_path / "exits.tflite").write_bytes(content)
+    (tmp_path / "baked.tflite").write_bytes(kd.lite.export(stopping))
+    table = kd.lite.read_metadata(content)["budgets"]
+    least, most = table[0]["macs"], table[-1]["macs"]
+    for budget, macs in ((least, {least}), (most, {most}), (None, {least, most})):
+        flags = [] if budget is None else [f"--macs={budget}"]
+        done = run(SCRIPT, "--model=exits.tflite", *flags, *pictures)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {int(line.split()[0].replace(",", "")) for line in done.stdout.splitlines()[2::3]} == macs
+    for model, budget, words in (("exits", 1, "must be at least"), ("baked", most, "no table of thresholds")):
+        done = run(SCRIPT, f"--model={model}.tflite", f"--macs={budget}", pictures[0])
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert words in done.stderr
+
+
 def test_without_decisions_it_says_so_and_names_come_from_a_file(run, exported, model, images, pictures, tmp_path):
     names = ["ant", "bee", "cow", "dog"]
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
