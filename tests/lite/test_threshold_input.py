@@ -130,22 +130,6 @@ def test_a_cascade_in_int8_refits_what_it_notes(cascade, images):
     np.testing.assert_array_equal(steps, steps.round())
 
 
-def test_equal_thresholds_are_refitted_each_for_itself(stopping, images):
-    """The converter makes one constant of them."""
-    model = stopping()
-    certain = [largest_probability(logits) for logits in model.outcome(images).exits.values()]
-    threshold = float(np.quantile(np.concatenate(certain), 0.7))
-    model.decider.set_thresholds([threshold] * 3)
-    wanted = [array(value).mean() for value in model.outcome(images).decisions.values()]
-    exported = lite.export(model, "int8", images, OUTPUTS)
-    np.testing.assert_allclose(run(lite.Interpreter(exported), images)["decisions"].mean(axis=0), wanted, atol=0.09)
-
-
-def largest_probability(logits):
-    powers = np.exp(array(logits))
-    return powers.max(axis=1) / powers.sum(axis=1)
-
-
 def test_beside_gates_the_confidences_alone_are_an_input(stopping, images, spread_gates):
     gates, confident = deciders.PerUnitGates(always=["unit1"]), deciders.Confidence()
     model = stopping(deciders.Joined([gates, confident]))
