@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models
+from keras_dynamic.lite.benchmark import answers
 
 OUTPUTS = ("logits", "decisions", "macs")
 NAMES = ["exit1", "exit2", "exit3"]
@@ -167,6 +168,7 @@ def test_micro_runs_it(int8, stopping_file, images):
 def test_models_made_from_it_take_the_noted_thresholds(stopping_file, images):
     exported = stopping_file(False, "input")
     wanted = run(lite.Interpreter(exported), images)
+    np.testing.assert_array_equal(np.stack(list(answers(exported, images).decisions.values()), 1), wanted["decisions"])
     lean = lite.Interpreter(lite.with_outputs(exported, ["logits"]))
     np.testing.assert_array_equal(run(lean, images)["logits"], wanted["logits"])
     driven = lite.Interpreter(lite.driven(exported))
