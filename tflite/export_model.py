@@ -2,6 +2,7 @@ r"""Exports a dynamic model to a .tflite in which what is skipped is not compute
 
     python tflite/export_model.py --model=gated.keras --output=gated.tflite
     python tflite/export_model.py --model=gated.keras --quantize=int8 --output=gated_int8.tflite
+    python tflite/export_model.py --model=exits.keras --thresholds=input --output=exits.tflite
     python tflite/export_model.py --model=zoo:resnet8_cifar10_45k,zoo:resnet32_cifar10_45k --macs=34e6 \
         --output=cascade.tflite
 
@@ -25,11 +26,17 @@ _MODEL = flags.DEFINE_list(
 _OUTPUT = flags.DEFINE_string("output", None, "the .tflite to write", required=True)
 _QUANTIZE = flags.DEFINE_enum("quantize", "none", ["none", "int8"], "type of the exported model")
 _OUTPUTS = flags.DEFINE_list("outputs", ["logits"], "what the .tflite gives: logits, exits, decisions, macs")
+_THRESHOLDS = flags.DEFINE_enum(
+    "thresholds",
+    "baked",
+    ["baked", "input"],
+    "whether thresholds of confidences are constants, or an input of the .tflite with a table of those for each budget",
+)
 _CALIBRATION = flags.DEFINE_string(
     "calibration",
     "shipped",
-    "held-out images for int8 and for a cascade's thresholds, pixels 0 to 255: 'shipped' (500 of CIFAR-10), an .npy of "
-    "images, or an .npz with images x and, for a cascade, labels y",
+    "held-out images for int8, a cascade's thresholds and the table of --thresholds=input, pixels 0 to 255: 'shipped' "
+    "(500 of CIFAR-10), an .npy of images, or an .npz with images x and, for a cascade, labels y",
 )
 _MACS = flags.DEFINE_float("macs", None, "a cascade's mean MACs per image at most", lower_bound=0)
 _IMPORTS = flags.DEFINE_list("imports", [], "Python modules to import first: those that define layers of your own")
@@ -75,9 +82,12 @@ def export_to(output: Path) -> list[str]:
     fit = len(loaded) > 1 or _MACS.value is not None
     if fit and not isinstance(model, models.Cascade):
         raise ValueError("--macs is the budget of a cascade, got one model that is none; name several, or drop it.")
-    images, labels = read_images(_CALIBRATION.value) if quantize or fit else (None, None)
+    as_input = _THRESHOLDS.value == "input"
+    images, labels = read_images(_CALIBRATION.value) if quantize or fit or as_input else (None, None)
     lines = fit_cascade(model, images, labels, _MACS.value) if fit else []
-    exported = lite.export(model, quantize=quantize, calibration=images, outputs=_OUTPUTS.value)
+    exported = lite.export(
+        model, quantize=quantize, calibration=images, outputs=_OUTPUTS.value, thresholds=_THRESHOLDS.value
+    )
     found = lite.verify(exported)
     write_atomically(output, exported)
     return [*lines, *describe(output, found)]

@@ -2,8 +2,10 @@
 
     python tflite/run_model.py --model=gated.tflite --cifar10 cat.png ship.jpg
 
+    python tflite/run_model.py --model=exits.tflite --macs=5e6 --cifar10 cat.png ship.jpg
+
 Runs on LiteRT, without TensorFlow. The path is told if the model was exported with --outputs=logits,decisions, the MACs
-if it gives decisions or macs.
+if it gives decisions or macs. --macs chooses the thresholds of a model that takes them as an input.
 """
 
 import os
@@ -21,6 +23,13 @@ _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hor
 _MODEL = flags.DEFINE_string("model", None, "the .tflite, exported by keras_dynamic", required=True)
 _LABELS = flags.DEFINE_string("labels", None, "text file of class names, one a line, in the order of the classes")
 _IS_CIFAR10 = flags.DEFINE_bool("cifar10", False, "the classes are CIFAR-10's")
+_MACS = flags.DEFINE_float(
+    "macs",
+    None,
+    "mean MACs per image at most: takes the thresholds for it from the table of a model exported with "
+    "--thresholds=input; without it those that the model notes",
+    lower_bound=0,
+)
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
 
 
@@ -31,7 +40,7 @@ def main(argv):
         raise app.UsageError("name one or more image files after the flags.")
     try:
         with terminal.quiet():
-            interpreter, metadata = load(Path(_MODEL.value))
+            interpreter, metadata, given = load(Path(_MODEL.value))
         names = class_names(int(interpreter.outputs["logits"].shape[-1]))
     except terminal.EXPECTED as error:
         sys.exit(f"run_model: {error}")
@@ -43,7 +52,7 @@ def main(argv):
             print(f"run_model: {error}", file=sys.stderr)
             unread += 1
             continue
-        print("\n".join(describe(path, note, interpreter.run(pixels), metadata, names)))
+        print("\n".join(describe(path, note, interpreter.run(pixels, **given), metadata, names)))
     sys.exit(1 if unread else 0)
 
 
@@ -54,10 +63,10 @@ def load(path: Path):
         path: of the .tflite.
 
     Returns:
-        (Interpreter, metadata).
+        (Interpreter, metadata, {further input: values}).
 
     Raises:
-        ValueError: if it is no whole .tflite, or one that keras_dynamic did not export.
+        ValueError: if it is no whole .tflite, keras_dynamic did not export it, or it has no thresholds for --macs.
         FileNotFoundError: if there is no such file.
     """
     from keras_dynamic import lite
@@ -69,6 +78,7 @@ def load(path: Path):
         lite.verify(model)
         metadata = lite.read_metadata(model)
         interpreter = lite.Interpreter(model, threads=_THREADS.value)
+        given = {} if _MACS.value is None else {"thresholds": lite.thresholds_for(model, _MACS.value)}
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if "image" not in interpreter.inputs or "logits" not in interpreter.outputs:
@@ -78,7 +88,7 @@ def load(path: Path):
             f"{path}: expected images of 1 or 3 channels, got {interpreter.inputs['image'].shape[-1]}; "
             "image files have no more, so run it with keras_dynamic.lite.Interpreter."
         )
-    return interpreter, metadata
+    return interpreter, metadata, given
 
 
 def class_names(count: int) -> list[str]:

@@ -39,10 +39,9 @@ class Confidence(Decider):
         """Returns the names of the exits, or of the units if there are none."""
         return chain.exit_names or chain.skippable_names
 
-    @property
-    def confidence_names(self):
-        """All its names."""
-        return self.names
+    def measure_of(self, name):
+        """Returns its measure, for all its names."""
+        return self.measure if name in self.names else None
 
     def prepare(self, chain):
         """Makes the thresholds."""

@@ -93,11 +93,9 @@ class Joined(Decider):
         """Whether one of them does."""
         return any(each.reads_answer(name) for each in self.deciders)
 
-    @property
-    def confidence_names(self):
-        """Those of all, in order of execution."""
-        theirs = {name for each in self.deciders for name in each.confidence_names}
-        return tuple(name for name in self.names if name in theirs)
+    def measure_of(self, name):
+        """Returns that of the decider that decides it."""
+        return next(each.measure_of(name) for each in self.deciders if name in each.names)
 
     def begin_nodes(self):
         """Returns the cost of all."""

@@ -60,10 +60,20 @@ class Decider(keras.layers.Layer):
         """Names of what it decides, in order: units, groups of channels, exits."""
         return self._binding.names
 
+    def measure_of(self, name) -> str | None:
+        """Returns the measure of confidence, one of ops.MEASURES, that a decision compares with a threshold.
+
+        None, as by default, if it compares none. Whoever is not under a threshold stops, and stays stopped.
+
+        Args:
+            name: one of names.
+        """
+        return None
+
     @property
     def confidence_names(self) -> tuple[str, ...]:
-        """Those of names that compare a confidence with a threshold, which int8 sets anew; none by default."""
-        return ()
+        """Those of names that compare a confidence with a threshold, which an exported file may set anew."""
+        return tuple(name for name in self.names if self.measure_of(name) is not None)
 
     @property
     def unit_names(self):

@@ -7,7 +7,7 @@ from keras_dynamic.cost import Node, register, tree
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Exit(keras.layers.Layer):
-    """A head on x, or on a leaf of it, after a named unit.
+    """A head on x, or on a leaf of it, after a named unit. It may be the head of a chain that ends there, too.
 
     Args:
         head: Keras layer (or list of layers) that gives logits.
@@ -22,6 +22,11 @@ class Exit(keras.layers.Layer):
         super().__init__(**kwargs, autocast=False)  # the logits before stay float32
         self.head = keras.Sequential(list(head)) if isinstance(head, (list, tuple)) else head
         self.after, self.leaf = after, leaf
+
+    @property
+    def reads_previous(self):
+        """Whether its head takes the logits of the exit before."""
+        return reads_previous(self.head)
 
     def call(self, x, previous=None, training=None):
         """Returns logits, [batch, classes].
@@ -59,7 +64,7 @@ class Exit(keras.layers.Layer):
 
 @register(Exit)
 def _cost(layer, inputs):
-    return layer.cost_node(inputs)
+    return layer.cost_node(*inputs) if layer.reads_previous else layer.cost_node(inputs)
 
 
 def reads_previous(head) -> bool:

@@ -10,7 +10,8 @@ class LeafPart(NamedTuple):
     """What one leaf of a layer's output costs, and of which leaves of its input it is made.
 
     Layers on a dictionary may have `leaf_parts(x)`, which returns {leaf: LeafPart} for the specs of their input: then a
-    leaf that nothing reads before an exit is computed behind it, in files and in costs.
+    leaf that nothing reads before an exit is computed behind it, in files and in costs, and one that nothing reads not
+    at all.
     """
 
     node: Node
@@ -22,7 +23,7 @@ class Needs(NamedTuple):
 
     Attributes:
         exits: this many, the first ones, an image must have passed.
-        leaves: {leaf: likewise} of a layer that has leaf_parts, None of others.
+        leaves: {leaf: likewise} of a layer that has leaf_parts, without leaves that nothing reads; None of others.
         read: of an exit, whether anything reads its answer but images that stop there.
     """
 
@@ -58,10 +59,10 @@ def needs_of(chain, decider) -> list[Needs]:
             continue
         if hasattr(step.unit, "leaf_parts"):
             parts = step.unit.leaf_parts(specs[step.place])
-            leaves = {leaf: wanted.get(leaf, len(decided)) for leaf in parts}
+            leaves = {leaf: wanted[leaf] for leaf in parts if leaf in wanted}
             wanted = {}
-            for leaf, part in parts.items():
-                for source in part.reads:
+            for leaf in leaves:
+                for source in parts[leaf].reads:
                     wanted[source] = min(wanted.get(source, leaves[leaf]), leaves[leaf])
             found[place] = Needs(min(leaves.values()), leaves)
         else:

@@ -10,6 +10,8 @@ from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.passes import simplify
 from keras_dynamic.lite.pixels import Port
 from keras_dynamic.lite.signature import write_signature
+from keras_dynamic.lite.stages import Stages, Stopped, stages
+from keras_dynamic.lite.thresholds import thresholds_for
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
 from keras_dynamic.lite.verify import Verified, verify
 
@@ -19,6 +21,8 @@ __all__ = [
     "ListedOperator",
     "MicroInterpreter",
     "Port",
+    "Stages",
+    "Stopped",
     "Verified",
     "count_macs",
     "driven",
@@ -28,6 +32,8 @@ __all__ = [
     "outline",
     "read_metadata",
     "simplify",
+    "stages",
+    "thresholds_for",
     "unit_parts",
     "verify",
     "with_outputs",

@@ -8,6 +8,8 @@ import numpy as np
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite.branching import Branching
+from keras_dynamic.lite.budgets import budget_table, macs_of_stops
+from keras_dynamic.lite.comparisons import confidences
 from keras_dynamic.lite.convert import check_calibration, convert, trace
 from keras_dynamic.lite.lowering import FOLD, lower_groups, note
 from keras_dynamic.lite.metadata import write_metadata
@@ -15,14 +17,17 @@ from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.passes import simplify
 from keras_dynamic.lite.refit import refit_thresholds
 from keras_dynamic.lite.signature import write_signature
+from keras_dynamic.lite.threshold_input import take_thresholds
+from keras_dynamic.lite.thresholds import written
 from keras_dynamic.lite.verify import verify
 from keras_dynamic.messages import near
 
 OUTPUTS = ("logits", "exits", "decisions", "macs")
 QUANTIZE = (None, "int8")
+THRESHOLDS = ("baked", "input")
 
 
-def export(model, quantize=None, calibration=None, outputs=("logits",), fold="auto") -> bytes:
+def export(model, quantize=None, calibration=None, outputs=("logits",), fold="auto", thresholds="baked") -> bytes:
     """Converts a dynamic model for batch 1, its decisions as IFs, and verifies the result.
 
     The signature 'serving_default' takes `image`, [1, height, width, channels] with pixel values 0 to 255 (int8 models:
@@ -33,15 +38,24 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     In int8 the thresholds of a Confidence decider are set anew, so that on the calibration images each network runs as
     often as it does in float32: give it held-out images, some hundreds.
 
+    With thresholds='input' the signature has a second input, `thresholds`, [k], one for each of the metadata's
+    threshold_names: an image goes on while its confidence is under its threshold. It has the confidences' type, in int8
+    also their scale and zero point (1/256 and -128 for the largest probability), so that thresholds count in steps of
+    1/256, and an image whose confidence is 255/256, the largest there is, stops at any threshold. Those that would have
+    been baked in are the metadata's `thresholds`, null for infinity. With calibration images a model whose only
+    decisions are these also has the table `budgets`, see thresholds_for, in either precision.
+
     Args:
         model: built DynamicModel.
         quantize: None for float32, 'int8' for integers throughout.
-        calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8; real ones, held out.
+        calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8 and for the table of
+            budgets; real ones, held out.
         outputs: which of 'logits', 'exits', 'decisions' and 'macs' the model gives, one name or several; logits always
             come first.
         fold: 'auto' computes channel groups together, under masks, where IFs would make the file slower (the rule is
             lowering.lower_groups'); answers and decisions are the same, the MACs always count, and a warning and the
             metadata's `notes` say so. 'never' makes IFs of all groups.
+        thresholds: 'baked' leaves a Confidence decider's thresholds as they are, 'input' makes them an input.
 
     Returns:
         The .tflite's bytes.
@@ -49,7 +63,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     Raises:
         ValueError: if the model is not built or not in float32, int8 comes without calibration images or with ones of
             another shape or range, an argument is unknown, exits are wanted of a model that stops at them, a decision
-            is not one bool per image, or the model has an operation that TFLite's builtins lack.
+            is not one bool per image, thresholds are to be an input but nothing compares confidences, or their scales
+            differ in int8, or the model has an operation that TFLite's builtins lack.
     """
     if not isinstance(model, DynamicModel):
         raise ValueError(
@@ -73,8 +88,16 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         )
     if fold not in FOLD:
         raise ValueError(f"fold must be one of {FOLD}, got {fold!r}{near(fold, FOLD)}.")
+    if thresholds not in THRESHOLDS:
+        raise ValueError(f"thresholds must be one of {THRESHOLDS}, got {thresholds!r}{near(thresholds, THRESHOLDS)}.")
+    wanted, as_input = model.decider.confidence_names, thresholds == "input"
+    if as_input and not wanted:
+        raise ValueError(
+            f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
+            "deciders.Confidence or models.cascade, or leave thresholds='baked'."
+        )
     shape = (1, *model.image_shape[1:])
-    if quantize:
+    if quantize or (as_input and calibration is not None):
         calibration = check_calibration(calibration, shape[1:])
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
     graph = _Graph(model, names, lower_groups(model, quantize, fold))
@@ -82,10 +105,17 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     if graph.problems:
         raise ValueError(graph.problems[0])
     converted = convert(frozen, quantize, calibration)
-    if quantize and graph.dynamic:
-        converted = refit_thresholds(converted, model, calibration, graph.dynamic)
-    result = write_signature(simplify(outline(converted)), ["image"], graph.given(names))
-    result = write_metadata(result, graph.metadata(quantize))
+    metadata, inputs, seen = graph.metadata(quantize), ["image"], None
+    if wanted and (quantize or (as_input and calibration is not None)):
+        seen = confidences(converted, wanted, graph.dynamic, calibration)
+    if wanted and quantize:
+        converted = refit_thresholds(converted, model, calibration, graph.dynamic, seen)
+    if as_input:
+        taken = take_thresholds(converted, wanted, graph.dynamic)
+        converted, inputs = taken.model, ["image", taken.port.name]
+        metadata |= _threshold_notes(model.decider, taken, seen, metadata)
+    result = write_signature(simplify(outline(converted)), inputs, graph.given(names))
+    result = write_metadata(result, metadata)
     verify(result)
     for sentence in graph.notes:
         warnings.warn(sentence, stacklevel=2)
@@ -144,6 +174,7 @@ class _Graph:
         return {
             "version": 1,
             "decisions": self.dynamic,
+            "exits": [name for name in self.dynamic if name in self.model.chain.exit_names],
             "units": self.units,
             "cost": cost,
             "parts": _parts_of(self.node, [*self.units, "head"]),
@@ -151,6 +182,22 @@ class _Graph:
             "notes": self.notes,
             "quantize": quantize,
         }
+
+
+def _threshold_notes(decider, taken, seen, metadata):
+    """Returns what the file says of thresholds that it takes as an input; the table only if nothing else is decided.
+
+    seen: confidences on calibration images, None if there are none.
+    """
+    names = decider.confidence_names
+    notes = {
+        "threshold_names": list(names),
+        "measures": [decider.measure_of(name) for name in names],
+        "thresholds": written(taken.values),
+    }
+    if seen is not None and metadata["decisions"] == list(names):
+        notes["budgets"] = budget_table(seen, macs_of_stops(metadata["cost"], names), taken.port)
+    return notes
 
 
 def _parts_of(node, names):

@@ -1,5 +1,6 @@
 """One interpreter over ai_edge_litert, tflite_runtime and tf.lite, whichever is installed."""
 
+import functools
 import importlib
 import os
 from collections.abc import Mapping
@@ -9,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_dynamic.lite.metadata import read_metadata
 from keras_dynamic.lite.pixels import Port, decode, encode, encode_image
 from keras_dynamic.lite.schema import IDENTIFIER
 from keras_dynamic.lite.signature import DEFAULT_KEY
+from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
 from keras_dynamic.messages import near
 
 BACKENDS = {
@@ -23,6 +26,9 @@ BACKENDS = {
 
 class Interpreter:
     """Runs a .tflite on one image at a time.
+
+    Where thresholds are an input (export's thresholds='input') and none are given, those noted in the file's metadata
+    are set.
 
     Attributes:
         backend: the name of the package that runs it.
@@ -51,7 +57,7 @@ class Interpreter:
             raise ValueError(f"threads must be at least 1, got {threads!r}.")
         self.backend, package = _load_backend(backend)
         kernels = package.OpResolverType
-        data = _read(model)
+        self._model = data = _read(model)
         try:
             self._interpreter = package.Interpreter(
                 model_content=data,
@@ -86,26 +92,55 @@ class Interpreter:
         Args:
             image: uint8 or float, [height, width, channels] or [1, height, width, channels], values 0 to 255; goes to
                 the input named 'image', or to the only one.
-            others: values of further inputs, by name.
+            others: values of further inputs, by name; `thresholds`, if they are an input, may be left out or None.
 
         Raises:
-            ValueError: if an input is missing or unknown, or the image has another shape, type or range.
+            ValueError: if an input is missing or unknown, the image has another shape, type or range, or thresholds are
+                of another number, no numbers, or out of their measure's range.
         """
         first = "image" if "image" in self.inputs else next(iter(self.inputs))
-        for name in others:
-            if name == first or name not in self.inputs:
+        if first in others:
+            raise ValueError(f"Expected inputs {sorted(self.inputs)}, got {first!r} twice; pass the image once.")
+        others = self._checked(others, image=first)
+        self._feed({first: encode_image(image, self.inputs[first]), **others})
+
+    def feed(self, values: Mapping[str, Any]) -> None:
+        """Sets the inputs of a model that takes no image, such as a later stage.
+
+        Args:
+            values: of every input, by name; integers of a quantised input's own type go in as they are. `thresholds`
+                may be left out, as in set.
+
+        Raises:
+            ValueError: as set does.
+        """
+        self._feed(self._checked(values))
+
+    def _checked(self, values, image=None):
+        """Returns values by name, thresholds among them; raises if they are not for all inputs but the image's."""
+        values = dict(values)
+        if THRESHOLDS in self.inputs or THRESHOLDS in values:
+            values[THRESHOLDS] = given_or_noted(values.get(THRESHOLDS), self._metadata)
+        for name in values:
+            if name not in self.inputs:
                 raise ValueError(f"Expected inputs {sorted(self.inputs)}, got {name!r}{near(name, self.inputs)}.")
-        missing = self.inputs.keys() - others.keys() - {first}
+        missing = self.inputs.keys() - values.keys() - {image}
         if missing:
             raise ValueError(f"The model also needs {sorted(missing)}; pass them by name.")
-        self._interpreter.set_tensor(self._indices[first], encode_image(image, self.inputs[first]))
-        for name, values in others.items():
-            self._interpreter.set_tensor(self._indices[name], encode(values, self.inputs[name]))
+        return values
+
+    def _feed(self, values):
+        for name, value in values.items():
+            self._interpreter.set_tensor(self._indices[name], encode(value, self.inputs[name]))
+
+    @functools.cached_property
+    def _metadata(self):
+        return read_metadata(self._model)
 
     def fill(self) -> None:
-        """Sets every input to zeros: enough for timing a model whose work does not depend on its input."""
-        for name, port in self.inputs.items():
-            self._interpreter.set_tensor(self._indices[name], np.zeros(port.shape, port.dtype))
+        """Sets inputs to zeros, thresholds to those noted: enough for timing a model whose work depends on no image."""
+        zeros = {name: np.zeros(port.shape, port.dtype) for name, port in self.inputs.items() if name != THRESHOLDS}
+        self.feed(zeros)
 
     def invoke(self) -> None:
         """Runs the model on the inputs as set, and does nothing else: this is the call to time."""

@@ -12,24 +12,26 @@ from typing import Any
 import numpy as np
 
 from keras_dynamic.lite import schema
-from keras_dynamic.lite.pixels import Port, decode, encode_image
+from keras_dynamic.lite.metadata import metadata_of
+from keras_dynamic.lite.pixels import Port, decode, encode, encode_image
 from keras_dynamic.lite.schema import Tensor
 from keras_dynamic.lite.signature import signature_names
+from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
 
 
 class MicroInterpreter:
     """A .tflite on TensorFlow Lite Micro, one image at a time.
 
     Attributes:
-        input: the input.
+        input: the input for the image.
         outputs: the outputs, in the model's order.
 
     Args:
-        model: the .tflite's bytes; one input.
+        model: the .tflite's bytes; one input, the image, or two, the second for thresholds.
         arena_bytes: the memory for tensors and bookkeeping; None gives more than any plan can need.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite, the model has several inputs, or the runtime refuses it: it lacks
+        ValueError: if the bytes are no whole .tflite, the model has further inputs, or the runtime refuses it: it lacks
             an operator, or the arena is too small.
         ImportError: if tflite_micro isn't installed.
     """
@@ -38,9 +40,10 @@ class MicroInterpreter:
         parsed = schema.load(model)
         main = parsed.subgraphs[0]
         inputs, outputs = signature_names(parsed)
-        if len(inputs) != 1:
-            raise ValueError(f"Expected a model with one input, the image, got {inputs}.")
-        self.input = _port(inputs[0], main.tensors[main.inputs[0]])
+        if inputs[1:] not in ([], [THRESHOLDS]):
+            raise ValueError(f"Expected a model with one input, the image, and perhaps {THRESHOLDS!r}, got {inputs}.")
+        self.input, *self._further = (_port(name, main.tensors[t]) for name, t in zip(inputs, main.inputs, strict=True))
+        self._metadata = metadata_of(parsed)
         self.outputs = [_port(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
         self._model = bytes(model)
         tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
@@ -53,21 +56,27 @@ class MicroInterpreter:
                 "give it a larger arena, or leave out the operator that it lacks."
             ) from error
 
-    def run(self, image, raw: bool = False) -> dict[str, np.ndarray]:
+    def run(self, image, raw: bool = False, thresholds=None) -> dict[str, np.ndarray]:
         """Runs the model.
 
         Args:
             image: uint8 or float, [height, width, channels] or [1, height, width, channels], values 0 to 255.
             raw: True returns quantised outputs as the integers that the model computed.
+            thresholds: if they are an input, one number each; None takes those noted in the file.
 
         Returns:
             By name, arrays of the outputs' shapes; quantised ones as float32 unless raw.
 
         Raises:
-            ValueError: if the image has another shape, type or range.
+            ValueError: if the image has another shape, type or range, or thresholds are given but no input, of another
+                number, no numbers, or out of their measure's range.
         """
-        # The arena's plan gives the input's memory to later tensors: it must be set before every invoke.
+        if self._further or thresholds is not None:
+            thresholds = given_or_noted(thresholds, self._metadata)
+        # The arena's plan gives the inputs' memory to later tensors: they must be set before every invoke.
         self._interpreter.set_input(encode_image(image, self.input), 0)
+        for place, port in enumerate(self._further, 1):
+            self._interpreter.set_input(encode(thresholds, port), place)
         self._interpreter.invoke()
         found = {port.name: np.array(self._interpreter.get_output(i)) for i, port in enumerate(self.outputs)}
         return found if raw else {port.name: decode(found[port.name], port) for port in self.outputs}

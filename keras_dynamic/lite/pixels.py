@@ -57,7 +57,7 @@ def encode(values, port: Port) -> np.ndarray:
     """Returns values as an input takes them, quantised if it is.
 
     Args:
-        values: numbers, of the input's shape.
+        values: numbers, of the input's shape; those of the input's own type go in as they are.
         port: the input.
 
     Returns:
@@ -69,7 +69,7 @@ def encode(values, port: Port) -> np.ndarray:
     values = np.asarray(values)
     if values.shape != port.shape:
         raise ValueError(f"Input {port.name!r} takes shape {list(port.shape)}, got {list(values.shape)}; reshape it.")
-    if not port.scale:
+    if not port.scale or values.dtype == port.dtype:
         return values.astype(port.dtype)
     limits = np.iinfo(port.dtype)
     steps = np.round(values.astype(np.float32) / np.float32(port.scale)) + port.zero_point

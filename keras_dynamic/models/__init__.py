@@ -13,6 +13,7 @@ from keras_dynamic.models.policy_recurrent import policy_recurrent
 from keras_dynamic.models.policy_resnet import policy_resnet
 from keras_dynamic.models.resnet_cifar import resnet_cifar
 from keras_dynamic.models.resnet_imagenet import resnet50, resnet101, resnet_imagenet
+from keras_dynamic.models.until_exit import until_exit
 
 __all__ = [
     "Cascade",
@@ -32,4 +33,5 @@ __all__ = [
     "resnet101",
     "resnet_cifar",
     "resnet_imagenet",
+    "until_exit",
 ]

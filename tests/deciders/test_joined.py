@@ -53,6 +53,12 @@ def test_names_are_in_order_of_execution(joined):
     assert joined.decision_names == ["exit1", "unit2", "exit2", "unit3"]
 
 
+def test_measures_are_those_of_whoever_decides(joined):
+    decider = joined.decider
+    assert [decider.measure_of(name) for name in decider.names] == ["margin", None, "margin", None]
+    assert decider.confidence_names == ("exit1", "exit2")
+
+
 def test_each_decides_what_it_would_decide_alone(joined, toy_images):
     images = toy_images(32)
     gates, confident = joined.decider.deciders

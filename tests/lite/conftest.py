@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dynamic import deciders, layers
+from keras_dynamic import deciders, layers, lite, ops
 from keras_dynamic.lite import outline, write_metadata, write_signature
 from keras_dynamic.lite.naming import decision_scope
 
@@ -280,3 +280,51 @@ def tiny():
     body: layers at the end of unit two.
     """
     return make_tiny
+
+
+def make_stopping(decider=None, heads=(None, None, None), units=4):
+    """A network of so many units, an exit behind each of the first ones, sure of some images and unsure of others.
+
+    heads: of each exit, what makes its head of plain layers; None for these as they are.
+    """
+    keras.utils.set_random_seed(0)
+
+    def head(scale):
+        kernel = keras.initializers.RandomNormal(stddev=scale)
+        return keras.Sequential(
+            [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, kernel_initializer=kernel)]
+        )
+
+    def unit(name):
+        body = [keras.layers.Conv2D(4, 3, padding="same", activation="relu"), keras.layers.Conv2D(4, 3, padding="same")]
+        return layers.Residual(body, activation="relu", name=name)
+
+    stem = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3, padding="same", activation="relu")]
+    made = [head(4.0) if wrap is None else wrap(head(4.0)) for wrap in heads]
+    exits = [layers.Exit(each, f"unit{k}", name=f"exit{k}") for k, each in enumerate(made, 1)]
+    chain = layers.Chain(stem, [unit(f"unit{k + 1}") for k in range(units)], head(2.0), exits)
+    model = layers.DynamicModel(chain, deciders.Confidence() if decider is None else decider)
+    model.build((None, SIZE, SIZE, 3))
+    if decider is None:
+        answers = model.outcome(pictures(24)).exits.values()
+        model.decider.set_thresholds([float(np.median(ops.max_probability(logits))) for logits in answers])
+    return model
+
+
+@pytest.fixture(scope="session")
+def stopping():
+    """stopping(decider=Confidence with medians as thresholds, heads=(None, None, None), units=4) -> DynamicModel."""
+    return make_stopping
+
+
+@functools.cache
+def export_stopping(int8, thresholds):
+    model, images = make_stopping(), pictures(24)
+    outputs = ("logits", "decisions", "macs")
+    return lite.export(model, "int8" if int8 else None, images, outputs, thresholds=thresholds)
+
+
+@pytest.fixture(scope="session")
+def stopping_file():
+    """stopping_file(int8, thresholds='baked' or 'input') -> bytes of stopping()'s .tflite, all outputs, made once."""
+    return export_stopping

@@ -58,6 +58,19 @@ def test_inputs_set_once_serve_every_invoke(made):
         np.testing.assert_array_equal(interpreter.results()["logits"], expected)
 
 
+def test_inputs_may_be_fed_by_name(made):
+    interpreter = Interpreter(made.outlined)
+    wanted = interpreter.run(made.images[3])["logits"]
+    interpreter.run(made.images[4])
+    interpreter.feed({"image": made.images[3][None]})
+    interpreter.invoke()
+    np.testing.assert_array_equal(interpreter.results()["logits"], wanted)
+    with pytest.raises(ValueError, match=r"got 'images' \(did you mean 'image'"):
+        interpreter.feed({"images": made.images[3][None]})
+    with pytest.raises(ValueError, match=r"also needs \['image'\]"):
+        interpreter.feed({})
+
+
 def test_a_path_serves_as_well(made, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(made.outlined)

@@ -22,6 +22,12 @@ def test_quantising_rounds_and_saturates():
     np.testing.assert_array_equal(decode(np.array([3, 4, -128], np.int8), port), np.float32([0.0, 0.5, -65.5]))
 
 
+def test_integers_of_the_inputs_own_type_go_in_as_they_are():
+    port = Port("x", (3,), np.dtype("int8"), 0.5, 3)
+    np.testing.assert_array_equal(encode(np.array([-7, 0, 7], np.int8), port), [-7, 0, 7])
+    np.testing.assert_array_equal(encode(np.array([-7, 0, 7], np.int32), port), [-11, 3, 17])
+
+
 def test_unquantised_outputs_stay():
     values = np.array([7], np.int32)
     assert decode(values, Port("macs", (1,), np.dtype("int32"))) is values

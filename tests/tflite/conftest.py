@@ -43,6 +43,19 @@ def model():
 
 
 @pytest.fixture(scope="session")
+def stopping(images):
+    """A model of the same size with an exit, at which half of the images stop."""
+    chain = small_gated_model().chain
+    layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)]
+    chain = kd.layers.Chain(chain.stem, chain.units, chain.head, [kd.layers.Exit(layers, "unit1", name="early")])
+    model = kd.layers.DynamicModel(chain, kd.deciders.Confidence())
+    model.build((None, SIZE, SIZE, 3))
+    certain = kd.ops.max_probability(model.outcome(images).exits["early"])
+    model.decider.set_thresholds([float(np.median(certain))])
+    return model
+
+
+@pytest.fixture(scope="session")
 def saved(model, tmp_path_factory):
     """The model as a .keras file."""
     path = tmp_path_factory.mktemp("saved") / "gated.keras"

@@ -70,6 +70,17 @@ def test_cascade_from_the_zoo_within_a_budget(run, tmp_path):
     assert cheap < macs <= budget
 
 
+def test_thresholds_as_an_input_with_a_table_of_budgets(run, stopping, images, tmp_path):
+    stopping.save(tmp_path / "exits.keras")
+    np.save(tmp_path / "held_out.npy", images)
+    files = ["--model=exits.keras", "--output=exits.tflite", "--calibration=held_out.npy"]
+    done = run(SCRIPT, *files, "--thresholds=input")
+    assert (done.returncode, done.stderr) == (0, "")
+    content = (tmp_path / "exits.tflite").read_bytes()
+    assert sorted(kd.lite.Interpreter(content).inputs) == ["image", "thresholds"]
+    assert len(kd.lite.read_metadata(content)["budgets"]) == 20
+
+
 def test_layers_of_ones_own_are_imported_from_where_the_command_is_given(run, tmp_path, monkeypatch):
     (tmp_path / "own_layers.py").write_text(LAYER)
     monkeypatch.syspath_prepend(tmp_path)
@@ -114,6 +125,7 @@ ZOO = "--model=zoo:resnet8_cifar10_45k,zoo:resnet20_cifar10_45k"
         (["--model={saved}", "--quantize=int8", "--calibration=cut.npz"], "cut.npz is no whole .npy or .npz"),
         (["--model={saved}", "--quantize=int8", "--calibration=names.npz"], "must hold images x"),
         (["--model={saved}", "--quantize=int8"], "calibration images must have shape [n, 16, 16, 3]"),
+        (["--model={saved}", "--thresholds=input"], "needs a decider that compares confidences, got PerUnitGates"),
         ([ZOO, "--calibration=unlabelled.npy"], "a cascade's thresholds need labels"),
     ],
 )

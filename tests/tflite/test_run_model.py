@@ -59,6 +59,7 @@ def test_says_class_path_and_macs_as_keras_has_them(run, exported, model, images
 
 
 def test_what_lies_inside_a_skipped_network_goes_without_saying(run, model, images, pictures, tmp_path):
+    keras.utils.set_random_seed(2)  # the threshold is an image's own confidence: no rounding may cross it
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(4)]
     small = keras.Sequential([keras.Input(images.shape[1:]), *layers], name="small")
     cascade = kd.models.cascade([small, model])
@@ -70,6 +71,23 @@ def test_what_lies_inside_a_skipped_network_goes_without_saying(run, model, imag
     skipped = [path for path in paths if path == f"  on: none; off: {model.name}"]
     ran = [path for path in paths if path.startswith(f"  on: {model.name}") and f"{model.name}/unit2" in path]
     assert len(skipped) == len(ran) == COUNT // 2
+
+
+def test_a_budget_chooses_the_thresholds(run, stopping, images, pictures, tmp_path):
+    content = kd.lite.export(stopping, None, images, ("logits", "decisions", "macs"), thresholds="input")
+    (tmp_path / "exits.tflite").write_bytes(content)
+    (tmp_path / "baked.tflite").write_bytes(kd.lite.export(stopping))
+    table = kd.lite.read_metadata(content)["budgets"]
+    least, most = table[0]["macs"], table[-1]["macs"]
+    for budget, macs in ((least, {least}), (most, {most}), (None, {least, most})):
+        flags = [] if budget is None else [f"--macs={budget}"]
+        done = run(SCRIPT, "--model=exits.tflite", *flags, *pictures)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {int(line.split()[0].replace(",", "")) for line in done.stdout.splitlines()[2::3]} == macs
+    for model, budget, words in (("exits", 1, "must be at least"), ("baked", most, "no table of thresholds")):
+        done = run(SCRIPT, f"--model={model}.tflite", f"--macs={budget}", pictures[0])
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert words in done.stderr
 
 
 def test_without_decisions_it_says_so_and_names_come_from_a_file(run, exported, model, images, pictures, tmp_path):

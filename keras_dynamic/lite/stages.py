@@ -1,0 +1,217 @@
+"""A model that may stop at exits, cut into models without any IF, one up to each exit and one behind it."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_dynamic.lite import schema
+from keras_dynamic.lite.budgets import macs_of_stops
+from keras_dynamic.lite.graph import cut, drop_dead, producers, prune
+from keras_dynamic.lite.interpreter import Interpreter
+from keras_dynamic.lite.macs import work_of
+from keras_dynamic.lite.metadata import metadata_needed, write_metadata
+from keras_dynamic.lite.pixels import decode, encode_image
+from keras_dynamic.lite.schema import Graph, Model
+from keras_dynamic.lite.signature import signature_names, write_signature
+from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
+from keras_dynamic.lite.variants import with_outputs
+from keras_dynamic.lite.verify import verify
+
+GO_ON = "go_on"
+
+
+class Stopped(NamedTuple):
+    """What the stages answered.
+
+    Attributes:
+        logits: float32 array, [1, classes].
+        exit: index of the exit at which the image stopped; the last one, the head, has the index of all exits together.
+    """
+
+    logits: np.ndarray
+    exit: int
+
+
+class Stages:
+    """Runs stages on one image, each only if the one before says so: an interpreter's IF in the host's own language.
+
+    Args:
+        models: what `stages` returned.
+        **interpreter: arguments of Interpreter.
+
+    Raises:
+        ValueError: as Interpreter does.
+    """
+
+    def __init__(self, models: list[bytes], **interpreter):
+        self._stages = [Interpreter(model, **interpreter) for model in models]
+        self._metadata = metadata_needed(schema.load(models[0]))
+
+    def run(self, image, thresholds=None) -> Stopped:
+        """Runs the stages until one stops.
+
+        Args:
+            image: uint8 or float, [height, width, channels] or [1, height, width, channels], values 0 to 255.
+            thresholds: if they are an input, one number per exit; None takes those noted in the file.
+
+        Returns:
+            Stopped.
+
+        Raises:
+            ValueError: if the image has another shape, type or range, or thresholds are given but no input, of another
+                number, no numbers, or out of their measure's range.
+        """
+        known: dict[str, Any] = {}
+        if thresholds is not None:
+            known[THRESHOLDS] = given_or_noted(thresholds, self._metadata)
+        known["image"] = encode_image(image, self._stages[0].inputs["image"])
+        passed = 0
+        for stage in self._stages:
+            stage.feed({name: known[name] for name in stage.inputs if name in known})
+            stage.invoke()
+            found = stage.results(raw=True)
+            if GO_ON not in found or not found[GO_ON].item():
+                break
+            known |= found
+            passed += 1
+        return Stopped(decode(found["logits"], stage.outputs["logits"]), passed)
+
+
+def stages(model: bytes) -> list[bytes]:
+    """Cuts a model whose decisions are its exits alone into models without any IF, for engines that have none.
+
+    The first stage goes up to the first exit, each next one from there to the exit behind it, the last to the end. A
+    stage's inputs are `image` and `thresholds`, if it reads them, and state_0, state_1, ..., which earlier stages give.
+    Its outputs are `logits`, those of the whole model for an image that stops here; `go_on`, bool [1], whether the next
+    stage runs; and states for later stages. The last one has logits alone. They are cut out of the file as it is: the
+    answers are its answers, and their MACs add up to its MACs, to which verify holds each.
+
+        first, *later = kd.lite.stages(model)
+        answer = kd.lite.Stages([first, *later]).run(image)
+
+    Args:
+        model: an exported .tflite.
+
+    Returns:
+        The stages' bytes, one more than there are exits that are decided.
+
+    Raises:
+        ValueError: if something else than exits is decided or nothing is, or an exit's own layers run only for images
+            that stop there, as where gates decide.
+    """
+    lean = with_outputs(model, ["logits"])
+    parsed = schema.load(lean)
+    metadata = metadata_needed(parsed)
+    names = metadata["decisions"]
+    if not names or metadata.get("exits") != names:
+        raise ValueError(
+            f"stages are cut from a model that decides its exits alone, got decisions {names} of which exits are "
+            f"{metadata.get('exits', [])}; give a network with exits and a decider such as deciders.Confidence()."
+        )
+    _check_heads(parsed, names)
+    main = parsed.subgraphs[0]
+    begin = _Begin(main, main.outputs[0], dict(zip(main.inputs, signature_names(parsed)[0], strict=True)))
+    macs = np.diff([0, *macs_of_stops(metadata["cost"], names)]).tolist()
+    made = []
+    for index in range(len(names)):
+        stage, begin = _cut(parsed, begin)
+        made.append(_packed(lean, stage, _notes(metadata, index, macs[index])))
+    last = _Stage(begin.graph, begin.known, {begin.logits: ["logits"]})
+    return [*made, _packed(lean, last, _notes(metadata, len(names), macs[-1]))]
+
+
+class _Begin(NamedTuple):
+    """Where a stage begins: a subgraph, the tensor of its logits, its inputs' names by tensor, the states so far."""
+
+    graph: Graph
+    logits: int
+    known: dict[int, str]
+    states: int = 0
+
+
+class _Stage(NamedTuple):
+    """A stage: its operators, and the names of inputs and outputs by tensor; an output may have several."""
+
+    graph: Graph
+    inputs: dict[int, str]
+    outputs: dict[int, list[str]]
+
+
+def _check_heads(parsed: Model, names) -> None:
+    """Raises if work with MACs stands on the side of images that stop."""
+    work = work_of(parsed, names)
+    while work.branches:
+        ((name, then, otherwise),) = work.branches  # what is decided behind an exit stands inside its IF
+        if otherwise.macs:
+            raise ValueError(
+                f"exit {name!r} has layers of its own that run only for images that stop there, so that no stage can "
+                "hold them; export a network whose exits deciders.Confidence() decides."
+            )
+        work = then
+
+
+def _cut(model: Model, begin: _Begin) -> tuple[_Stage, _Begin]:
+    """Returns the stage up to the IF that gives the logits, and where the next one begins."""
+    graph = begin.graph
+    choice = graph.operators[producers(graph)[begin.logits]]
+    then, otherwise = (model.subgraphs[branch] for branch in schema.branches(choice))
+    place = choice.outputs.index(begin.logits)
+    condition, *operands = choice.inputs
+    then.outputs = [then.outputs[place]]
+    drop_dead(then)
+    read = {t for operator in then.operators for t in operator.inputs}
+    graph.operators = [operator for operator in graph.operators if operator is not choice]
+    outputs = {_inlined(graph, otherwise, operands, place): ["logits"]}
+    outputs.setdefault(condition, []).append(GO_ON)
+    names, following, states = dict(begin.known), {}, begin.states
+    for inner, outer in zip(then.inputs, operands, strict=True):
+        if inner not in read:
+            continue
+        if outer not in names:
+            names[outer] = f"state_{states}"
+            states += 1
+            outputs.setdefault(outer, []).append(names[outer])
+        following[inner] = names[outer]
+    return _Stage(graph, begin.known, outputs), _Begin(then, then.outputs[0], following, states)
+
+
+def _inlined(graph: Graph, branch: Graph, operands: list[int], place: int) -> int:
+    """Adds a branch's operators to the graph that holds its IF, in place; returns the tensor of one of its results."""
+    here = {-1: -1, **dict(zip(branch.inputs, operands, strict=True))}
+    for index, tensor in enumerate(branch.tensors):
+        if index not in here:
+            here[index] = len(graph.tensors)
+            graph.tensors.append(copy.copy(tensor))
+    for operator in branch.operators:
+        moved = copy.copy(operator)
+        moved.inputs, moved.outputs = [here[t] for t in operator.inputs], [here[t] for t in operator.outputs]
+        graph.operators.append(moved)
+    return here[branch.outputs[place]]
+
+
+def _packed(model: bytes, stage: _Stage, metadata: Mapping[str, Any]) -> bytes:
+    """Returns a stage's bytes, verified.
+
+    model: the whole model, to whose buffers and operator codes the stage refers.
+    """
+    parsed, graph = schema.load(model), stage.graph
+    graph.outputs = list(stage.outputs)
+    drop_dead(graph)
+    read = {t for operator in graph.operators for t in operator.inputs}
+    inputs = {t: name for t, name in stage.inputs.items() if t in read}
+    outputs = [(t, name) for t, names in stage.outputs.items() for name in names]
+    parsed.subgraphs = [cut(graph, list(range(len(graph.operators))), list(inputs), [t for t, _ in outputs])]
+    parsed.signatureDefs = []
+    prune(parsed)
+    named = write_signature(schema.pack(parsed), list(inputs.values()), [name for _, name in outputs])
+    found = write_metadata(named, metadata)
+    verify(found)
+    return found
+
+
+def _notes(metadata: Mapping[str, Any], index: int, macs: int) -> dict[str, Any]:
+    """Returns what a stage says of itself: what the whole model says, but that it decides nothing and costs its own."""
+    own = {"decisions": [], "exits": [], "units": [], "parts": {}, "cost": [{"macs": macs, "when": []}]}
+    return {**metadata, **own, "stage": index}
