@@ -10,9 +10,9 @@ def compact(model):
     """Returns a function from a batch of images to the model's Outcome that computes nothing for images that skip it.
 
     Each unit runs on the sub-batch of images that run it, what stands in for it on the others, and both are joined;
-    behind an exit the batch holds only images that went on. It is one compiled TensorFlow function for batches of any size, traced once; a part that
-    no image of a batch needs does not run at all. Groups of channels are computed for all images,
-    and an exit's head for all that reach it, even where its gate asks nobody for the answer.
+    behind an exit the batch holds only images that went on. It is one compiled TensorFlow function for batches of any
+    size, traced once; a part that no image of a batch needs does not run at all. Groups of channels are computed for
+    all images, and an exit's head for all that reach it, even where its gate asks nobody for the answer.
 
         run = kd.training.compact(model)
         labels = run(images).logits.numpy().argmax(-1)
