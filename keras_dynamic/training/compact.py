@@ -71,7 +71,11 @@ class _Compact(Masked):
             def branch(some):
                 return unit.branch(some, training=training)
 
-            return unit.combine(x, _either(decision, branch, lambda some, ran: unit.otherwise(some, training), x))
+            def mixed():
+                return _either(decision, branch, lambda some, ran: unit.otherwise(some, training), x)
+
+            everybody = keras.ops.all(keras.ops.cast(decision, "bool"))
+            return unit.combine(x, keras.ops.cond(everybody, lambda: branch(x), mixed))
 
         def nested_branch(some):
             return unit.branch(some["x"], training=training, given=some["given"], read=self)
@@ -94,8 +98,6 @@ class _Compact(Masked):
 
 def _either(decision, function, otherwise, inputs):
     """Returns function(inputs) for the rows whose decision is 1, and otherwise(inputs) for the others.
-
-    Rows are taken out and put back only where some are 1 and others 0.
 
     Args:
         decision: bool or float 0/1 tensor, [batch].
@@ -121,19 +123,15 @@ def _either(decision, function, otherwise, inputs):
         return [tf.gather(leaf, which) for leaf in tensors]
 
     def some():
-        everybody = tf.equal(tf.size(off), 0)
-        taken = tf.cond(everybody, lambda: tensors, lambda: rows(on))
+        taken = rows(on)
         found.append(function(like_inputs(taken)))
         whole = {id(few): leaf for few, leaf in zip(taken, tensors, strict=True)}
-        results = keras.tree.flatten(found[0])
+        others = keras.tree.flatten(otherwise(like_inputs(rows(off)), found[0]))
 
-        def put_back():
-            others = keras.tree.flatten(otherwise(like_inputs(rows(off)), found[0]))
-            pairs = zip(results, others, strict=True)
-            return [ran if id(ran) in whole else tf.dynamic_stitch([on, off], [ran, other]) for ran, other in pairs]
+        def put_back(ran, other):
+            return whole[id(ran)] if id(ran) in whole else tf.dynamic_stitch([on, off], [ran, other])
 
-        joined = tf.cond(everybody, lambda: results, put_back)
-        return [whole.get(id(ran), put) for ran, put in zip(results, joined, strict=True)]
+        return [put_back(*pair) for pair in zip(keras.tree.flatten(found[0]), others, strict=True)]
 
     def none():
         specs = keras.tree.map_structure(lambda leaf: tf.TensorSpec(leaf.shape, leaf.dtype), found[0])

@@ -158,7 +158,7 @@ def test_several_deciders(toy_chain, toy_images):
     assert 0 < shares["unit3"] < 1
 
 
-def test_either_way_runs_on_its_own_images_and_unevenly_decided_rows_keep_their_order(toy_images):
+def test_either_way_runs_on_its_own_images_which_keep_their_order(toy_images):
     """Of five images two run: the body sees two, the shortcut two in the branch and three on the other way."""
     import tensorflow as tf
 
