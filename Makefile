@@ -12,11 +12,12 @@ EXTRAS ?= $(ACCELERATOR),jax,tflite,micro,data,dev
 # What the targets run; ARGS is added to each.
 MAIN_JOB ?= train_main.py --config=configs/quickstart.py --workdir=runs/quickstart
 BENCH_JOB ?= tflite/benchmark.py
+SERVE_JOB ?= tflite/serve_demo.py
 RESULTS_JOB ?= -m keras_dynamic.report.pages
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test slow bench results lint format build-files lock clean
+.PHONY: help setup run test slow bench serve-demo results lint format build-files lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ slow: $(INSTALLED) ## run the slow tests (DATA_DIR and WEIGHTS_DIR say where dat
 
 bench: $(INSTALLED) ## measure dynamic against static models
 	$(PYTHON) $(BENCH_JOB) $(ARGS)
+
+serve-demo: $(INSTALLED) ## classify a folder of images in batches under a budget (the images that ship, by default)
+	$(PYTHON) $(SERVE_JOB) $(ARGS)
 
 results: $(INSTALLED) ## write docs/results.md and the README's tables from the records in results/
 	$(PYTHON) $(RESULTS_JOB) $(ARGS)

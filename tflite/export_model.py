@@ -8,17 +8,17 @@ r"""Exports a dynamic model to a .tflite in which what is skipped is not compute
 
 A model is a .keras file or zoo:NAME. Several of them, cheapest first, become a cascade: its thresholds are fitted on
 the images of --calibration, for at most --macs MACs per image on average or, without --macs, for the accuracy of the
-last model.
+last model. Those of a network whose exits confidence decides are fitted likewise if --macs is given.
 """
 
 import importlib
 import sys
-import zipfile
 from pathlib import Path
 
 import terminal
 from absl import app, flags, logging
-from models import load, read_images
+from budget import fit_thresholds
+from models import check_images, check_models, load, read_images
 
 _MODEL = flags.DEFINE_list(
     "model", None, "a .keras file or zoo:NAME; several, cheapest first, become a cascade", required=True
@@ -35,10 +35,10 @@ _THRESHOLDS = flags.DEFINE_enum(
 _CALIBRATION = flags.DEFINE_string(
     "calibration",
     "shipped",
-    "held-out images for int8, a cascade's thresholds and the table of --thresholds=input, pixels 0 to 255: 'shipped' "
-    "(500 of CIFAR-10), an .npy of images, or an .npz with images x and, for a cascade, labels y",
+    "held-out images for int8, for thresholds and for the table of --thresholds=input, pixels 0 to 255: 'shipped' (500 "
+    "of CIFAR-10), an .npy of images, or an .npz with images x and, for a cascade, labels y",
 )
-_MACS = flags.DEFINE_float("macs", None, "a cascade's mean MACs per image at most", lower_bound=0)
+_MACS = flags.DEFINE_float("macs", None, "mean MACs per image at most, by a cascade or by exits", lower_bound=0)
 _IMPORTS = flags.DEFINE_list("imports", [], "Python modules to import first: those that define layers of your own")
 
 
@@ -80,11 +80,9 @@ def export_to(output: Path) -> list[str]:
     model = loaded[0] if len(loaded) == 1 else models.cascade(loaded)
     quantize = None if _QUANTIZE.value == "none" else _QUANTIZE.value
     fit = len(loaded) > 1 or _MACS.value is not None
-    if fit and not isinstance(model, models.Cascade):
-        raise ValueError("--macs is the budget of a cascade, got one model that is none; name several, or drop it.")
     as_input = _THRESHOLDS.value == "input"
     images, labels = read_images(_CALIBRATION.value) if quantize or fit or as_input else (None, None)
-    lines = fit_cascade(model, images, labels, _MACS.value) if fit else []
+    lines = fit_thresholds(model, images, labels, _MACS.value) if fit else []
     exported = lite.export(
         model, quantize=quantize, calibration=images, outputs=_OUTPUTS.value, thresholds=_THRESHOLDS.value
     )
@@ -105,46 +103,8 @@ def check_files(output: Path):
     """
     if output.is_dir():
         raise ValueError(f"--output must name a file to write, got the folder {str(output)!r}; add NAME.tflite to it.")
-    for spec in _MODEL.value:
-        if spec.startswith("zoo:"):
-            continue
-        if not Path(spec).is_file():
-            raise FileNotFoundError(f"--model must name .keras files or zoo:NAME, got {spec!r}, which is no file.")
-        if not zipfile.is_zipfile(spec):
-            raise ValueError(f"{spec} is no whole .keras file, as model.save(...) writes it; save or copy it again.")
-    spec = _CALIBRATION.value
-    if spec != "shipped" and not Path(spec).is_file():
-        raise FileNotFoundError(f"--calibration must be 'shipped', an .npy or an .npz, got {spec!r}, which is no file.")
-
-
-def fit_cascade(model, images, labels, macs: float | None) -> list[str]:
-    """Fits a cascade's thresholds.
-
-    Args:
-        model: Cascade.
-        images: held-out images, [n, height, width, channels].
-        labels: int [n].
-        macs: mean MACs per image at most, None for the last network's accuracy.
-
-    Returns:
-        A line that says what the thresholds give.
-
-    Raises:
-        ValueError: if labels are missing, the images have another size, or the budget cannot be met.
-    """
-    if labels is None:
-        raise ValueError("a cascade's thresholds need labels; give --calibration an .npz with images x and labels y.")
-    if tuple(images.shape[1:]) != tuple(model.image_shape[1:]):
-        raise ValueError(
-            f"calibration images must have shape [n, {', '.join(map(str, model.image_shape[1:]))}], "
-            f"got {list(images.shape)}."
-        )
-    fitted = model.fit_thresholds(images, labels, macs=macs)
-    thresholds = ", ".join(f"{threshold:.4g}" for threshold in fitted.thresholds)
-    return [
-        f"thresholds {thresholds}: {fitted.accuracy:.2%} right at {fitted.macs:,.0f} MACs, mean over the "
-        f"{len(images)} images that they were fitted on (Keras, float32)"
-    ]
+    check_models(_MODEL.value)
+    check_images(_CALIBRATION.value)
 
 
 def describe(output: Path, found) -> list[str]:

@@ -2,6 +2,36 @@
 
 import re
 import zipfile
+from pathlib import Path
+
+
+def check_models(specs: list[str]):
+    """Looks at the files of models, before anything slow begins.
+
+    Args:
+        specs: paths of .keras files, or zoo:NAME.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if one is no whole .keras file.
+    """
+    for spec in specs:
+        if spec.startswith("zoo:"):
+            continue
+        if not Path(spec).is_file():
+            raise FileNotFoundError(f"--model must name .keras files or zoo:NAME, got {spec!r}, which is no file.")
+        if not zipfile.is_zipfile(spec):
+            raise ValueError(f"{spec} is no whole .keras file, as model.save(...) writes it; save or copy it again.")
+
+
+def check_images(spec: str):
+    """Raises a FileNotFoundError if held-out images are neither 'shipped' nor a file.
+
+    Args:
+        spec: as read_images takes it.
+    """
+    if spec != "shipped" and not Path(spec).is_file():
+        raise FileNotFoundError(f"--calibration must be 'shipped', an .npy or an .npz, got {spec!r}, which is no file.")
 
 
 def load(spec: str):

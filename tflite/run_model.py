@@ -14,15 +14,12 @@ from pathlib import Path
 
 import terminal
 from absl import app, flags
+from class_names import class_names
 
 # Keras is only there because the package imports it: its lightest backend will do.
 os.environ["KERAS_BACKEND"] = "numpy"
 
-_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
 _MODEL = flags.DEFINE_string("model", None, "the .tflite, exported by keras_dynamic", required=True)
-_LABELS = flags.DEFINE_string("labels", None, "text file of class names, one a line, in the order of the classes")
-_IS_CIFAR10 = flags.DEFINE_bool("cifar10", False, "the classes are CIFAR-10's")
 _MACS = flags.DEFINE_float(
     "macs",
     None,
@@ -44,10 +41,12 @@ def main(argv):
         names = class_names(int(interpreter.outputs["logits"].shape[-1]))
     except terminal.EXPECTED as error:
         sys.exit(f"run_model: {error}")
+    from keras_dynamic import data
+
     unread = 0
     for path in paths:
         try:
-            pixels, note = read_image(path, interpreter.inputs["image"].shape)
+            pixels, note = data.read_image(path, interpreter.inputs["image"].shape[1:])
         except ValueError as error:
             print(f"run_model: {error}", file=sys.stderr)
             unread += 1
@@ -89,66 +88,6 @@ def load(path: Path):
             "image files have no more, so run it with keras_dynamic.lite.Interpreter."
         )
     return interpreter, metadata, given
-
-
-def class_names(count: int) -> list[str]:
-    """Returns the names of the model's classes, as the flags tell.
-
-    Args:
-        count: number of classes.
-
-    Returns:
-        `count` names; 'class 0', 'class 1', ... if no flag tells them.
-
-    Raises:
-        ValueError: if there are more or fewer names than classes.
-        FileNotFoundError: if the file of names is missing.
-    """
-    if _LABELS.value is not None:
-        source = _LABELS.value
-        if not Path(source).is_file():
-            raise FileNotFoundError(f"--labels must name a text file of class names, got {source!r}, which is no file.")
-        names = [line.strip() for line in Path(source).read_text(encoding="utf-8").splitlines() if line.strip()]
-    elif _IS_CIFAR10.value:
-        source, names = "--cifar10", list(_CIFAR10)
-    else:
-        source, names = "", [f"class {index}" for index in range(count)]
-    if len(names) != count:
-        raise ValueError(f"the model has {count} classes, but {source} names {len(names)}; give one name for each.")
-    return names
-
-
-def read_image(path: str, shape):
-    """Reads an image file as the model takes it.
-
-    Args:
-        path: a file that Pillow reads, 8 bits per channel.
-        shape: of the model's input, (1, height, width, channels), 1 or 3 channels.
-
-    Returns:
-        (uint8 [height, width, channels], a note if the image was resized, else '').
-
-    Raises:
-        ValueError: if the file is missing or no whole image.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    _, height, width, channels = shape
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(f"expected 8 bits per channel, got mode {image.mode}; convert it")
-            image = image.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"cannot read image {path}, so it is left out: {reason}.") from error
-    note = ""
-    if image.size != (width, height):
-        note = f"resized from {image.width}x{image.height} to {width}x{height}"
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image, np.uint8).reshape(height, width, channels), note
 
 
 def describe(path: str, note: str, results, metadata, names: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from keras_dynamic.data.augment import random_crop_flip
 from keras_dynamic.data.batches import Batches
 from keras_dynamic.data.dataset import Dataset, from_arrays
+from keras_dynamic.data.image_files import image_files, read_image
 from keras_dynamic.data.image_stream import ImageStream
 from keras_dynamic.data.load import load, load_arrays
 from keras_dynamic.data.shipped import Shipped, shipped
@@ -19,9 +20,11 @@ __all__ = [
     "Streamed",
     "from_arrays",
     "hold_out",
+    "image_files",
     "load",
     "load_arrays",
     "random_crop_flip",
+    "read_image",
     "shipped",
     "stream",
 ]

@@ -4,7 +4,17 @@ from keras_dynamic.messages import near
 
 __all__ = ["JOBS", "run"]
 
-JOBS = ("train", "quickstart", "plain", "cascade", "step_time", "baselines", "channel_latency", "exit_latency")
+JOBS = (
+    "train",
+    "quickstart",
+    "plain",
+    "cascade",
+    "step_time",
+    "baselines",
+    "channel_latency",
+    "exit_latency",
+    "compact_time",
+)
 
 
 def run(config, workdir, data_dir=None, record=None):
@@ -59,4 +69,8 @@ def run(config, workdir, data_dir=None, record=None):
         from keras_dynamic.jobs.exit_latency import exit_latency
 
         return exit_latency(config, workdir, data_dir, record)
+    if config.job == "compact_time":
+        from keras_dynamic.jobs.compact_time import compact_time
+
+        return compact_time(config, data_dir, record)
     raise ValueError(f"job must be one of {JOBS}, got {config.job!r}{near(config.job, JOBS)}.")

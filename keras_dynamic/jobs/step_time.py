@@ -5,6 +5,7 @@ import time
 import keras
 import numpy as np
 
+from keras_dynamic.jobs.in_turns import in_turns
 from keras_dynamic.jobs.record import write_record
 from keras_dynamic.models import resnet_cifar
 from keras_dynamic.training.build import build_method, build_network
@@ -43,7 +44,7 @@ def step_time(config, record=None) -> dict:
         method, targets = "gating", {"step_ratio": "<= 1.15"}
         label = f"ResNet-{config.network.depth}, masked training, {keras.backend.backend()}"
         plain = _compiled(plain_keras(config.network.depth))
-        times = _in_turns(
+        times = in_turns(
             {"plain": lambda: plain.train_on_batch(x, y), "gated": lambda: model.train_on_batch(x, y)}, config.steps
         )
         figures = {f"step_ms_{name}": _median_ms(values) for name, values in times.items()}
@@ -61,7 +62,7 @@ def _curriculum(model, network, x, y, steps) -> dict:
     policy.build(x.shape)
     policy.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "mse")
     wanted = np.zeros((len(x), len(model.decider.names)), np.float32)
-    times = _in_turns(
+    times = in_turns(
         {
             "forward": lambda: network.predict_on_batch(x),
             "policy": lambda: policy.train_on_batch(x, wanted),
@@ -85,17 +86,6 @@ def _compiled(model):
         metrics=["accuracy"],
     )
     return model
-
-
-def _in_turns(functions, steps) -> dict[str, np.ndarray]:
-    """Times each function once per step, one after the other; the first two steps, which compile, are left out."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(steps + 2):
-        for name, function in functions.items():
-            before = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - before)
-    return {name: np.array(values[2:]) for name, values in times.items()}
 
 
 def _median_ms(values) -> float:

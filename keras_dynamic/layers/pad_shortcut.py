@@ -35,7 +35,9 @@ class PadShortcut(keras.layers.Layer):
     def call(self, x):
         """Returns [batch, height / stride, width / stride, filters] for x [batch, height, width, channels]."""
         side = (self.filters - x.shape[-1]) // 2
-        return ops.pad(x[:, :: self.stride, :: self.stride], [[0, 0], [0, 0], [0, 0], [side, side]])
+        # On CPUs TensorFlow's strided slice takes ten times as long as this pool, which gives the same.
+        taken = x if self.stride == 1 else ops.average_pool(x, 1, self.stride)
+        return ops.pad(taken, [[0, 0], [0, 0], [0, 0], [side, side]])
 
     def get_config(self):
         """Returns the arguments."""

@@ -30,6 +30,12 @@ _WORDS = {
     "latency_p90_ms": "time, dynamic, 90th percentile",
     "overhead": "overhead",
     "overhead_with_decider": "overhead with decider",
+    "overhead_exits": "overhead, exits",
+    "overhead_units": "overhead, units",
+    "throughput_static": "throughput, static",
+    "throughput_exits": "throughput, exits",
+    "throughput_units": "throughput, units",
+    "difference": "largest difference of logits, compact and masked",
     "decider_ms": "time of the deciders",
     "decider_share": "time of the deciders, over everything on",
     "size_bytes": "file size",
@@ -84,7 +90,8 @@ def show(figure: str, value: float | None) -> str:
         value: The number in its stored unit (fractions, MACs, milliseconds, bytes), or None.
 
     Returns:
-        For example '93.55 %', '+0.12 points', '34.9 M', '1.93 ms', '1.03x', '1.9 MB'; a dash for None.
+        For example '93.55 %', '+0.12 points', '34.9 M', '1.93 ms', '1.03x', '1.9 MB', '1,630 images/s'; a dash for
+        None.
     """
     if value is None:
         return NOT_MEASURED
@@ -183,6 +190,7 @@ _PRINTERS = (
     (r"macs(_.*)?", millions),
     (r".*_ms", milliseconds),
     (r"overhead.*", lambda value: f"{value:.3f}x"),
+    (r"throughput.*", lambda value: f"{value:,.0f} images/s"),
     (r".*_bytes", size),
     (r"rank_correlation", correlation),
     (r"(expected_)?units_(mean|std)", lambda value: f"{value:.2f}"),

@@ -27,6 +27,7 @@ from keras_dynamic.training.materialize import materialize
 from keras_dynamic.training.prune import prune_dead_units
 from keras_dynamic.training.rank_gates import decision_importance, rank_gates
 from keras_dynamic.training.run_record import RunRecord
+from keras_dynamic.training.serve import Served, serve, static_network, stopping_places
 from keras_dynamic.training.splits import Splits, load_splits
 from keras_dynamic.training.tau_sweep import tau_sweep
 from keras_dynamic.training.train import build, reestimation_batches, train
@@ -38,6 +39,7 @@ __all__ = [
     "ExitAnswers",
     "OperatingPoint",
     "RunRecord",
+    "Served",
     "Splits",
     "StaticTwin",
     "accuracy_shuffled",
@@ -69,7 +71,10 @@ __all__ = [
     "read_activation_history",
     "reestimation_batches",
     "save",
+    "serve",
+    "static_network",
     "static_twin",
+    "stopping_places",
     "tau_sweep",
     "train",
 ]

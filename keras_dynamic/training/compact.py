@@ -9,10 +9,10 @@ from keras_dynamic.layers.readings import Masked
 def compact(model):
     """Returns a function from a batch of images to the model's Outcome that computes nothing for images that skip it.
 
-    Each unit runs on the sub-batch of images that run it, and its results are put back; behind an exit the batch holds
-    only images that went on. It is one compiled TensorFlow function for batches of any size, traced once; a part that
-    no image of a batch needs does not run at all. Groups of channels are computed for all images,
-    and an exit's head for all that reach it, even where its gate asks nobody for the answer.
+    Each unit runs on the sub-batch of images that run it, what stands in for it on the others, and both are joined;
+    behind an exit the batch holds only images that went on. It is one compiled TensorFlow function for batches of any
+    size, traced once; a part that no image of a batch needs does not run at all. Groups of channels are computed for
+    all images, and an exit's head for all that reach it, even where its gate asks nobody for the answer.
 
         run = kd.training.compact(model)
         labels = run(images).logits.numpy().argmax(-1)
@@ -63,69 +63,85 @@ class _Compact(Masked):
     """Carries decisions out by running a part on the sub-batch that needs it."""
 
     def run(self, unit, x, decision, training=None, **nested):
-        """Returns what unit.call returns, its branch run on the images that run it."""
+        """Returns what unit.call returns, its branch run on the images that run it, the other way on the others."""
         if isinstance(decision, bool):
             return super().run(unit, x, decision, training, **nested)
-        skipped = unit.otherwise(x, training=training)
         if not unit.nested:
-            taken = _on_rows(decision, lambda some: unit.branch(some, training=training), x, lambda ran: skipped)
-            return unit.combine(x, taken)
 
-        def branch(some):
+            def branch(some):
+                return unit.branch(some, training=training)
+
+            def mixed():
+                return _either(decision, branch, lambda some, ran: unit.otherwise(some, training), x)
+
+            everybody = keras.ops.all(keras.ops.cast(decision, "bool"))
+            return unit.combine(x, keras.ops.cond(everybody, lambda: branch(x), mixed))
+
+        def nested_branch(some):
             return unit.branch(some["x"], training=training, given=some["given"], read=self)
 
-        inputs = {"x": x, "given": nested["given"]}
-        taken, inner = _on_rows(decision, branch, inputs, lambda ran: (skipped, _zeros(ran[1], decision)))
+        def skipped(some, ran):
+            y = unit.otherwise(some["x"], training)
+            return y, _zeros(ran[1], keras.tree.flatten(some["x"])[0])
+
+        taken, inner = _either(decision, nested_branch, skipped, {"x": x, "given": nested["given"]})
         return unit.combine(x, taken), inner
 
     def go_on(self, decision, rest, state):
         """Returns what lies behind an exit, run on the images that go on."""
 
-        def stopped(later):
-            return _zeros(later, decision)._replace(logits=state.answered)
+        def stopped(some, later):
+            return _zeros(later, some.answered)._replace(logits=some.answered)
 
-        return _on_rows(decision, rest, state, stopped)
+        return _either(decision, rest, stopped, state)
 
 
-def _on_rows(decision, function, inputs, otherwise):
-    """Returns function(inputs) for the rows whose decision is 1, and something else for the others.
+def _either(decision, function, otherwise, inputs):
+    """Returns function(inputs) for the rows whose decision is 1, and otherwise(inputs) for the others.
 
     Args:
         decision: bool or float 0/1 tensor, [batch].
-        function: from a nest like `inputs` to a nest of tensors, [some, ...]; not called where no row is decided so.
+        function: from a nest like `inputs` to a nest of tensors, [some, ...]; not called where no row is 1.
+        otherwise: from a nest like `inputs`, and the function's results or their specs, to a nest like the results.
         inputs: nest of tensors, [batch, ...]; leaves that are no tensors are handed through.
-        otherwise: from a nest like the function's results, or of their specs, to one of tensors [batch, ...].
 
     Returns:
         Nest of tensors, [batch, ...]. A leaf that the function hands through stays the input's.
     """
     import tensorflow as tf
 
-    rows = tf.where(tf.cast(decision, tf.bool))
-    specs = []
+    decision = tf.cast(decision, tf.bool)
+    on, off = (tf.cast(tf.where(chosen)[:, 0], tf.int32) for chosen in (decision, ~decision))
+    tensors = [leaf for leaf in keras.tree.flatten(inputs) if tf.is_tensor(leaf)]
+    found = []
+
+    def like_inputs(leaves):
+        leaves = iter(leaves)
+        return keras.tree.map_structure(lambda leaf: next(leaves) if tf.is_tensor(leaf) else leaf, inputs)
+
+    def rows(which):
+        return [tf.gather(leaf, which) for leaf in tensors]
 
     def some():
-        taken = keras.tree.map_structure(lambda leaf: tf.gather_nd(leaf, rows) if tf.is_tensor(leaf) else leaf, inputs)
-        leaves = zip(keras.tree.flatten(taken), keras.tree.flatten(inputs), strict=True)
-        handed = {id(one): whole for one, whole in leaves if tf.is_tensor(one)}
-        results = function(taken)
-        specs.append(keras.tree.map_structure(lambda leaf: tf.TensorSpec(leaf.shape, leaf.dtype), results))
+        taken = rows(on)
+        found.append(function(like_inputs(taken)))
+        whole = {id(few): leaf for few, leaf in zip(taken, tensors, strict=True)}
+        others = keras.tree.flatten(otherwise(like_inputs(rows(off)), found[0]))
 
-        def put_back(result, other):
-            if id(result) in handed:
-                return handed[id(result)]
-            return tf.tensor_scatter_nd_update(other, rows, result)
+        def put_back(ran, other):
+            return whole[id(ran)] if id(ran) in whole else tf.dynamic_stitch([on, off], [ran, other])
 
-        return keras.tree.flatten(keras.tree.map_structure(put_back, results, otherwise(results)))
+        return [put_back(*pair) for pair in zip(keras.tree.flatten(found[0]), others, strict=True)]
 
     def none():
-        return keras.tree.flatten(otherwise(specs[0]))
+        specs = keras.tree.map_structure(lambda leaf: tf.TensorSpec(leaf.shape, leaf.dtype), found[0])
+        return keras.tree.flatten(otherwise(inputs, specs))
 
-    flat = tf.cond(tf.shape(rows)[0] > 0, some, none)
-    return keras.tree.pack_sequence_as(specs[0], flat)
+    joined = tf.cond(tf.size(on) > 0, some, none)
+    return keras.tree.pack_sequence_as(found[0], joined)
 
 
-def _zeros(nest, decision):
-    """Returns zeros of a nest's shapes, for the batch of a decision."""
-    batch = keras.ops.shape(decision)[0]
-    return keras.tree.map_structure(lambda leaf: keras.ops.zeros((batch, *leaf.shape[1:]), leaf.dtype), nest)
+def _zeros(nest, rows):
+    """Returns zeros of a nest's shapes, as many as a tensor has rows."""
+    count = keras.ops.shape(rows)[0]
+    return keras.tree.map_structure(lambda leaf: keras.ops.zeros((count, *leaf.shape[1:]), leaf.dtype), nest)

@@ -22,6 +22,8 @@ from keras_dynamic.report import formatting
         ("overhead_with_decider_int8", 1.1111, "1.111x"),
         ("size_bytes_int8", 1_900_000, "1.90 MB"),
         ("size_bytes", 385_200, "385.2 kB"),
+        ("throughput_exits", 1632.4, "1,632 images/s"),
+        ("overhead_exits", 1.0236, "1.024x"),
         ("distinct_paths", 1822, "1,822"),
         ("units_mean", 9.913, "9.91"),
         ("expected_units_mean", 7.456, "7.46"),

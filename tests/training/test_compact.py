@@ -9,6 +9,7 @@ from keras_dynamic.deciders import Confidence, ExitGates, Joined, Patience, PerU
 from keras_dynamic.layers import DynamicModel, Exit, NormalizePixels
 from keras_dynamic.models import cascade
 from keras_dynamic.training import compact
+from keras_dynamic.training.compact import _Compact
 
 
 def array(tensor):
@@ -155,3 +156,44 @@ def test_several_deciders(toy_chain, toy_images):
     shares = agree(model, images)
     assert shares["exit1"] == 0.5
     assert 0 < shares["unit3"] < 1
+
+
+def test_either_way_runs_on_its_own_images_which_keep_their_order(toy_images):
+    """Of five images two run: the body sees two, the shortcut two in the branch and three on the other way."""
+    import tensorflow as tf
+
+    from keras_dynamic.layers import Chain, Residual
+
+    seen = []
+
+    class Counting(layers.Layer):
+        def __init__(self, what):
+            super().__init__()
+            self.what = what
+
+        def call(self, x):
+            tf.py_function(lambda rows: seen.append((self.what, int(rows))), [tf.shape(x)[0]], [])
+            return x
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+    from keras_dynamic.cost import register
+
+    register(Counting)(lambda layer, inputs: 0)
+    unit = Residual([Counting("body"), layers.Rescaling(2.0)], Counting("shortcut"), name="unit")
+    chain = Chain(layers.Rescaling(1.0), [unit], layers.GlobalAveragePooling2D())
+    model = DynamicModel(chain, PerUnitGates())
+    model.build((None, 8, 8, 3))
+    outcome = tf.function(
+        lambda images, runs: model.outcome(images, decisions={"unit": runs}, training=False, read=_Compact())
+    )
+    images = toy_images(5).astype("float32")
+    for runs, rows in (([0, 1, 0, 0, 1], [2, 2, 3]), ([1] * 5, [5, 5]), ([0] * 5, [5])):
+        runs = np.array(runs, np.float32)
+        seen.clear()
+        found = outcome(images, runs).logits
+        wanted = images.mean(axis=(1, 2)) * (1 + 2 * runs[:, None])
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+        assert sorted(count for _, count in seen) == rows
+        assert sum(count for what, count in seen if what == "body") == runs.sum()

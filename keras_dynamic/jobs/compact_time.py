@@ -1,0 +1,151 @@
+"""What batched serving costs: the compact reading's time over that of the parts that the images run."""
+
+import time
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_dynamic.deciders import Confidence, PerUnitGates, Stochastic
+from keras_dynamic.jobs.in_turns import in_turns
+from keras_dynamic.jobs.record import write_record
+from keras_dynamic.layers import Chain, DynamicModel, Exit
+from keras_dynamic.ops import quantile_thresholds
+from keras_dynamic.training.build import build_network
+from keras_dynamic.training.compact import compact
+from keras_dynamic.training.evaluate import compiled_outcome
+from keras_dynamic.training.exit_answers import exit_answers
+from keras_dynamic.training.networks import title
+from keras_dynamic.training.part_times import Part, parts_of, shares_run, time_of_what_runs
+from keras_dynamic.training.splits import load_splits
+
+
+def compact_time(config, data_dir=None, record=None) -> dict:
+    """Times the compact reading of a network with exits, and of one with units to skip, on one batch of test images.
+
+    Both are made of the config's network: one gets exits, whose thresholds make images stop at all of them alike (their
+    heads are not trained, as times don't depend on it); of the other a share of the units runs, at random, for each
+    image anew. Every system, its static network and each part of it run in turn in one process, on CPU.
+
+    Args:
+        config: with network, data, batch_size, rounds, exits (after: names of units), units (open_probability), targets
+            and seed.
+        data_dir: folder of the data set.
+        record: the record's id; None writes none.
+
+    Returns:
+        throughput_static (of the network itself), throughput_exits and throughput_units, images per second;
+        overhead_exits and overhead_units, the time over that of what the images run, see training.part_times; and
+        difference, the largest one of a logit between the compact and the masked reading.
+
+    Raises:
+        ValueError: if the data set has fewer test images than a batch.
+    """
+    start = time.time()
+    keras.utils.set_random_seed(config.seed)
+    splits = load_splits(config.data, data_dir)
+    images = splits.test[0][: config.batch_size].astype("float32")
+    if len(images) < config.batch_size:
+        raise ValueError(
+            f"batch_size must be at most the {len(images)} test images of {config.data.name!r}, got "
+            f"{config.batch_size}; lower it."
+        )
+    network = build_network(config.network)
+    systems = {
+        "exits": with_exits(network, config.exits.after, splits.held_out[0]),
+        "units": with_random_units(network, config.units.open_probability, config.seed),
+    }
+    figures = measure(network, systems, images, config.rounds)
+    print("\n".join(f"{name} {value:.4g}" for name, value in figures.items()))
+    if record:
+        label = f"{title(config.network)} in batches of {config.batch_size}: {len(config.exits.after)} exits; "
+        label += f"{config.units.open_probability:.0%} of the units"
+        data = f"{config.data.name}, {config.batch_size} test images, {config.rounds} runs of each in turn"
+        targets = config.targets.to_dict()
+        write_record(record, "serving", label, data, config.to_dict(), figures, targets, time.time() - start)
+    return figures
+
+
+def with_exits(network, after, held_out) -> DynamicModel:
+    """Returns a network with exits, not trained, at all of which alike images stop, as at its end.
+
+    Args:
+        network: built DynamicModel, which keeps its layers.
+        after: names of the units behind which there are exits.
+        held_out: images to fit thresholds on, [n, height, width, channels].
+    """
+    chain, classes = network.chain, network.chain.answer_specs[-1].shape[-1]
+    exits = [
+        Exit([layers.GlobalAveragePooling2D(), layers.Dense(classes)], unit, name=f"exit{place}")
+        for place, unit in enumerate(after, 1)
+    ]
+    model = _built(DynamicModel(Chain(chain.stem, chain.units, chain.head, exits), Confidence()), network)
+    left = np.arange(len(exits), 0, -1)  # exits behind each
+    model.decider.set_thresholds(quantile_thresholds(exit_answers(model, held_out).confidences, left / (left + 1)))
+    return model
+
+
+def with_random_units(network, open_probability, seed) -> DynamicModel:
+    """Returns a network of which each image runs each unit with a probability, whatever it shows.
+
+    Args:
+        network: built DynamicModel, which keeps its layers.
+        open_probability: in (0, 1).
+        seed: of the draws.
+    """
+    gates = PerUnitGates(data_dependent=False, open_probability=open_probability)
+    return _built(DynamicModel(network.chain, Stochastic(gates, seed=seed)), network)
+
+
+class _System(NamedTuple):
+    run: Any  # compact reading
+    static: Any  # function () that runs everything
+    parts: dict[str, Part]
+    decisions: list  # of each run
+
+
+def measure(network, systems, images, rounds) -> dict[str, float]:
+    """Times systems beside their static networks and parts, and holds their answers against the masked reading's.
+
+    Args:
+        network: built DynamicModel that runs everything.
+        systems: {name: built DynamicModel}.
+        images: one batch, float32 [n, height, width, channels].
+        rounds: how often each is timed.
+
+    Returns:
+        What compact_time returns, for the names of the systems.
+    """
+    images = keras.ops.convert_to_tensor(images)
+    calls, made, difference = {"static": _everything(network, images)}, {}, 0.0
+    for name, model in systems.items():
+        system = _System(compact(model), _everything(model, images), parts_of(model, images), [])
+        made[name] = system
+        found = system.run(images)
+        masked = compiled_outcome(model)(images, found.decisions)
+        difference = max(difference, float(keras.ops.max(keras.ops.abs(found.logits - masked.logits))))
+        calls[f"{name} compact"] = lambda own=system: own.decisions.append(own.run(images).decisions)
+        calls[f"{name} static"] = system.static
+        calls |= {f"{name} part {part}": value.call for part, value in system.parts.items()}
+    seconds = {name: float(np.median(values)) for name, values in in_turns(calls, rounds).items()}
+    figures = {"throughput_static": len(images) / seconds["static"]}
+    for name, system in made.items():
+        each = [shares_run(system.parts, decisions) for decisions in system.decisions[-rounds:]]
+        shares = {part: float(np.mean([share[part] for share in each])) for part in system.parts}
+        alone = {part: seconds[f"{name} part {part}"] for part in system.parts}
+        taken = seconds[f"{name} compact"]
+        figures[f"throughput_{name}"] = len(images) / taken
+        figures[f"overhead_{name}"] = taken / time_of_what_runs(seconds[f"{name} static"], alone, shares)
+    return figures | {"difference": difference}
+
+
+def _everything(model, images):
+    """Returns a function () that runs all of a network, exits included, on the images."""
+    outcome = compiled_outcome(_built(DynamicModel(model.chain), model))
+    return lambda: outcome(images, None)
+
+
+def _built(model, like):
+    model.build(like.image_shape)
+    return model

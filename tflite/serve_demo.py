@@ -1,0 +1,243 @@
+r"""Classifies a folder of images in batches under a budget, and says how much faster that is than running everything.
+
+    python tflite/serve_demo.py --images=photos --macs=30e6 --cifar10 --output=photos.csv
+
+A model is a .keras file or zoo:NAME: a cascade, or a network with exits. Several, cheapest first, become a cascade. Its
+thresholds are fitted to the budget on the images of --calibration, which the model has not been trained on. Without
+--images, the test images that ship are written to runs/serve_demo/images and classified. It runs TensorFlow, on CPU
+unless CUDA_VISIBLE_DEVICES names a GPU.
+"""
+
+import csv
+import importlib
+import io
+import sys
+from pathlib import Path
+
+import terminal
+from absl import app, flags, logging
+from budget import fit_thresholds
+from class_names import class_names
+from models import check_images, check_models, load, read_images
+
+_ZOO = ["zoo:resnet8_cifar10_45k", "zoo:resnet20_cifar10_45k", "zoo:resnet32_cifar10_45k"]
+_SHIPPED = Path("runs/serve_demo/images")
+
+_MODEL = flags.DEFINE_list("model", _ZOO, "a .keras file or zoo:NAME; several, cheapest first, become a cascade")
+_IMAGES = flags.DEFINE_string("images", None, f"folder of image files; those that ship, in {_SHIPPED}, by default")
+_MACS = flags.DEFINE_float(
+    "macs", None, "mean MACs per image at most; half of those of the static network by default", lower_bound=0
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "images at a time", lower_bound=1)
+_CALIBRATION = flags.DEFINE_string(
+    "calibration",
+    "shipped",
+    "held-out images for the thresholds, pixels 0 to 255: 'shipped' (500 of CIFAR-10), an .npy of images, or an .npz "
+    "with images x and, for a cascade, labels y",
+)
+_OUTPUT = flags.DEFINE_string("output", None, "CSV to write: a row per image")
+_IMPORTS = flags.DEFINE_list("imports", [], "Python modules to import first: those that define layers of your own")
+
+
+def main(argv):
+    """Serves and says what came out; ends with 1 if an image could not be read."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments {argv[1:]}; flags start with --.")
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with terminal.quiet():
+            lines, unread = serve_folder()
+    except terminal.EXPECTED as error:
+        sys.exit(f"serve_demo: {error}")
+    for complaint in unread:
+        print(f"serve_demo: {complaint}", file=sys.stderr)
+    print("\n".join(lines))
+    sys.exit(1 if unread else 0)
+
+
+def serve_folder() -> tuple[list[str], list[str]]:
+    """Does what the flags ask for.
+
+    Returns:
+        Lines that say what came out, and a sentence for each image that could not be read.
+
+    Raises:
+        ValueError: if a model, the held-out images, a flag or every image is not what it should be.
+        OSError: if a file or folder is missing or cannot be written.
+    """
+    check_models(_MODEL.value)
+    check_images(_CALIBRATION.value)
+    if _OUTPUT.value is not None and Path(_OUTPUT.value).is_dir():
+        raise ValueError(f"--output must name a CSV to write, got the folder {_OUTPUT.value!r}; add NAME.csv to it.")
+    sys.path.insert(0, "")  # modules of one's own lie where the command is given, not beside this script
+    for module in _IMPORTS.value:
+        importlib.import_module(module)
+
+    from keras_dynamic import data, training
+    from keras_dynamic.report.files import write_atomically
+
+    files = data.image_files(_IMAGES.value if _IMAGES.value is not None else shipped_images(_SHIPPED))
+    model = served_model([load(spec) for spec in _MODEL.value])
+    places, static = training.stopping_places(model), training.static_network(model)
+    names = class_names(model.chain.answer_specs[-1].shape[-1])
+    if _CALIBRATION.value == "shipped" and len(names) != len(data.shipped().class_names):
+        raise ValueError(
+            f"thresholds need held-out images of the model's {len(names)} classes, and those that ship are CIFAR-10's; "
+            "give --calibration."
+        )
+    macs = macs_of(static)
+    budget = macs / 2 if _MACS.value is None else _MACS.value
+    lines = fit_thresholds(model, *read_images(_CALIBRATION.value), budget)
+    folder = Reader(files, tuple(model.image_shape[1:]))
+    batches = folder.batches(_BATCH_SIZE.value)
+    served = training.serve(model, batches)
+    if _OUTPUT.value is not None:
+        write_atomically(_OUTPUT.value, table(folder.read, served, names, places))
+        lines.append(f"wrote {_OUTPUT.value}")
+    return [*lines, *describe(served, folder, places, budget, static.name, macs)], folder.unread
+
+
+def shipped_images(folder: Path) -> Path:
+    """Writes the test images that ship as PNG files, those that are not there yet, and returns their folder."""
+    from PIL import Image
+
+    from keras_dynamic import data
+    from keras_dynamic.report.files import write_atomically
+
+    shipped = data.shipped()
+    for number, (image, label) in enumerate(zip(shipped.x_test, shipped.y_test, strict=True)):
+        path = folder / f"{number:04d}_{shipped.class_names[label]}.png"
+        if not path.exists():
+            content = io.BytesIO()
+            Image.fromarray(image).save(content, "PNG")
+            write_atomically(path, content.getvalue())
+    return folder
+
+
+def served_model(loaded):
+    """Returns what is served: a cascade of several models; one with exits under thresholds, if it decides nothing.
+
+    Args:
+        loaded: Keras models, cheapest first.
+    """
+    from keras_dynamic import deciders, layers, models
+
+    if len(loaded) > 1:
+        return models.cascade(loaded)
+    if not loaded or not isinstance(loaded[0], layers.DynamicModel):
+        received = repr(loaded[0].name) if loaded else "none"
+        raise ValueError(f"--model must be a cascade or a network with exits, got {received}; name several models.")
+    model = loaded[0]
+    if model.chain.exit_names and not model.decision_names:
+        shape = model.image_shape
+        model = layers.DynamicModel(model.chain, deciders.Confidence(), name=model.name)
+        model.build(shape)
+    return model
+
+
+def macs_of(network) -> int:
+    """Returns the MACs of a network that runs everything."""
+    from keras_dynamic import cost
+
+    return cost.tree(network).total_macs
+
+
+class Reader:
+    """Reads image files in batches, and knows afterwards what became of them.
+
+    Attributes:
+        read: paths of the images that were read, in order.
+        unread: a sentence for each other.
+        resized: how many had another size.
+    """
+
+    def __init__(self, files, shape):
+        self.files, self.shape = files, shape
+        self.read: list[Path] = []
+        self.unread: list[str] = []
+        self.resized = 0
+        if shape[-1] not in (1, 3):
+            raise ValueError(f"image files have 1 or 3 channels, but the model takes {shape[-1]}; name another.")
+
+    def batches(self, size):
+        """Yields uint8 images [size, height, width, channels], the last of them fewer.
+
+        Args:
+            size: images at a time.
+
+        Raises:
+            ValueError: in the end, if no image could be read.
+        """
+        import numpy as np
+
+        from keras_dynamic import data
+
+        batch = []
+        for path in self.files:
+            try:
+                pixels, note = data.read_image(path, self.shape)
+            except ValueError as error:
+                self.unread.append(str(error))
+                continue
+            batch.append(pixels)
+            self.read.append(path)
+            self.resized += bool(note)
+            if len(batch) == size:
+                yield np.stack(batch)
+                batch = []
+        if not self.read:
+            raise ValueError(f"none of the {len(self.files)} files in {self.files[0].parent} is an image; put some in.")
+        if batch:
+            yield np.stack(batch)
+
+
+def table(paths, served, names, places) -> str:
+    """Returns the CSV: file, class, probability, stopped, macs.
+
+    Args:
+        paths: of the images.
+        served: training.Served.
+        names: of the classes.
+        places: where images stop.
+    """
+    import numpy as np
+
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["file", "class", "probability", "stopped", "macs"])
+    chances = np.exp(served.logits.astype(float) - served.logits.max(axis=1, keepdims=True))
+    chances = chances.max(axis=1) / chances.sum(axis=1)
+    for path, top, chance, place, macs in zip(
+        paths, served.predictions, chances, served.stopped, served.macs, strict=True
+    ):
+        rows.writerow([path, names[top], f"{chance:.4f}", places[place], int(macs)])
+    return text.getvalue()
+
+
+def describe(served, folder, places, budget, static_name, static_macs) -> list[str]:
+    """Returns the lines about a folder.
+
+    Args:
+        served: training.Served.
+        folder: Reader, which has read it.
+        places: where images stop.
+        budget: mean MACs per image.
+        static_name: of the network that runs everything.
+        static_macs: its MACs.
+    """
+    count = len(served.stopped)
+    resized = f", {folder.resized:,} of them resized" if folder.resized else ""
+    stops = (f"{name} {(served.stopped == place).sum():,}" for place, name in enumerate(places))
+    same = (served.predictions == served.predictions_static).mean()
+    return [
+        f"{count:,} images in batches of {_BATCH_SIZE.value}{resized}",
+        f"  stopped     {', '.join(stops)}",
+        f"  MACs        {served.macs.mean():,.0f} per image, mean; budget {budget:,.0f}",
+        f"  throughput  {count / served.seconds:,.0f} images/s, {served.seconds_static / served.seconds:.2f} times "
+        f"{static_name}'s with everything on: {count / served.seconds_static:,.0f} images/s, {static_macs:,} MACs",
+        f"  answers     {same:.2%} are those of {static_name}",
+    ]
+
+
+if __name__ == "__main__":
+    app.run(main)
