@@ -104,7 +104,7 @@ def test_a_cascade_from_the_zoo_on_a_small_folder(run, photos):
         (["--calibration=none.npz"], "--calibration must be 'shipped', an .npy or an .npz, got 'none.npz'"),
         (["--calibration=empty.npz"], "calibration images must have shape [n, 16, 16, 3], got [0, 16, 16, 3]"),
         ([], "the model's 4 classes, and those that ship are CIFAR-10's; give --calibration"),
-        (["--calibration=held_out.npz", "--macs=1000"], "the budget must be at least the first exit's"),
+        (["--calibration=held_out.npz", "--macs=1000"], "MACs per image, the least that this network can do with"),
         (["--calibration=held_out.npz", "--output=empty"], "--output must name a CSV to write, got the folder 'empty'"),
         (["--model=none.keras"], "got 'none.keras', which is no file"),
         (["--model=zoo:resnet32_cifar10_gated"], "got 'gated', which is neither"),
