@@ -5,7 +5,7 @@ r"""Measures a dynamic model against its static reference, as TFLite, in one pro
     python tflite/benchmark.py
 
 Without a model it measures every dynamic network of the zoo, one after the other, against the zoo's plain network of
-its depth. Both are exported in float32 and in int8, verified, and run on the shipped CIFAR-10 test images or --images.
+its depth, or one with exits against itself with everything on. Both are exported in float32 and in int8, verified, and run on the shipped CIFAR-10 test images or --images.
 Latencies are one thread's; overhead is the measured time over that of what each image runs, in the same network without
 its decisions.
 """
@@ -89,10 +89,11 @@ def _measure_the_zoo():
     for name in zoo.names():
         row = zoo.describe(name)
         if row["file"].endswith(".keras"):
-            static = f"zoo:resnet{row['network']['depth']}_cifar10_45k"
+            depth = row["network"].get("depth")
+            static = f"zoo:resnet{depth}_cifar10_45k" if depth else None
             with terminal.quiet():
                 found = measure(f"zoo:{name}", static)
-            print(f"zoo:{name} against {static}\n\n{table(found)}\n", flush=True)
+            print(f"zoo:{name} against {static or 'the same with everything on'}\n\n{table(found)}\n", flush=True)
 
 
 def measure(model_name, static_name) -> dict:
