@@ -1,6 +1,7 @@
 """A small MSDNet as TFLite: time to each exit, accuracy and time under budgets, memory; some minutes.
 
-    python train_main.py --config=configs/exit_latency.py:cifar10 --workdir=runs/exit_latency/cifar10 --data_dir=$DATA_DIR
+    CONFIG=configs/exit_latency.py
+    python train_main.py --config=$CONFIG:cifar10 --workdir=runs/exit_latency/cifar10 --data_dir=$DATA_DIR
 
 Thresholds are an input of the file; those for a budget come from the table in it, fitted on held-out images. cifar100
 takes the network of configs/imta_cifar100_cpu.py, which must have been trained, cifar10 that of the zoo.

@@ -5,7 +5,8 @@ r"""Measures a dynamic model against its static reference, as TFLite, in one pro
     python tflite/benchmark.py
 
 Without a model it measures every dynamic network of the zoo, one after the other, against the zoo's plain network of
-its depth, or one with exits against itself with everything on. Both are exported in float32 and in int8, verified, and run on the shipped CIFAR-10 test images or --images.
+its depth, or one with exits against itself with everything on. Both are exported in float32 and in int8, verified, and
+run on the shipped CIFAR-10 test images or --images.
 Latencies are one thread's; overhead is the measured time over that of what each image runs, in the same network without
 its decisions.
 """
