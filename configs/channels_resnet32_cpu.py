@@ -44,7 +44,7 @@ def get_config(kind="pruned"):
     config.optimizer.learning_rate = 0.004
     config.anneal.k = 1
     if kind == "conditional":
-        config.epochs = 4
+        config.epochs = 3
         config.method.open_probability = 0.8
         config.method.gate_gradient_scale = 7.5
         config.method.activation_loss = "per_gate"
@@ -52,7 +52,7 @@ def get_config(kind="pruned"):
         config.method.target = 0.35
         config.anneal.a, config.anneal.start = 0.45, 0.8  # at the target in the second epoch
     else:
-        config.epochs = 3
+        config.epochs = 2
         config.method.data_dependent = False
         config.method.activation_loss = "macs"
         config.method.activation_weight = 40.0

@@ -1,4 +1,4 @@
-"""A small MSDNet as TFLite: time to each exit, accuracy and time under budgets, memory; some minutes.
+"""Networks with exits as TFLite: time to each exit, accuracy and time under budgets, memory; some minutes.
 
     CONFIG=configs/exit_latency.py
     python train_main.py --config=$CONFIG:cifar10 --workdir=runs/exit_latency/cifar10 --data_dir=$DATA_DIR
@@ -11,7 +11,7 @@ import ml_collections
 
 from configs import base
 
-MODELS = {"cifar10": "zoo:msdnet_cifar10", "cifar100": "runs/imta/ge_isc_ofa_0/model.keras"}
+MODELS = {"cifar10": "zoo:resnet32_cifar10_exits", "cifar100": "runs/imta/ge_isc_ofa_0/model.keras"}
 
 SETTINGS = tuple(MODELS)
 

@@ -1,5 +1,6 @@
 """Networks as chains, and cascades of whole networks."""
 
+from keras_dynamic.models.attach_exits import attach_exits
 from keras_dynamic.models.cascade import Cascade, cascade
 from keras_dynamic.models.collaborate import collaborate
 from keras_dynamic.models.densenet_bc import densenet_bc
@@ -17,6 +18,7 @@ from keras_dynamic.models.until_exit import until_exit
 
 __all__ = [
     "Cascade",
+    "attach_exits",
     "cascade",
     "collaborate",
     "densenet_bc",

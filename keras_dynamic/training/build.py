@@ -3,7 +3,7 @@
 import keras
 
 from keras_dynamic.messages import near
-from keras_dynamic.models import group_channels
+from keras_dynamic.models import attach_exits, group_channels
 from keras_dynamic.training import blockdrop, fixed, gating, imta, sgad
 from keras_dynamic.training.networks import plain_network
 
@@ -27,7 +27,8 @@ def build_network(config):
             of 'resnet50' and 'resnet101', 'v1.5' or 'v1', whose weights keras.applications has; width of
             'mobilenet_v2'; depth and growth of 'densenet_bc'; of 'msdnet' those arguments of models.msdnet that differ
             from its defaults. Perhaps with size, the side of the images in pixels, and granularity (filters per
-            channel group, an int or {unit or stage: int}, see models.group_channels).
+            channel group, an int or {unit or stage: int}, see models.group_channels), or exits (names of the units
+            behind which they stand) and exit_filters, see models.attach_exits.
 
     Returns:
         DynamicModel, built.
@@ -37,7 +38,10 @@ def build_network(config):
             it, or a zoo name is unknown.
         FileNotFoundError: if the weights file is missing.
     """
-    return _grouped(plain_network(config), config)
+    network = _grouped(plain_network(config), config)
+    if config.get("exits"):
+        return attach_exits(network, list(config.exits), config.get("exit_filters", 64))
+    return network
 
 
 def _grouped(network, config):

@@ -8,6 +8,13 @@ from keras_dynamic import zoo
 from keras_dynamic.training import build_method, build_network, build_optimizer
 
 
+def test_network_with_exits(config):
+    with config.unlocked():
+        config.network.exits, config.network.exit_filters = ("stage1_unit1", "stage2_unit1"), 8
+    found = [(each.name, each.after) for each in build_network(config.network).chain.exits]
+    assert found == [("exit1", "stage1_unit1"), ("exit2", "stage2_unit1")]
+
+
 def test_network_from_the_zoo_has_its_weights(config):
     config.network.num_classes, config.network.weights = 10, "zoo:resnet8_cifar10_45k"
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
