@@ -14,6 +14,7 @@ JOBS = (
     "channel_latency",
     "exit_latency",
     "compact_time",
+    "paired",
 )
 
 
@@ -73,4 +74,8 @@ def run(config, workdir, data_dir=None, record=None):
         from keras_dynamic.jobs.compact_time import compact_time
 
         return compact_time(config, data_dir, record)
+    if config.job == "paired":
+        from keras_dynamic.jobs.paired import paired
+
+        return paired(config, record)
     raise ValueError(f"job must be one of {JOBS}, got {config.job!r}{near(config.job, JOBS)}.")

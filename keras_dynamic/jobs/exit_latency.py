@@ -97,11 +97,13 @@ def _measured(model, quantize, splits, config, path) -> dict:
 def _named(found) -> dict:
     """Returns one precision's figures as a record has them: a name and a number each, exits and budgets from 1."""
     numbers = {name: value for name, value in found.items() if isinstance(value, (int, float))}
-    for name in ("exit_ms", "exit_static_ms", "exit_latency_ratio", "accuracies"):
-        what = {"accuracies": "static_accuracy"}.get(name, name.removeprefix("exit_"))
+    for name in ("exit_ms", "exit_static_ms", "exit_latency_ratio"):
+        what = name.removeprefix("exit_")
         numbers |= {f"exit{k}_{what}": value for k, value in enumerate(found[name], 1)}
+    numbers |= {f"accuracy_exit{k}": value for k, value in enumerate(found["accuracies"], 1)}
     for k, row in enumerate(found["budgets"], 1):
-        numbers |= {f"budget{k}_{name}": row[name] for name in ("budget", "kept", "accuracy", "ms")}
+        numbers |= {f"macs_budget{k}": row["budget"], f"kept_budget{k}": row["kept"]}
+        numbers |= {f"accuracy_budget{k}": row["accuracy"], f"budget{k}_ms": row["ms"]}
     return numbers
 
 

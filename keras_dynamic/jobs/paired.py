@@ -1,0 +1,63 @@
+"""Ways to train, compared over several seeds: runs of one seed are a pair."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_dynamic.jobs.record import write_record
+
+
+def paired(config, record=None) -> dict:
+    """Compares runs of several ways to train with those of the first one, seed by seed.
+
+    Args:
+        config: with runs, {way: folders, one per seed}, figure, its name in the runs' figures.json, network and data in
+            words, targets and seed.
+        record: the record's id; None writes none.
+
+    Returns:
+        {'accuracy_WAY': mean over the seeds, 'accuracy_std_WAY': standard deviation over them, and of all ways but the
+        first 'margin_WAY': mean of the differences from the first, 'margin_std_WAY': their standard deviation,
+        'margin_over_std_WAY': the one over the other}. 'seconds_max' is the longest run's, 'seconds_sum' that of all.
+
+    Raises:
+        ValueError: if ways have other numbers of seeds, or fewer than two.
+        FileNotFoundError: if a run has not been judged yet.
+    """
+    runs = {way: [_figures(folder) for folder in folders] for way, folders in config.runs.items()}
+    first, *others = runs
+    counts = {way: len(found) for way, found in runs.items()}
+    if len(set(counts.values())) > 1 or counts[first] < 2:
+        raise ValueError(f"runs must have the same number of seeds, at least 2, got {counts}; name a folder for each.")
+    values = {way: np.array([each[config.figure] for each in found]) for way, found in runs.items()}
+    figures: dict[str, float] = {}
+    for way, each in values.items():
+        figures |= {f"accuracy_{way}": float(each.mean()), f"accuracy_std_{way}": float(each.std(ddof=1))}
+    for way in others:
+        differences = values[way] - values[first]
+        mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
+        figures |= {f"margin_{way}": mean, f"margin_std_{way}": deviation}
+        figures[f"margin_over_std_{way}"] = mean / deviation if deviation else float(np.copysign(np.inf, mean))
+    seconds = [each["seconds"] for found in runs.values() for each in found]
+    figures |= {"seconds_max": max(seconds), "seconds_sum": sum(seconds)}
+    print("\n".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    if record:
+        write_record(
+            record,
+            "exits",
+            config.title,
+            config.text,
+            config.to_dict(),
+            figures,
+            config.targets.to_dict(),
+            sum(seconds),
+        )
+    return figures
+
+
+def _figures(folder) -> dict:
+    path = Path(folder) / "figures.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; run the training that the config names and let it be judged.")
+    return json.loads(path.read_text(encoding="utf-8"))
