@@ -21,6 +21,7 @@ def get_config():
             for kind in imta_cifar100_cpu.KINDS
         }
         config.runs = ml_collections.ConfigDict(runs)
+        config.baseline = "plain"
         config.figure = "accuracy_exits_mean"
         config.title = "MSDNet with 4 exits (from scratch), mean over the exits, 3 seeds"
         config.text = "cifar100, 10,000 test images"

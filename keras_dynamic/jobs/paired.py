@@ -9,16 +9,16 @@ from keras_dynamic.jobs.record import write_record
 
 
 def paired(config, record=None) -> dict:
-    """Compares runs of several ways to train with those of the first one, seed by seed.
+    """Compares runs of several ways to train with those of a baseline, seed by seed.
 
     Args:
-        config: with runs, {way: folders, one per seed}, figure, its name in the runs' figures.json, network and data in
-            words, targets and seed.
+        config: with runs, {way: folders, one per seed}; baseline, one of the ways; figure, its name in the runs'
+            figures.json; title and text, network and data in words; targets and seed.
         record: the record's id; None writes none.
 
     Returns:
-        {'accuracy_WAY': mean over the seeds, 'accuracy_std_WAY': standard deviation over them, and of all ways but the
-        first 'margin_WAY': mean of the differences from the first, 'margin_std_WAY': their standard deviation,
+        {'accuracy_WAY': mean over the seeds, 'accuracy_std_WAY': standard deviation over them, and of all other
+        ways 'margin_WAY': mean of the differences from the baseline, 'margin_std_WAY': their standard deviation,
         'margin_over_std_WAY': the one over the other}. 'seconds_max' is the longest run's, 'seconds_sum' that of all.
 
     Raises:
@@ -26,16 +26,15 @@ def paired(config, record=None) -> dict:
         FileNotFoundError: if a run has not been judged yet.
     """
     runs = {way: [_figures(folder) for folder in folders] for way, folders in config.runs.items()}
-    first, *others = runs
     counts = {way: len(found) for way, found in runs.items()}
-    if len(set(counts.values())) > 1 or counts[first] < 2:
+    if len(set(counts.values())) > 1 or min(counts.values()) < 2:
         raise ValueError(f"runs must have the same number of seeds, at least 2, got {counts}; name a folder for each.")
     values = {way: np.array([each[config.figure] for each in found]) for way, found in runs.items()}
     figures: dict[str, float] = {}
     for way, each in values.items():
         figures |= {f"accuracy_{way}": float(each.mean()), f"accuracy_std_{way}": float(each.std(ddof=1))}
-    for way in others:
-        differences = values[way] - values[first]
+    for way in sorted(set(values) - {config.baseline}):
+        differences = values[way] - values[config.baseline]
         mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
         figures |= {f"margin_{way}": mean, f"margin_std_{way}": deviation}
         figures[f"margin_over_std_{way}"] = mean / deviation if deviation else float(np.copysign(np.inf, mean))
