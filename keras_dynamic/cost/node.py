@@ -45,6 +45,11 @@ class Node(NamedTuple):
         for child in self.children:
             yield from child.guards()
 
+    def without_exits(self) -> Node:
+        """Returns the tree without the heads of exits that nothing reads: what runs where the last logits are wanted."""
+        children = tuple(child.without_exits() for child in self.children if not child.exit)
+        return self._replace(children=children)
+
     def prefixed(self, prefix: str) -> Node:
         """Returns the tree with 'prefix/' before every decision's name: a network inside a unit."""
         when = None if self.when is None else self.when._replace(decision=f"{prefix}/{self.when.decision}")

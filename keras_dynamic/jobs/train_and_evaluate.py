@@ -73,7 +73,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     if _fit(model, config, splits):
         save(model, Path(workdir) / "fitted.keras", optimizer=False)
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
-    macs_static = build_network(config.network).cost_tree.total_macs
+    macs_static = build_network(config.network).cost_tree.without_exits().total_macs
     figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
     figures["macs_share"] = figures["macs_mean"] / macs_static
     figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)

@@ -25,3 +25,10 @@ def test_guards_come_in_execution_order():
 def test_prefixed_renames_every_decision():
     assert list(TREE.prefixed("big").guards()) == [Guard("big/unit1"), Guard("big/deep", 2), Guard("big/unit1")]
     assert TREE.prefixed("big").total_macs == TREE.total_macs
+
+
+def test_without_exits_that_nothing_reads():
+    inner = Node("inner", macs=3, children=(Node("unread", macs=5, exit=True),))
+    tree = Node("net", children=(Node("stem", macs=2), Node("exit1", macs=7, exit=True), inner))
+    assert tree.total_macs == 17
+    assert tree.without_exits().total_macs == 5
