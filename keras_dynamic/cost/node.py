@@ -46,7 +46,7 @@ class Node(NamedTuple):
             yield from child.guards()
 
     def without_exits(self) -> Node:
-        """Returns the tree without the heads of exits that nothing reads: what runs where the last logits are wanted."""
+        """Returns the tree without the heads of exits that nothing reads: what runs for the last logits alone."""
         children = tuple(child.without_exits() for child in self.children if not child.exit)
         return self._replace(children=children)
 
