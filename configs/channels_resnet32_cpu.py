@@ -66,6 +66,7 @@ def get_config(kind="pruned"):
         config.method.gate_gradient_scale = 0.0
         config.anneal.start = config.method.target
     config.evaluation.inference = False  # takes minutes more
+    config.evaluation.twin_images = 250
     config.evaluation.static = ("resnet8_cifar10_45k", "resnet20_cifar10_45k", "resnet32_cifar10_45k")
     bounds = {"conditional": {"macs_share": "<= 0.55", "margin_static_twin": ">= 0"}}.get(
         kind, {"macs_share": "<= 0.6"}
