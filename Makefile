@@ -16,6 +16,9 @@ SERVE_JOB ?= tflite/serve_demo.py
 RESULTS_JOB ?= -m keras_dynamic.report.pages
 ARGS ?=
 
+# Processes that the default tests run in.
+WORKERS ?= 2
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test slow bench serve-demo results lint format build-files lock clean
 
@@ -32,7 +35,7 @@ run: $(INSTALLED) ## run the main job; its models and its report land in runs/qu
 	$(PYTHON) $(MAIN_JOB) $(ARGS)
 
 test: $(INSTALLED) ## run the default tests
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
 
 slow: $(INSTALLED) ## run the slow tests (DATA_DIR and WEIGHTS_DIR say where data and weights lie)
 	$(PYTHON) -m pytest -m slow $(ARGS)
