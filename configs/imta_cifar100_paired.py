@@ -25,6 +25,6 @@ def get_config():
         config.figure = "accuracy_exits_mean"
         config.title = "MSDNet with 4 exits (from scratch), mean over the exits, 3 seeds"
         config.text = "cifar100, 10,000 test images"
-        bounds = {"margin_over_std_ge_isc_ofa": ">= 1", "seconds_max": "<= 1200", "seconds_sum": "<= 7200"}
+        bounds = {"deviations_ge_isc_ofa": ">= 1", "seconds_max": "<= 1200", "seconds_sum": "<= 7200"}
         config.targets = ml_collections.ConfigDict(bounds)
     return config

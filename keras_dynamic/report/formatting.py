@@ -13,6 +13,11 @@ _WORDS = {
     "accuracy_shuffled": "accuracy under another image's decisions",
     "accuracy_exits_mean": "accuracy, mean over the exits",
     "budget_error": "largest deviation from a budget",
+    "latency_ratio_max": "time to an exit over the exit as a static model, largest",
+    "arena_bytes": "memory on TensorFlow Lite Micro",
+    "arena_static_bytes": "memory on TensorFlow Lite Micro, static",
+    "arena_ratio": "memory on TensorFlow Lite Micro over the static model's",
+    "static_ms": "time, static",
     "accuracy_static": "accuracy of the static network",
     "macs": "MACs",
     "macs_mean": "MACs, mean",
@@ -194,5 +199,5 @@ _PRINTERS = (
     (r".*_bytes", size),
     (r"rank_correlation", correlation),
     (r"(expected_)?units_(mean|std)", lambda value: f"{value:.2f}"),
-    (r"distinct_paths", lambda value: f"{value:,.0f}"),
+    (r"distinct_paths|images|seconds.*", lambda value: f"{value:,.0f}"),
 )

@@ -73,6 +73,22 @@ PUBLISHED: dict[str, tuple[str, list[Published]]] = {
             Published("ResNet-110, whole", _C100, 0.7394, 1.0),
         ],
     ),
+    "exits": (
+        "IMTA (Li et al. 2019), tables 1 and 2, and Herrmann, Bowen and Zabih 2018",
+        [
+            Published("MSDNet, exit 1 of 7", _C100, 0.6400, 0.05),
+            Published("MSDNet, exit 2 of 7", _C100, 0.6841, 0.10),
+            Published("MSDNet, exit 3 of 7", _C100, 0.7186, 0.20),
+            Published("MSDNet, exit 4 of 7", _C100, 0.7350, 0.35),
+            Published("MSDNet, exit 5 of 7", _C100, 0.7446, 0.56),
+            Published("MSDNet, exit 6 of 7", _C100, 0.7539, 0.79),
+            Published("MSDNet, exit 7 of 7", _C100, 0.7596, 1.0),
+            Published("MSDNet, mean over 5 exits, plain", _C100, 0.6680, None),
+            Published("MSDNet, mean over 5 exits, GE", _C100, 0.6721, None),
+            Published("MSDNet, mean over 5 exits, GE, ISC and OFA", _C100, 0.6840, None),
+            Published("DenseNet-BC-100, learned exits", _C10, 0.9439, 0.684),
+        ],
+    ),
 }
 
 

@@ -32,7 +32,7 @@ def test_means_and_differences(config, tmp_path):
     # differences 0.02, 0.03, 0.01: their mean and standard deviation
     assert found["margin_ge_isc_ofa"] == pytest.approx(0.02)
     assert found["margin_std_ge_isc_ofa"] == pytest.approx(0.01)
-    assert found["margin_over_std_ge_isc_ofa"] == pytest.approx(2)
+    assert found["deviations_ge_isc_ofa"] == pytest.approx(2)
     assert (found["seconds_max"], found["seconds_sum"]) == (102, 909)
 
 
