@@ -19,7 +19,8 @@ def paired(config, record=None) -> dict:
     Returns:
         {'accuracy_WAY': mean over the seeds, 'accuracy_std_WAY': standard deviation over them, and of all other
         ways 'margin_WAY': mean of the differences from the baseline, 'margin_std_WAY': their standard deviation,
-        'deviations_WAY': the one over the other}. 'seconds_max' is the longest run's, 'seconds_sum' that of all.
+        'deviations_WAY': the one over the other, unless that is 0}. 'seconds_max' is the longest run's, 'seconds_sum'
+        that of all.
 
     Raises:
         ValueError: if ways have other numbers of seeds, or fewer than two.
@@ -37,7 +38,8 @@ def paired(config, record=None) -> dict:
         differences = values[way] - values[config.baseline]
         mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
         figures |= {f"margin_{way}": mean, f"margin_std_{way}": deviation}
-        figures[f"deviations_{way}"] = mean / deviation if deviation else float(np.copysign(np.inf, mean))
+        if deviation:
+            figures[f"deviations_{way}"] = mean / deviation
     seconds = [each["seconds"] for found in runs.values() for each in found]
     figures |= {"seconds_max": max(seconds), "seconds_sum": sum(seconds)}
     print("\n".join(f"{name} {value:.4f}" for name, value in figures.items()))
