@@ -61,7 +61,7 @@ def get_config(kind="pruned"):
         config.anneal.a, config.anneal.start = 0.225, 0.8  # at the target in the second epoch
     if kind == "finetuned":
         config.start_from = "runs/channels/pruned"
-        config.epochs = 4
+        config.epochs = 3
         config.optimizer.learning_rate = 0.008
         config.method.gate_gradient_scale = 0.0
         config.anneal.start = config.method.target
