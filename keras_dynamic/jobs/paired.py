@@ -19,8 +19,8 @@ def paired(config, record=None) -> dict:
     Returns:
         {'accuracy_WAY': mean over the seeds, 'accuracy_std_WAY': standard deviation over them, and of all other
         ways 'margin_WAY': mean of the differences from the baseline, 'margin_std_WAY': their standard deviation,
-        'deviations_WAY': the one over the other, unless that is 0}. 'seconds_max' is the longest run's, 'seconds_sum'
-        that of all.
+        'deviations_WAY': the one over the other, unless that is 0}. 'seconds_max' are the longest run's, with those of
+        the run that it started from; 'seconds_sum' those of all, each counted once.
 
     Raises:
         ValueError: if ways have other numbers of seeds, or fewer than two.
@@ -41,19 +41,12 @@ def paired(config, record=None) -> dict:
         if deviation:
             figures[f"deviations_{way}"] = mean / deviation
     seconds = [each["seconds"] for found in runs.values() for each in found]
-    figures |= {"seconds_max": max(seconds), "seconds_sum": sum(seconds)}
+    together = sum(seconds) - sum(_before(folder) for folders in config.runs.values() for folder in folders)
+    figures |= {"seconds_max": max(seconds), "seconds_sum": together}
     print("\n".join(f"{name} {value:.4f}" for name, value in figures.items()))
     if record:
-        write_record(
-            record,
-            "exits",
-            config.title,
-            config.text,
-            config.to_dict(),
-            figures,
-            config.targets.to_dict(),
-            sum(seconds),
-        )
+        settings, targets = config.to_dict(), config.targets.to_dict()
+        write_record(record, "exits", config.title, config.text, settings, figures, targets, together)
     return figures
 
 
@@ -62,3 +55,10 @@ def _figures(folder) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; run the training that the config names and let it be judged.")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _before(folder) -> float:
+    """Returns the seconds of training that a run has taken over from the one that it started from, 0 if from none."""
+    config = Path(folder) / "config.json"
+    start = json.loads(config.read_text(encoding="utf-8")).get("start_from") if config.is_file() else ""
+    return float(json.loads((Path(start) / "run.json").read_text(encoding="utf-8"))["seconds"]) if start else 0.0

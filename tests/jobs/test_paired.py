@@ -36,6 +36,12 @@ def test_means_and_differences(config, tmp_path):
     assert (found["seconds_max"], found["seconds_sum"]) == (102, 909)
 
 
+def test_the_training_that_a_run_started_from_counts_once(config, tmp_path):
+    (tmp_path / "ge_0" / "run.json").write_text(json.dumps({"seconds": 40}))
+    (tmp_path / "ge_isc_ofa_0" / "config.json").write_text(json.dumps({"start_from": str(tmp_path / "ge_0")}))
+    assert run(config, tmp_path)["seconds_sum"] == 909 - 40
+
+
 def test_seeds_must_match(config, tmp_path):
     config.runs.ge = config.runs.ge[:2]
     with pytest.raises(ValueError, match="same number of seeds, at least 2, got"):
