@@ -132,6 +132,7 @@ def _training_seconds(folder):
     """Returns the seconds of a run's training, and of those that it started from."""
     seconds = _read(folder / "run.json")["seconds"]
     before = Path(os.path.expandvars(_read(folder / "config.json").get("start_from", "")))
+    before = before.parent if before.suffix == ".keras" else before
     return seconds + (_training_seconds(before) if (before / "run.json").is_file() and before != Path() else 0.0)
 
 
