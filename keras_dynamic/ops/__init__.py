@@ -1,6 +1,6 @@
 """Pure functions: estimators, selection, confidence (keras.ops), thresholds and temperatures (NumPy)."""
 
-from keras_dynamic.ops.bracket import Spent, bracket
+from keras_dynamic.ops.bracket import Spent, bracket, within_budget
 from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidence, margin, max_probability
 from keras_dynamic.ops.gradient_scale import scale_gradient
 from keras_dynamic.ops.guideline import expected_drop_ratio, softmax_variance
@@ -58,4 +58,5 @@ __all__ = [
     "softmax_variance",
     "stops",
     "usage_reward",
+    "within_budget",
 ]

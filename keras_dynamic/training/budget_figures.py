@@ -5,7 +5,7 @@ import numpy as np
 from keras_dynamic.ops import budget_thresholds, stops
 from keras_dynamic.training.evaluate import compiled_outcome
 from keras_dynamic.training.exit_answers import exit_answers
-from keras_dynamic.training.operating_point import check_images, exit_confidence
+from keras_dynamic.training.operating_point import check_images, exit_measure
 
 BUDGETS = 5
 
@@ -34,8 +34,7 @@ def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
     Source: MSDNet, section 4.2 (budgeted batch classification).
     """
     check_images(held_out[0])
-    certain, outcome = exit_confidence(model), compiled_outcome(model)
-    measure = "max_probability" if certain is None else certain.measure
+    measure, outcome = exit_measure(model), compiled_outcome(model)
     chosen_on, found = (exit_answers(model, x, measure, outcome=outcome) for x in (held_out[0], test[0]))
     return budget_rows(chosen_on, found, found.predictions == np.asarray(test[1]).reshape(-1, 1), budgets)
 

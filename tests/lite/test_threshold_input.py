@@ -209,6 +209,10 @@ def test_what_cannot_be_exported_so_is_one_sentence(stopping, tiny, images):
         lite.export(tiny(), thresholds="input")
     with pytest.raises(ValueError, match=r"must have shape \[n, 8, 8, 3\]"):
         lite.export(stopping(), calibration=images[:, :4], thresholds="input")
+    with pytest.raises(
+        ValueError, match="the table of budgets of thresholds='input' needs calibration images, got none"
+    ):
+        lite.export(stopping(), calibration=[], thresholds="input")
     model = stopping(deciders.Confidence("margin"))
     with pytest.raises(ValueError, match=r"confidences of one scale, got in int8 exit1 0\.\d+, exit2 0\.\d+"):
         lite.export(model, "int8", images, thresholds="input")
