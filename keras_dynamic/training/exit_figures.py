@@ -3,8 +3,8 @@
 import numpy as np
 
 from keras_dynamic.metrics import calibration, rank_correlation
-from keras_dynamic.ops import quota_thresholds, quotas
-from keras_dynamic.training.budget_figures import BUDGETS, budget_rows, judged
+from keras_dynamic.ops import BUDGETS, quota_thresholds, quotas
+from keras_dynamic.training.budget_figures import budget_rows, judged
 from keras_dynamic.training.evaluate import compiled_outcome
 from keras_dynamic.training.exit_answers import exit_answers
 from keras_dynamic.training.operating_point import exit_measure
@@ -26,9 +26,9 @@ def exit_figures(model, held_out, test, measure=None, powers=POWERS, budgets=BUD
 
     Returns:
         'exits', a list of {'exit', 'accuracy', 'macs', 'calibration_error', 'calibration'}, the chain's head as the
-        last; 'macs' are the mean over all images, had each stopped there, 'calibration' is a list of [confidence, accuracy,
-        share of the images] over 15 bins. 'accuracy_exits_mean', over the exits. 'exit_ranks', a list of {'exits',
-        'rank_correlation'} of the confidences of neighbouring exits. 'budgeted', a list of {'p', 'accuracy',
+        last; 'macs' are the mean over all images, had each stopped there, 'calibration' is a list of [confidence,
+        accuracy, share of the images] over 15 bins. 'accuracy_exits_mean', over the exits. 'exit_ranks', a list of
+        {'exits', 'rank_correlation'} of the confidences of neighbouring exits. 'budgeted', a list of {'p', 'accuracy',
         'macs_mean', 'stops'}, the last being the share of images that stop at each exit. And what budget_figures gives.
 
     Raises:
