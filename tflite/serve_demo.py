@@ -2,10 +2,10 @@ r"""Classifies a folder of images in batches under a budget, and says how much f
 
     python tflite/serve_demo.py --images=photos --macs=30e6 --cifar10 --output=photos.csv
 
-A model is a .keras file or zoo:NAME: a cascade, or a network with exits or gates. Several, cheapest first, become a cascade. Its
-thresholds are fitted to the budget on the images of --calibration, which the model has not been trained on. Without
---images, the test images that ship are written to runs/serve_demo/images and classified. It runs TensorFlow, on CPU
-unless CUDA_VISIBLE_DEVICES names a GPU.
+A model is a .keras file or zoo:NAME: a cascade, or a network with exits or gates. Several, cheapest first, become a
+cascade. Its thresholds are fitted to the budget on the images of --calibration, which the model has not been trained
+on. Without --images, the test images that ship are written to runs/serve_demo/images and classified. It runs
+TensorFlow, on CPU unless CUDA_VISIBLE_DEVICES names a GPU.
 """
 
 import csv

@@ -44,5 +44,5 @@ def test_exits_and_gates_get_both(budget, stopping, images):
 
 
 def test_nothing_to_fit(budget, images):
-    with pytest.raises(ValueError, match="--macs is the budget of a cascade, .* which has none of these"):
+    with pytest.raises(ValueError, match=r"--macs is the budget of a cascade, .* which has none of these"):
         budget.fit_thresholds(kd.zoo.load("resnet8_cifar10_45k"), images, None, 1e6)
