@@ -46,20 +46,17 @@ def test_files_figures_and_pictures(config, tmp_path):
         assert found[kind]["latency_ratio_max"] == max(written[kind]["exit_latency_ratio"])
 
 
-def test_a_record_with_memory(config, tmp_path, monkeypatch):
-    pytest.importorskip("tflite_micro")
+def test_a_record(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["train_main.py", "--config=configs/exit_latency.py:cifar10", "--record=exits"])
     monkeypatch.setattr(job, "PRECISIONS", {"int8": "int8"})
-    config.micro, config.budgets, config.targets = True, 1, {"arena_ratio_int8": "<= 10"}
+    config.budgets, config.targets = 1, {"budget_error_int8": "<= 10"}
     found = run(config, tmp_path / "run", tmp_path, record="exits")["int8"]
     assert found["exits"] == ["exit1", "head"]
-    assert found["arena_ratio"] == found["arena_bytes"] / found["arena_static_bytes"] > 0
     (record,) = records.load_all("results")
     assert record.method == "serving"
     assert record.figures["exit1_ms_int8"] == found["exit_ms"][0]
     assert record.figures["kept_budget1_int8"] == found["budgets"][0]["kept"]
-    assert record.figures["arena_ratio_int8"] == found["arena_ratio"]
 
 
 def test_a_missing_model_is_told(config, tmp_path):
