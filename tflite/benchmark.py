@@ -18,7 +18,7 @@ from pathlib import Path
 
 import terminal
 from absl import app, flags, logging
-from models import load, read_images
+from models import load, plain_counterpart, read_images
 
 _MODEL = flags.DEFINE_string(
     "model", None, "the dynamic model: a .keras file or zoo:NAME; if not given, all of the zoo"
@@ -90,9 +90,8 @@ def _measure_the_zoo():
     for name in zoo.names():
         row = zoo.describe(name)
         if row["file"].endswith(".keras"):
-            depth = row["network"].get("depth")
-            static = f"zoo:resnet{depth}_cifar10_45k" if depth else None
             with terminal.quiet():
+                static = plain_counterpart(load(f"zoo:{name}"), row["network"])
                 found = measure(f"zoo:{name}", static)
             print(f"zoo:{name} against {static or 'the same with everything on'}\n\n{table(found)}\n", flush=True)
 

@@ -1,13 +1,28 @@
-"""Thresholds for a budget, of whatever has thresholds: a cascade, or a network with exits."""
+"""Thresholds for a budget, of whatever has some: a cascade, a network with exits, or one with gates or a policy."""
+
+
+def stopping(model):
+    """Returns a network with exits that decides nothing under a Confidence decider, and any other as it is.
+
+    Args:
+        model: Keras model; as methods train exits, it runs all of them.
+    """
+    from keras_dynamic import deciders, layers
+
+    if not isinstance(model, layers.DynamicModel) or not model.chain.exit_names or model.decision_names:
+        return model
+    made = layers.DynamicModel(model.chain, deciders.Confidence(), name=model.name)
+    made.build(model.image_shape)
+    return made
 
 
 def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
-    """Fits a model's thresholds on held-out images.
+    """Fits a model's thresholds, those of confidences and tau, on held-out images.
 
     Args:
-        model: Cascade, or a DynamicModel whose exits Confidence decides.
+        model: Cascade, or a DynamicModel whose exits Confidence decides, or which has gates or a policy, or both.
         images: held-out images, [n, height, width, channels].
-        labels: int [n]; only a cascade needs them.
+        labels: int [n], or None; only a cascade, and exits together with gates, need them.
         macs: mean MACs per image at most; None, of a cascade, for the last network's accuracy.
 
     Returns:
@@ -17,14 +32,14 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
         ValueError: if the model has no thresholds, images or labels are missing, the images have another size, or the
             budget cannot be met.
     """
-    from keras_dynamic import deciders, models, training
+    from keras_dynamic import layers, models, training
+    from keras_dynamic.training.operating_point import exit_confidence, with_tau
 
-    decider = getattr(model, "decider", None)
     is_cascade = isinstance(model, models.Cascade)
-    if not is_cascade and not (isinstance(decider, deciders.Confidence) and model.chain.exit_names):
+    if not isinstance(model, layers.DynamicModel) or not (is_cascade or exit_confidence(model) or with_tau(model)):
         raise ValueError(
-            "--macs is the budget of a cascade, or of a network whose exits a Confidence decider decides, got "
-            f"{model.name!r}, which is neither; name several models, or drop it."
+            "--macs is the budget of a cascade, of a network whose exits a Confidence decider decides, or of gates or "
+            f"a policy, got {model.name!r}, which has none of these; name several models, or drop it."
         )
     if is_cascade and labels is None:
         raise ValueError("a cascade's thresholds need labels; give --calibration an .npz with images x and labels y.")
@@ -36,9 +51,17 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
         )
     if is_cascade:
         fitted = model.fit_thresholds(images, labels, macs=macs)
-        values, gives = fitted.thresholds, f"{fitted.accuracy:.2%} right at {fitted.macs:,.0f} MACs, mean"
+        spent, numbers = fitted.macs, _list(fitted.thresholds)
     else:
-        found = training.fit_budget(model, images, macs)
-        values, gives = found.thresholds, f"{found.spent:,.0f} MACs, mean"
-    thresholds = ", ".join(f"{threshold:.4g}" for threshold in values)
-    return [f"thresholds {thresholds}: {gives} over the {len(images)} images that they were fitted on (Keras, float32)"]
+        fitted = training.fit_budget(model, images, macs, y=labels)
+        parts = [_list(fitted.thresholds)] if fitted.thresholds is not None else []
+        spent, numbers = fitted.spent, ", ".join(parts + ([f"tau {fitted.tau:.4g}"] if fitted.tau is not None else []))
+    right = "" if fitted.accuracy is None else f"{fitted.accuracy:.2%} right at "
+    return [
+        f"{numbers}: {right}{spent:,.0f} MACs, mean over the {len(images)} images that they were fitted on (Keras, "
+        "float32)"
+    ]
+
+
+def _list(thresholds):
+    return "thresholds " + ", ".join(f"{threshold:.4g}" for threshold in thresholds)

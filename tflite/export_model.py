@@ -8,7 +8,8 @@ r"""Exports a dynamic model to a .tflite in which what is skipped is not compute
 
 A model is a .keras file or zoo:NAME. Several of them, cheapest first, become a cascade: its thresholds are fitted on
 the images of --calibration, for at most --macs MACs per image on average or, without --macs, for the accuracy of the
-last model. Those of a network whose exits confidence decides are fitted likewise if --macs is given.
+last model. Those of a network with exits, gates or a policy are fitted likewise if --macs is given. A network with
+exits that decides nothing yet gets a Confidence decider for --macs and for --thresholds=input.
 """
 
 import importlib
@@ -17,8 +18,8 @@ from pathlib import Path
 
 import terminal
 from absl import app, flags, logging
-from budget import fit_thresholds
-from models import check_images, check_models, load, read_images
+from budget import fit_thresholds, stopping
+from models import check_classes, check_images, check_models, load, read_images
 
 _MODEL = flags.DEFINE_list(
     "model", None, "a .keras file or zoo:NAME; several, cheapest first, become a cascade", required=True
@@ -38,7 +39,9 @@ _CALIBRATION = flags.DEFINE_string(
     "held-out images for int8, for thresholds and for the table of --thresholds=input, pixels 0 to 255: 'shipped' (500 "
     "of CIFAR-10), an .npy of images, or an .npz with images x and, for a cascade, labels y",
 )
-_MACS = flags.DEFINE_float("macs", None, "mean MACs per image at most, by a cascade or by exits", lower_bound=0)
+_MACS = flags.DEFINE_float(
+    "macs", None, "mean MACs per image at most, by a cascade, exits, gates or a policy", lower_bound=0
+)
 _IMPORTS = flags.DEFINE_list("imports", [], "Python modules to import first: those that define layers of your own")
 
 
@@ -81,6 +84,10 @@ def export_to(output: Path) -> list[str]:
     quantize = None if _QUANTIZE.value == "none" else _QUANTIZE.value
     fit = len(loaded) > 1 or _MACS.value is not None
     as_input = _THRESHOLDS.value == "input"
+    model = stopping(model) if fit or as_input else model
+    decider = getattr(model, "decider", None)
+    if decider is not None and (fit or ((quantize or as_input) and decider.confidence_names)):
+        check_classes(_CALIBRATION.value, model)
     images, labels = read_images(_CALIBRATION.value) if quantize or fit or as_input else (None, None)
     lines = fit_thresholds(model, images, labels, _MACS.value) if fit else []
     exported = lite.export(

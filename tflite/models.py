@@ -34,6 +34,23 @@ def check_images(spec: str):
         raise FileNotFoundError(f"--calibration must be 'shipped', an .npy or an .npz, got {spec!r}, which is no file.")
 
 
+def check_classes(spec: str, model):
+    """Raises a ValueError if a model's thresholds would be fitted on the shipped images, which show other classes.
+
+    Args:
+        spec: of the held-out images, as read_images takes it.
+        model: built DynamicModel.
+    """
+    from keras_dynamic import data
+
+    classes = model.chain.answer_specs[-1].shape[-1]
+    if spec == "shipped" and classes != len(data.shipped().class_names):
+        raise ValueError(
+            f"thresholds need held-out images of the model's {classes} classes, and those that ship are CIFAR-10's; "
+            "give --calibration."
+        )
+
+
 def load(spec: str):
     """Loads a model.
 
@@ -62,6 +79,16 @@ def load(spec: str):
                 "module register the class with keras.saving and, for its MACs, with keras_dynamic.cost."
             ) from error
         raise ValueError(f"{spec} cannot be loaded as a Keras model: {str(error).splitlines()[0][:300]}") from error
+
+
+def plain_counterpart(model, network: dict) -> str | None:
+    """Returns the zoo's plain network that a dynamic one of the zoo is held against; None if it is none but itself.
+
+    Args:
+        model: DynamicModel of the zoo; one with exits is held against itself with everything on.
+        network: what zoo.describe says of its network.
+    """
+    return None if model.chain.exit_names else f"zoo:resnet{network['depth']}_cifar10_45k"
 
 
 def read_images(spec: str):

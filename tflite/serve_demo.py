@@ -2,10 +2,10 @@ r"""Classifies a folder of images in batches under a budget, and says how much f
 
     python tflite/serve_demo.py --images=photos --macs=30e6 --cifar10 --output=photos.csv
 
-A model is a .keras file or zoo:NAME: a cascade, or a network with exits. Several, cheapest first, become a cascade. Its
-thresholds are fitted to the budget on the images of --calibration, which the model has not been trained on. Without
---images, the test images that ship are written to runs/serve_demo/images and classified. It runs TensorFlow, on CPU
-unless CUDA_VISIBLE_DEVICES names a GPU.
+A model is a .keras file or zoo:NAME: a cascade, or a network with exits or gates. Several, cheapest first, become a
+cascade. Its thresholds are fitted to the budget on the images of --calibration, which the model has not been trained
+on. Without --images, the test images that ship are written to runs/serve_demo/images and classified. It runs
+TensorFlow, on CPU unless CUDA_VISIBLE_DEVICES names a GPU.
 """
 
 import csv
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import terminal
 from absl import app, flags, logging
-from budget import fit_thresholds
+from budget import fit_thresholds, stopping
 from class_names import class_names
-from models import check_images, check_models, load, read_images
+from models import check_classes, check_images, check_models, load, read_images
 
 _ZOO = ["zoo:resnet8_cifar10_45k", "zoo:resnet20_cifar10_45k", "zoo:resnet32_cifar10_45k"]
 _SHIPPED = Path("runs/serve_demo/images")
@@ -80,11 +80,7 @@ def serve_folder() -> tuple[list[str], list[str]]:
     model = served_model([load(spec) for spec in _MODEL.value])
     places, static = training.stopping_places(model), training.static_network(model)
     names = class_names(model.chain.answer_specs[-1].shape[-1])
-    if _CALIBRATION.value == "shipped" and len(names) != len(data.shipped().class_names):
-        raise ValueError(
-            f"thresholds need held-out images of the model's {len(names)} classes, and those that ship are CIFAR-10's; "
-            "give --calibration."
-        )
+    check_classes(_CALIBRATION.value, model)
     macs = macs_of(static)
     budget = macs / 2 if _MACS.value is None else _MACS.value
     lines = fit_thresholds(model, *read_images(_CALIBRATION.value), budget)
@@ -120,19 +116,16 @@ def served_model(loaded):
     Args:
         loaded: Keras models, cheapest first.
     """
-    from keras_dynamic import deciders, layers, models
+    from keras_dynamic import layers, models
 
     if len(loaded) > 1:
         return models.cascade(loaded)
     if not loaded or not isinstance(loaded[0], layers.DynamicModel):
         received = repr(loaded[0].name) if loaded else "none"
-        raise ValueError(f"--model must be a cascade or a network with exits, got {received}; name several models.")
-    model = loaded[0]
-    if model.chain.exit_names and not model.decision_names:
-        shape = model.image_shape
-        model = layers.DynamicModel(model.chain, deciders.Confidence(), name=model.name)
-        model.build(shape)
-    return model
+        raise ValueError(
+            f"--model must be a cascade or a network that decides something, got {received}; name several models."
+        )
+    return stopping(loaded[0])
 
 
 def macs_of(network) -> int:

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import layers
 
 from keras_dynamic.deciders import Confidence, PerUnitGates, Stochastic
 from keras_dynamic.jobs.in_turns import in_turns
 from keras_dynamic.jobs.record import write_record
-from keras_dynamic.layers import Chain, DynamicModel, Exit
+from keras_dynamic.layers import DynamicModel
+from keras_dynamic.models import attach_exits
 from keras_dynamic.ops import quantile_thresholds
 from keras_dynamic.training.build import build_network
 from keras_dynamic.training.compact import compact
@@ -75,13 +75,8 @@ def with_exits(network, after, held_out) -> DynamicModel:
         after: names of the units behind which there are exits.
         held_out: images to fit thresholds on, [n, height, width, channels].
     """
-    chain, classes = network.chain, network.chain.answer_specs[-1].shape[-1]
-    exits = [
-        Exit([layers.GlobalAveragePooling2D(), layers.Dense(classes)], unit, name=f"exit{place}")
-        for place, unit in enumerate(after, 1)
-    ]
-    model = _built(DynamicModel(Chain(chain.stem, chain.units, chain.head, exits), Confidence()), network)
-    left = np.arange(len(exits), 0, -1)  # exits behind each
+    model = _built(DynamicModel(attach_exits(network, list(after), filters=0).chain, Confidence()), network)
+    left = np.arange(len(after), 0, -1)  # exits behind each
     model.decider.set_thresholds(quantile_thresholds(exit_answers(model, held_out).confidences, left / (left + 1)))
     return model
 

@@ -35,8 +35,8 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
         record: the record's id; None writes none.
 
     Returns:
-        {'float32', 'int8': {what measure_exits and measure_budgets give, 'accuracies' of the static models,
-        'latency_ratio_max', 'arena_bytes', 'arena_static_bytes', 'arena_ratio'}}.
+        {'float32', 'int8': {'exits', their names; what measure_exits and measure_budgets give; 'accuracies' of the
+        static models, 'latency_ratio_max', 'arena_bytes', 'arena_static_bytes', 'arena_ratio'}}.
 
     Raises:
         ValueError: if the model does not decide its exits alone, by confidence.
@@ -82,7 +82,8 @@ def _measured(model, quantize, splits, config, path) -> dict:
     for each, content in zip(static, alone, strict=True):
         write_atomically(path.with_name(f"{each.name}_{path.name}.tflite"), content)
     timed = lite.with_outputs(dynamic, ["logits", "decisions"])
-    figures = measure_exits(timed, alone, np.asarray(x), seed=config.seed)
+    figures = {"exits": [*model.chain.exit_names, "head"]}
+    figures |= measure_exits(timed, alone, x, seed=config.seed)
     figures["latency_ratio_max"] = max(figures["exit_latency_ratio"])
     labels = np.asarray(y).reshape(-1)
     figures["accuracies"] = [float((answers(each, x).logits.argmax(-1) == labels).mean()) for each in alone]
@@ -112,9 +113,9 @@ def _table(figures) -> str:
     lines = []
     for precision, found in figures.items():
         lines.append(f"{precision}: exit, ms, ms as a static model, ratio, accuracy")
-        columns = ("exit_ms", "exit_static_ms", "exit_latency_ratio", "accuracies")
-        for k, row in enumerate(zip(*(found[name] for name in columns), strict=True), 1):
-            lines.append(f"  {k}  {row[0]:.3f}  {row[1]:.3f}  {row[2]:.3f}  {row[3]:.2%}")
+        columns = ("exits", "exit_ms", "exit_static_ms", "exit_latency_ratio", "accuracies")
+        for name, ms, alone, ratio, accuracy in zip(*(found[column] for column in columns), strict=True):
+            lines.append(f"  {name}  {ms:.3f}  {alone:.3f}  {ratio:.3f}  {accuracy:.2%}")
         lines.append(f"{precision}: budget, MACs spent over it, ms, accuracy")
         for row in found["budgets"]:
             lines.append(f"  {row['budget'] / 1e6:.2f} M  {row['kept']:.3f}  {row['ms']:.3f}  {row['accuracy']:.2%}")

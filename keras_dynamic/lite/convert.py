@@ -10,12 +10,13 @@ import numpy as np
 _CALIBRATED_ON = 200  # images; more change the scales little
 
 
-def check_calibration(images, shape) -> np.ndarray:
+def check_calibration(images, shape, wanted_for) -> np.ndarray:
     """Returns calibration images as an array, or raises if they cannot be pixels of this shape.
 
     Args:
         images: what the caller gave.
         shape: (height, width, channels).
+        wanted_for: what needs them, the beginning of a sentence.
 
     Returns:
         Array, [n, height, width, channels], uint8 or float.
@@ -32,8 +33,7 @@ def check_calibration(images, shape) -> np.ndarray:
         ) from error
     if images.size == 0:
         raise ValueError(
-            "int8 needs calibration images to choose its scales; "
-            "give calibration=images, some 100 to 500 held-out ones."
+            f"{wanted_for} needs calibration images, got none; give calibration=images, some 100 to 500 held-out ones."
         )
     if images.ndim != 4 or images.shape[1:] != tuple(shape):
         raise ValueError(

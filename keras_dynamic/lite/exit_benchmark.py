@@ -9,7 +9,8 @@ from keras_dynamic.lite.budgets import macs_of_stops
 from keras_dynamic.lite.interpreter import Interpreter
 from keras_dynamic.lite.metadata import metadata_needed
 from keras_dynamic.lite.thresholds import THRESHOLDS, thresholds_for
-from keras_dynamic.lite.timing import LEAST_IMAGES, LEAST_REPEATS, times_in_turn
+from keras_dynamic.lite.timing import LEAST_IMAGES, LEAST_REPEATS, check_timed, times_in_turn
+from keras_dynamic.ops import BUDGETS, budgets_between, judged_stops, kept_budgets
 
 
 def measure_exits(dynamic: bytes, statics, images, repeats=LEAST_REPEATS, seed=0) -> dict:
@@ -37,11 +38,13 @@ def measure_exits(dynamic: bytes, statics, images, repeats=LEAST_REPEATS, seed=0
             f"measure_exits takes a static model for each of the {len(names) + 1} exits, the head's last, got "
             f"{len(statics)}; export models.until_exit(model, name) for each."
         )
-    runners, chosen, given = {}, {}, {}
+    check_timed(len(images), repeats)
+    images, runners = np.asarray(images), {}
+    chosen, given = {}, {}
     for index, static in enumerate(statics):
         thresholds = np.where(np.arange(len(names)) < index, np.float32(np.inf), np.float32(0.0))
         runner = Interpreter(dynamic)
-        rows = _stopping_at(runner, thresholds, index, images)
+        rows = _stopping_at(runner, thresholds, index, images, [*names, "head"][index])
         for key, each in ((f"exit {index}", runner), (f"static {index}", Interpreter(static))):
             runners[key], chosen[key] = each, images[rows]
         given[f"exit {index}"] = {THRESHOLDS: thresholds}
@@ -62,7 +65,7 @@ def _exits(model: bytes) -> list[str]:
     return metadata["decisions"]
 
 
-def _stopping_at(runner, thresholds, index, images) -> list[int]:
+def _stopping_at(runner, thresholds, index, images, name) -> list[int]:
     """Returns the first 200 rows of images that stop at an exit."""
     rows = []
     for row, image in enumerate(images):
@@ -71,13 +74,13 @@ def _stopping_at(runner, thresholds, index, images) -> list[int]:
         if len(rows) == LEAST_IMAGES:
             return rows
     raise ValueError(
-        f"a latency needs at least {LEAST_IMAGES} images, but {len(rows)} of {len(images)} stop at exit {index}; give "
+        f"a latency needs at least {LEAST_IMAGES} images, but {len(rows)} of {len(images)} stop at {name!r}; give "
         "more images."
     )
 
 
 def measure_budgets(
-    dynamic: bytes, static: bytes, x, y, budgets=5, timed=LEAST_IMAGES, repeats=LEAST_REPEATS, seed=0
+    dynamic: bytes, static: bytes, x, y, budgets=BUDGETS, timed=LEAST_IMAGES, repeats=LEAST_REPEATS, seed=0
 ) -> dict:
     """Measures what a file gives under budgets, by the table of thresholds that it holds.
 
@@ -99,26 +102,24 @@ def measure_budgets(
         1; 'static_ms' and 'accuracy_static'.
 
     Raises:
-        ValueError: if the file has no table, or there are too few images.
+        ValueError: if the file has no table, budgets is no positive whole number, or there are too few images.
     """
     names = _exits(dynamic)
+    check_timed(min(len(x), timed), repeats)
     macs = np.array(macs_of_stops(metadata_needed(schema.load(dynamic))["cost"], names))
     x, y = np.asarray(x), np.asarray(y).reshape(-1)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:timed])
     rows: list[dict[str, Any]] = []
     runners = {"static": Interpreter(static)}
     given: dict[str, dict] = {}
-    for number, budget in enumerate(np.linspace(macs[0], macs[-1], budgets + 2)[1:-1]):
+    for number, budget in enumerate(budgets_between(macs[0], macs[-1], budgets)):
         runners[str(number)] = runner = Interpreter(dynamic)
         thresholds = thresholds_for(dynamic, budget)
         given[str(number)] = {THRESHOLDS: thresholds}
         answers = [runner.run(image, thresholds=thresholds) for image in x]
         at = np.array([int(answer["decisions"].sum()) for answer in answers])
         right = np.array([answer["logits"].argmax() for answer in answers]) == y
-        spent = float(macs[at].mean())
-        shares = (np.bincount(at, minlength=len(macs)) / len(at)).tolist()
-        row = {"budget": float(budget), "macs_mean": spent, "kept": spent / float(budget)}
-        rows.append({**row, "accuracy": float(right.mean()), "stops": shares})
+        rows.append({"budget": budget, **judged_stops(at, right, macs[at], len(macs))})
     found = times_in_turn(
         runners, dict.fromkeys(runners, x[drawn]), repeats, seed, lambda name, row: given.get(name, {})
     )
@@ -126,8 +127,7 @@ def measure_budgets(
         row["ms"] = float(found[str(number)].mean())
     plain = np.array([runners["static"].run(image)["logits"].argmax() for image in x])
     return {
-        "budgets": rows,
-        "budget_error": max(abs(row["kept"] - 1) for row in rows),
+        **kept_budgets(rows),
         "static_ms": float(found["static"].mean()),
         "accuracy_static": float((plain == y).mean()),
     }

@@ -98,7 +98,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         )
     shape = (1, *model.image_shape[1:])
     if quantize or (as_input and calibration is not None):
-        calibration = check_calibration(calibration, shape[1:])
+        wanted_for = "int8" if quantize else "the table of budgets of thresholds='input'"
+        calibration = check_calibration(calibration, shape[1:], wanted_for)
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
     graph = _Graph(model, names, lower_groups(model, quantize, fold))
     frozen = trace(graph, shape)

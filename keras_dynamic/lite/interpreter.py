@@ -14,7 +14,7 @@ from keras_dynamic.lite.metadata import read_metadata
 from keras_dynamic.lite.pixels import Port, decode, encode, encode_image
 from keras_dynamic.lite.schema import IDENTIFIER
 from keras_dynamic.lite.signature import DEFAULT_KEY
-from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
+from keras_dynamic.lite.thresholds import THRESHOLDS, as_numbers, given_or_noted
 from keras_dynamic.messages import near
 
 BACKENDS = {
@@ -96,7 +96,7 @@ class Interpreter:
 
         Raises:
             ValueError: if an input is missing or unknown, the image has another shape, type or range, or thresholds are
-                of another number, no numbers, or out of their measure's range.
+                of another number or no numbers.
         """
         first = "image" if "image" in self.inputs else next(iter(self.inputs))
         if first in others:
@@ -120,7 +120,7 @@ class Interpreter:
         """Returns values by name, thresholds among them; raises if they are not for all inputs but the image's."""
         values = dict(values)
         if THRESHOLDS in self.inputs or THRESHOLDS in values:
-            values[THRESHOLDS] = given_or_noted(values.get(THRESHOLDS), self._metadata)
+            values[THRESHOLDS] = self._thresholds(values.get(THRESHOLDS))
         for name in values:
             if name not in self.inputs:
                 raise ValueError(f"Expected inputs {sorted(self.inputs)}, got {name!r}{near(name, self.inputs)}.")
@@ -128,6 +128,16 @@ class Interpreter:
         if missing:
             raise ValueError(f"The model also needs {sorted(missing)}; pass them by name.")
         return values
+
+    def _thresholds(self, values):
+        """Returns the thresholds to run with; those given need no metadata, which tflite_runtime alone cannot read."""
+        if values is None or THRESHOLDS not in self.inputs:
+            return given_or_noted(values, self._metadata if THRESHOLDS in self.inputs else None)
+        (count,) = self.inputs[THRESHOLDS].shape
+        found = as_numbers(values, count)
+        if found is None:
+            raise ValueError(f"thresholds must be {count} numbers, got {values!r}; infinity lets no image stop.")
+        return found
 
     def _feed(self, values):
         for name, value in values.items():

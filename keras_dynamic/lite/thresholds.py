@@ -19,6 +19,20 @@ def written(values) -> list[float | None]:
     return [None if math.isinf(value) else float(value) for value in values]
 
 
+def as_numbers(values, count: int) -> np.ndarray | None:
+    """Returns thresholds as float32 [count], or None if they are not as many numbers.
+
+    Args:
+        values: the caller's.
+        count: how many there are to be.
+    """
+    try:
+        found = np.asarray(values, np.float32)
+    except (TypeError, ValueError):
+        return None
+    return found if found.shape == (count,) and not np.isnan(found).any() else None
+
+
 def given_or_noted(values, metadata: Mapping[str, Any] | None) -> np.ndarray:
     """Returns the thresholds to run with, float32 [k].
 
@@ -35,13 +49,10 @@ def given_or_noted(values, metadata: Mapping[str, Any] | None) -> np.ndarray:
     if values is None:
         return _read(metadata[THRESHOLDS])
     names = metadata["threshold_names"]
-    try:
-        found = np.asarray(values, np.float32)
-    except (TypeError, ValueError):
-        found = np.zeros(0, np.float32)
+    found = as_numbers(values, len(names))
     low = np.array([0 if measure in _UP_TO_ONE else -np.inf for measure in metadata["measures"]], np.float32)
     high = np.array([1 if measure in _UP_TO_ONE else np.inf for measure in metadata["measures"]], np.float32)
-    if found.shape != (len(names),) or not (((found >= low) & (found <= high)) | (found == np.inf)).all():
+    if found is None or not (((found >= low) & (found <= high)) | (found == np.inf)).all():
         ranged = " from 0 to 1" if (high == 1).all() else ""
         raise ValueError(
             f"thresholds must be {len(names)} numbers{ranged}, one for each of {names}, got {values!r}; infinity lets "

@@ -11,6 +11,14 @@ LEAST_IMAGES = 200
 LEAST_REPEATS = 5
 
 
+def check_timed(images: int, repeats: int) -> None:
+    """Raises a ValueError if there are too few images, or repeats of each, to tell a latency."""
+    if images < LEAST_IMAGES or repeats < LEAST_REPEATS:
+        raise ValueError(
+            f"a latency needs at least {LEAST_IMAGES} images and {LEAST_REPEATS} repeats, got {images} and {repeats}."
+        )
+
+
 def times_in_turn(
     runners: Mapping[str, Interpreter],
     images: Mapping[str, object],
@@ -34,10 +42,7 @@ def times_in_turn(
         ValueError: if there are fewer than 200 images, or too few repeats.
     """
     count = min(len(each) for each in images.values())  # type: ignore[arg-type]
-    if count < LEAST_IMAGES or repeats < LEAST_REPEATS:
-        raise ValueError(
-            f"a latency needs at least {LEAST_IMAGES} images and {LEAST_REPEATS} repeats, got {count} and {repeats}."
-        )
+    check_timed(count, repeats)
     times = {name: np.zeros((count, repeats)) for name in runners}
     for row in np.random.default_rng(seed).permutation(count):
         for name, runner in runners.items():

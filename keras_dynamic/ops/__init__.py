@@ -1,6 +1,7 @@
 """Pure functions: estimators, selection, confidence (keras.ops), thresholds and temperatures (NumPy)."""
 
-from keras_dynamic.ops.bracket import Spent, bracket
+from keras_dynamic.ops.bracket import Spent, bracket, within_budget
+from keras_dynamic.ops.budgets import BUDGETS, budgets_between, judged_stops, kept_budgets
 from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidence, margin, max_probability
 from keras_dynamic.ops.gradient_scale import scale_gradient
 from keras_dynamic.ops.guideline import expected_drop_ratio, softmax_variance
@@ -24,6 +25,7 @@ from keras_dynamic.ops.temperature import fit_temperature
 from keras_dynamic.ops.thresholds import Fitted, fit_thresholds, quantile_thresholds, stops
 
 __all__ = [
+    "BUDGETS",
     "ESTIMATORS",
     "MEASURES",
     "Fitted",
@@ -35,11 +37,14 @@ __all__ = [
     "bounded",
     "bracket",
     "budget_thresholds",
+    "budgets_between",
     "confidence",
     "entropy_confidence",
     "expected_drop_ratio",
     "fit_temperature",
     "fit_thresholds",
+    "judged_stops",
+    "kept_budgets",
     "log_odds",
     "logistic_noise",
     "margin",
@@ -58,4 +63,5 @@ __all__ = [
     "softmax_variance",
     "stops",
     "usage_reward",
+    "within_budget",
 ]

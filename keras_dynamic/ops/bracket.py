@@ -1,6 +1,8 @@
-"""Halving: where what is spent passes a budget (plain Python)."""
+"""What is within a budget, and halving: where what is spent passes it (plain Python)."""
 
 from typing import Any, NamedTuple
+
+_ROUNDING = 1e-9  # of the budget; the mean of a thousand times 0.4 is more than 0.4
 
 
 class Spent(NamedTuple):
@@ -8,6 +10,16 @@ class Spent(NamedTuple):
 
     number: float
     spent: Any
+
+
+def within_budget(spent, budget) -> bool:
+    """Returns whether what is spent is no more than a budget, but for rounding.
+
+    Args:
+        spent: number, such as a mean over images.
+        budget: what may be spent, in the same unit.
+    """
+    return bool(spent <= budget + _ROUNDING * abs(budget))
 
 
 def bracket(spent, budget, low, high, halvings) -> tuple[Spent, Spent]:
@@ -25,13 +37,13 @@ def bracket(spent, budget, low, high, halvings) -> tuple[Spent, Spent]:
         within the budget, both `low` if not even that is.
     """
     over = Spent(high, spent(high))
-    if over.spent <= budget:
+    if within_budget(over.spent, budget):
         return over, over
     within = Spent(low, spent(low))
-    if within.spent > budget:
+    if not within_budget(within.spent, budget):
         return within, within
     for _ in range(halvings):
         number = (within.number + over.number) / 2
         tried = Spent(number, spent(number))
-        within, over = (tried, over) if tried.spent <= budget else (within, tried)
+        within, over = (tried, over) if within_budget(tried.spent, budget) else (within, tried)
     return within, over

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_dynamic.messages import check_number
-from keras_dynamic.ops.bracket import bracket
+from keras_dynamic.ops.bracket import bracket, within_budget
 from keras_dynamic.ops.thresholds import stops
 
 _ROUNDING = 1e-6  # images; a quota of 0.3 of ten images is three of them
@@ -86,7 +86,7 @@ def budget_thresholds(confidences, costs, budget):
         return each[rows, stops(confidences, thresholds(exponent))].mean()
 
     within, _ = bracket(spent, budget, -_FLATTEST, _FLATTEST, _HALVINGS)
-    if within.spent > budget:
+    if not within_budget(within.spent, budget):
         raise ValueError(
             f"the budget must be at least the first exit's cost of {within.spent:,.10g}, got {budget:,.10g}; raise it."
         )

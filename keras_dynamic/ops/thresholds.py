@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_dynamic.ops.bracket import within_budget
+
 _GRID = 4000  # candidate prefixes that the search tries at most; the last threshold is always exact
 
 
@@ -90,7 +92,7 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
     confidences = np.asarray(confidences, dtype=np.float32)[:, : stages - 1]
     reference = correct[:, -1].mean()
     correct = correct[:, :stages]
-    if budget is not None and budget + 1e-6 < macs[:, 0].mean():
+    if budget is not None and not within_budget(macs[:, 0].mean(), budget):
         raise ValueError(
             f"the budget must be at least the first network's {macs[:, 0].mean():,.0f} MACs, got {budget:,.0f}; "
             "raise it or put a cheaper network first."
@@ -103,7 +105,7 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
     def consider(accuracy, cost, thresholds):
         nonlocal best
         if budget is not None:
-            key, allowed = (accuracy, -cost), cost <= budget + 1e-6
+            key, allowed = (accuracy, -cost), within_budget(cost, budget)
         else:
             key, allowed = (-cost, accuracy), accuracy >= reference - 1e-12
         if allowed and (best is None or key > best[0]):

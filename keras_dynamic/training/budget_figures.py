@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from keras_dynamic.ops import budget_thresholds, stops
+from keras_dynamic.ops import BUDGETS, budget_thresholds, budgets_between, judged_stops, kept_budgets, stops
 from keras_dynamic.training.evaluate import compiled_outcome
 from keras_dynamic.training.exit_answers import exit_answers
-from keras_dynamic.training.operating_point import check_images, exit_confidence
-
-BUDGETS = 5
+from keras_dynamic.training.operating_point import check_images, exit_measure
 
 
 def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
@@ -34,8 +32,7 @@ def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
     Source: MSDNet, section 4.2 (budgeted batch classification).
     """
     check_images(held_out[0])
-    certain, outcome = exit_confidence(model), compiled_outcome(model)
-    measure = "max_probability" if certain is None else certain.measure
+    measure, outcome = exit_measure(model), compiled_outcome(model)
     chosen_on, found = (exit_answers(model, x, measure, outcome=outcome) for x in (held_out[0], test[0]))
     return budget_rows(chosen_on, found, found.predictions == np.asarray(test[1]).reshape(-1, 1), budgets)
 
@@ -52,17 +49,13 @@ def budget_rows(held_out, test, right, budgets) -> dict:
     Raises:
         ValueError: if budgets is no positive whole number.
     """
-    if isinstance(budgets, bool) or not isinstance(budgets, int) or budgets < 1:
-        raise ValueError(f"budgets must be how many there are, a positive whole number, got {budgets!r}.")
     least, most = held_out.macs.mean(axis=0)[[0, -1]]
     rows = []
-    for budget in np.linspace(least, most, budgets + 2)[1:-1]:
+    for budget in budgets_between(least, most, budgets):
         thresholds = budget_thresholds(held_out.confidences, held_out.macs, budget)
-        row = {"budget": float(budget), **judged(test, right, thresholds)}
-        row["kept"] = row["macs_mean"] / row["budget"]
-        row["thresholds"] = [float(each) if np.isfinite(each) else None for each in thresholds]
-        rows.append(row)
-    return {"budgets": rows, "budget_error": max(abs(row["kept"] - 1) for row in rows)}
+        row = {"budget": budget, **judged(test, right, thresholds)}
+        rows.append({**row, "thresholds": [float(each) if np.isfinite(each) else None for each in thresholds]})
+    return kept_budgets(rows)
 
 
 def judged(answers, right, thresholds) -> dict:
@@ -75,8 +68,4 @@ def judged(answers, right, thresholds) -> dict:
     """
     at = stops(answers.confidences, thresholds)
     rows = np.arange(len(at))
-    return {
-        "accuracy": float(right[rows, at].mean()),
-        "macs_mean": float(answers.macs[rows, at].mean()),
-        "stops": (np.bincount(at, minlength=right.shape[1]) / len(at)).tolist(),
-    }
+    return judged_stops(at, right[rows, at], answers.macs[rows, at], right.shape[1])

@@ -10,7 +10,7 @@ from keras_dynamic.cost import given
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.ops import confidence
 from keras_dynamic.training.evaluate import compiled_outcome
-from keras_dynamic.training.operating_point import exit_confidence, kept
+from keras_dynamic.training.operating_point import check_images, exit_confidence, kept
 
 
 class ExitAnswers(NamedTuple):
@@ -60,9 +60,10 @@ def exit_answers(model, x, measure="max_probability", batch_size=250, outcome=No
         ExitAnswers.
 
     Raises:
-        ValueError: if the network has no exits, decides units too and its exits by something else than Confidence, or
-            the measure is none of the three.
+        ValueError: if there are no images, the network has no exits, decides units too and its exits by something else
+            than Confidence, or the measure is none of the three.
     """
+    check_images(x)
     certain = exit_confidence(model)
     if certain is None:
         check_exits(model)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_dynamic.messages import check_number
-from keras_dynamic.ops import budget_thresholds, stops
+from keras_dynamic.ops import budget_thresholds, stops, within_budget
 from keras_dynamic.training.evaluate import compiled_outcome, evaluate
 from keras_dynamic.training.exit_answers import exit_answers
 from keras_dynamic.training.operating_point import check_images, exit_confidence, kept, set_tau, with_tau
@@ -66,7 +66,7 @@ def fit_budget(model, x, macs=None, ms=None, milliseconds=None, y=None, outcome=
     check_images(x)
     outcome = compiled_outcome(model) if outcome is None else outcome
     if certain is None:
-        found = _without_exits(model, x, budget, milliseconds, outcome)
+        found = _without_exits(model, x, y, budget, milliseconds, outcome)
     else:
         found = _with_exits(model, certain, x, y, budget, milliseconds, outcome)
         certain.set_thresholds(found.thresholds)
@@ -89,7 +89,7 @@ def _budget(macs, ms, milliseconds):
 
 def _check_budget(budget, least, milliseconds):
     """Raises a ValueError if the least that a network can do with is more than the budget."""
-    if budget < least:
+    if not within_budget(least, budget):
         unit, digits = ("MACs", 0) if milliseconds is None else ("ms", 3)
         raise ValueError(
             f"the budget must be at least {least:,.{digits}f} {unit} per image, the least that this network can do "
@@ -97,13 +97,22 @@ def _check_budget(budget, least, milliseconds):
         )
 
 
-def _without_exits(model, x, budget, milliseconds, outcome):
+def _without_exits(model, x, y, budget, milliseconds, outcome):
     """Finds tau by halving."""
     _check_table(milliseconds, model, 1)
-    labels = np.zeros(len(x), int)
-    within, _ = tau_bracket(model, lambda: float(evaluate(model, x, labels, outcome=outcome).macs.mean()), budget)
+    labels = _labels(y, len(x), needed=False)
+    judged = np.zeros(len(x), int) if labels is None else labels
+
+    def at_tau():
+        return evaluate(model, x, judged, outcome=outcome)
+
+    within, _ = tau_bracket(model, lambda: float(at_tau().macs.mean()), budget)
     _check_budget(budget, within.spent, milliseconds)
-    return OperatingPoint(within.spent, tau=within.number)
+    if labels is None:
+        return OperatingPoint(within.spent, tau=within.number)
+    with kept(model):
+        set_tau(model, within.number)
+        return OperatingPoint(within.spent, tau=within.number, accuracy=float(at_tau().accuracy))
 
 
 def _with_exits(model, certain, x, y, budget, milliseconds, outcome):
@@ -119,7 +128,7 @@ def _with_exits(model, certain, x, y, budget, milliseconds, outcome):
             answers = exit_answers(model, x, certain.measure, outcome=outcome)
         costs = np.broadcast_to(answers.macs if milliseconds is None else milliseconds, answers.macs.shape)
         least = min(least, costs[:, 0].mean())
-        if costs[:, 0].mean() <= budget:
+        if within_budget(costs[:, 0].mean(), budget):
             points.append(_point(tau, answers, costs, labels, budget))
     _check_budget(budget, least, milliseconds)
     return max(points, key=lambda point: (point.accuracy or 0.0, -point.spent))

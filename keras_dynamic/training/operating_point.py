@@ -19,6 +19,16 @@ def exit_confidence(model) -> Confidence | None:
     return next((each for each in _parts(model.decider) if isinstance(each, Confidence)), None)
 
 
+def exit_measure(model) -> str:
+    """Returns the measure by which a network's exits are sure: its Confidence's, or else the largest probability.
+
+    Args:
+        model: built DynamicModel.
+    """
+    certain = exit_confidence(model)
+    return "max_probability" if certain is None else certain.measure
+
+
 def with_tau(model) -> list:
     """Returns the deciders of a network that compare probabilities with tau: gates, or a policy, joined or alone.
 

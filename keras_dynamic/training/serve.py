@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from keras_dynamic.cost import given
-from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.models import Cascade
 from keras_dynamic.training.compact import compact
@@ -39,23 +38,29 @@ class Served(NamedTuple):
 
 
 def stopping_places(model) -> list[str]:
-    """Returns where images stop: the networks of a cascade, or the exits of a network and 'end'.
+    """Returns where images stop: the networks of a cascade, or the exits that a network decides and its 'head'.
 
     Args:
-        model: Cascade, or built DynamicModel whose exits a Confidence decides.
+        model: Cascade, or built DynamicModel that decides something: where to stop, which units to run, or both.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if nothing is decided.
     """
     if isinstance(model, Cascade):
         return [model.networks[0].name, *model.decider.names]
-    names = model.chain.exit_names
-    if not names or not isinstance(model.decider, Confidence):
+    if not model.decision_names:
         raise ValueError(
-            "images stop in a cascade, or in a network whose exits a Confidence decider decides, got "
-            f"{model.name!r}, which is neither; give DynamicModel(chain with exits, Confidence())."
+            f"what is served is a cascade or a network that decides something, got {model.name!r}, which runs "
+            "everything; give DynamicModel(chain, decider), Confidence() for exits."
         )
-    return [*names, "end"]
+    return [*_passed(model), "head"]
+
+
+def _passed(model):
+    """Returns the decisions, in order, that are 1 for images that go on."""
+    if isinstance(model, Cascade):
+        return model.decider.names
+    return [name for name in model.chain.exit_names if name in model.decision_names]
 
 
 def static_network(model):
@@ -85,10 +90,11 @@ def serve(model, batches) -> Served:
         Served.
 
     Raises:
-        ValueError: if images do not stop in the model, or there are no batches.
+        ValueError: if the model decides nothing, or there are no batches.
     """
     stopping_places(model)
-    run, static = compact(model), _logits(static_network(model))
+    passed = _passed(model)
+    run, static = compact(model), _logits(static_network(model), model.image_shape[1:])
     logits: list = []
     stopped, macs, everything = [], [], []
     seconds, seconds_static = 0.0, 0.0
@@ -103,7 +109,7 @@ def serve(model, batches) -> Served:
         everything.append(keras.ops.convert_to_numpy(static(images)).argmax(-1))
         seconds, seconds_static = seconds + middle - start, seconds_static + time.perf_counter() - middle
         decisions = {name: keras.ops.convert_to_numpy(value) for name, value in found.decisions.items()}
-        stopped.append(sum(decisions[name] for name in model.decider.names).astype(int))  # 1 goes on, then 0 and 0
+        stopped.append(sum((decisions[name] for name in passed), np.zeros(len(images))).astype(int))  # 1, then 0 and 0
         macs.append(given(model.cost_tree, decisions))
     if not logits:
         raise ValueError("serve takes at least one batch of images, got none.")
@@ -111,8 +117,9 @@ def serve(model, batches) -> Served:
     return Served(join(logits), join(stopped), join(macs), join(everything), seconds, seconds_static)
 
 
-def _logits(network):
-    """Returns a compiled function from images to a network's logits alone."""
+def _logits(network, shape):
+    """Returns a function from images of a shape to a network's logits alone, compiled once for batches of any size."""
     import tensorflow as tf
 
-    return tf.function(lambda images: network(images, training=False), reduce_retracing=True)
+    signature = (tf.TensorSpec((None, *shape), tf.float32),)
+    return tf.function(lambda images: network(images, training=False), input_signature=signature)

@@ -8,7 +8,9 @@ import pytest
 
 from configs import exit_latency as configs
 from keras_dynamic import deciders, layers
+from keras_dynamic.jobs import exit_latency as job
 from keras_dynamic.jobs import run
+from keras_dynamic.report import records
 
 
 @pytest.fixture
@@ -42,6 +44,19 @@ def test_files_figures_and_pictures(config, tmp_path):
         assert len(written[kind]["exit_ms"]) == 2
         assert len(written[kind]["budgets"]) == 5
         assert found[kind]["latency_ratio_max"] == max(written[kind]["exit_latency_ratio"])
+
+
+def test_a_record(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train_main.py", "--config=configs/exit_latency.py:cifar10", "--record=exits"])
+    monkeypatch.setattr(job, "PRECISIONS", {"int8": "int8"})
+    config.budgets, config.targets = 1, {"budget_error_int8": "<= 10"}
+    found = run(config, tmp_path / "run", tmp_path, record="exits")["int8"]
+    assert found["exits"] == ["exit1", "head"]
+    (record,) = records.load_all("results")
+    assert record.method == "serving"
+    assert record.figures["exit1_ms_int8"] == found["exit_ms"][0]
+    assert record.figures["kept_budget1_int8"] == found["budgets"][0]["kept"]
 
 
 def test_a_missing_model_is_told(config, tmp_path):

@@ -77,8 +77,22 @@ def test_thresholds_must_be_an_input(stopping, images):
 
 def test_too_few_images_reach_an_exit(stopping, images):
     dynamic = lite.export(stopping, None, images, ("logits", "decisions"), thresholds="input")
-    with pytest.raises(ValueError, match="at least 200 images, but 50 of 50 stop at exit 0"):
+    certain = stopping.chain.exits[0].head.layers[-1]
+    certain.bias.assign([50.0, 0.0, 0.0])  # in int8 an image so sure stops at any threshold
+    sure = lite.export(stopping, "int8", images, ("logits", "decisions"), thresholds="input")
+    with pytest.raises(ValueError, match="at least 200 images, but 0 of 210 stop at 'exit2'"):
+        measure_exits(sure, [sure] * 3, list(images[:210]))
+    with pytest.raises(ValueError, match="at least 200 images and 5 repeats, got 50 and 5"):
         measure_exits(dynamic, [dynamic] * 3, images[:50])
+
+
+def test_what_cannot_be_measured_is_told_first(stopping, images, monkeypatch):
+    dynamic = lite.export(stopping, None, images[:200], ("logits", "decisions"), thresholds="input")
+    monkeypatch.setattr(lite.Interpreter, "run", None)
+    with pytest.raises(ValueError, match="at least 200 images and 5 repeats, got 50 and 5"):
+        measure_budgets(dynamic, dynamic, images[:50], np.zeros(50, int))
+    with pytest.raises(ValueError, match="budgets must be how many there are, a positive whole number, got 0"):
+        measure_budgets(dynamic, dynamic, images, np.zeros(400, int), budgets=0)
 
 
 def test_each_model_gets_its_own_images_and_inputs():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_dynamic.ops import bracket
+from keras_dynamic.ops import bracket, within_budget
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,9 @@ def test_what_does_not_quite_rise_is_never_over_the_budget():
     for budget in (0.1, 0.35, 0.6, 0.95):
         within, over = bracket(lambda number: number + 0.2 * (int(100 * number) % 2), budget, 0.0, 1.0, halvings=20)
         assert within.spent <= budget < over.spent
+
+
+def test_a_budget_is_kept_but_for_rounding():
+    assert within_budget(0.4 + 1e-16 * 4, 0.4)
+    assert not within_budget(0.4 + 1e-6, 0.4)
+    assert bracket(lambda number: 0.4 + 1e-15 + number, 0.4, 0.0, 1.0, halvings=3)[0].spent == 0.4 + 1e-15

@@ -1,5 +1,6 @@
 """A small gated model, and a way to run the scripts as a user does."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -61,6 +62,19 @@ def saved(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "gated.keras"
     model.save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def module():
+    """module(name) -> a module beside the scripts, by its path, so that no other of that name is meant."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"tflite_{name}", ROOT / "tflite" / f"{name}.py")
+        found = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found)
+        return found
+
+    return load
 
 
 @pytest.fixture

@@ -71,14 +71,16 @@ def test_cascade_from_the_zoo_within_a_budget(run, tmp_path):
 
 
 def test_thresholds_as_an_input_with_a_table_of_budgets(run, stopping, images, tmp_path):
-    stopping.save(tmp_path / "exits.keras")
+    trained = kd.layers.DynamicModel(stopping.chain)  # decides nothing yet
+    trained.build(stopping.image_shape)
+    trained.save(tmp_path / "exits.keras")
     np.save(tmp_path / "held_out.npy", images)
     files = ["--model=exits.keras", "--output=exits.tflite", "--calibration=held_out.npy"]
     done = run(SCRIPT, *files, "--thresholds=input")
     assert (done.returncode, done.stderr) == (0, "")
     content = (tmp_path / "exits.tflite").read_bytes()
     assert sorted(kd.lite.Interpreter(content).inputs) == ["image", "thresholds"]
-    assert len(kd.lite.read_metadata(content)["budgets"]) == 20
+    assert len(kd.lite.read_metadata(content)["budgets"]) == 25
 
 
 def test_layers_of_ones_own_are_imported_from_where_the_command_is_given(run, tmp_path, monkeypatch):
@@ -118,7 +120,7 @@ ZOO = "--model=zoo:resnet8_cifar10_45k,zoo:resnet20_cifar10_45k"
         (["--model=none.keras"], "got 'none.keras', which is no file"),
         (["--model=cut.keras"], "cut.keras is no whole .keras file"),
         (["--model=zoo:resnet8_cifar10"], "did you mean 'resnet8_cifar10_45k'?"),
-        (["--model={saved}", "--macs=1e6"], "--macs is the budget of a cascade"),
+        (["--model={saved}", "--macs=1e6"], "the model's 4 classes, and those that ship are CIFAR-10's; give"),
         (["--model={saved}", "--outputs=logit"], "got 'logit' (did you mean 'logits'?)"),
         (["--model={saved}", "--output=folder"], "got the folder 'folder'"),
         (["--model={saved}", "--quantize=int8", "--calibration=none.npz"], "got 'none.npz', which is no file"),

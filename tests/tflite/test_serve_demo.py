@@ -79,10 +79,10 @@ def test_a_network_with_exits_under_a_budget(run, with_exits, held_out, photos, 
     assert [row["class"] for row in rows[:COUNT]] == [names[top] for top in found.predictions]
     assert [int(row["macs"]) for row in rows[:COUNT]] == found.macs.tolist()
     places = np.sum(list(found.decisions.values()), axis=0).astype(int)
-    assert [row["stopped"] for row in rows[:COUNT]] == [["exit1", "exit2", "end"][place] for place in places]
+    assert [row["stopped"] for row in rows[:COUNT]] == [["exit1", "exit2", "head"][place] for place in places]
     assert len(set(places)) > 1, "all images stop at one place, which proves little"
-    stops = [sum(row["stopped"] == place for row in rows) for place in ("exit1", "exit2", "end")]
-    assert f"stopped     exit1 {stops[0]}, exit2 {stops[1]}, end {stops[2]}" in said
+    stops = [sum(row["stopped"] == place for row in rows) for place in ("exit1", "exit2", "head")]
+    assert f"stopped     exit1 {stops[0]}, exit2 {stops[1]}, head {stops[2]}" in said
 
 
 def test_a_cascade_from_the_zoo_on_a_small_folder(run, photos):
@@ -107,7 +107,7 @@ def test_a_cascade_from_the_zoo_on_a_small_folder(run, photos):
         (["--calibration=held_out.npz", "--macs=1000"], "MACs per image, the least that this network can do with"),
         (["--calibration=held_out.npz", "--output=empty"], "--output must name a CSV to write, got the folder 'empty'"),
         (["--model=none.keras"], "got 'none.keras', which is no file"),
-        (["--model=zoo:resnet32_cifar10_gated"], "got 'gated', which is neither"),
+        (["--model=zoo:resnet8_cifar10_45k"], "got 'resnet8', which runs everything"),
         (["--cifar10"], "the model has 4 classes, but --cifar10 names 10"),
     ],
 )

@@ -50,6 +50,8 @@ def test_networks_without_exits_or_with_other_decisions(toy_chain):
     with pytest.raises(ValueError, match="model 'plain' has no exits; give Chain some"):
         exit_macs(plain)
     gated = by_hand(PerUnitGates())
+    with pytest.raises(ValueError, match="got none; give images"):
+        exit_answers(by_hand(), X[:0])
     with pytest.raises(ValueError, match="decides 'first' too, so that its exits have no costs of their own"):
         exit_answers(gated, X)
 

@@ -62,3 +62,10 @@ def test_budgets_are_those_of_budget_figures(figures):
 def test_calibration_is_that_of_probabilities_whatever_stops_images(figures):
     found = exit_figures(by_hand(), HELD_OUT, (X, Y), "margin", powers=(1.0,))
     assert found["exits"] == figures["exits"]
+
+
+def test_images_stop_by_the_models_own_measure():
+    model = by_hand(Confidence("margin"))
+    found = exit_figures(model, HELD_OUT, (X, Y), powers=(1.0,), budgets=1)
+    assert found == exit_figures(model, HELD_OUT, (X, Y), "margin", powers=(1.0,), budgets=1)
+    assert found["budgets"] == budget_figures(model, HELD_OUT, (X, Y), budgets=1)["budgets"]

@@ -21,3 +21,8 @@ def test_what_was_not_told_is_left_out():
     nothing = {"epochs": [], "accuracies": {}}
     assert exit_history(EPOCHS, ["other"]) == exit_history(EPOCHS, []) == exit_history([], ["near"]) == nothing
     assert list(exit_history(EPOCHS, ["near", "other"])["accuracies"]) == ["near", "head"]
+
+
+def test_a_head_that_told_nothing_is_left_out():
+    epochs = [{"val_near_accuracy": 0.25}, {"val_near_accuracy": 0.5}]
+    assert exit_history(epochs, ["near"]) == {"epochs": [1, 2], "accuracies": {"near": [0.25, 0.5]}}

@@ -178,3 +178,22 @@ def test_networks_and_images_that_cannot_be(toy_chain, toy_images):
     with pytest.raises(ValueError, match=r"at least .* MACs per image, the least that this network can do with"):
         fit_budget(model, toy_images(4), 5.0)
     assert float(model.decider.tau) == 0.5
+
+
+def test_the_least_there_is_is_a_budget():
+    """Of 1,000 images, whose mean of as many times 0.4 is, as numbers round, more than that."""
+    many, least = np.tile(X, (25, 1, 1, 1)), 0.4
+    assert np.full(1000, least).mean() > least
+    model = by_hand(Confidence())
+    found = fit_budget(model, many, ms=least, milliseconds=[least, 2.0])
+    assert found.spent == pytest.approx(least)
+    assert (spent(model, many) == 4).all()
+
+
+def test_tau_has_an_accuracy_if_there_are_labels(toy_chain, toy_images, spread_gates):
+    images = toy_images(60)
+    model = with_tau("gates", toy_chain, images, spread_gates)
+    found = fit_budget(model, images, macs=0.8 * model.cost_tree.total_macs, y=LABELS)
+    assert found.accuracy == evaluate(model, images, LABELS).accuracy > 0
+    with pytest.raises(ValueError, match="y must be 60 labels, one per image, got 59"):
+        fit_budget(model, images, macs=1e6, y=LABELS[1:])

@@ -1,16 +1,19 @@
 """Serving in batches: the answers, stops and costs of the model, whatever the batches."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from keras_dynamic.cost import given
-from keras_dynamic.deciders import Confidence, PerUnitGates
-from keras_dynamic.layers import DynamicModel, Exit
-from keras_dynamic.models import cascade
+from keras_dynamic.deciders import Confidence, Joined, PerUnitGates
+from keras_dynamic.layers import Chain, DynamicModel, Exit
+from keras_dynamic.models import Cascade, cascade
 from keras_dynamic.ops import quantile_thresholds
 from keras_dynamic.training import exit_answers, serve, static_network, stopping_places
+from tests.training.exits import with_gates
 
 ASIDE = 1e-4  # from the confidence of an image, which rounding might put on either side
 
@@ -38,7 +41,9 @@ def agrees(model, images, served):
     outcome = model.outcome(images)
     decisions = {name: np.asarray(value) for name, value in outcome.decisions.items()}
     np.testing.assert_allclose(served.logits, outcome.logits, atol=1e-5)
-    np.testing.assert_array_equal(served.stopped, np.sum([decisions[name] for name in model.decider.names], axis=0))
+    names = model.decider.names if isinstance(model, Cascade) else model.chain.exit_names
+    stopped = np.sum([decisions[name] for name in names], axis=0) if names else np.zeros(len(images))
+    np.testing.assert_array_equal(served.stopped, stopped)
     np.testing.assert_array_equal(served.macs, given(model.cost_tree, decisions))
     everything = np.asarray(static_network(model)(images)).argmax(-1)
     np.testing.assert_array_equal(served.predictions_static, everything)
@@ -47,7 +52,7 @@ def agrees(model, images, served):
 
 def test_a_network_with_exits(with_exits, toy_images):
     images = toy_images(12)
-    assert stopping_places(with_exits) == ["exit1", "exit2", "end"]
+    assert stopping_places(with_exits) == ["exit1", "exit2", "head"]
     served = serve(with_exits, [images[:5], images[5:10], images[10:]])
     agrees(with_exits, images, served)
     assert set(served.stopped) == {0, 1, 2}
@@ -66,11 +71,46 @@ def test_a_cascade_is_held_against_its_last_network_alone(toy_images):
     assert set(served.stopped) == {0, 1, 2}
 
 
-def test_what_does_not_stop_is_refused(toy_chain, toy_images):
-    model = DynamicModel(toy_chain(), PerUnitGates(), name="gated")
+@pytest.mark.parametrize("exits", [True, False], ids=["beside exits", "alone"])
+def test_gates(exits, toy_chain, toy_images, spread_gates):
+    gates, images = PerUnitGates(), toy_images(12)
+    model = with_gates(toy_chain, Joined([gates, Confidence()])) if exits else DynamicModel(toy_chain(), gates)
     model.build((None, 8, 8, 3))
-    with pytest.raises(ValueError, match="whose exits a Confidence decider decides, got 'gated', which is neither"):
+    spread_gates(SimpleNamespace(decider=gates, outcome=model.outcome), images)
+    if exits:
+        answers = exit_answers(model, images)
+        model.decider.deciders[1].set_thresholds(quantile_thresholds(answers.confidences, [2 / 3, 1 / 2]) - ASIDE)
+    assert stopping_places(model) == (["exit1", "exit2", "head"] if exits else ["head"])
+    served = serve(model, [images[:8], images[8:]])
+    agrees(model, images, served)
+    assert set(served.stopped) == ({0, 1, 2} if exits else {0})
+    assert len(set(served.macs)) > 2
+
+
+def test_what_decides_nothing_is_refused(toy_chain, toy_images):
+    model = DynamicModel(toy_chain(), name="plain")
+    model.build((None, 8, 8, 3))
+    with pytest.raises(ValueError, match="or a network that decides something, got 'plain', which runs everything"):
         serve(model, [toy_images(2)])
+
+
+def test_nothing_is_traced_again_for_a_smaller_batch(toy_chain, toy_images):
+    class Counted(layers.Identity):
+        calls = 0
+
+        def call(self, x):
+            Counted.calls += 1
+            return x
+
+    chain = toy_chain()
+    model = DynamicModel(Chain(chain.stem, chain.units, [Counted(), *chain.head.layers]), PerUnitGates())
+    model.build((None, 8, 8, 3))
+    images, counts = toy_images(8), []
+    for batches in ([images], [images[:3], images[3:6], images[6:]]):
+        before = Counted.calls
+        serve(model, batches)
+        counts.append(Counted.calls - before)
+    assert counts[0] == counts[1] > 0
 
 
 def test_no_batches(with_exits):
