@@ -41,13 +41,13 @@ def get_config(kind="pruned"):
     config.mixed_precision = True
     config.method.weight_decay = 5e-4
     config.method.distillation_weight = 0.3
-    config.method.gate_noise = False
+    config.method.gate_noise = kind == "conditional"  # without it, gates that are alike act alike for all images
     config.optimizer.schedule = "one_cycle"
     config.optimizer.learning_rate = 0.004
     config.anneal.k = 1
     if kind == "conditional":
         config.epochs = 3
-        config.method.open_probability = 0.8
+        config.method.open_probability = 0.85
         config.method.gate_gradient_scale = 7.5
         config.method.activation_loss = "per_gate"
         config.method.activation_weight = 60.0

@@ -56,6 +56,15 @@ _WORDS = {
     "margin_cascade": "margin over the cascade frontier",
     "margin_greedy": "margin of BlockDrop over the greedy static mask",
 }
+_WAYS = {"plain": "plain", "ge": "GE", "ge_isc_ofa": "GE, ISC and OFA"}  # the ways to train that jobs.paired compares
+for _way, _words in _WAYS.items():
+    _WORDS |= {
+        f"accuracy_{_way}": f"accuracy, {_words}",
+        f"accuracy_std_{_way}": f"accuracy, {_words}, standard deviation over seeds",
+        f"margin_{_way}": f"margin of {_words} over plain",
+        f"margin_std_{_way}": f"margin of {_words} over plain, standard deviation over seeds",
+        f"deviations_{_way}": f"margin of {_words} over plain, in standard deviations",
+    }
 _TITLES = {"blockdrop": "BlockDrop", "sgad": "SGAD", "imta": "IMTA"}
 _PRECISION = re.compile(r"(.+)_(float32|int8)")
 
