@@ -12,8 +12,8 @@ near a rate of its own, as otherwise the same groups are closed for all images.
 
 Each unit has four groups, of 4, 8 and 16 filters in the three stages, of which the first always runs. For pruning small
 groups cost nothing; in a .tflite of the conditional network only those of the last stage pay (docs/channels.md).
-Conditional has not been run to its end: its gates, alike at first and without noise, open and close for all images at
-once, which took the training accuracy to a third within an epoch.
+Conditional has not been run to its end: with these settings the training accuracy fell under one half within an epoch,
+without noise since gates that are alike open and close for all images at once, with it by the noise itself.
 
 A trained network needs low rates: higher ones take it apart before anything is closed, and so few epochs do not mend
 it. Distillation at weight 1 disturbs it as a rate several times as high does.
