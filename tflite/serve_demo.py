@@ -132,7 +132,7 @@ def macs_of(network) -> int:
     """Returns the MACs of a network that runs everything."""
     from keras_dynamic import cost
 
-    return cost.tree(network).total_macs
+    return cost.tree(network).without_exits().total_macs
 
 
 class Reader:

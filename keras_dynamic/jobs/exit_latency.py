@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -82,7 +83,7 @@ def _measured(model, quantize, splits, config, path) -> dict:
     for each, content in zip(static, alone, strict=True):
         write_atomically(path.with_name(f"{each.name}_{path.name}.tflite"), content)
     timed = lite.with_outputs(dynamic, ["logits", "decisions"])
-    figures = {"exits": [*model.chain.exit_names, "head"]}
+    figures: dict[str, Any] = {"exits": [*model.chain.exit_names, "head"]}
     figures |= measure_exits(timed, alone, x, seed=config.seed)
     figures["latency_ratio_max"] = max(figures["exit_latency_ratio"])
     labels = np.asarray(y).reshape(-1)

@@ -42,7 +42,7 @@ def attach_exits(network, after: Sequence[str], filters=64) -> DynamicModel:
     if len(set(after)) != len(after) or not after:
         raise ValueError(f"after must be one unit or several different ones, got {list(after)}.")
     classes = chain.answer_specs[-1].shape[-1]
-    exits = []
+    exits: list[Exit] = []
     for name in sorted(after, key=names.index):
         shape = getattr(chain.output_of(names.index(name)), "shape", ())
         if len(shape) != 4:
