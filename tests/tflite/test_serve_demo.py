@@ -107,7 +107,7 @@ def test_a_cascade_from_the_zoo_on_a_small_folder(run, photos):
         (["--calibration=held_out.npz", "--macs=1000"], "MACs per image, the least that this network can do with"),
         (["--calibration=held_out.npz", "--output=empty"], "--output must name a CSV to write, got the folder 'empty'"),
         (["--model=none.keras"], "got 'none.keras', which is no file"),
-        (["--model=zoo:resnet8_cifar10_45k"], "got 'resnet8', which runs everything"),
+        (["--model=zoo:resnet8_cifar10_45k"], "got 'resnet8_cifar10_45k', which runs everything"),
         (["--cifar10"], "the model has 4 classes, but --cifar10 names 10"),
     ],
 )
