@@ -12,14 +12,13 @@ last model. Those of a network with exits, gates or a policy are fitted likewise
 exits that decides nothing yet gets a Confidence decider for --macs and for --thresholds=input.
 """
 
-import importlib
 import sys
 from pathlib import Path
 
 import terminal
 from absl import app, flags, logging
 from budget import fit_thresholds, stopping
-from models import check_classes, check_images, check_models, load, read_images
+from models import check_classes, check_images, check_models, import_own, load, read_images
 
 _MODEL = flags.DEFINE_list(
     "model", None, "a .keras file or zoo:NAME; several, cheapest first, become a cascade", required=True
@@ -72,9 +71,7 @@ def export_to(output: Path) -> list[str]:
         OSError: if a file cannot be read or written.
     """
     check_files(output)
-    sys.path.insert(0, "")  # modules of one's own lie where the command is given, not beside this script
-    for module in _IMPORTS.value:
-        importlib.import_module(module)
+    import_own(_IMPORTS.value)
 
     from keras_dynamic import lite, models
     from keras_dynamic.report.files import write_atomically

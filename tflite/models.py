@@ -1,6 +1,8 @@
 """What the scripts read: models and images by what the user calls them."""
 
+import importlib
 import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -22,6 +24,17 @@ def check_models(specs: list[str]):
             raise FileNotFoundError(f"--model must name .keras files or zoo:NAME, got {spec!r}, which is no file.")
         if not zipfile.is_zipfile(spec):
             raise ValueError(f"{spec} is no whole .keras file, as model.save(...) writes it; save or copy it again.")
+
+
+def import_own(modules: list[str]):
+    """Imports modules that define layers of the user's own; they lie where the command is given, not beside a script.
+
+    Args:
+        modules: their names.
+    """
+    sys.path.insert(0, "")
+    for module in modules:
+        importlib.import_module(module)
 
 
 def check_images(spec: str):

@@ -9,7 +9,6 @@ TensorFlow, on CPU unless CUDA_VISIBLE_DEVICES names a GPU.
 """
 
 import csv
-import importlib
 import io
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ import terminal
 from absl import app, flags, logging
 from budget import fit_thresholds, stopping
 from class_names import class_names
-from models import check_classes, check_images, check_models, load, read_images
+from models import check_classes, check_images, check_models, import_own, load, read_images
 
 _ZOO = ["zoo:resnet8_cifar10_45k", "zoo:resnet20_cifar10_45k", "zoo:resnet32_cifar10_45k"]
 _SHIPPED = Path("runs/serve_demo/images")
@@ -69,9 +68,7 @@ def serve_folder() -> tuple[list[str], list[str]]:
     check_images(_CALIBRATION.value)
     if _OUTPUT.value is not None and Path(_OUTPUT.value).is_dir():
         raise ValueError(f"--output must name a CSV to write, got the folder {_OUTPUT.value!r}; add NAME.csv to it.")
-    sys.path.insert(0, "")  # modules of one's own lie where the command is given, not beside this script
-    for module in _IMPORTS.value:
-        importlib.import_module(module)
+    import_own(_IMPORTS.value)
 
     from keras_dynamic import data, training
     from keras_dynamic.report.files import write_atomically

@@ -86,9 +86,10 @@ def _measured(model, quantize, splits, config, path) -> dict:
     figures: dict[str, Any] = {"exits": [*model.chain.exit_names, "head"]}
     figures |= measure_exits(timed, alone, x, seed=config.seed)
     figures["latency_ratio_max"] = max(figures["exit_latency_ratio"])
-    labels = np.asarray(y).reshape(-1)
-    figures["accuracies"] = [float((answers(each, x).logits.argmax(-1) == labels).mean()) for each in alone]
     figures |= measure_budgets(timed, alone[-1], x, y, config.budgets, seed=config.seed)
+    labels = np.asarray(y).reshape(-1)
+    early = [float((answers(each, x).logits.argmax(-1) == labels).mean()) for each in alone[:-1]]
+    figures["accuracies"] = [*early, figures["accuracy_static"]]
     if config.micro:
         whole, last = (lite.MicroInterpreter(each).arena_bytes() for each in (timed, alone[-1]))
         figures |= {"arena_bytes": whole, "arena_static_bytes": last, "arena_ratio": whole / last}

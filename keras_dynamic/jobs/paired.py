@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_dynamic.jobs.record import write_record
+from keras_dynamic.jobs.run_seconds import taken_over_seconds
 
 
 def paired(config, record=None) -> dict:
@@ -41,7 +42,7 @@ def paired(config, record=None) -> dict:
         if deviation:
             figures[f"deviations_{way}"] = mean / deviation
     seconds = [each["seconds"] for found in runs.values() for each in found]
-    together = sum(seconds) - sum(_before(folder) for folders in config.runs.values() for folder in folders)
+    together = sum(seconds) - sum(taken_over_seconds(folder) for folders in config.runs.values() for folder in folders)
     figures |= {"seconds_max": max(seconds), "seconds_sum": together}
     print("\n".join(f"{name} {value:.4f}" for name, value in figures.items()))
     if record:
@@ -55,10 +56,3 @@ def _figures(folder) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; run the training that the config names and let it be judged.")
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _before(folder) -> float:
-    """Returns the seconds of training that a run has taken over from the one that it started from, 0 if from none."""
-    config = Path(folder) / "config.json"
-    start = json.loads(config.read_text(encoding="utf-8")).get("start_from") if config.is_file() else ""
-    return float(json.loads((Path(start) / "run.json").read_text(encoding="utf-8"))["seconds"]) if start else 0.0

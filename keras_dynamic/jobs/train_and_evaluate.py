@@ -1,7 +1,6 @@
 """Trains what a config describes and judges it on the whole test set."""
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from keras_dynamic import zoo
 from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.jobs.plain import data_text, describe
 from keras_dynamic.jobs.record import facts, write_record
+from keras_dynamic.jobs.run_seconds import training_seconds
 from keras_dynamic.jobs.system import keras_figures, per_image, plain_figures
 from keras_dynamic.report import frontier, write_report
 from keras_dynamic.report.formatting import millions
@@ -89,7 +89,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     plain, static = plain_figures(networks, splits)
     points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
     figures |= frontier.margins(figures, static, points)
-    figures["seconds"] = _training_seconds(Path(workdir)) + time.time() - start
+    figures["seconds"] = training_seconds(workdir) + time.time() - start
     gates = config.method.get("gates", "units")
     method, word = NAMES[config.method.name if gates == "units" else gates]
     label = f", {config.label}" if config.label else ""
@@ -126,14 +126,6 @@ def _fit(model, config, splits) -> bool:
         reestimate_batch_norm(model, reestimation_batches(config, splits))  # more or less runs than in the training
         fit()  # and so gates see other inputs
     return True
-
-
-def _training_seconds(folder):
-    """Returns the seconds of a run's training, and of those that it started from."""
-    seconds = _read(folder / "run.json")["seconds"]
-    before = Path(os.path.expandvars(_read(folder / "config.json").get("start_from", "")))
-    before = before.parent if before.suffix == ".keras" else before
-    return seconds + (_training_seconds(before) if (before / "run.json").is_file() and before != Path() else 0.0)
 
 
 def _read(path):

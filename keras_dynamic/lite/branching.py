@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_dynamic.layers import masked
 from keras_dynamic.lite.naming import decision_scope, unit_scope
 from keras_dynamic.ops import select
 
@@ -97,26 +98,24 @@ class Branching:
 
     def run(self, unit, x, decision, training=None, **nested):
         """Returns combine(x, select(decision, branch(x), otherwise(x))), traced under the unit's name scope."""
-        import tensorflow as tf
-
-        if self._prefix:
-            return self._run(unit, x, decision, training, **nested)
-        self.units.append(unit.name)
-        with tf.name_scope(unit_scope(len(self.units) - 1)):
-            return self._run(unit, x, decision, training, **nested)
+        return self._as_part(unit.name, lambda: self._run(unit, x, decision, training, **nested))
 
     def run_groups(self, unit, x, groups, training=None):
         """Returns the unit's groups in the sum form: to what has been added so far, select adds a group or not.
 
         Groups that do not pay are computed together, in the masked reading.
         """
+        return self._as_part(unit.name, lambda: self._add_groups(unit, x, groups, training))
+
+    def _as_part(self, name, traced):
+        """Returns what a function gives, traced under a scope by which the file knows a part of the chain."""
         import tensorflow as tf
 
         if self._prefix:
-            return self._add_groups(unit, x, groups, training)
-        self.units.append(unit.name)
+            return traced()
+        self.units.append(name)
         with tf.name_scope(unit_scope(len(self.units) - 1)):
-            return self._add_groups(unit, x, groups, training)
+            return traced()
 
     def _add_groups(self, unit, x, groups, training):
         name = self._prefix + unit.name
@@ -184,16 +183,7 @@ class Branching:
 
     def answer(self, exit_, x, previous, training=None):
         """Returns an exit's logits, traced under a scope as a unit's are: the exit is a part of its own."""
-        import tensorflow as tf
-
-        def logits():
-            return keras.ops.cast(exit_(x, previous=previous, training=training), "float32")
-
-        if self._prefix:
-            return logits()
-        self.units.append(exit_.name)
-        with tf.name_scope(unit_scope(len(self.units) - 1)):
-            return logits()
+        return self._as_part(exit_.name, lambda: masked.answer(exit_, x, previous, training))
 
     def go_on(self, decision, rest, state):
         """Returns what lies behind an exit, its logits and bits behind a select each on the exit's decision."""

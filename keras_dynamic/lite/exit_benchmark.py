@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_dynamic.lite import schema
+from keras_dynamic.lite.benchmark import answers
 from keras_dynamic.lite.budgets import macs_of_stops
 from keras_dynamic.lite.interpreter import Interpreter
 from keras_dynamic.lite.metadata import metadata_needed
@@ -116,18 +117,17 @@ def measure_budgets(
         runners[str(number)] = runner = Interpreter(dynamic)
         thresholds = thresholds_for(dynamic, budget)
         given[str(number)] = {THRESHOLDS: thresholds}
-        answers = [runner.run(image, thresholds=thresholds) for image in x]
-        at = np.array([int(answer["decisions"].sum()) for answer in answers])
-        right = np.array([answer["logits"].argmax() for answer in answers]) == y
+        found = [runner.run(image, thresholds=thresholds) for image in x]
+        at = np.array([int(answer["decisions"].sum()) for answer in found])
+        right = np.array([answer["logits"].argmax() for answer in found]) == y
         rows.append({"budget": budget, **judged_stops(at, right, macs[at], len(macs))})
-    found = times_in_turn(
+    times = times_in_turn(
         runners, dict.fromkeys(runners, x[drawn]), repeats, seed, lambda name, row: given.get(name, {})
     )
     for number, row in enumerate(rows):
-        row["ms"] = float(found[str(number)].mean())
-    plain = np.array([runners["static"].run(image)["logits"].argmax() for image in x])
+        row["ms"] = float(times[str(number)].mean())
     return {
         **kept_budgets(rows),
-        "static_ms": float(found["static"].mean()),
-        "accuracy_static": float((plain == y).mean()),
+        "static_ms": float(times["static"].mean()),
+        "accuracy_static": float((answers(static, x).logits.argmax(-1) == y).mean()),
     }

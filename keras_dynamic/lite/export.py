@@ -97,7 +97,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
             "deciders.Confidence or models.cascade, or leave thresholds='baked'."
         )
     shape = (1, *model.image_shape[1:])
-    if quantize or (as_input and calibration is not None):
+    uses_images = bool(quantize) or (as_input and calibration is not None)
+    if uses_images:
         wanted_for = "int8" if quantize else "the table of budgets of thresholds='input'"
         calibration = check_calibration(calibration, shape[1:], wanted_for)
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
@@ -107,7 +108,7 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         raise ValueError(graph.problems[0])
     converted = convert(frozen, quantize, calibration)
     metadata, inputs, seen = graph.metadata(quantize), ["image"], None
-    if wanted and (quantize or (as_input and calibration is not None)):
+    if wanted and uses_images:
         seen = confidences(converted, wanted, graph.dynamic, calibration)
     if wanted and quantize:
         converted = refit_thresholds(converted, model, calibration, graph.dynamic, seen)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.report import exits_pictures, formatting, frontier, style
+from keras_dynamic.report import exits_pictures, formatting, style
 from keras_dynamic.report.frontier import Point
-from keras_dynamic.report.plane import Plane
+from keras_dynamic.report.plane import against_macs, in_millions
 from keras_dynamic.report.schema import PerImage
 from keras_dynamic.report.sections import Block, Picture, Section
 
@@ -61,17 +61,11 @@ def curves(report: Mapping[str, Any], names: list[str], part: str, cost: str) ->
     Returns:
         The figure, with the lines of the plain networks and their cascades.
     """
-
-    def drawn(point: Point) -> Point:
-        return Point(point.macs / 1e6, 100 * point.accuracy, point.label)
-
-    plane = Plane("MACs per image, mean, millions", "Accuracy, %")
-    plane.static([drawn(point) for point in frontier.static_points(report["static"])])
-    plane.cascades([drawn(point) for point in frontier.as_points(report.get("cascade_frontier") or [])])
+    plane = against_macs(report)
     looks = style.look_of(list(report["systems"]))
     for name in names:
         rows = report["systems"][name][part]
-        points = sorted(drawn(Point(row[cost], row["accuracy"])) for row in rows)
+        points = sorted(in_millions(Point(row[cost], row["accuracy"])) for row in rows)
         plane.curve(name, points, looks[name][0], marker=looks[name][1] if part == "exits" else "")
     return plane.finish()
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.report import formatting, frontier, style
+from keras_dynamic.report import formatting, style
 from keras_dynamic.report.frontier import Point
-from keras_dynamic.report.plane import Plane
+from keras_dynamic.report.plane import against_macs, in_millions
 
 _LIGHTEST, _NAMED = 0.25, 0.06  # colour of the first exit, the last has 1; share of the images that is told in numbers
 _MOST_BESIDE, _MOST_POINTS = 5, 20  # names in a row; epochs that are told apart
@@ -40,19 +40,13 @@ def exits_against_macs(report: Mapping[str, Any], name: str) -> style.Figure:
     Source:
         MSDNet, figure 7; IMTA, figures 2 and 3.
     """
-
-    def drawn(point: Point) -> Point:
-        return Point(point.macs / 1e6, 100 * point.accuracy, point.label)
-
     system, look = report["systems"][name], style.look_of(list(report["systems"]))[name]
-    plane = Plane("MACs per image, mean, millions", "Accuracy, %")
-    plane.static([drawn(point) for point in frontier.static_points(report["static"])])
-    plane.cascades([drawn(point) for point in frontier.as_points(report.get("cascade_frontier") or [])])
-    exits = [drawn(Point(row["macs"], row["accuracy"])) for row in system["exits"]]
+    plane = against_macs(report)
+    exits = [in_millions(Point(row["macs"], row["accuracy"])) for row in system["exits"]]
     plane.curve("single exits", exits, style.INK, "--", "o")
-    budgeted = sorted(drawn(Point(row["macs_mean"], row["accuracy"])) for row in system["budgeted"])
+    budgeted = sorted(in_millions(Point(row["macs_mean"], row["accuracy"])) for row in system["budgeted"])
     plane.curve("under budgets", budgeted, look[0])
-    plane.system(name, drawn(Point(system["macs_mean"], system["accuracy"])), look)
+    plane.system(name, in_millions(Point(system["macs_mean"], system["accuracy"])), look)
     return plane.finish()
 
 
@@ -128,19 +122,14 @@ def over_training(history: Mapping[str, Any], colour: str) -> style.Figure:
 
 def _legend(axes: style.Axes, exits: int) -> None:
     """Names the exits over the right end of the axes."""
-    axes.legend(
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        ncols=exits if exits <= _MOST_BESIDE else -(-exits // 2),
-        frameon=False,
-        fontsize=style.FONT_SIZE - 2,
-        labelcolor=style.MUTED,
-        borderaxespad=0.2,
-        borderpad=0,
-        handlelength=1.0,
-        handletextpad=0.5,
-        columnspacing=1.0,
-    )
+    columns = exits if exits <= _MOST_BESIDE else -(-exits // 2)
+    small: dict[str, Any] = {
+        "fontsize": style.FONT_SIZE - 2,
+        "handlelength": 1.0,
+        "handletextpad": 0.5,
+        "columnspacing": 1.0,
+    }
+    style.legend_above(axes, columns, **small)
 
 
 def rank_correlations(ranks: Sequence[Mapping[str, Any]], colour: str) -> style.Figure:

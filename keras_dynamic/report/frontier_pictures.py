@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_dynamic.report import frontier, style, timing
 from keras_dynamic.report.frontier import Point
-from keras_dynamic.report.plane import Plane
+from keras_dynamic.report.plane import Plane, against_macs, in_millions
 
 
 def accuracy_against_macs(report: Mapping[str, Any]) -> style.Figure:
@@ -20,17 +20,11 @@ def accuracy_against_macs(report: Mapping[str, Any]) -> style.Figure:
         The figure: the static networks and the cascade frontier with the lines over their upper hulls, each system, and
         its static twin at equal MACs on the line between its two patterns.
     """
-
-    def drawn(point: Point) -> Point:
-        return Point(point.macs / 1e6, 100 * point.accuracy, point.label)
-
-    plane = Plane("MACs per image, mean, millions", "Accuracy, %")
-    plane.static([drawn(point) for point in frontier.static_points(report["static"])])
-    plane.cascades([drawn(point) for point in frontier.as_points(report.get("cascade_frontier") or [])])
+    plane = against_macs(report)
     for name, look in style.look_of(list(report["systems"])).items():
         system = report["systems"][name]
-        plane.twin([drawn(point) for point in _twin(system)], look)
-        plane.system(name, drawn(Point(system["macs_mean"], system["accuracy"])), look)
+        plane.twin([in_millions(point) for point in _twin(system)], look)
+        plane.system(name, in_millions(Point(system["macs_mean"], system["accuracy"])), look)
     return plane.finish()
 
 

@@ -77,16 +77,4 @@ def _explain(axes: style.Axes, colour: str) -> None:
         Patch(color=style.STATIC, alpha=0.45, label="Gradient, largest = 1"),
         Line2D([], [], color=colour, marker="o", linewidth=1.4, label="Share of images that run it"),
     ]
-    axes.legend(
-        handles=marks,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=2,
-        frameon=False,
-        fontsize=style.FONT_SIZE - 1,
-        labelcolor=style.MUTED,
-        borderaxespad=0.2,
-        borderpad=0,
-        handlelength=1.4,
-        columnspacing=1.4,
-    )
+    style.legend_above(axes, 2, left=True, handles=marks, handlelength=1.4, columnspacing=1.4)

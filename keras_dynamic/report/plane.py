@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,30 @@ from keras_dynamic.report.frontier import Point
 from keras_dynamic.report.labels import Label, place
 
 _HEIGHT = 4.6
+
+
+def against_macs(report: Mapping[str, Any]) -> Plane:
+    """Begins a plane of MACs and accuracy with the lines to beat.
+
+    Args:
+        report: The content of report.json.
+
+    Returns:
+        The plane, with the plain networks and their cascades on it; in_millions gives its points.
+    """
+    plane = Plane("MACs per image, mean, millions", "Accuracy, %")
+    plane.static([in_millions(point) for point in frontier.static_points(report["static"])])
+    plane.cascades([in_millions(point) for point in frontier.as_points(report.get("cascade_frontier") or [])])
+    return plane
+
+
+def in_millions(point: Point) -> Point:
+    """A point of MACs and a fraction, in the units of against_macs.
+
+    Args:
+        point: MACs, accuracy as a fraction, and its label.
+    """
+    return Point(point.macs / 1e6, 100 * point.accuracy, point.label)
 
 
 class Plane:

@@ -108,17 +108,5 @@ def _legend(axes: style.Axes, colours: Mapping[str, Any]) -> None:
     """Says over the right end of the axes what colours are {words: colour}."""
     from matplotlib.patches import Patch
 
-    axes.legend(
-        handles=[Patch(facecolor=colour, label=words) for words, colour in colours.items()],
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        ncols=len(colours),
-        frameon=False,
-        fontsize=style.FONT_SIZE - 1,
-        labelcolor=style.MUTED,
-        borderaxespad=0.2,
-        borderpad=0,
-        handlelength=1.0,
-        handletextpad=0.5,
-        columnspacing=1.2,
-    )
+    handles = [Patch(facecolor=colour, label=words) for words, colour in colours.items()]
+    style.legend_above(axes, len(colours), handles=handles, handlelength=1.0, handletextpad=0.5, columnspacing=1.2)

@@ -85,6 +85,27 @@ def label_axes(axes: Axes, x: str = "", y: str = "") -> None:
     axes.set_title(y, fontsize=FONT_SIZE, color=MUTED, loc="left", pad=8)
 
 
+def legend_above(axes: Axes, columns: int, left: bool = False, **look) -> None:
+    """Writes a legend over one end of the axes.
+
+    Args:
+        axes: The axes.
+        columns: How many entries stand in a row.
+        left: Whether it stands over the left end.
+        look: Further arguments of Matplotlib's legend.
+    """
+    axes.legend(
+        loc="lower left" if left else "lower right",
+        bbox_to_anchor=(0 if left else 1, 1),
+        ncols=columns,
+        frameon=False,
+        labelcolor=MUTED,
+        borderaxespad=0.2,
+        borderpad=0,
+        **{"fontsize": FONT_SIZE - 1, **look},
+    )
+
+
 def png(figure: Figure, dots_per_inch: int = 200) -> bytes:
     """Draws a figure.
 
