@@ -58,13 +58,13 @@ def get_config(kind="pruned"):
         config.method.data_dependent = False
         config.method.activation_loss = "macs"
         config.method.activation_weight = 40.0
-        config.method.target = 0.575
+        config.method.target = 0.56
         config.method.gate_gradient_scale = 75.0
-        config.anneal.a, config.anneal.start = 0.225, 0.8  # at the target in the second epoch
+        config.anneal.a, config.anneal.start = 0.24, 0.8  # at the target in the second epoch
     if kind == "finetuned":
         config.start_from = "runs/channels/pruned"
-        config.epochs = 3
-        config.optimizer.learning_rate = 0.008
+        config.epochs = 8
+        config.optimizer.learning_rate = 0.012
         config.method.gate_gradient_scale = 0.0
         config.anneal.start = config.method.target
     config.evaluation.inference = False  # takes minutes more
