@@ -111,7 +111,8 @@ class ExitGates(GumbelGates):
         """Samples in training, compares with tau otherwise; 1 goes on."""
         if name not in self.gates:
             return {}, {}, carry
-        said = ops.reshape(self.gates[name](self._binding.exits[name].read(x), training=training), (-1,))
+        read = self.read(self._binding.exits[name].read(x), training)
+        said = ops.reshape(self.gates[name](read, training=training), (-1,))
         decisions, probabilities = self.decided(said, lambda values: {name: values}, training)
         return decisions, probabilities, carry
 

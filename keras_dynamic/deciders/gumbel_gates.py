@@ -22,8 +22,8 @@ class GumbelGates(ThresholdDecider):
         seed: of the samples.
         noise: False compares with one half in training too, with the gradient of the soft sample: nothing is skipped at
             random while the chain is still learning to do without, which short trainings cannot mend.
-        gradient_scale: multiplies the gradient into the gates: with SGD a learning rate of their own, this many times
-            the chain's; short trainings need it.
+        gradient_scale: multiplies the gradients of the gates' weights: with SGD a learning rate of their own, this many
+            times the chain's; what flows through gates into the chain stays as without. 0 leaves the gates as they are.
         **kwargs: of ThresholdDecider (always) and keras.layers.Layer.
 
     Raises:
@@ -54,6 +54,17 @@ class GumbelGates(ThresholdDecider):
         self.tau = self.scalar("tau", initial["tau"])
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.gates = {}
+
+    def read(self, x, training=None):
+        """Returns what a gate reads, x, with its gradient such that gradient_scale does not reach the chain.
+
+        Args:
+            x: nest of tensors, [batch, ...].
+            training: whether there will be a gradient.
+        """
+        if not training or self.gradient_scale in (0.0, 1.0):
+            return x
+        return keras.tree.map_structure(lambda leaf: scale_gradient(leaf, 1.0 / self.gradient_scale), x)
 
     def decided(self, logits, by_name, training=None):
         """Samples in training, compares with tau otherwise.

@@ -57,7 +57,7 @@ class PerUnitGates(GumbelGates):
     def logits(self, k, x, training=None):
         """Returns what unit k's gate says, the logits of running, or None if it has no gate."""
         gate = self.gates.get(self.unit_names[k])
-        return None if gate is None else gate(x, training=training)
+        return None if gate is None else gate(self.read(x, training), training=training)
 
     def decide(self, k, x, carry, training=None):
         """Samples in training, compares with tau otherwise."""

@@ -73,14 +73,17 @@ class Gate(keras.layers.Layer):
             self.last_kernel = self.add_weight(shape=size, initializer="glorot_uniform", name="last_kernel")
             self.last_bias = self.add_weight(shape=(2 * count,), initializer=start, name="last_bias")
 
+    def pooled(self, x):
+        """Returns all that the gate knows of x, its channels' means, float32 [batch, channels]."""
+        return ops.mean(ops.cast(_leaf(x), "float32"), axis=(1, 2))
+
     def call(self, x, training=None):
         """Returns the logits of running, w1 - w0, for x [batch, height, width, channels].
 
         Returns:
             float32 [batch], or [batch, groups] for groups.
         """
-        pooled = ops.mean(ops.cast(_leaf(x), "float32"), axis=(1, 2))
-        features = ops.relu(self.norm(self.project(pooled), training=training))
+        features = ops.relu(self.norm(self.project(self.pooled(x)), training=training))
         logits = _log_odds(features, self.kernel, self.bias)
         if self.memory is not None:
             features = ops.relu(self.share_norm(self.share(logits), training=training))

@@ -1,9 +1,12 @@
-"""Gates that look at nothing, set by how much the network's answers depend on what they switch."""
+"""Gates set by how much the network's answers depend on what they switch, before they are trained."""
 
 import keras
 import numpy as np
 
 from keras_dynamic.deciders import PerUnitGates
+from keras_dynamic.layers import FreeGate, Gate
+from keras_dynamic.layers.readings import Masked
+from keras_dynamic.layers.walk import decisions_of
 
 
 def decision_importance(model, batches) -> dict:
@@ -25,6 +28,74 @@ def decision_importance(model, batches) -> dict:
 
     Source: Molchanov et al. 2017 (arXiv 1611.06440), whose criterion is the same product for the cross entropy.
     """
+    moved, _ = _watch(model, batches)
+    return _per_mac(model, moved)
+
+
+def rank_gates(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
+    """Sets the probabilities of untrained gates by the rank of what they switch.
+
+    Gates that all start alike close all at once, or by chance. Set like this, a falling target closes first what
+    matters least. Gates that look at their input also say different things of different images from the start: their
+    two layers are regressed on the importance for each image, which tells them apart where the channels' means do, and
+    the logits are then stretched to the given spread. Gates whose images all get the same logit open and close for all
+    of them at once.
+
+    Args:
+        model: built DynamicModel with PerUnitGates or ChannelGates, without memory.
+        batches: as for decision_importance.
+        lowest: probability of running of the least important, in (0, 1), of an image with the mean logit.
+        highest: of the most important.
+        spread: standard deviation over images of the logits of gates that look at them.
+
+    Returns:
+        decision_importance of the model.
+
+    Raises:
+        ValueError: if the decider has no such gates, or Keras does not run on TensorFlow.
+    """
+    gates = model.decider
+    if not isinstance(gates, PerUnitGates) or getattr(gates, "memory", None) is not None:
+        raise ValueError(
+            f"rank_gates sets PerUnitGates and ChannelGates without memory, got decider {gates.name!r} of type "
+            f"{type(gates).__name__}; leave rank_gates out."
+        )
+    moved, pooled = _watch(model, batches)
+    importance = _per_mac(model, moved)
+    chances = np.empty(len(importance))
+    chances[np.argsort(list(importance.values()), kind="stable")] = np.linspace(lowest, highest, len(importance))
+    odds = dict(zip(importance, np.log(chances / (1 - chances)), strict=True))
+    place = {name: position for position, name in enumerate(importance)}
+    position = 0
+    for unit, gate in gates.gates.items():
+        names = gates.names[position : position + (gate.groups or 1)]
+        position += len(names)
+        own = np.array([odds[name] for name in names])
+        if isinstance(gate, FreeGate):
+            gate.logits.assign(np.concatenate([-own / 2, own / 2]))
+        else:
+            _regress(gate, pooled[unit], moved[:, [place[name] for name in names]], own, spread)
+    return importance
+
+
+class _AllOn(Masked):
+    """Runs what the decider decides by decisions that are all 1, and keeps what its gates know of their inputs."""
+
+    def __init__(self, chain, decisions):
+        self.chain, self.decisions, self.pooled = chain, decisions, {}
+
+    def decide(self, decider, k, x, carry, training=None):
+        """Returns the decisions of unit k, as Masked.decide."""
+        unit = self.chain.units[k]
+        gate = getattr(decider, "gates", {}).get(unit.name)
+        if isinstance(gate, Gate):
+            self.pooled[unit.name] = gate.pooled(x)
+        own = {name: self.decisions[name] for name in decisions_of(unit, decider) if name in self.decisions}
+        return own, own, carry
+
+
+def _watch(model, batches):
+    """Returns |d margin / d decision|, [n, decisions], and {unit: what its gate knows of its input, [n, channels]}."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"decision_importance needs TensorFlow's gradients, but Keras runs on {keras.backend.backend()!r}; set "
@@ -35,60 +106,58 @@ def decision_importance(model, batches) -> dict:
     names = model.decision_names
 
     @tf.function(reduce_retracing=True)
-    def moved(images, labels):
+    def watched(images, labels):
         decisions = {name: tf.ones(tf.shape(images)[:1]) for name in names}
         with tf.GradientTape() as tape:
             tape.watch(decisions)
-            logits = model.outcome(images, decisions, training=False).logits
+            read = _AllOn(model.chain, decisions)
+            logits = model.outcome(images, training=False, read=read).logits
             margin = tf.gather(logits, labels, batch_dims=1) - tf.reduce_mean(logits, axis=-1)
             total = tf.reduce_sum(margin)
         slopes = tape.gradient(total, decisions, unconnected_gradients="zero")
-        return [tf.reduce_sum(tf.abs(slopes[name])) for name in names]
+        return tf.stack([tf.abs(slopes[name]) for name in names], axis=1), read.pooled
 
-    sums = np.zeros(len(names))
-    for images, labels in batches:
-        sums += np.array(moved(tf.convert_to_tensor(images), tf.reshape(tf.cast(labels, tf.int32), (-1,))))
-    macs = dict.fromkeys(names, 0)
+    if not batches:
+        raise ValueError("importance needs one batch or more of images and labels, got none.")
+    told = [
+        watched(tf.convert_to_tensor(images), tf.reshape(tf.cast(labels, tf.int32), (-1,))) for images, labels in batches
+    ]
+    moved = np.concatenate([moved.numpy().astype(float) for moved, _ in told])
+    return moved, {unit: np.concatenate([each[unit].numpy() for _, each in told]) for unit in told[0][1]}
+
+
+def _per_mac(model, moved):
+    """Returns {decision: mean of what it moves over the MACs it costs}, relative to the largest."""
+    macs = dict.fromkeys(model.decision_names, 0)
     _add_guarded(model.cost_tree, macs)
-    each = {name: value / max(macs[name], 1) for name, value in zip(names, sums, strict=True)}
+    each = {name: value / max(macs[name], 1) for name, value in zip(macs, moved.mean(axis=0), strict=True)}
     largest = max(each.values())
     return {name: value / largest for name, value in each.items()}
 
 
-def rank_gates(model, batches, lowest=0.55, highest=0.95) -> dict:
-    """Sets the probabilities of gates that look at nothing by the rank of what they switch.
+def _regress(gate, pooled, moved, odds, spread):
+    """Sets a Gate's weights to a regression of log importance, [n, decisions], on what it knows, [n, channels]."""
+    target = np.log(moved + 0.01 * moved.mean(axis=0) + 1e-12)
+    deviation = pooled.std(axis=0) + 1e-6
+    directions = _ridge((pooled - pooled.mean(axis=0)) / deviation, target) / deviation[:, None]
+    kernel = keras.ops.convert_to_numpy(gate.project.kernel)
+    both = np.concatenate([directions, -directions], axis=1)[:, : gate.hidden]  # ReLU cuts one side off
+    kernel[:, : both.shape[1]] = both / (np.linalg.norm(both, axis=0) + 1e-12)
+    gate.project.kernel.assign(kernel)
+    hidden = pooled @ kernel
+    gate.norm.moving_mean.assign(hidden.mean(axis=0))
+    gate.norm.moving_variance.assign(hidden.var(axis=0))
+    features = np.maximum(keras.ops.convert_to_numpy(gate.norm(hidden, training=False)), 0.0)
+    weights = _ridge(features - features.mean(axis=0), target)
+    weights *= spread / ((features @ weights).std(axis=0) + 1e-12)
+    bias = odds - features.mean(axis=0) @ weights
+    gate.kernel.assign(np.concatenate([-weights / 2, weights / 2], axis=1))
+    gate.bias.assign(np.concatenate([-bias / 2, bias / 2]))
 
-    Gates that all start alike close all at once, or by chance. Set like this, a falling target closes first what
-    matters least.
 
-    Args:
-        model: built DynamicModel with PerUnitGates or ChannelGates, data_dependent=False.
-        batches: as for decision_importance.
-        lowest: probability of running of the least important, in (0, 1).
-        highest: of the most important.
-
-    Returns:
-        decision_importance of the model.
-
-    Raises:
-        ValueError: if the gates look at their input.
-    """
-    gates = model.decider
-    if not isinstance(gates, PerUnitGates) or gates.data_dependent:
-        raise ValueError(
-            f"rank_gates sets gates that look at nothing, got decider {gates.name!r}; give PerUnitGates or "
-            "ChannelGates with data_dependent=False."
-        )
-    importance = decision_importance(model, batches)
-    order = sorted(importance, key=importance.__getitem__)
-    chances = dict(zip(order, np.linspace(lowest, highest, len(order)), strict=True))
-    position = 0
-    for gate in gates.gates.values():
-        names = gates.names[position : position + (gate.groups or 1)]
-        odds = np.array([np.log(chances[name] / (1 - chances[name])) for name in names])
-        gate.logits.assign(np.concatenate([-odds / 2, odds / 2]))
-        position += len(names)
-    return importance
+def _ridge(x, y):
+    """Returns the weights that predict y - mean(y), [n, m], from centred x, [n, k], with a little shrinkage: [k, m]."""
+    return np.linalg.solve(x.T @ x + 0.01 * len(x) * np.eye(x.shape[1]), x.T @ (y - y.mean(axis=0)))
 
 
 def _add_guarded(node, macs):

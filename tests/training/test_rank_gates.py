@@ -60,8 +60,49 @@ def test_groups_of_channels_each_have_a_rank(toy_images):
     assert (min(chances), max(chances)) == pytest.approx((0.55, 0.95))
 
 
-def test_gates_that_look_at_images_cannot_be_ranked():
-    model = DynamicModel(linear_chain([0.1]), PerUnitGates(name="looking"))
+def test_gates_that_look_at_images_open_for_those_to_which_the_unit_matters():
+    """The margin moves by the image's own size, which the gate sees as the mean of its channels."""
+    rng = np.random.default_rng(0)
+    sizes = rng.uniform(1.0, 20.0, 512)
+    images = (np.array([3.0, 0.0, 0.0]) * sizes[:, None]).astype("float32").reshape(-1, 1, 1, 3)
+    labels = np.zeros(512, int)
+    model = DynamicModel(linear_chain([0.1, 0.5]), PerUnitGates())
     model.build((None, 1, 1, 3))
-    with pytest.raises(ValueError, match="rank_gates sets gates that look at nothing, got decider 'looking'"):
-        rank_gates(model, [(IMAGES, LABELS)])
+    rank_gates(model, [(images[:256], labels[:256]), (images[256:], labels[256:])], 0.6, 0.8, spread=0.5)
+    for name, middle, reads in (("unit1", 0.6, images), ("unit2", 0.8, 1.1 * images)):
+        logits = keras.ops.convert_to_numpy(model.decider.gates[name](reads))
+        assert logits.std() == pytest.approx(0.5, rel=1e-3)
+        assert logits.mean() == pytest.approx(np.log(middle / (1 - middle)), abs=1e-3)
+        assert np.corrcoef(logits, np.log(sizes))[0, 1] > 0.95
+
+
+def test_groups_are_told_apart_by_what_their_gate_sees(toy_images):
+    from keras_dynamic.models import group_channels, resnet_cifar
+
+    network = resnet_cifar(8, num_classes=3, width=8)
+    network.build((None, 16, 16, 3))
+    model = DynamicModel(group_channels(network, 4).chain, ChannelGates())
+    model.build((None, 16, 16, 3))
+    images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3)).astype(np.uint8)
+    importance = rank_gates(model, [(images, np.arange(64) % 3)])
+    assert list(importance) == model.decision_names
+    decisions = model.outcome(images).decisions
+    assert len(np.unique(np.stack([keras.ops.convert_to_numpy(decisions[name]) for name in importance], 1), axis=0)) > 8
+
+
+def test_gates_with_memory_cannot_be_ranked(toy_images):
+    from keras_dynamic.models import group_channels, resnet_cifar
+
+    network = resnet_cifar(8, num_classes=3, width=8)
+    network.build((None, 16, 16, 3))
+    model = DynamicModel(group_channels(network, 4).chain, ChannelGates(memory=4, name="remembering"))
+    model.build((None, 16, 16, 3))
+    with pytest.raises(ValueError, match="rank_gates sets PerUnitGates and ChannelGates without memory, got decider 'r"):
+        rank_gates(model, [])
+
+
+def test_no_batches_is_an_error():
+    model = DynamicModel(linear_chain([0.1]), PerUnitGates())
+    model.build((None, 1, 1, 3))
+    with pytest.raises(ValueError, match="needs one batch or more"):
+        rank_gates(model, [])
