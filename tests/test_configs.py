@@ -79,7 +79,8 @@ def test_network_and_method_can_be_built(path):
             config.network.weights = ""  # these do not come along
         model = build(config)
         if config.network.get("granularity"):
-            decided = len(model.chain.group_names)
+            wholes = [unit for unit in model.chain.units if not getattr(unit, "group_names", ())]
+            decided = len(model.chain.group_names) + len(wholes) * (config.method.gates == "channels and units")
         elif config.method.name == "imta":
             decided = len(model.chain.exit_names)
             assert model.cost_tree.total_macs > config.evaluation.macs > exit_macs(model)[0]

@@ -22,6 +22,7 @@ class ChannelGates(PerUnitGates):
         *args: of PerUnitGates; `always` names units all of whose groups always run.
         locked: {name: names of units}: the units' corresponding groups are one decision, 'name[1]' and so on, made by
             a gate before the first of them. They must have the same groups.
+        units: whether units without groups, that can be skipped, are gated too, each as a whole.
         memory: width of the hidden layer through which the gates of a unit's groups see one another's tentative
             decisions, see layers.Gate; None for none. It needs data-dependent gates.
         **kwargs: of PerUnitGates.
@@ -34,8 +35,9 @@ class ChannelGates(PerUnitGates):
     Source: Herrmann et al., sections 1.1, 3.4, 4.2 and S1.3 (locked gates, memory).
     """
 
-    def __init__(self, *args, locked=None, memory=None, **kwargs):
+    def __init__(self, *args, locked=None, units=False, memory=None, **kwargs):
         super().__init__(*args, **kwargs)
+        self.units = units
         self.memory = check_memory(memory)
         if memory is not None and not self.data_dependent:
             raise ValueError(
@@ -50,11 +52,17 @@ class ChannelGates(PerUnitGates):
         return f"{self._lock_of[unit]}[{group}" if unit in self._lock_of else name
 
     def choose(self, chain):
-        """Returns the names of the decisions on groups, of units that `always` does not name."""
+        """Returns the names of the decisions on groups, and on whole units if asked to, that `always` does not name."""
         check_names(self.always, chain, "always")
-        units = [unit for unit in chain.units if unit.name not in self.always]
-        names = [name for unit in units for name in getattr(unit, "group_names", ())]
-        if not names:
+        wholes = chain.skippable_names if self.units else ()
+        names, groups = [], 0
+        for unit in chain.units:
+            if unit.name in self.always:
+                continue
+            own = list(getattr(unit, "group_names", ()))
+            groups += len(own)
+            names += own or [name for name in wholes if name == unit.name]
+        if not groups:
             raise ValueError(
                 "ChannelGates needs units with channel groups, got none; give units ChannelGroups as bodies, e.g. by "
                 "models.group_channels(network, 16)."
@@ -84,16 +92,19 @@ class ChannelGates(PerUnitGates):
 
     def make_gate(self, unit):
         """Returns a new gate, not built yet, for all of a unit's groups that can be switched."""
-        if self.memory is None:
+        groups = self.groups_of(unit)
+        if self.memory is None or groups is None:
             return super().make_gate(unit)
-        return Gate(self.hidden, self.open_probability, self.groups_of(unit), self.memory, name=f"{unit.name}_gate")
+        return Gate(self.hidden, self.open_probability, groups, self.memory, name=f"{unit.name}_gate")
 
     def groups_of(self, unit):
-        """Returns the number of the unit's groups that can be switched."""
-        return len(unit.group_names)
+        """Returns the number of the unit's groups that can be switched, None if it has none."""
+        return len(getattr(unit, "group_names", ())) or None
 
     def by_name(self, k, values):
         """Returns {decision name: value [batch]} for what unit k's gate says, [batch, groups]."""
+        if self.unit_names[k] in self.names:
+            return super().by_name(k, values)
         prefix = self.decision_of(f"{self.unit_names[k]}[")
         names = [name for name in self.names if name.startswith(prefix)]
         return dict(zip(names, ops.unstack(values, len(names), axis=1), strict=True))
@@ -101,7 +112,7 @@ class ChannelGates(PerUnitGates):
     def get_config(self):
         """Returns the arguments; temperature and tau are those of now."""
         locked = {lock: list(units) for lock, units in self.locked.items()}
-        return {**super().get_config(), "locked": locked, "memory": self.memory}
+        return {**super().get_config(), "locked": locked, "units": self.units, "memory": self.memory}
 
 
 def _checked(locked, always):

@@ -24,6 +24,7 @@ class GumbelGates(ThresholdDecider):
             random while the chain is still learning to do without, which short trainings cannot mend.
         gradient_scale: multiplies the gradients of the gates' weights: with SGD a learning rate of their own, this many
             times the chain's; what flows through gates into the chain stays as without. 0 leaves the gates as they are.
+        detached: True hands no gradient through the gates to what they read: an activation loss then moves gates alone.
         **kwargs: of ThresholdDecider (always) and keras.layers.Layer.
 
     Raises:
@@ -41,6 +42,7 @@ class GumbelGates(ThresholdDecider):
         seed=None,
         noise=True,
         gradient_scale=1.0,
+        detached=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -48,7 +50,7 @@ class GumbelGates(ThresholdDecider):
             raise ValueError(f"temperature must be positive, got {temperature!r}; the papers use 1.")
         self.open_probability = check_open_probability(open_probability)
         self.hard, self.seed = hard, seed
-        self.noise, self.gradient_scale = noise, gradient_scale
+        self.noise, self.gradient_scale, self.detached = noise, gradient_scale, detached
         initial = {"temperature": float(temperature), "tau": check_fraction("tau", tau)}
         self.temperature = self.scalar("temperature", initial["temperature"])
         self.tau = self.scalar("tau", initial["tau"])
@@ -56,15 +58,16 @@ class GumbelGates(ThresholdDecider):
         self.gates = {}
 
     def read(self, x, training=None):
-        """Returns what a gate reads, x, with its gradient such that gradient_scale does not reach the chain.
+        """Returns what a gate reads, x, with the gradient that it hands back to the chain.
 
         Args:
             x: nest of tensors, [batch, ...].
             training: whether there will be a gradient.
         """
-        if not training or self.gradient_scale in (0.0, 1.0):
+        if not training or not self.gradient_scale:
             return x
-        return keras.tree.map_structure(lambda leaf: scale_gradient(leaf, 1.0 / self.gradient_scale), x)
+        factor = 0.0 if self.detached else 1.0 / self.gradient_scale
+        return x if factor == 1.0 else keras.tree.map_structure(lambda leaf: scale_gradient(leaf, factor), x)
 
     def decided(self, logits, by_name, training=None):
         """Samples in training, compares with tau otherwise.
@@ -95,4 +98,5 @@ class GumbelGates(ThresholdDecider):
             "seed": self.seed,
             "noise": self.noise,
             "gradient_scale": self.gradient_scale,
+            "detached": self.detached,
         }

@@ -1,5 +1,7 @@
 """How a config's activation gating is built, scheduled and measured."""
 
+import functools
+
 from keras_dynamic.callbacks import AnnealTarget
 from keras_dynamic.deciders import ChannelGates, PerUnitGates
 from keras_dynamic.messages import near
@@ -24,7 +26,8 @@ def build(config, network, teacher, seed):
     Raises:
         ValueError: if an argument is out of range.
     """
-    kinds = {"units": PerUnitGates, "channels": ChannelGates}
+    both = functools.partial(ChannelGates, units=True)
+    kinds = {"units": PerUnitGates, "channels": ChannelGates, "channels and units": both}
     kind = config.get("gates", "units")
     if kind not in kinds:
         raise ValueError(f"method.gates must be one of {tuple(kinds)}, got {kind!r}{near(kind, kinds)}.")
@@ -35,6 +38,7 @@ def build(config, network, teacher, seed):
         seed=seed,
         noise=config.gate_noise,
         gradient_scale=config.gate_gradient_scale,
+        detached=config.get("gates_detached", False),
     )
     return ActivationGating(
         network.chain,

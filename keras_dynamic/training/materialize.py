@@ -6,6 +6,7 @@ from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.layers import Chain, DynamicModel, Residual
 from keras_dynamic.training.evaluate import evaluate
 from keras_dynamic.training.plain_copy import plain_copy
+from keras_dynamic.training.prune import check_skips, without_units
 
 _POLARISED = 0.01  # share of the images that may decide otherwise
 
@@ -13,8 +14,8 @@ _POLARISED = 0.01  # share of the images that may decide otherwise
 def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> DynamicModel:
     """Turns channel gates whose decisions are the same for all images into an ordinary, smaller network.
 
-    Filters of groups that are off are gone, and so are the gates: what is left decides nothing and is exported to an
-    ordinary static file. The given model stays as it was.
+    Filters of groups that are off are gone, and units that are off as a whole, and the gates: what is left decides
+    nothing and is exported to an ordinary static file. The given model stays as it was.
 
     Args:
         model: built DynamicModel with deciders.ChannelGates.
@@ -41,9 +42,14 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
     if not 0 <= tolerance < 0.5:
         raise ValueError(f"tolerance must be a share of the images under one half, at least 0, got {tolerance!r}.")
     runs = _settled(model, images, tolerance, batch_size)
+    dead = {unit.name for unit in model.chain.units if not runs.get(unit.name, True)}
+    check_skips(model.chain, dead)
     chain = plain_copy(model).chain
-    specs = zip(chain.units, chain.input_specs, strict=True)
-    units = [_slimmed(unit, spec, runs, model.decider.decision_of) for unit, spec in specs]
+    specs = {unit.name: spec for unit, spec in zip(chain.units, chain.input_specs, strict=True)}
+    units = [
+        _slimmed(unit, specs[unit.name], runs, model.decider.decision_of) if unit.name not in dead else unit
+        for unit in without_units(chain, dead)
+    ]
     smaller = DynamicModel(Chain(chain.stem, units, chain.head, chain.exits, name=chain.name), name=model.name)
     smaller.build(model.image_shape)
     return smaller

@@ -33,17 +33,12 @@ def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
     """
     _check(model, images)
     decisions = evaluate(model, images, np.zeros(len(images), int), batch_size=batch_size).decisions
-    dead = [unit for unit in model.chain.units if unit.name in decisions and not decisions[unit.name].any()]
-    for unit in dead:
-        if not _skips_as_residual(unit):
-            raise ValueError(
-                f"what is left of a dead unit is known for Residual, got {unit.name!r} of type {type(unit).__name__}; "
-                "name it in the decider's `always`, or make it a Residual."
-            )
+    dead = {unit.name for unit in model.chain.units if unit.name in decisions and not decisions[unit.name].any()}
+    check_skips(model.chain, dead)
     copy = plain_copy(model)
     if not dead:
         return copy
-    units = _remaining(copy.chain, {unit.name for unit in dead})
+    units = without_units(copy.chain, dead)
     chain = Chain(copy.chain.stem, units, copy.chain.head, copy.chain.exits, name=model.chain.name)
     chain.build(model.image_shape)
     decider = model.decider.restricted_to(chain) if len(dead) < len(decisions) else Always()
@@ -81,8 +76,23 @@ def _skips_as_residual(unit):
     )
 
 
-def _remaining(chain, dead):
-    """Returns the chain's units, what is left of the dead ones in their place; exits behind others are moved."""
+def check_skips(chain, dead):
+    """Raises a ValueError if one of the units named in `dead` is not known to leave what a Residual leaves."""
+    for unit in chain.units:
+        if unit.name in dead and not _skips_as_residual(unit):
+            raise ValueError(
+                f"what is left of a dead unit is known for Residual, got {unit.name!r} of type {type(unit).__name__}; "
+                "name it in the decider's `always`, or make it a Residual."
+            )
+
+
+def without_units(chain, dead):
+    """Returns the chain's units, what is left of those named in `dead` in their place; exits behind others are moved.
+
+    Args:
+        chain: built Chain, which nothing else uses.
+        dead: names of units that have passed check_skips.
+    """
     remaining: list[keras.layers.Layer] = []
     for unit in chain.units:
         if unit.name not in dead:

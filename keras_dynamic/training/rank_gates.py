@@ -120,7 +120,8 @@ def _watch(model, batches):
     if not batches:
         raise ValueError("importance needs one batch or more of images and labels, got none.")
     told = [
-        watched(tf.convert_to_tensor(images), tf.reshape(tf.cast(labels, tf.int32), (-1,))) for images, labels in batches
+        watched(tf.convert_to_tensor(images), tf.reshape(tf.cast(labels, tf.int32), (-1,)))
+        for images, labels in batches
     ]
     moved = np.concatenate([moved.numpy().astype(float) for moved, _ in told])
     return moved, {unit: np.concatenate([each[unit].numpy() for _, each in told]) for unit in told[0][1]}

@@ -6,6 +6,7 @@ import pytest
 
 from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.layers import DynamicModel, FreeGate, Gate
+from keras_dynamic.methods import ActivationGating
 
 
 def model_of(chain, **arguments):
@@ -158,19 +159,47 @@ def test_the_gradient_of_a_sample_is_that_of_the_gate(toy_chain, toy_images, gra
     np.testing.assert_allclose(4e4 * through_decision, through_gate, rtol=1e-3, atol=1e-6)
 
 
-def test_gradient_scale_multiplies_gradients_and_leaves_values(toy_chain, gradient):
+def test_detached_gates_hand_no_gradient_to_what_they_read(toy_chain, gradient):
     x = np.random.default_rng(0).normal(size=(4, 8, 8, 4)).astype("float32")
-    slopes, values = [], []
-    for scale in (1.0, 10.0):
-        chain = toy_chain()
+    slopes = {}
+    for detached in (False, True):
+        model = model_of(toy_chain(), seed=0, open_probability=0.5, gradient_scale=10.0, detached=detached)
+        slopes[detached] = gradient(lambda each, decide=model.decider.decide: decide(0, each, (), True)[0]["unit1"], x)
+    assert np.abs(slopes[False]).max() > 0
+    np.testing.assert_array_equal(slopes[True], 0)
+    assert model.decider.get_config()["detached"] is True
+
+
+@pytest.mark.parametrize("scale", [10.0, 0.0])
+def test_gradient_scale_is_a_learning_rate_of_the_gates_alone(toy_chain, toy_images, scale):
+    """SGD moves the gates' weights `scale` times as far, and what feeds the gates no further than before."""
+    images, labels, steps = toy_images(8), np.arange(8) % 3, {}
+    for factor in (1.0, scale):
         keras.utils.set_random_seed(1)
-        model = model_of(chain, seed=0, open_probability=0.5, gradient_scale=scale)
+        gates = PerUnitGates(seed=0, open_probability=0.5, gradient_scale=factor)
+        model = ActivationGating(toy_chain(), gates, target=0.1, activation_weight=5.0)
+        model.build((None, 8, 8, 3))
+        model.compile(keras.optimizers.SGD(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        parts = {"gate": gates.gates["unit1"].kernel, "stem": model.chain.stem.trainable_variables[0]}
+        before = {name: keras.ops.convert_to_numpy(variable) for name, variable in parts.items()}
+        model.train_on_batch(images, labels)
+        steps[factor] = {name: keras.ops.convert_to_numpy(variable) - before[name] for name, variable in parts.items()}
+    assert np.abs(steps[1.0]["gate"]).max() > 1e-6
+    assert np.abs(steps[1.0]["stem"]).max() > 1e-6
+    np.testing.assert_allclose(steps[scale]["gate"], scale * steps[1.0]["gate"], rtol=1e-2, atol=1e-7)
+    if scale:
+        np.testing.assert_allclose(steps[scale]["stem"], steps[1.0]["stem"], rtol=1e-2, atol=1e-7)
+
+
+def test_gradient_scale_leaves_values(toy_chain):
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 4)).astype("float32")
+    values = []
+    for scale in (1.0, 10.0):
+        keras.utils.set_random_seed(1)
+        model = model_of(toy_chain(), seed=0, open_probability=0.5, gradient_scale=scale)
         values.append(keras.ops.convert_to_numpy(model.decider.decide(0, x, (), True)[0]["unit1"]))
-        slopes.append(gradient(lambda each, decide=model.decider.decide: decide(0, each, (), True)[0]["unit1"], x))
     np.testing.assert_array_equal(values[0], values[1])
-    assert np.abs(slopes[0]).max() > 0
     assert model.decider.get_config()["gradient_scale"] == 10.0
-    np.testing.assert_allclose(slopes[1], 10.0 * slopes[0], rtol=1e-4)
 
 
 def test_without_noise_training_decides_as_inference_does(toy_chain):

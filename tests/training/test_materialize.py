@@ -254,3 +254,66 @@ def test_input_groups_that_no_connection_reads_are_not_read(toy_images):
     np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
     kernels = [weight.shape for weight in smaller.chain.units[0].weights if weight.name == "kernel"]
     assert kernels == [(3, 3, 4, WIDTH)]
+
+
+def whole_and_grouped(**arguments):
+    """A ResNet-14 with groups in its last stage alone; whole units of the others are gated too."""
+    network = resnet_cifar(14, num_classes=3, width=8)
+    network.build((None, 16, 16, 3))
+    model = DynamicModel(group_channels(network, {"stage3": 8}).chain, ChannelGates(units=True, **arguments))
+    model.build((None, 16, 16, 3))
+    enliven(model.chain)
+    return model
+
+
+WHOLE_AND_GROUPED = [
+    *(f"stage{stage}_unit{unit}" for stage in (1, 2) for unit in (1, 2)),
+    *(f"stage3_unit{unit}[{group}]" for unit in (1, 2) for group in (1, 2, 3)),
+]
+
+
+@pytest.mark.parametrize("dependent", [False, True])
+def test_units_that_are_off_as_a_whole_are_gone_beside_groups(dependent, toy_images, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype(np.uint8)
+    model = whole_and_grouped(data_dependent=dependent)
+    assert model.decision_names == WHOLE_AND_GROUPED
+    settled = {"stage1_unit1": [1], "stage1_unit2": [0], "stage2_unit1": [0], "stage2_unit2": [1]}
+    settled |= {"stage3_unit1": [1, 0, 0], "stage3_unit2": [0, 0, 1]}
+    for name, runs in settled.items():
+        gate = model.decider.gates[name]
+        weights = gate.bias if dependent else gate.logits
+        weights.assign([0.0] * len(runs) + [30.0 if run else -30.0 for run in runs])
+    smaller = materialize(model, images)
+    np.testing.assert_allclose(smaller(images), model(images), atol=1e-4)
+    names = [unit.name for unit in smaller.chain.units]
+    # a unit that changes the size leaves its shortcut, one that does not leaves nothing
+    assert names == ["stage1_unit1", "stage2_unit1", "stage2_unit2", "stage3_unit1", "stage3_unit2"]
+    gates = sum(node.total_macs for k in range(6) for node in model.decider.unit_nodes(k))
+    assert smaller.cost_tree.total_macs == evaluate(model, images, range(12)).macs[0] - gates
+    smaller.save(tmp_path / "smaller.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "smaller.keras")(images), smaller(images))
+
+
+def test_whole_units_and_groups_are_exported_together():
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8)
+    model = whole_and_grouped(open_probability=0.5)
+    exported = lite.export(model, outputs=("logits", "decisions", "macs"), fold="never")
+    assert lite.verify(exported).decisions == tuple(WHOLE_AND_GROUPED)
+    runner = lite.Interpreter(exported)
+    outcome = model.outcome(images)
+    for k, image in enumerate(images):
+        told = runner.run(image)
+        np.testing.assert_allclose(told["logits"].ravel(), outcome.logits[k], atol=1e-3)
+        expected = [float(outcome.decisions[name][k]) for name in WHOLE_AND_GROUPED]
+        np.testing.assert_array_equal(np.ravel(told["decisions"]), expected)
+
+
+def test_gates_on_whole_units_keep_their_argument_and_obey_always():
+    network = resnet_cifar(14, num_classes=3, width=8)
+    network.build((None, 16, 16, 3))
+    gates = ChannelGates(units=True, memory=4, always=("stage1_unit1", "stage3_unit2"))
+    model = DynamicModel(group_channels(network, {"stage3": 8}).chain, gates)
+    model.build((None, 16, 16, 3))
+    assert model.decision_names == [*WHOLE_AND_GROUPED[1:4], *WHOLE_AND_GROUPED[4:7]]
+    assert ChannelGates.from_config(gates.get_config()).units is True
+    assert [gate.memory for gate in gates.gates.values()] == [None, None, None, 4]

@@ -97,7 +97,9 @@ def test_gates_with_memory_cannot_be_ranked(toy_images):
     network.build((None, 16, 16, 3))
     model = DynamicModel(group_channels(network, 4).chain, ChannelGates(memory=4, name="remembering"))
     model.build((None, 16, 16, 3))
-    with pytest.raises(ValueError, match="rank_gates sets PerUnitGates and ChannelGates without memory, got decider 'r"):
+    with pytest.raises(
+        ValueError, match="rank_gates sets PerUnitGates and ChannelGates without memory, got decider 'r"
+    ):
         rank_gates(model, [])
 
 
