@@ -64,8 +64,8 @@ def get_config(setting="pruned"):
     if finetuned:
         config.start_from = f"runs/channels/{kind}"
         config.epochs = 8
-        config.optimizer.learning_rate = 0.012
-        config.method.gate_gradient_scale = 0.1 if conditional else 0.0
+        config.optimizer.learning_rate = 0.005
+        config.method.gate_gradient_scale = 0.3 if conditional else 0.0
         config.anneal.start = config.method.target
         config.evaluation.macs = 37.6e6 if conditional else 0.0  # tau takes the rest of the way
     config.evaluation.inference = False  # takes minutes more

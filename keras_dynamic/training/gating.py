@@ -1,6 +1,7 @@
 """How a config's activation gating is built, scheduled and measured."""
 
 import functools
+from collections.abc import Callable
 
 from keras_dynamic.callbacks import AnnealTarget
 from keras_dynamic.deciders import ChannelGates, PerUnitGates
@@ -27,7 +28,7 @@ def build(config, network, teacher, seed):
         ValueError: if an argument is out of range.
     """
     both = functools.partial(ChannelGates, units=True)
-    kinds = {"units": PerUnitGates, "channels": ChannelGates, "channels and units": both}
+    kinds: dict[str, Callable] = {"units": PerUnitGates, "channels": ChannelGates, "channels and units": both}
     kind = config.get("gates", "units")
     if kind not in kinds:
         raise ValueError(f"method.gates must be one of {tuple(kinds)}, got {kind!r}{near(kind, kinds)}.")

@@ -24,7 +24,7 @@ def decision_importance(model, batches) -> dict:
         {decision name: float}, relative to the largest.
 
     Raises:
-        ValueError: if Keras does not run on TensorFlow.
+        ValueError: if Keras does not run on TensorFlow, or there are no batches.
 
     Source: Molchanov et al. 2017 (arXiv 1611.06440), whose criterion is the same product for the cross entropy.
     """
@@ -52,7 +52,7 @@ def rank_gates(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
         decision_importance of the model.
 
     Raises:
-        ValueError: if the decider has no such gates, or Keras does not run on TensorFlow.
+        ValueError: if the decider has no such gates, Keras does not run on TensorFlow, or there are no batches.
     """
     gates = model.decider
     if not isinstance(gates, PerUnitGates) or getattr(gates, "memory", None) is not None:
@@ -93,6 +93,11 @@ class _AllOn(Masked):
         own = {name: self.decisions[name] for name in decisions_of(unit, decider) if name in self.decisions}
         return own, own, carry
 
+    def decide_exit(self, decider, name, logits, x, carry, training=None):
+        """Returns the decision at an exit, as Masked.decide_exit."""
+        own = {name: self.decisions[name]} if name in self.decisions else {}
+        return own, own, carry
+
 
 def _watch(model, batches):
     """Returns |d margin / d decision|, [n, decisions], and {unit: what its gate knows of its input, [n, channels]}."""
@@ -101,6 +106,8 @@ def _watch(model, batches):
             f"decision_importance needs TensorFlow's gradients, but Keras runs on {keras.backend.backend()!r}; set "
             "KERAS_BACKEND=tensorflow."
         )
+    if not batches:
+        raise ValueError("importance needs one batch or more of images and labels, got none.")
     import tensorflow as tf
 
     names = model.decision_names
@@ -117,8 +124,6 @@ def _watch(model, batches):
         slopes = tape.gradient(total, decisions, unconnected_gradients="zero")
         return tf.stack([tf.abs(slopes[name]) for name in names], axis=1), read.pooled
 
-    if not batches:
-        raise ValueError("importance needs one batch or more of images and labels, got none.")
     told = [
         watched(tf.convert_to_tensor(images), tf.reshape(tf.cast(labels, tf.int32), (-1,)))
         for images, labels in batches

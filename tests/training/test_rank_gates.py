@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic.deciders import ChannelGates, PerUnitGates
-from keras_dynamic.layers import Chain, DynamicModel, Residual
+from keras_dynamic.deciders import ChannelGates, Confidence, PerUnitGates
+from keras_dynamic.layers import Chain, DynamicModel, Exit, Residual
 from keras_dynamic.training import decision_importance, rank_gates
 
 
@@ -34,6 +34,18 @@ def test_importance_is_how_far_the_margin_moves_per_mac():
     # 1.5 * 0.1 margin(x) in d2; both units cost 9 MACs, so the second counts 0.15 / 0.55 of the first.
     found = decision_importance(model, [(IMAGES, LABELS)])
     assert found == pytest.approx({"unit1": 1.0, "unit2": 0.15 / 0.55})
+
+
+def test_an_exit_is_a_decision_too():
+    """Going on moves the answer from 3 times the image's to 1.5 times; were the exit to decide itself, by nothing."""
+    chain = linear_chain([0.5])
+    head = layers.Conv2D(3, 1, use_bias=False)
+    head.build((None, 1, 1, 3))
+    head.set_weights([3.0 * np.eye(3, dtype=np.float32)[None, None]])
+    chain = Chain(chain.stem, chain.units, chain.head, exits=[Exit([head, layers.Flatten()], after="unit1", name="out")])
+    model = DynamicModel(chain, Confidence())
+    model.build((None, 1, 1, 3))
+    assert decision_importance(model, [(IMAGES, LABELS)]) == {"out": 1.0}
 
 
 def test_the_least_important_gate_is_the_first_to_close():
