@@ -7,7 +7,7 @@
 
 pruned: gates that look at nothing, set at first by what their groups are worth to the answers, and a batch activation
 loss on MACs (section 3.4) that closes them from there. Each unit has four groups, of 4, 8 and 16 filters in the three
-stages, of which the first always runs. After the finetuning, in which the gates stay as they are, materialized.keras is
+stages, of which the first always runs. After the finetuning, in which no loss moves the gates, materialized.keras is
 the ordinary smaller network that is left.
 
 aligned: the same for a CPU whose kernels compute 16 filters at a time: whole units of the first stage, which has no

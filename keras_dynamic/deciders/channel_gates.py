@@ -22,7 +22,7 @@ class ChannelGates(PerUnitGates):
         *args: of PerUnitGates; `always` names units all of whose groups always run.
         locked: {name: names of units}: the units' corresponding groups are one decision, 'name[1]' and so on, made by
             a gate before the first of them. They must have the same groups.
-        units: whether units without groups, that can be skipped, are gated too, each as a whole.
+        whole_units: whether units without groups that can be skipped are gated too, each as a whole.
         memory: width of the hidden layer through which the gates of a unit's groups see one another's tentative
             decisions, see layers.Gate; None for none. It needs data-dependent gates.
         **kwargs: of PerUnitGates.
@@ -35,9 +35,9 @@ class ChannelGates(PerUnitGates):
     Source: Herrmann et al., sections 1.1, 3.4, 4.2 and S1.3 (locked gates, memory).
     """
 
-    def __init__(self, *args, locked=None, units=False, memory=None, **kwargs):
+    def __init__(self, *args, locked=None, whole_units=False, memory=None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.units = units
+        self.whole_units = whole_units
         self.memory = check_memory(memory)
         if memory is not None and not self.data_dependent:
             raise ValueError(
@@ -54,7 +54,7 @@ class ChannelGates(PerUnitGates):
     def choose(self, chain):
         """Returns the names of the decisions on groups, and on whole units if asked to, that `always` does not name."""
         check_names(self.always, chain, "always")
-        wholes = chain.skippable_names if self.units else ()
+        wholes = chain.skippable_names if self.whole_units else ()
         names, groups = [], 0
         for unit in chain.units:
             if unit.name in self.always:
@@ -64,8 +64,8 @@ class ChannelGates(PerUnitGates):
             names += own or [name for name in wholes if name == unit.name]
         if not groups:
             raise ValueError(
-                "ChannelGates needs units with channel groups, got none; give units ChannelGroups as bodies, e.g. by "
-                "models.group_channels(network, 16)."
+                "ChannelGates needs units with channel groups that `always` does not name, got none; give units "
+                "ChannelGroups as bodies, e.g. by models.group_channels(network, 16), or take PerUnitGates."
             )
         self._check_locks(chain)
         return list(dict.fromkeys(map(self.decision_of, names)))
@@ -112,7 +112,7 @@ class ChannelGates(PerUnitGates):
     def get_config(self):
         """Returns the arguments; temperature and tau are those of now."""
         locked = {lock: list(units) for lock, units in self.locked.items()}
-        return {**super().get_config(), "locked": locked, "units": self.units, "memory": self.memory}
+        return {**super().get_config(), "locked": locked, "whole_units": self.whole_units, "memory": self.memory}
 
 
 def _checked(locked, always):

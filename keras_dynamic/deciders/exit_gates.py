@@ -22,7 +22,7 @@ class ExitGates(GumbelGates):
         widths: filters of the gate's convolutions.
         pool: height and width of the pool's windows.
         always: names of exits at which no image stops, and which get no gate.
-        **kwargs: of GumbelGates (open_probability, temperature, hard, tau, seed, noise, gradient_scale) and
+        **kwargs: of GumbelGates (open_probability, temperature, hard, tau, seed, noise, gradient_scale, detached) and
             keras.layers.Layer.
 
     Raises:
@@ -111,8 +111,8 @@ class ExitGates(GumbelGates):
         """Samples in training, compares with tau otherwise; 1 goes on."""
         if name not in self.gates:
             return {}, {}, carry
-        read = self.read(self._binding.exits[name].read(x), training)
-        said = ops.reshape(self.gates[name](read, training=training), (-1,))
+        leaf = self.gate_input(self._binding.exits[name].read(x), training)
+        said = ops.reshape(self.gates[name](leaf, training=training), (-1,))
         decisions, probabilities = self.decided(said, lambda values: {name: values}, training)
         return decisions, probabilities, carry
 

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.deciders.threshold import ThresholdDecider
-from keras_dynamic.messages import check_fraction, check_open_probability
+from keras_dynamic.messages import check_fraction, check_number, check_open_probability
 from keras_dynamic.ops import binary_gumbel, scale_gradient
 
 
@@ -23,12 +23,14 @@ class GumbelGates(ThresholdDecider):
         noise: False compares with one half in training too, with the gradient of the soft sample: nothing is skipped at
             random while the chain is still learning to do without, which short trainings cannot mend.
         gradient_scale: multiplies the gradients of the gates' weights: with SGD a learning rate of their own, this many
-            times the chain's; what flows through gates into the chain stays as without. 0 leaves the gates as they are.
+            times the chain's; what flows through gates into the chain stays as without. At 0 no loss moves gates, but
+            weight decay and batch norm still do.
         detached: True hands no gradient through the gates to what they read: an activation loss then moves gates alone.
         **kwargs: of ThresholdDecider (always) and keras.layers.Layer.
 
     Raises:
-        ValueError: if tau or open_probability is out of range, or the temperature is not positive.
+        ValueError: if tau or open_probability is out of range, the temperature is not positive, or gradient_scale is no
+            number of at least 0.
 
     Source: Herrmann et al., sections 3.2 and 3.3; AIG.
     """
@@ -50,24 +52,27 @@ class GumbelGates(ThresholdDecider):
             raise ValueError(f"temperature must be positive, got {temperature!r}; the papers use 1.")
         self.open_probability = check_open_probability(open_probability)
         self.hard, self.seed = hard, seed
-        self.noise, self.gradient_scale, self.detached = noise, gradient_scale, detached
+        self.noise, self.detached = noise, detached
+        self.gradient_scale = check_number("gradient_scale", gradient_scale)
         initial = {"temperature": float(temperature), "tau": check_fraction("tau", tau)}
         self.temperature = self.scalar("temperature", initial["temperature"])
         self.tau = self.scalar("tau", initial["tau"])
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.gates = {}
 
-    def read(self, x, training=None):
+    def gate_input(self, x, training=None):
         """Returns what a gate reads, x, with the gradient that it hands back to the chain.
 
         Args:
             x: nest of tensors, [batch, ...].
             training: whether there will be a gradient.
         """
-        if not training or not self.gradient_scale:
-            return x
-        factor = 0.0 if self.detached else 1.0 / self.gradient_scale
-        return x if factor == 1.0 else keras.tree.map_structure(lambda leaf: scale_gradient(leaf, factor), x)
+        factor = 0.0 if self.detached else 1.0 / (self.gradient_scale or 1.0)
+        return (
+            x
+            if factor == 1.0 or not training
+            else keras.tree.map_structure(lambda leaf: scale_gradient(leaf, factor), x)
+        )
 
     def decided(self, logits, by_name, training=None):
         """Samples in training, compares with tau otherwise.
@@ -81,9 +86,9 @@ class GumbelGates(ThresholdDecider):
             (decisions, probabilities), each by name, as Decider.decide returns them.
         """
         if training:
-            scaled = scale_gradient(logits, self.gradient_scale)
-            noise = None if self.noise else ops.zeros_like(scaled)
-            taken = by_name(binary_gumbel(scaled, self.temperature, self.hard, noise, self.seed_generator))
+            logits = scale_gradient(logits, self.gradient_scale)
+            noise = None if self.noise else ops.zeros_like(logits)
+            taken = by_name(binary_gumbel(logits, self.temperature, self.hard, noise, self.seed_generator))
         else:  # one comparison for each decision: the exporter knows a decision by it
             taken = {name: over > 0 for name, over in by_name(self.over_tau(logits)).items()}
         return taken, by_name(ops.sigmoid(logits))

@@ -16,7 +16,7 @@ class PerUnitGates(GumbelGates):
         hidden: width of a data-dependent gate's hidden layer.
         open_probability: of an untrained gate, in (0, 1).
         always: names of units that always run and get no gate.
-        **kwargs: of GumbelGates (temperature, hard, tau, seed, noise, gradient_scale) and keras.layers.Layer.
+        **kwargs: of GumbelGates (temperature, hard, tau, seed, noise, gradient_scale, detached) and keras.layers.Layer.
 
     Raises:
         ValueError: as GumbelGates, or if `always` names a unit that is not there.
@@ -57,7 +57,7 @@ class PerUnitGates(GumbelGates):
     def logits(self, k, x, training=None):
         """Returns what unit k's gate says, the logits of running, or None if it has no gate."""
         gate = self.gates.get(self.unit_names[k])
-        return None if gate is None else gate(self.read(x, training), training=training)
+        return None if gate is None else gate(self.gate_input(x, training), training=training)
 
     def decide(self, k, x, carry, training=None):
         """Samples in training, compares with tau otherwise."""

@@ -27,7 +27,7 @@ def build(config, network, teacher, seed):
     Raises:
         ValueError: if an argument is out of range.
     """
-    both = functools.partial(ChannelGates, units=True)
+    both = functools.partial(ChannelGates, whole_units=True)
     kinds: dict[str, Callable] = {"units": PerUnitGates, "channels": ChannelGates, "channels and units": both}
     kind = config.get("gates", "units")
     if kind not in kinds:

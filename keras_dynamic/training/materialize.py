@@ -30,7 +30,8 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
 
     Raises:
         ValueError: if the decider is another, the model is not built, tolerance is out of range, images are missing, or
-            a gate has not polarised (the error names those that have not, and how far they are).
+            a gate has not polarised (the error names those that have not, and how far they are), or a unit that is off
+            as a whole is no Residual.
 
     Source: Herrmann et al., sections 1 and 3.1 (pruning by data-independent gates).
     """

@@ -7,6 +7,7 @@ from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.layers import FreeGate, Gate
 from keras_dynamic.layers.readings import Masked
 from keras_dynamic.layers.walk import decisions_of
+from keras_dynamic.messages import check_number
 
 
 def decision_importance(model, batches) -> dict:
@@ -24,7 +25,8 @@ def decision_importance(model, batches) -> dict:
         {decision name: float}, relative to the largest.
 
     Raises:
-        ValueError: if Keras does not run on TensorFlow, or there are no batches.
+        ValueError: if Keras does not run on TensorFlow, nothing is decided, the network has networks inside its units,
+            or there are no batches.
 
     Source: Molchanov et al. 2017 (arXiv 1611.06440), whose criterion is the same product for the cross entropy.
     """
@@ -37,44 +39,51 @@ def rank_gates(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
 
     Gates that all start alike close all at once, or by chance. Set like this, a falling target closes first what
     matters least. Gates that look at their input also say different things of different images from the start: their
-    two layers are regressed on the importance for each image, which tells them apart where the channels' means do, and
-    the logits are then stretched to the given spread. Gates whose images all get the same logit open and close for all
-    of them at once.
+    two layers are regressed on the importance for each image, as far as their hidden layer has room for the decisions,
+    and the logits are stretched to the given spread, whatever the regression is worth: gates that say the same of all
+    images would open and close for all of them at once.
 
     Args:
         model: built DynamicModel with PerUnitGates or ChannelGates, without memory.
         batches: as for decision_importance.
         lowest: probability of running of the least important, in (0, 1), of an image with the mean logit.
-        highest: of the most important.
-        spread: standard deviation over images of the logits of gates that look at them.
+        highest: of the most important, from `lowest` to 1, exclusive.
+        spread: standard deviation over images of the logits of gates that look at them, positive.
 
     Returns:
         decision_importance of the model.
 
     Raises:
-        ValueError: if the decider has no such gates, Keras does not run on TensorFlow, or there are no batches.
+        ValueError: if the decider has no such gates, a number is out of range, Keras does not run on TensorFlow, the
+            network has networks inside its units, or there are no batches.
     """
     gates = model.decider
-    if not isinstance(gates, PerUnitGates) or getattr(gates, "memory", None) is not None:
+    if not isinstance(gates, PerUnitGates):
         raise ValueError(
-            f"rank_gates sets PerUnitGates and ChannelGates without memory, got decider {gates.name!r} of type "
-            f"{type(gates).__name__}; leave rank_gates out."
+            f"rank_gates sets PerUnitGates and ChannelGates, got decider {gates.name!r} of type {type(gates).__name__}."
         )
+    if getattr(gates, "memory", None) is not None:
+        raise ValueError(f"rank_gates sets gates without memory, got {gates.name!r} with memory={gates.memory}.")
+    if not 0 < lowest <= highest < 1:
+        raise ValueError(
+            f"lowest and highest must be probabilities between 0 and 1, exclusive, in this order, got {lowest!r} and "
+            f"{highest!r}."
+        )
+    check_number("spread", spread, positive=True)
     moved, pooled = _watch(model, batches)
     importance = _per_mac(model, moved)
     chances = np.empty(len(importance))
     chances[np.argsort(list(importance.values()), kind="stable")] = np.linspace(lowest, highest, len(importance))
     odds = dict(zip(importance, np.log(chances / (1 - chances)), strict=True))
-    place = {name: position for position, name in enumerate(importance)}
-    position = 0
+    column = {name: index for index, name in enumerate(importance)}
+    names_left = iter(gates.names)  # in the order of gates
     for unit, gate in gates.gates.items():
-        names = gates.names[position : position + (gate.groups or 1)]
-        position += len(names)
+        names = [next(names_left) for _ in range(gate.groups or 1)]
         own = np.array([odds[name] for name in names])
         if isinstance(gate, FreeGate):
             gate.logits.assign(np.concatenate([-own / 2, own / 2]))
         else:
-            _regress(gate, pooled[unit], moved[:, [place[name] for name in names]], own, spread)
+            _regress(gate, pooled[unit], moved[:, [column[name] for name in names]], own, spread)
     return importance
 
 
@@ -103,14 +112,22 @@ def _watch(model, batches):
     """Returns |d margin / d decision|, [n, decisions], and {unit: what its gate knows of its input, [n, channels]}."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            f"decision_importance needs TensorFlow's gradients, but Keras runs on {keras.backend.backend()!r}; set "
-            "KERAS_BACKEND=tensorflow."
+            "the importance of decisions needs TensorFlow's gradients, but Keras runs on "
+            f"{keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow."
         )
-    if not batches:
-        raise ValueError("importance needs one batch or more of images and labels, got none.")
+    batches, names = list(batches), model.decision_names
+    nested = [unit.name for unit in model.chain.units if getattr(unit, "nested", False)]
+    if nested:
+        raise ValueError(
+            f"units {nested} hold dynamic networks, as in a cascade; take these by themselves, before they are put "
+            "together."
+        )
+    if not names or not batches:
+        raise ValueError(
+            f"importance is that of one decision or more on one batch or more of images and labels, got {len(names)} "
+            f"decisions and {len(batches)} batches."
+        )
     import tensorflow as tf
-
-    names = model.decision_names
 
     @tf.function(reduce_retracing=True)
     def watched(images, labels):
@@ -137,7 +154,7 @@ def _per_mac(model, moved):
     macs = dict.fromkeys(model.decision_names, 0)
     _add_guarded(model.cost_tree, macs)
     each = {name: value / max(macs[name], 1) for name, value in zip(macs, moved.mean(axis=0), strict=True)}
-    largest = max(each.values())
+    largest = max(each.values()) or 1.0  # where nothing matters all are 0
     return {name: value / largest for name, value in each.items()}
 
 

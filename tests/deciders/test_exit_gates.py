@@ -1,5 +1,7 @@
 """A gate at each exit: what it computes, decides and costs."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -133,3 +135,25 @@ def test_what_cannot_be_is_an_error(arguments, message, toy_chain):
 def test_a_chain_without_exits_is_an_error(toy_chain):
     with pytest.raises(ValueError, match=r"ExitGates needs a chain with exits, got one without; give Chain some"):
         DynamicModel(toy_chain(), ExitGates()).build((None, 8, 8, 3))
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_gradients_of_decisions_and_probabilities_reach_what_gates_read_unless_detached(told, toy_chain, gradient):
+    """Whatever the gates' learning rate of their own."""
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 4)).astype("float32")
+    slopes = {}
+    for scale, detached in ((1.0, False), (10.0, False), (10.0, True), (0.0, True)):
+        keras.utils.set_random_seed(1)
+        gates = model_of(toy_chain, seed=0, open_probability=0.5, gradient_scale=scale, detached=detached).decider
+        decide = functools.partial(gates.decide_exit, "exit1", None)
+        slopes[scale, detached] = gradient(lambda each, decide=decide: decide(each, (), True)[told]["exit1"], x)
+    assert np.abs(slopes[1.0, False]).max() > 0
+    np.testing.assert_allclose(slopes[10.0, False], slopes[1.0, False], rtol=1e-3, atol=1e-7)
+    np.testing.assert_array_equal(slopes[10.0, True], 0)
+    np.testing.assert_array_equal(slopes[0.0, True], 0)
+
+
+@pytest.mark.parametrize("scale", ["a", None, -1, float("nan")])
+def test_a_gradient_scale_that_is_none(scale):
+    with pytest.raises(ValueError, match="gradient_scale must be a non-negative number, got"):
+        ExitGates(gradient_scale=scale)

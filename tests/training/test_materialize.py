@@ -260,7 +260,7 @@ def whole_and_grouped(**arguments):
     """A ResNet-14 with groups in its last stage alone; whole units of the others are gated too."""
     network = resnet_cifar(14, num_classes=3, width=8)
     network.build((None, 16, 16, 3))
-    model = DynamicModel(group_channels(network, {"stage3": 8}).chain, ChannelGates(units=True, **arguments))
+    model = DynamicModel(group_channels(network, {"stage3": 8}).chain, ChannelGates(whole_units=True, **arguments))
     model.build((None, 16, 16, 3))
     enliven(model.chain)
     return model
@@ -308,12 +308,21 @@ def test_whole_units_and_groups_are_exported_together():
         np.testing.assert_array_equal(np.ravel(told["decisions"]), expected)
 
 
+def test_whole_units_and_groups_survive_saving(fresh_process):
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype(np.uint8)
+    model = whole_and_grouped(open_probability=0.5, detached=True)
+    found, outcome = fresh_process(model, images), model.outcome(images)
+    assert 0 < np.mean([outcome.decisions[name] for name in WHOLE_AND_GROUPED]) < 1
+    np.testing.assert_allclose(found["logits"], outcome.logits, atol=1e-5)
+    np.testing.assert_array_equal(found["cost"], outcome.cost)
+
+
 def test_gates_on_whole_units_keep_their_argument_and_obey_always():
     network = resnet_cifar(14, num_classes=3, width=8)
     network.build((None, 16, 16, 3))
-    gates = ChannelGates(units=True, memory=4, always=("stage1_unit1", "stage3_unit2"))
+    gates = ChannelGates(whole_units=True, memory=4, always=("stage1_unit1", "stage3_unit2"))
     model = DynamicModel(group_channels(network, {"stage3": 8}).chain, gates)
     model.build((None, 16, 16, 3))
     assert model.decision_names == [*WHOLE_AND_GROUPED[1:4], *WHOLE_AND_GROUPED[4:7]]
-    assert ChannelGates.from_config(gates.get_config()).units is True
+    assert ChannelGates.from_config(gates.get_config()).whole_units is True
     assert [gate.memory for gate in gates.gates.values()] == [None, None, None, 4]

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic.deciders import ChannelGates, Confidence, PerUnitGates
+from keras_dynamic.deciders import ChannelGates, Confidence, FirstK, Joined, PerUnitGates
 from keras_dynamic.layers import Chain, DynamicModel, Exit, Residual
+from keras_dynamic.models import cascade
 from keras_dynamic.training import decision_importance, rank_gates
 
 
@@ -37,15 +38,22 @@ def test_importance_is_how_far_the_margin_moves_per_mac():
 
 
 def test_an_exit_is_a_decision_too():
-    """Going on moves the answer from 3 times the image's to 1.5 times; were the exit to decide itself, by nothing."""
+    """By hand: the unit gives 1.5 times the image, which is the last answer; the exit's is 3 times that.
+
+    Going on moves the margin by 1.5 - 4.5 = -3 times the image's, with no MACs behind the exit (1 counts); the unit
+    moves it by 0.5 times, for 9 MACs.
+    """
     chain = linear_chain([0.5])
     head = layers.Conv2D(3, 1, use_bias=False)
     head.build((None, 1, 1, 3))
     head.set_weights([3.0 * np.eye(3, dtype=np.float32)[None, None]])
-    chain = Chain(chain.stem, chain.units, chain.head, exits=[Exit([head, layers.Flatten()], after="unit1", name="out")])
-    model = DynamicModel(chain, Confidence())
+    chain = Chain(
+        chain.stem, chain.units, chain.head, exits=[Exit([head, layers.Flatten()], after="unit1", name="out")]
+    )
+    model = DynamicModel(chain, Joined([PerUnitGates(), Confidence()]))
     model.build((None, 1, 1, 3))
-    assert decision_importance(model, [(IMAGES, LABELS)]) == {"out": 1.0}
+    found = decision_importance(model, [(IMAGES, LABELS)])
+    assert found == pytest.approx({"unit1": (0.5 / 9) / 3, "out": 1.0})
 
 
 def test_the_least_important_gate_is_the_first_to_close():
@@ -88,6 +96,16 @@ def test_gates_that_look_at_images_open_for_those_to_which_the_unit_matters():
         assert np.corrcoef(logits, np.log(sizes))[0, 1] > 0.95
 
 
+def as_input(chain, name, images):
+    """What a unit of a plain chain reads."""
+    x = chain.stem(images)
+    for unit in chain.units:
+        if unit.name == name:
+            return x
+        x = unit(x)
+    raise AssertionError(name)
+
+
 def test_groups_are_told_apart_by_what_their_gate_sees(toy_images):
     from keras_dynamic.models import group_channels, resnet_cifar
 
@@ -98,6 +116,12 @@ def test_groups_are_told_apart_by_what_their_gate_sees(toy_images):
     images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3)).astype(np.uint8)
     importance = rank_gates(model, [(images, np.arange(64) % 3)])
     assert list(importance) == model.decision_names
+    means = []
+    for unit in model.chain.units:  # everything on: inputs are those of the plain network
+        read = as_input(network.chain, unit.name, images)
+        means += list(keras.ops.convert_to_numpy(model.decider.gates[unit.name](read)).mean(axis=0))
+    assert list(np.argsort(means)) == list(np.argsort(list(importance.values())))
+    assert (min(means), max(means)) == pytest.approx((np.log(0.55 / 0.45), np.log(0.95 / 0.05)), abs=1e-2)
     decisions = model.outcome(images).decisions
     assert len(np.unique(np.stack([keras.ops.convert_to_numpy(decisions[name]) for name in importance], 1), axis=0)) > 8
 
@@ -109,14 +133,54 @@ def test_gates_with_memory_cannot_be_ranked(toy_images):
     network.build((None, 16, 16, 3))
     model = DynamicModel(group_channels(network, 4).chain, ChannelGates(memory=4, name="remembering"))
     model.build((None, 16, 16, 3))
-    with pytest.raises(
-        ValueError, match="rank_gates sets PerUnitGates and ChannelGates without memory, got decider 'r"
-    ):
+    with pytest.raises(ValueError, match="rank_gates sets gates without memory, got 'remembering' with memory=4"):
         rank_gates(model, [])
 
 
 def test_no_batches_is_an_error():
     model = DynamicModel(linear_chain([0.1]), PerUnitGates())
     model.build((None, 1, 1, 3))
-    with pytest.raises(ValueError, match="needs one batch or more"):
+    with pytest.raises(ValueError, match="got 1 decisions and 0 batches"):
         rank_gates(model, [])
+
+
+def test_deciders_without_gates_cannot_be_ranked():
+    model = DynamicModel(linear_chain([0.1]), FirstK(1))
+    model.build((None, 1, 1, 3))
+    with pytest.raises(
+        ValueError, match="rank_gates sets PerUnitGates and ChannelGates, got decider 'first_k' of type"
+    ):
+        rank_gates(model, [(IMAGES, LABELS)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lowest": 0.0}, "lowest and highest must be probabilities"),
+        ({"highest": 1.0}, "lowest and highest must be probabilities"),
+        ({"lowest": 0.9, "highest": 0.2}, "in this order, got 0.9 and 0.2"),
+        ({"spread": -1}, "spread must be a positive number, got -1"),
+    ],
+)
+def test_numbers_out_of_range(arguments, message):
+    model = DynamicModel(linear_chain([0.1]), PerUnitGates())
+    model.build((None, 1, 1, 3))
+    with pytest.raises(ValueError, match=message):
+        rank_gates(model, [(IMAGES, LABELS)], **arguments)
+
+
+def test_networks_inside_units_cannot_be_ranked():
+    inner = DynamicModel(linear_chain([0.1, 0.2]), PerUnitGates(), name="inner")
+    other = DynamicModel(linear_chain([0.3]), name="other")
+    for network in (inner, other):
+        network.build((None, 1, 1, 3))
+    model = cascade([other, inner])
+    model.build((None, 1, 1, 3))
+    with pytest.raises(ValueError, match="hold dynamic networks, as in a cascade"):
+        decision_importance(model, [(IMAGES, LABELS)])
+
+
+def test_where_nothing_matters_importance_is_nothing():
+    model = DynamicModel(linear_chain([0.0, 0.0]), PerUnitGates())
+    model.build((None, 1, 1, 3))
+    assert decision_importance(model, [(IMAGES, LABELS)]) == {"unit1": 0.0, "unit2": 0.0}
