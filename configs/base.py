@@ -39,8 +39,8 @@ def get_config():
         {"depth": 32, "stages": (), "num_classes": 10, "weights": "zoo:resnet32_cifar10_45k"}
     )
 
-    # Not set here, of activation_gating: gates ('units', 'channels' or 'channels and units'), rank_gates (before the first
-    # epoch, see training.rank_gates), gates_detached (activation losses move gates alone), variable_target.
+    # Not set here, of activation_gating: gates ('units', 'channels' or 'channels and units'), rank_gates (before the
+    # first epoch, see training.rank_gates), gates_detached (activation losses move gates alone), variable_target.
     config.method = ml_collections.ConfigDict(
         {
             "name": "activation_gating",
