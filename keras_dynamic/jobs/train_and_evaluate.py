@@ -34,6 +34,7 @@ from keras_dynamic.training.train import HISTORY
 NAMES = {
     "activation_gating": ("gating", "Gated"),
     "channels": ("channels", "Channel-gated"),
+    "channels and units": ("channels", "Channel-gated"),
     "blockdrop": ("blockdrop", "BlockDrop"),
     "fixed": ("blockdrop", "Fixed"),
     "imta": ("exits", "IMTA"),
