@@ -9,6 +9,7 @@ import keras
 import pytest
 
 from keras_dynamic.jobs import JOBS
+from keras_dynamic.jobs.train_and_evaluate import NAMES
 from keras_dynamic.report.records import parse_target
 from keras_dynamic.training import build, build_optimizer, exit_macs
 from keras_dynamic.training.build import METHODS
@@ -100,3 +101,4 @@ def test_channels_decide_whole_units_where_they_are_aligned(setting, decisions):
     model = build(config)
     assert len(model.decision_names) == decisions
     assert model.decider.detached == (setting == "conditional")
+    assert config.method.gates in NAMES  # a run of it can be judged
