@@ -1,4 +1,4 @@
-"""What channel groups save in a .tflite, against the same units without groups; two minutes, half a one for some.
+"""What channel groups save in a .tflite, against the same units without groups; two minutes, or less than one.
 
     CONFIG=configs/channel_latency.py
     python train_main.py --config=$CONFIG --workdir=runs/channel_latency
@@ -21,7 +21,6 @@ TARGETS = {
     "ratio_4_float32": "<= 1.25",
 }
 TARGETS |= {name.replace("ratio_", "ratio_with_gates_"): bound for name, bound in TARGETS.items()}
-
 
 SETTINGS = ("64_16_16", "64_8_16", "64_8_8", "64_4_16", "32_16_16", "32_16_8", "32_4_16", "16_32_8")
 

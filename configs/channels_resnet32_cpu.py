@@ -44,8 +44,7 @@ def get_config(setting="pruned"):
     with config.unlocked():
         config.network.granularity = ml_collections.ConfigDict(ALIGNED if aligned else GRANULARITY)
         config.method.gates = "channels and units" if aligned else "channels"
-        if conditional:
-            config.method.gates_detached = True
+        config.method.gates_detached = conditional
         config.method.rank_gates = not finetuned
         config.evaluation.materialize = bool(finetuned) and not conditional
     config.label = setting.replace("-", ", ").replace("_", ", ")

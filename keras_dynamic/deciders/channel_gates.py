@@ -54,20 +54,15 @@ class ChannelGates(PerUnitGates):
     def choose(self, chain):
         """Returns the names of the decisions on groups, and on whole units if asked to, that `always` does not name."""
         check_names(self.always, chain, "always")
-        wholes = chain.skippable_names if self.whole_units else ()
-        names, groups = [], 0
-        for unit in chain.units:
-            if unit.name in self.always:
-                continue
-            own = list(getattr(unit, "group_names", ()))
-            groups += len(own)
-            names += own or [name for name in wholes if name == unit.name]
-        if not groups:
+        groups = {unit.name: getattr(unit, "group_names", ()) for unit in chain.units if unit.name not in self.always}
+        if not any(groups.values()):
             raise ValueError(
                 "ChannelGates needs units with channel groups that `always` does not name, got none; give units "
                 "ChannelGroups as bodies, e.g. by models.group_channels(network, 16), or take PerUnitGates."
             )
         self._check_locks(chain)
+        wholes = chain.skippable_names if self.whole_units else ()
+        names = [name for unit, own in groups.items() for name in own or {unit}.intersection(wholes)]
         return list(dict.fromkeys(map(self.decision_of, names)))
 
     def _check_locks(self, chain):

@@ -68,11 +68,9 @@ class GumbelGates(ThresholdDecider):
             training: whether there will be a gradient.
         """
         factor = 0.0 if self.detached else 1.0 / (self.gradient_scale or 1.0)
-        return (
-            x
-            if factor == 1.0 or not training
-            else keras.tree.map_structure(lambda leaf: scale_gradient(leaf, factor), x)
-        )
+        if factor == 1.0 or not training:
+            return x
+        return keras.tree.map_structure(lambda leaf: scale_gradient(leaf, factor), x)
 
     def decided(self, logits, by_name, training=None):
         """Samples in training, compares with tau otherwise.

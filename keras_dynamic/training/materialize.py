@@ -47,10 +47,8 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
     check_skips(model.chain, dead)
     chain = plain_copy(model).chain
     specs = {unit.name: spec for unit, spec in zip(chain.units, chain.input_specs, strict=True)}
-    units = [
-        _slimmed(unit, specs[unit.name], runs, model.decider.decision_of) if unit.name not in dead else unit
-        for unit in without_units(chain, dead)
-    ]
+    left = without_units(chain, dead)
+    units = [_slimmed(unit, specs[unit.name], runs, model.decider.decision_of) for unit in left]
     smaller = DynamicModel(Chain(chain.stem, units, chain.head, chain.exits, name=chain.name), name=model.name)
     smaller.build(model.image_shape)
     return smaller

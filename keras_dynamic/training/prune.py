@@ -56,16 +56,21 @@ def _check(model, images):
         )
     if not model.chain.built:
         raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
-    nested = [unit.name for unit in model.chain.units if getattr(unit, "nested", False)]
-    if nested:
-        raise ValueError(
-            f"units {nested} of model {model.name!r} hold dynamic networks, as in a cascade; prune these before they "
-            "are put together."
-        )
+    check_nothing_nested(model, "prune")
     if len(images) == 0:
         raise ValueError(
             "images must be held-out images, [n, height, width, channels], got none; give some hundreds, as on none "
             "every unit is dead."
+        )
+
+
+def check_nothing_nested(model, verb):
+    """Raises a ValueError if units hold dynamic networks; `verb` says what to do with those by themselves."""
+    nested = [unit.name for unit in model.chain.units if getattr(unit, "nested", False)]
+    if nested:
+        raise ValueError(
+            f"units {nested} of model {model.name!r} hold dynamic networks, as in a cascade; {verb} these before they "
+            "are put together."
         )
 
 

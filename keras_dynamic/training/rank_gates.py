@@ -8,6 +8,7 @@ from keras_dynamic.layers import FreeGate, Gate
 from keras_dynamic.layers.readings import Masked
 from keras_dynamic.layers.walk import decisions_of
 from keras_dynamic.messages import check_number
+from keras_dynamic.training.prune import check_nothing_nested
 
 
 def decision_importance(model, batches) -> dict:
@@ -115,13 +116,8 @@ def _watch(model, batches):
             "the importance of decisions needs TensorFlow's gradients, but Keras runs on "
             f"{keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow."
         )
+    check_nothing_nested(model, "rank")
     batches, names = list(batches), model.decision_names
-    nested = [unit.name for unit in model.chain.units if getattr(unit, "nested", False)]
-    if nested:
-        raise ValueError(
-            f"units {nested} hold dynamic networks, as in a cascade; take these by themselves, before they are put "
-            "together."
-        )
     if not names or not batches:
         raise ValueError(
             f"importance is that of one decision or more on one batch or more of images and labels, got {len(names)} "

@@ -102,9 +102,10 @@ def test_units_that_always_run_have_no_gate(toy_images):
 
 
 def test_a_chain_without_groups_is_an_error(toy_chain):
-    with pytest.raises(ValueError, match="that `always` does not name, got none; give units"):
+    message = "ChannelGates needs units with channel groups that `always` does not name, got none"
+    with pytest.raises(ValueError, match=f"{message}; give units Channel"):
         model_of(toy_chain())
-    with pytest.raises(ValueError, match="that `always` does not name, got none"):
+    with pytest.raises(ValueError, match=message):
         model_of(always=("unit1", "unit2"))
 
 
