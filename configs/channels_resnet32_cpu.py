@@ -63,7 +63,7 @@ def get_config(setting="pruned"):
     config.anneal.a, config.anneal.k, config.anneal.start = 0.3, 1, 0.8  # at the target in the second epoch
     if finetuned:
         config.start_from = f"runs/channels/{kind}"
-        config.epochs = 14 if aligned else 8
+        config.epochs = 12 if aligned else 8
         config.optimizer.learning_rate = 0.005
         config.method.gate_gradient_scale = 0.3 if conditional else 0.0
         config.anneal.start = config.method.target
