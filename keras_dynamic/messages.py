@@ -19,6 +19,19 @@ def near(received, known: Iterable[str]) -> str:
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
+def is_count(value, least: int = 1) -> bool:
+    """Returns whether value is an int, and no bool, of at least `least`.
+
+    Args:
+        value: what the caller gave.
+        least: the smallest that will do.
+
+    Returns:
+        Whether it will do.
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 def check_fraction(name: str, value) -> float:
     """Returns value as a float, or raises if it isn't a number in [0, 1].
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_dynamic.messages import check_fraction, near
+from keras_dynamic.messages import check_fraction, is_count, near
 
 
 def test_the_nearest_known_name_is_suggested():
@@ -22,3 +22,13 @@ def test_everything_else_is_an_error_that_names_the_value(value):
     with pytest.raises(ValueError, match="tau must be a number between 0 and 1, got") as error:
         check_fraction("tau", value)
     assert repr(value) in str(error.value)
+
+
+@pytest.mark.parametrize(("value", "least"), [(1, 1), (7, 1), (0, 0), (2, 2)])
+def test_a_count_is_an_int_of_at_least_so_many(value, least):
+    assert is_count(value, least)
+
+
+@pytest.mark.parametrize(("value", "least"), [(0, 1), (-1, 0), (1, 2), (True, 1), (2.0, 1), ("3", 1), (None, 0)])
+def test_no_bool_no_float_and_no_text_is_a_count(value, least):
+    assert not is_count(value, least)

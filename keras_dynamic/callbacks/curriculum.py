@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_dynamic.messages import is_count
+
 
 class Curriculum(keras.callbacks.Callback):
     """Lets a policy decide the last unit alone at first, and one more of the trailing units every few epochs or steps.
@@ -24,7 +26,7 @@ class Curriculum(keras.callbacks.Callback):
     def __init__(self, epochs=None, steps=None):
         super().__init__()
         given = [value for value in (epochs, steps) if value is not None]
-        if len(given) != 1 or isinstance(given[0], bool) or not isinstance(given[0], int) or given[0] < 1:
+        if len(given) != 1 or not is_count(given[0]):
             raise ValueError(
                 f"a curriculum opens a unit every so many epochs or steps, one whole number of at least 1, got "
                 f"epochs={epochs!r}, steps={steps!r}; the paper takes epochs=1."

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from keras_dynamic.data.image_stream import ImageStream
 from keras_dynamic.data.split import Pair
 from keras_dynamic.data.tfds_folder import open_builder
+from keras_dynamic.messages import is_count
 
 
 class Streamed(NamedTuple):
@@ -55,7 +56,7 @@ def stream(
     """
     folder = Path("~/tensorflow_datasets" if data_dir is None else data_dir).expanduser()
     base = name.split("/")[0].split(":")[0]
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    if not is_count(size):
         raise ValueError(
             f"Expected size to be the side of the images in pixels, got {size!r}; ImageNet's usual is 224."
         )

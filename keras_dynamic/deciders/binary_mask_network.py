@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from keras_dynamic.cost import Node, tree
 from keras_dynamic.deciders.threshold import ThresholdDecider
-from keras_dynamic.messages import check_fraction, check_number, check_open_probability
+from keras_dynamic.messages import check_fraction, check_number, check_open_probability, is_count
 from keras_dynamic.ops import round_straight_through, scale_gradient
 
 
@@ -63,7 +63,7 @@ class BinaryMaskNetwork(ThresholdDecider):
     ):
         super().__init__(() if always is None else always, **kwargs)
         for name, value in (("grid", grid), ("filters", filters), ("hidden", hidden)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_count(value):
                 raise ValueError(f"{name} must be a positive int, got {value!r}.")
         round_straight_through(ops.zeros((1,)), estimator)  # raises if it is unknown
         self.grid, self.filters, self.hidden, self.estimator, self.seed = grid, filters, hidden, estimator, seed

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.decider import check_names
+from keras_dynamic.messages import is_count
 
 
 class Fixed(Decider):
@@ -82,7 +83,7 @@ class Pattern(Fixed):
 class _KOfThem(Fixed):
     def __init__(self, k, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(k, int) or k < 0:
+        if not is_count(k, 0):
             raise ValueError(f"k must be a whole number of units, at least 0, got {k!r}.")
         self.k = k
 

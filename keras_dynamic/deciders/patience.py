@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.layers import Decider
+from keras_dynamic.messages import is_count
 from keras_dynamic.ops import predicted_class
 
 
@@ -26,7 +27,7 @@ class Patience(Decider):
 
     def __init__(self, patience=2, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 2:
+        if not is_count(patience, 2):
             raise ValueError(f"patience must be a whole number of exits, at least 2, got {patience!r}.")
         self.patience = patience
 

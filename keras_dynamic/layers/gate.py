@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import register
-from keras_dynamic.messages import check_open_probability
+from keras_dynamic.messages import check_open_probability, is_count
 
 
 def _leaf(x):
@@ -114,7 +114,7 @@ def _gate_cost(layer, inputs):
 
 def check_memory(memory):
     """Returns the width of the layer between gates, or raises if it is neither None nor a positive int."""
-    if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int) or memory < 1):
+    if memory is not None and not is_count(memory):
         raise ValueError(f"memory must be the width of a hidden layer, a positive int, or None, got {memory!r}.")
     return memory
 

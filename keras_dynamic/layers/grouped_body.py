@@ -3,6 +3,7 @@
 import keras
 
 from keras_dynamic.cost import Node, register
+from keras_dynamic.messages import is_count
 
 
 class GroupedBody(keras.layers.Layer):
@@ -119,7 +120,7 @@ def check_positive(name, value, meaning):
         value: what came.
         meaning: what it is a number of.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_count(value):
         raise ValueError(f"{name} must be a positive number of {meaning}, got {value!r}.")
 
 

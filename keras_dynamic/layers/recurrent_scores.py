@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Node, register
-from keras_dynamic.messages import check_open_probability
+from keras_dynamic.messages import check_open_probability, is_count
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -31,7 +31,7 @@ class RecurrentScores(keras.layers.Layer):
     def __init__(self, steps, hidden=64, open_probability=0.5, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         for name, value, meaning in (("steps", steps, "the scores to give"), ("hidden", hidden, "the state's size")):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_count(value):
                 raise ValueError(f"{name}, {meaning}, must be a positive int, got {value!r}.")
         self.steps, self.hidden = steps, hidden
         self.open_probability = check_open_probability(open_probability)

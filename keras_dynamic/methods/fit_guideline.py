@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_dynamic.deciders import BinaryMaskNetwork
 from keras_dynamic.losses import drop_ratio
-from keras_dynamic.messages import check_number
+from keras_dynamic.messages import check_number, is_count
 from keras_dynamic.methods.sgad import SGAD
 
 
@@ -44,7 +44,7 @@ def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, noise=0.5, verbo
             f"{type(model).__name__} with decider {decider!r}; for others train chain and decider together."
         )
     check_number("learning_rate", learning_rate, positive=True)
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if not is_count(epochs):
         raise ValueError(f"epochs must be a positive int, got {epochs!r}.")
     fitted = _Fitted(model)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Chain, DynamicModel, Exit
-from keras_dynamic.messages import near
+from keras_dynamic.messages import is_count, near
 
 
 def attach_exits(network, after: Sequence[str], filters=64) -> DynamicModel:
@@ -33,7 +33,7 @@ def attach_exits(network, after: Sequence[str], filters=64) -> DynamicModel:
     if not chain.built or chain.exits:
         what = f"has the exits {chain.exit_names}" if chain.exits else "is not built"
         raise ValueError(f"attach_exits takes a built network without exits, got {network.name!r}, which {what}.")
-    if isinstance(filters, bool) or not isinstance(filters, int) or filters < 0:
+    if not is_count(filters, 0):
         raise ValueError(f"filters must be a number of at least 0, got {filters!r}; 0 leaves the convolution out.")
     names = [unit.name for unit in chain.units]
     for name in after:

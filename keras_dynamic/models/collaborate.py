@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Chain, Collaborative, DynamicModel, Exit
+from keras_dynamic.messages import is_count
 
 
 def collaborate(network, hidden=0) -> DynamicModel:
@@ -27,7 +28,7 @@ def collaborate(network, hidden=0) -> DynamicModel:
 
     Source: IMTA, section 3.2; the small dense network is that of the authors' code.
     """
-    if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 0:
+    if not is_count(hidden, 0):
         raise ValueError(f"hidden must be a width of at least 0, got {hidden!r}; 0 is the identity.")
     chain = network.chain
     if not chain.exits or not chain.built:

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Chain, Concatenated, DynamicModel
-from keras_dynamic.messages import check_fraction
+from keras_dynamic.messages import check_fraction, is_count
 from keras_dynamic.models.residual_blocks import normalize_pixels
 
 _PER_DEPTH = 6  # three blocks of units with two convolutions
@@ -38,7 +38,7 @@ def densenet_bc(depth=100, growth=12, num_classes=10, reduction=0.5, name=None) 
     """
     if not isinstance(depth, int) or depth < _PER_DEPTH + 4 or (depth - 4) % _PER_DEPTH:
         raise ValueError(f"depth must be 6n+4, e.g. 10, 40 or 100, got {depth!r}.")
-    if not isinstance(growth, int) or growth < 1:
+    if not is_count(growth):
         raise ValueError(f"growth must be the channels that a unit adds, a positive int, e.g. 12, got {growth!r}.")
     check_fraction("reduction", reduction)
     units, channels, per_block = [], 2 * growth, (depth - 4) // _PER_DEPTH

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_dynamic.messages import is_count
 from keras_dynamic.models.residual_blocks import convolution, normalize_pixels
 
 
@@ -26,7 +27,7 @@ def guideline_network(num_classes=10, filters=(32, 64, 128), name="guideline"):
 
     Source: SGAD (Wang et al. 2018), figure 2(c).
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+    if not is_count(num_classes, 2):
         raise ValueError(f"num_classes must be an int of at least 2, got {num_classes!r}.")
     if not filters:
         raise ValueError(f"filters must have an entry for each convolution, at least one, got {filters!r}.")

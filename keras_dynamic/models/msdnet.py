@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Chain, DynamicModel, Exit, LeafHead
-from keras_dynamic.messages import check_fraction
+from keras_dynamic.messages import check_fraction, is_count
 from keras_dynamic.models.msdnet_layers import (
     MultiScaleDense,
     MultiScaleStem,
@@ -99,7 +99,7 @@ def msdnet(
     channels = size.channels if channels is None else channels
     growth = size.growth if growth is None else growth
     for option, value in {"blocks": blocks, "base": base, "step": step, "channels": channels, "growth": growth}.items():
-        if not _is_count(value):
+        if not is_count(value):
             raise ValueError(f"{option} must be a positive int, got {value!r}.")
     factors = _checked_factors("growth_factors", size.factors if growth_factors is None else growth_factors)
     _check_scales(factors, growth, image_size)
@@ -135,12 +135,8 @@ def msdnet(
     return DynamicModel(Chain(stem, units, head, exits, name="chain"), name=name or f"msdnet{len(planned)}")
 
 
-def _is_count(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
 def _checked_factors(option, factors):
-    if not isinstance(factors, (list, tuple)) or not factors or not all(map(_is_count, factors)):
+    if not isinstance(factors, (list, tuple)) or not factors or not all(map(is_count, factors)):
         raise ValueError(f"{option} must be positive ints, one per scale, e.g. (1, 2, 4), got {factors!r}.")
     return tuple(factors)
 

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Always, Chain, DynamicModel, NormalizePixels, Residual
-from keras_dynamic.messages import check_open_probability
+from keras_dynamic.messages import check_open_probability, is_count
 from keras_dynamic.models.resnet_cifar import resnet_cifar
 from keras_dynamic.models.resnet_imagenet import resnet_imagenet
 
@@ -24,11 +24,11 @@ def check_policy(units, image_size, trunk, open_probability, pool):
     Raises:
         ValueError: as policy_resnet says.
     """
-    if isinstance(units, bool) or not isinstance(units, int) or units < 1:
+    if not is_count(units):
         raise ValueError(f"units must be a positive int, one per unit that the policy decides, got {units!r}.")
     if image_size not in POOLS:
         raise ValueError(f"image_size must be one of {tuple(POOLS)}, got {image_size!r}; resize the images.")
-    if pool is not None and (isinstance(pool, bool) or not isinstance(pool, int) or pool not in _pools(image_size)):
+    if pool is not None and (not is_count(pool) or pool not in _pools(image_size)):
         raise ValueError(
             f"pool, the pixels averaged along each side, must be one of {_pools(image_size)} for {image_size} pixels, "
             f"got {pool!r}."

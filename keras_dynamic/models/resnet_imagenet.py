@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Chain, DynamicModel
-from keras_dynamic.messages import check_fraction, check_number
+from keras_dynamic.messages import check_fraction, check_number, is_count
 from keras_dynamic.models.pixels import pixels_layer
 from keras_dynamic.models.residual_blocks import check_stride_on, convolution, layers_per_unit, residual_units
 
@@ -115,7 +115,7 @@ def resnet_imagenet(
     Source: He et al. 2016, section 4.1; shortcut option B.
     """
     depth_of_unit = layers_per_unit(block)
-    fits = isinstance(stages, (list, tuple)) and all(isinstance(count, int) and count > 0 for count in stages)
+    fits = isinstance(stages, (list, tuple)) and all(map(is_count, stages))
     if not fits or not stages:
         raise ValueError(f"stages must be units per stage, positive ints, e.g. (3, 4, 23, 3), got {stages!r}.")
     check_stride_on(stride_on, block)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_dynamic.messages import is_count
+
 BUDGETS = 5  # judged, if nothing is said
 
 
@@ -16,7 +18,7 @@ def budgets_between(least, most, count) -> list[float]:
     Raises:
         ValueError: if count is no positive whole number.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if not is_count(count):
         raise ValueError(f"budgets must be how many there are, a positive whole number, got {count!r}.")
     return np.linspace(least, most, count + 2)[1:-1].tolist()
 

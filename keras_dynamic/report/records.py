@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_dynamic.messages import near
+from keras_dynamic.messages import is_count, near
 from keras_dynamic.report.files import write_atomically
 
 METHODS = ("cascade", "gating", "blockdrop", "sgad", "channels", "exits", "serving", "static")
@@ -69,11 +69,10 @@ class Record:
             value = getattr(self, key)
             _require(isinstance(value, str) and value.strip(), key, "text that is not empty", value)
         methods = f"one of {', '.join(METHODS)}{near(self.method, METHODS)}"
-        whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
         _require(_ID.fullmatch(self.id), "id", "letters, digits, '_', '-' and '.' only", self.id)
         _require(self.method in METHODS, "method", methods, self.method)
         _require(isinstance(self.config, (str, Mapping)), "config", "a config's name or its settings", self.config)
-        _require(whole and self.seed >= 0, "seed", "an integer >= 0", self.seed)
+        _require(is_count(self.seed, 0), "seed", "an integer >= 0", self.seed)
         _require(_is_number(self.seconds) and self.seconds >= 0, "seconds", "a finite number >= 0", self.seconds)
         _require(_is_date(self.date), "date", "an ISO 8601 date such as 2025-01-31", self.date)
         check_command(self.command)

@@ -93,7 +93,7 @@ def test_a_pattern_of_unknown_units_is_an_error(chain):
 
 
 @pytest.mark.parametrize("kind", [FirstK, DistributeK, RandomK])
-@pytest.mark.parametrize("k", [-1, 1.5, "two"])
+@pytest.mark.parametrize("k", [-1, 1.5, "two", True])
 def test_k_is_a_whole_number(kind, k):
     with pytest.raises(ValueError, match=f"k must be a whole number of units, at least 0, got {k!r}"):
         kind(k)

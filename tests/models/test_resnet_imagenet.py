@@ -197,7 +197,7 @@ def test_saving(fresh_process, block):
     np.testing.assert_allclose(fresh_process(model, batch)["logits"], model(batch), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("stages", [(), 3, (3, 0), (3, 4.0), "3463", None])
+@pytest.mark.parametrize("stages", [(), 3, (3, 0), (3, 4.0), (3, True), "3463", None])
 def test_stages_that_are_no_positive_ints_are_an_error(stages):
     with pytest.raises(ValueError, match=r"stages must be units per stage, positive ints, e\.g\. \(3, 4, 23, 3\), got"):
         resnet_imagenet(stages)
