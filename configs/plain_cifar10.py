@@ -2,7 +2,7 @@
 
     python train_main.py --config=configs/plain_cifar10.py --workdir=runs/plain --data_dir=$DATA_DIR
 
-WEIGHTS_DIR holds resnet14_cifar10_45k.npz and resnet74_cifar10.npz; the other three ship with the package.
+WEIGHTS_DIR holds resnet74_cifar10.npz; the other four ship with the package.
 """
 
 import ml_collections
@@ -25,7 +25,7 @@ def get_config():
         config.job = "plain"
         config.networks = (
             network(8, "zoo:resnet8_cifar10_45k", ON_45K),
-            network(14, "$WEIGHTS_DIR/resnet14_cifar10_45k.npz", ON_45K),
+            network(14, "zoo:resnet14_cifar10_45k", ON_45K),
             network(20, "zoo:resnet20_cifar10_45k", ON_45K),
             network(32, "zoo:resnet32_cifar10_45k", ON_45K),
             network(74, "$WEIGHTS_DIR/resnet74_cifar10.npz", ON_50K),

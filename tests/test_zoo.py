@@ -14,7 +14,7 @@ PLAIN = [name for name in zoo.names() if zoo.describe(name)["file"].endswith(".n
 
 
 def test_the_plain_networks_are_there_and_come_first():
-    assert zoo.names()[:3] == ["resnet8_cifar10_45k", "resnet20_cifar10_45k", "resnet32_cifar10_45k"]
+    assert zoo.names()[:4] == [f"resnet{depth}_cifar10_45k" for depth in (8, 14, 20, 32)]
 
 
 @pytest.mark.parametrize("name", zoo.names())
