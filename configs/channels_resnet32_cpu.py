@@ -1,4 +1,4 @@
-"""Channel groups of ResNet-32 on CIFAR-10 in about an hour on 2 CPU cores: pruned, or chosen for each image.
+"""Channel groups of ResNet-32 on CIFAR-10 within an hour on 2 CPU cores: pruned, or chosen for each image.
 
     CONFIG=configs/channels_resnet32_cpu.py
     for SETTING in pruned pruned_finetuned conditional conditional_finetuned; do

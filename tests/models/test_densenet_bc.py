@@ -115,7 +115,7 @@ def test_saving(fresh_process):
         ({"depth": 12}, r"depth must be 6n\+4, e\.g\. 10, 40 or 100, got 12"),
         ({"depth": 4}, r"depth must be 6n\+4, .* got 4"),
         ({"growth": 0}, r"growth must be .* a positive int, e\.g\. 12, got 0"),
-        ({"growth": True}, r"growth must be .* got True"),
+        ({"growth": True}, r"growth must be .* a positive int, e\.g\. 12, got True"),
         ({"reduction": 2}, r"reduction must be a number between 0 and 1, got 2"),
         ({"reduction": 0.01}, r"reduction=0\.01 leaves none of the 16 channels before transition1; take a larger one"),
     ],
