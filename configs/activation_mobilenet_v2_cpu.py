@@ -1,4 +1,4 @@
-"""Channel groups of a small MobileNetV2 on CIFAR-10's images at 96 pixels; about an hour on 2 CPU cores.
+"""Channel groups of a small MobileNetV2 on CIFAR-10's images at 96 pixels, sized for an hour on 2 CPU cores.
 
     CONFIG=configs/activation_mobilenet_v2_cpu.py
     python train_main.py --config=$CONFIG:conditional --workdir=runs/mv2/cpu --data_dir=$DATA_DIR/tfds

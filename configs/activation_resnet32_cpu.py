@@ -1,4 +1,4 @@
-"""Gated units of ResNet-32 on CIFAR-10 by the batch activation loss, within an hour on 2 CPU cores.
+"""Gated units of ResNet-32 on CIFAR-10 by the batch activation loss, sized for an hour on 2 CPU cores.
 
     CONFIG=configs/activation_resnet32_cpu.py
     python train_main.py --config=$CONFIG:conditional --workdir=runs/activation/conditional --data_dir=$DATA_DIR

@@ -58,7 +58,7 @@ def test_what_cannot_be_is_one_sentence(run, tmp_path, given, said):
     [
         ("--config.network.depth=33", "depth must be 6n+2 for basic blocks, e.g. 8, 32 or 110, got 33."),
         ("--config.method.target=1.5", "target must be a number between 0 and 1, got 1.5; give it as a fraction"),
-        ("--config.method.always=('stage9_unit1',)", "always names unit 'stage9_unit1', which cannot be skipped here"),
+        ("--config.method.always=('stage9_unit1',)", "always names unit 'stage9_unit1', which is not there"),
         ("--config.epochs=3", "targets come down to 0.6 in epoch 41 only, but epochs is 3;"),
         ("--config.network.depth=20", "'zoo:resnet32_cifar10_45k' is a network of {'depth': 32, 'num_classes': 10}"),
     ],

@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from keras_dynamic.messages import check_fraction
+from keras_dynamic.messages import check_fraction, is_count
 
 
 class AnnealTarget(keras.callbacks.Callback):
@@ -26,9 +26,11 @@ class AnnealTarget(keras.callbacks.Callback):
 
     def __init__(self, a=0.05, k=5, start=1.0):
         super().__init__()
-        if not a > 0 or not k >= 1:
-            raise ValueError(f"a must be positive and k at least 1 epoch, got a={a!r}, k={k!r}.")
+        if not is_count(k):
+            raise ValueError(f"k must be a positive int, epochs between steps, got {k!r}.")
         self.a, self.k, self.start = check_fraction("a", a), k, check_fraction("start", start)
+        if not self.a:
+            raise ValueError(f"a must be positive, got {a!r}; start=0.0 anneals nothing.")
 
     def epochs_to(self, target) -> int:
         """Returns the first epoch at which the targets in force are the final ones.

@@ -38,7 +38,7 @@ def expected(node: Node, decisions):
 
     Args:
         node: cost tree.
-        decisions: {name: float tensor [batch] or [batch, groups]}: decisions in {0, 1} give the exact fraction,
+        decisions: {name: float tensor [batch]}: decisions in {0, 1} give the exact fraction,
             probabilities of independent decisions its expectation.
 
     Returns:
@@ -63,8 +63,7 @@ def expected(node: Node, decisions):
 def _column(decisions, guard: Guard):
     if guard.decision not in decisions:
         raise KeyError(f"decision {guard.decision!r} is missing; given are {sorted(decisions)}.")
-    value = decisions[guard.decision]
-    return value if guard.group is None else value[:, guard.group]
+    return decisions[guard.decision]
 
 
 def parts(node: Node) -> list[tuple[int, tuple[Guard, ...]]]:

@@ -10,7 +10,6 @@ class Guard(NamedTuple):
     """The decision on which a part of the network depends."""
 
     decision: str
-    group: int | None = None  # column of a [batch, groups] decision, None for a [batch] one
 
 
 class Node(NamedTuple):

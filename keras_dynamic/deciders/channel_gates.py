@@ -7,6 +7,7 @@ from keras_dynamic.deciders.per_unit_gates import PerUnitGates
 from keras_dynamic.layers import Gate
 from keras_dynamic.layers.decider import check_names
 from keras_dynamic.layers.gate import check_memory
+from keras_dynamic.layers.grouped_body import GroupedBody
 from keras_dynamic.messages import near
 
 
@@ -53,9 +54,17 @@ class ChannelGates(PerUnitGates):
 
     def choose(self, chain):
         """Returns the names of the decisions on groups, and on whole units if asked to, that `always` does not name."""
-        check_names(self.always, chain, "always")
+        decidable = set(chain.skippable_names)
+        decidable.update(unit.name for unit in chain.units if getattr(unit, "group_names", ()))
+        check_names(self.always, chain, "always", [unit.name for unit in chain.units if unit.name in decidable])
         groups = {unit.name: getattr(unit, "group_names", ()) for unit in chain.units if unit.name not in self.always}
         if not any(groups.values()):
+            forced = [unit for unit in chain.units if isinstance(getattr(unit, "body", None), GroupedBody)]
+            if forced and not any(unit.group_names for unit in forced):
+                raise ValueError(
+                    f"ChannelGates needs groups of channels that are not forced, got none: {forced[0].name!r} has "
+                    f"{forced[0].body.described}; take fewer filters per group, or fewer forced groups."
+                )
             raise ValueError(
                 "ChannelGates needs units with channel groups that `always` does not name, got none; give units "
                 "ChannelGroups as bodies, e.g. by models.group_channels(network, 16), or take PerUnitGates."
@@ -110,10 +119,17 @@ class ChannelGates(PerUnitGates):
         return {**super().get_config(), "locked": locked, "whole_units": self.whole_units, "memory": self.memory}
 
 
+def _several(units):
+    return isinstance(units, (list, tuple)) and len(units) >= 2
+
+
 def _checked(locked, always):
     """Returns {lock: tuple of unit names}, or raises a ValueError."""
-    if not isinstance(locked, dict) or any(isinstance(units, str) or len(units) < 2 for units in locked.values()):
+    if not isinstance(locked, dict) or any(not _several(units) for units in locked.values()):
         raise ValueError(f"locked must be {{name: two or more names of units}}, got {locked!r}.")
+    for lock in locked:
+        if not isinstance(lock, str) or "[" in lock:
+            raise ValueError(f"locked needs names without '[' for decisions, got {lock!r}.")
     named = [*always, *(unit for units in locked.values() for unit in units)]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:

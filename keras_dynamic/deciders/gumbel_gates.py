@@ -23,8 +23,8 @@ class GumbelGates(ThresholdDecider):
         noise: False compares with one half in training too, with the gradient of the soft sample: nothing is skipped at
             random while the chain is still learning to do without, which short trainings cannot mend.
         gradient_scale: multiplies the gradients of the gates' weights: with SGD a learning rate of their own, this many
-            times the chain's; what flows through gates into the chain stays as without. At 0 no loss moves gates, but
-            weight decay and batch norm still do.
+            times the chain's; what flows through gates into the chain stays as without. At 0 nothing flows through them
+            and no loss moves gates, but weight decay and batch norm still do.
         detached: True hands no gradient through the gates to what they read: an activation loss then moves gates alone.
         **kwargs: of ThresholdDecider (always) and keras.layers.Layer.
 
@@ -48,13 +48,14 @@ class GumbelGates(ThresholdDecider):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature!r}; the papers use 1.")
         self.open_probability = check_open_probability(open_probability)
         self.hard, self.seed = hard, seed
         self.noise, self.detached = noise, detached
         self.gradient_scale = check_number("gradient_scale", gradient_scale)
-        initial = {"temperature": float(temperature), "tau": check_fraction("tau", tau)}
+        initial = {
+            "temperature": check_number("temperature", temperature, positive=True),
+            "tau": check_fraction("tau", tau),
+        }
         self.temperature = self.scalar("temperature", initial["temperature"])
         self.tau = self.scalar("tau", initial["tau"])
         self.seed_generator = keras.random.SeedGenerator(seed)

@@ -5,6 +5,7 @@ import keras
 from keras_dynamic.cost import tree
 from keras_dynamic.deciders.gumbel_gates import GumbelGates
 from keras_dynamic.layers import FreeGate, Gate
+from keras_dynamic.layers.gate import check_hidden
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -19,14 +20,14 @@ class PerUnitGates(GumbelGates):
         **kwargs: of GumbelGates (temperature, hard, tau, seed, noise, gradient_scale, detached) and keras.layers.Layer.
 
     Raises:
-        ValueError: as GumbelGates, or if `always` names a unit that is not there.
+        ValueError: as GumbelGates, if hidden is no positive int, or if `always` names a unit that is not there.
 
     Source: Herrmann et al., sections 3.2 and 3.3; AIG.
     """
 
     def __init__(self, data_dependent=True, hidden=16, open_probability=0.98, always=(), **kwargs):
         super().__init__(open_probability=open_probability, always=always, **kwargs)
-        self.data_dependent, self.hidden = data_dependent, hidden
+        self.data_dependent, self.hidden = data_dependent, check_hidden(hidden)
 
     def groups_of(self, unit):
         """Returns how many decisions a unit's gate takes: None for one on the unit as a whole."""

@@ -19,10 +19,15 @@ class ThresholdDecider(Decider):
     Args:
         always: names of units that always run and are no decision.
         **kwargs: of keras.layers.Layer.
+
+    Raises:
+        ValueError: if always is one name.
     """
 
     def __init__(self, always=(), **kwargs):
         super().__init__(**kwargs)
+        if isinstance(always, str):
+            raise ValueError(f"always must be a list of names of units, got {always!r}; give [{always!r}].")
         self.always = tuple(always)
 
     def scalar(self, name, value):

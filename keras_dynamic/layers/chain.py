@@ -45,7 +45,7 @@ class Chain(keras.layers.Layer):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if two units or exits share a name, or an exit names a unit that is not there.
+        ValueError: if two units or exits share a name, one has a '[' in it, or an exit names a unit that is not there.
     """
 
     def __init__(self, stem, units, head, exits=(), **kwargs):
@@ -54,6 +54,11 @@ class Chain(keras.layers.Layer):
         self.stem, self.units, self.head, self.exits = _layer(stem), list(units), _layer(head), list(exits)
         names = [unit.name for unit in self.units]
         exit_names = [exit_.name for exit_ in self.exits]
+        for name in (*names, *exit_names):
+            if "[" in name:
+                raise ValueError(
+                    f"units and exits must have names without '[', which is for their groups, got {name!r}."
+                )
         both = sorted(set(names) & set(exit_names))
         if both:
             raise ValueError(f"units and exits must have distinct names, got {both} for both; rename the exits.")
@@ -69,6 +74,15 @@ class Chain(keras.layers.Layer):
                     f"exit {exit_.name!r} is after unit {exit_.after!r}, which is not there{near(exit_.after, names)}."
                 )
         self._specs = _Specs()
+
+    def replace(self, **parts):
+        """Returns a chain, not built, of the same layers, name and dtype, but for the parts that are given.
+
+        Args:
+            **parts: stem, units, head or exits.
+        """
+        own = {"stem": self.stem, "units": self.units, "head": self.head, "exits": self.exits}
+        return type(self)(**{**own, "name": self.name, "dtype": self.dtype_policy, **parts})
 
     def steps(self):
         """Returns units and exits in order of execution, a list of Step.
@@ -152,7 +166,7 @@ class Chain(keras.layers.Layer):
         Args:
             image: float or uint8 tensor, [batch, height, width, channels].
             decider: Decider, bound to this chain.
-            decisions: {decision name: 0/1 tensor [batch] or [batch, groups]} that replace the decider's; None lets it
+            decisions: {decision name: 0/1 tensor [batch]} that replace the decider's; None lets it
                 decide.
             training: whether layers run in training mode.
             read: reading of units, see readings.Masked.
@@ -215,10 +229,9 @@ class Chain(keras.layers.Layer):
     def from_config(cls, config):
         """Rebuilds the chain from get_config()."""
         unpack = keras.saving.deserialize_keras_object
-        config["stem"], config["head"] = unpack(config["stem"]), unpack(config["head"])
-        config["units"] = [unpack(unit) for unit in config["units"]]
-        config["exits"] = [unpack(exit_) for exit_ in config["exits"]]
-        return cls(**config)
+        ends = {part: unpack(config[part]) for part in ("stem", "head")}
+        lists = {part: [unpack(each) for each in config[part]] for part in ("units", "exits")}
+        return cls(**{**config, **ends, **lists})
 
 
 class _Specs:

@@ -7,6 +7,7 @@ import keras
 from keras_dynamic.cost import Node, output_spec, tree
 from keras_dynamic.layers.group_cost import group_nodes
 from keras_dynamic.layers.grouped_body import GroupedBody, check_positive, count_groups
+from keras_dynamic.layers.residual import as_layer, output_spec_built
 from keras_dynamic.layers.slim import grouped_layers, slim, slim_paths
 from keras_dynamic.ops import mask_channels
 
@@ -50,8 +51,9 @@ class ChannelGroups(GroupedBody):
             so on of `expand`, 'out1' and so on of output channels, in this order. Decisions come in it.
 
     Raises:
-        ValueError: if a granularity or forced are no positive ints, or, when it is built, a granularity does not divide
-            the channels, there are fewer groups than forced ones, or a layer of its parts cannot be cut into groups.
+        ValueError: if a part is no layer and no list of layers, a granularity or forced are no positive ints, or, when
+            it is built, a granularity does not divide the channels, there are fewer groups than forced ones, or a layer
+            of its parts cannot be cut into groups.
 
     Source: Herrmann et al., sections 1.1, 3.4 and 4.2, figure 2.
     """
@@ -73,8 +75,8 @@ class ChannelGroups(GroupedBody):
         for name, value in (("input_granularity", input_granularity), ("output_granularity", output_granularity)):
             if value is not None:
                 check_positive(name, value, "filters per group")
-        self.expand, self.contract = _layer(expand, "expand"), _layer(contract, "contract")
-        self.before = None if before is None else _layer(before, "before")
+        self.expand, self.contract = as_layer(expand, "expand"), as_layer(contract, "contract")
+        self.before = None if before is None else as_layer(before, "before")
         self.granularity, self.forced = granularity, forced
         self.input_granularity, self.output_granularity = input_granularity, output_granularity
         self.groups: Any = None
@@ -84,21 +86,15 @@ class ChannelGroups(GroupedBody):
         """Builds both parts and counts the groups."""
         x = keras.KerasTensor(x_shape, dtype=self.compute_dtype)
         if self.before is not None:
-            if not self.before.built:
-                self.before.build(x_shape)
-            x = output_spec(self.before, x)
-        if not self.expand.built:
-            self.expand.build(x.shape)
-        spec = output_spec(self.expand, x)
+            x = output_spec_built(self.before, x)
+        spec = output_spec_built(self.expand, x)
         if len(spec.shape) != 4:
             raise ValueError(
                 f"expand of {self.name!r} must give [batch, height, width, channels], got shape {tuple(spec.shape)}."
             )
         groups = self._count("granularity", self.granularity, spec, "filters")
-        if not self.contract.built:
-            self.contract.build(spec.shape)
+        given = output_spec_built(self.contract, spec)
         grouped_layers(self)  # raises if groups cannot be switched off by themselves
-        given = output_spec(self.contract, spec)
         self.counts = (
             self._count("input_granularity", self.input_granularity, x, "input channels"),
             groups,
@@ -212,7 +208,3 @@ class ChannelGroups(GroupedBody):
         """Rebuilds the layer from get_config()."""
         unpack = keras.saving.deserialize_keras_object
         return cls(**{**config, **{part: unpack(config[part]) for part in ("before", "expand", "contract")}})
-
-
-def _layer(value, name):
-    return keras.Sequential(list(value), name=name) if isinstance(value, (list, tuple)) else value

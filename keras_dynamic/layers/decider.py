@@ -205,17 +205,18 @@ class _Binding:
         self.exits: dict[str, keras.layers.Layer] = {}
 
 
-def check_names(names, chain, what):
-    """Raises a ValueError if a name is not that of a skippable unit of the chain.
+def check_names(names, chain, what, known=None):
+    """Raises a ValueError if a name is not that of a unit that can be decided.
 
     Args:
         names: unit names.
         chain: Chain.
         what: the argument they came from, for the error.
+        known: names of the units that can be decided; by default, those that can be skipped.
     """
-    known = chain.skippable_names
+    known = chain.skippable_names if known is None else known
     for name in names:
         if name not in known:
-            raise ValueError(
-                f"{what} names unit {name!r}, which cannot be skipped here{near(name, known)}; units are {known}."
-            )
+            there = name in [unit.name for unit in chain.units]
+            wrong = "always runs as it is" if there else f"is not there{near(name, known)}"
+            raise ValueError(f"{what} names unit {name!r}, which {wrong}; units that can be decided are {known}.")

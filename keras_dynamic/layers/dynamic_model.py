@@ -59,7 +59,21 @@ class DynamicModel(keras.Model):
         self._macs_tracker = keras.metrics.Mean(name="macs_mean")
 
     def build(self, image_shape):
-        """Builds the chain, and the decider for it."""
+        """Builds the model, once: where that has been done it looks whether images of this shape will do.
+
+        Args:
+            image_shape: [batch, height, width, channels].
+
+        Raises:
+            ValueError: if it was built for images of another size.
+        """
+        if self.built:
+            self._check_size(image_shape)
+        else:
+            self.prepare(image_shape)
+
+    def prepare(self, image_shape):
+        """Builds the chain, and the decider for it; methods make here what else they need."""
         if not self.chain.built:
             self.chain.build(image_shape)
         self.decider.bind(self.chain)
@@ -135,8 +149,9 @@ class DynamicModel(keras.Model):
             known is not None and size not in (None, known)
             for known, size in zip(built_for[1:], shape[1:], strict=True)
         ):
+            sizes = ", ".join(map(str, built_for[1:]))
             raise ValueError(
-                f"model {self.name!r} was built for images {tuple(built_for)}, on which its cost depends, got shape "
+                f"model {self.name!r} was built for images [batch, {sizes}], on which its cost depends, got shape "
                 f"{tuple(shape)}; resize the images, or build a model for them."
             )
 

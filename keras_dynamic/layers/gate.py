@@ -34,8 +34,8 @@ class Gate(keras.layers.Layer):
         **kwargs: of keras.layers.Layer; gates compute in float32 unless told otherwise.
 
     Raises:
-        ValueError: if open_probability is not in (0, 1), memory is no positive int or there are no groups for it, or
-            the input is not [batch, height, width, channels].
+        ValueError: if open_probability is not in (0, 1), hidden or memory is no positive int, or there are no groups
+            for memory, or the input is not [batch, height, width, channels].
 
     Source: AIG (Veit and Belongie 2018); Herrmann et al., sections 1.1, S1.3 (memory) and S1.4. With memory the paper
     passes on "the output of all gates in their current form"; here these are the logits of running, w1 - w0.
@@ -43,7 +43,7 @@ class Gate(keras.layers.Layer):
 
     def __init__(self, hidden=16, open_probability=0.98, groups=None, memory=None, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.hidden, self.groups, self.memory = hidden, groups, check_memory(memory)
+        self.hidden, self.groups, self.memory = check_hidden(hidden), groups, check_memory(memory)
         self.open_probability = check_open_probability(open_probability)
         if memory is not None:
             if groups is None:
@@ -110,6 +110,13 @@ def _gate_cost(layer, inputs):
     """channels x hidden + hidden a decision: the two logits are one after folding, pooling has no multiply-adds."""
     count = layer.groups or 1
     return _leaf(inputs).shape[-1] * layer.hidden + layer.hidden * count + 2 * (layer.memory or 0) * count
+
+
+def check_hidden(hidden):
+    """Returns the width of the hidden layer, or raises if it is no positive int."""
+    if not is_count(hidden):
+        raise ValueError(f"hidden must be the width of a hidden layer, a positive int, got {hidden!r}.")
+    return hidden
 
 
 def check_memory(memory):

@@ -118,10 +118,10 @@ def check_positive(name, value, meaning):
     Args:
         name: of the argument.
         value: what came.
-        meaning: what it is a number of.
+        meaning: what it is a number of, in the plural.
     """
     if not is_count(value):
-        raise ValueError(f"{name} must be a positive number of {meaning}, got {value!r}.")
+        raise ValueError(f"{name} must be a positive int, {meaning}, got {value!r}.")
 
 
 def count_groups(body, name, granularity, channels, what) -> int:

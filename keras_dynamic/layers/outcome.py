@@ -9,7 +9,7 @@ class Outcome(NamedTuple):
     Attributes:
         logits: float32 tensor, [batch, classes].
         exits: {exit name: float32 tensor [batch, classes]}.
-        decisions: {decision name: float32 tensor of 0/1, [batch] or [batch, groups]}.
+        decisions: {decision name: float32 tensor of 0/1, [batch]}.
         probabilities: {decision name: float32 tensor in [0, 1]}, shapes of the decisions.
         cost: float32 tensor, [batch]: MACs over the MACs of everything on, deciders included.
     """

@@ -20,6 +20,7 @@ class Residual(Unit):
         activation: activation after the sum, by name or function; None for none.
         mask: 'product' multiplies the decision into the body, activation(shortcut + d * body); 'convex' blends the two
             results, d * run + (1 - d) * skip. The values are the same for decisions in {0, 1}, the gradients are not.
+            Groups of channels are always multiplied.
         **kwargs: of keras.layers.Layer.
 
     Raises:
@@ -76,6 +77,10 @@ class Residual(Unit):
 
     def grouped(self, x, groups, training=None):
         """Returns activation(shortcut(x) + body(x)) with some pieces of the body."""
+        if not isinstance(self.body, GroupedBody):
+            raise ValueError(
+                f"unit {self.name!r} has no groups that could be switched, got decisions on {len(groups)}."
+            )
         return self.joined(x, self.body(x, decisions=groups, training=training), training)
 
     def joined(self, x, added, training=None):
@@ -105,9 +110,8 @@ class Residual(Unit):
     @classmethod
     def from_config(cls, config):
         """Rebuilds the unit from get_config()."""
-        for key in ("body", "shortcut"):
-            config[key] = keras.saving.deserialize_keras_object(config[key])
-        return cls(**config)
+        unpack = keras.saving.deserialize_keras_object
+        return cls(**{**config, **{part: unpack(config[part]) for part in ("body", "shortcut")}})
 
 
 @register(Residual)

@@ -19,14 +19,15 @@ class SelectChannels(keras.layers.Layer):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if there are no channels, or, when it is built, the input has no channel of such a number.
+        ValueError: if channels are no list of ints, or, when it is built, the input has no channel of such a number.
     """
 
     def __init__(self, channels, **kwargs):
         super().__init__(**kwargs)
-        self.channels = tuple(int(number) for number in channels)
-        if not self.channels:
-            raise ValueError("channels must name one channel or more, got none.")
+        numbers = np.asarray(channels)
+        if numbers.ndim != 1 or not numbers.size or numbers.dtype.kind not in "iu":
+            raise ValueError(f"channels must be a list of one int or more, got {channels!r}.")
+        self.channels = tuple(numbers.tolist())
 
     def build(self, x_shape):
         wrong = [number for number in self.channels if not -1 <= number < x_shape[-1]]

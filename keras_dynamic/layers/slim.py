@@ -1,5 +1,7 @@
 """Some groups of a ChannelGroups as ordinary, smaller layers."""
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import layers
@@ -132,10 +134,11 @@ def _check(body):
     expand, contract = _flat(body.expand), _flat(body.contract)
     for layer in [*expand, *contract]:
         if not _one_to_one(layer):
+            mixing = ", whose activation makes of one channel what others say," if _mixes(layer) else ""
             raise ValueError(
-                f"layer {layer.name!r} of type {type(layer).__name__} cannot be cut into channel groups; use Conv2D, "
-                "DepthwiseConv2D, BatchNormalization, activations, padding and pooling that give each filter or "
-                "channel a channel of its own."
+                f"layer {layer.name!r} of type {type(layer).__name__}{mixing} cannot be cut into channel groups; use "
+                "Conv2D, DepthwiseConv2D, BatchNormalization over the last axis, activations, padding and pooling that "
+                "give each filter or channel a channel of its own."
             )
     for layer in expand[: _place(expand)] if body.input_granularity else ():
         if not _keeps_zeros(layer):
@@ -161,15 +164,51 @@ def _one_to_one(layer):
     """Whether a layer is known and channels of its output belong to one filter, or channel, each."""
     known = type(layer) is layers.Conv2D or isinstance(layer, (*_PER_CHANNEL, *_ANY_CHANNELS))
     alone = getattr(layer, "groups", 1) == 1 and getattr(layer, "depth_multiplier", 1) == 1
-    return known and alone and getattr(layer, "activation", None) is not keras.activations.softmax
+    per_channel = not isinstance(layer, layers.BatchNormalization) or layer.axis in (-1, 3)
+    return known and alone and per_channel and not _mixes(layer)
+
+
+def _activation(layer):
+    """Returns what a layer does to each number at last; None if nothing."""
+    if isinstance(layer, (layers.ReLU, layers.LeakyReLU)):
+        return layer.call
+    return getattr(layer, "activation", None)
+
+
+def _mixes(layer):
+    """Whether channels of a layer's output depend on others: whether they change if the others are not there."""
+    activation = _activation(layer)
+    if activation is None:
+        return False
+    x = np.linspace(-2.0, 2.0, 8, dtype=np.float32).reshape(1, 1, 2, 4)
+    whole, part = (_values(activation, each) for each in (x, x[..., :2]))
+    return whole.shape != x.shape or not np.allclose(whole[..., :2], part)
 
 
 def _keeps_zeros(layer):
     """Whether channels of zeros stay zeros."""
     if isinstance(layer, layers.BatchNormalization) or getattr(layer, "use_bias", False):
         return False
-    activation = getattr(layer, "activation", None)
-    return activation is None or not float(activation(keras.ops.zeros((1, 1)))[0, 0])
+    activation = _activation(layer)
+    return activation is None or not _values(activation, np.zeros((1, 1, 1, 1), np.float32)).any()
+
+
+def _values(function, x):
+    """Returns what a function makes of an array, as an array, also while a backend is tracing."""
+    with _outside_of_traces():
+        return keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(x)))
+
+
+def _outside_of_traces():
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.init_scope()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.ensure_compile_time_eval()
+    return contextlib.nullcontext()
 
 
 def _place(found):

@@ -103,7 +103,8 @@ class Branching:
     def run_groups(self, unit, x, groups, training=None):
         """Returns the unit's groups in the sum form: to what has been added so far, select adds a group or not.
 
-        Groups that do not pay are computed together, in the masked reading.
+        Groups that do not pay are computed together, in the masked reading; where no image changes any of them, what is
+        left of the body is computed as a whole.
         """
         return self._as_part(unit.name, lambda: self._add_groups(unit, x, groups, training))
 
@@ -120,22 +121,31 @@ class Branching:
     def _add_groups(self, unit, x, groups, training):
         name = self._prefix + unit.name
         lowered = self.groups[name]
+        if all(isinstance(decision, bool) for decision in groups):
+            added = x
+            for layer in lowered.kept(groups):
+                added = layer(added, training=False)
+            return unit.combine(x, unit.joined(x, added, training=training))
         inputs, own, outputs = unit.body.split(groups)
-        whole = not lowered.switched and any(not isinstance(decision, bool) for decision in own)
+        constant = [isinstance(decision, bool) for decision in own]
+        whole = all(decision is True for decision in own) or not (lowered.switched or all(constant))
         factors = [_factors(inputs), _factors(own) if whole else [], _factors(outputs)]
         ends = zip(unit.body.split(list(lowered.names)), factors, strict=True)
         masked = [decision for names, used in ends if used for decision in names]
         if masked:
             self.masked[name] = masked
         read = unit.body.read(x, factors[0], training=False)
-        total = unit.body.total(read, factors[1], training=False) if whole else self._sum(lowered.paths, read, own)
+        total = unit.body.total(read, factors[1], training=False) if whole else self._sum(lowered, read, own)
         added = unit.body.finish(total, factors[2], training=False)
         return unit.combine(x, unit.joined(x, added, training=training))
 
-    @staticmethod
-    def _sum(paths, read, groups):
+    def _sum(self, lowered, read, groups):
         """Returns the first path's result, and those of the paths whose groups run added to it."""
-        first, *others = paths
+        try:
+            first, *others = lowered.paths()
+        except ValueError as error:
+            self.problems.append(str(error))
+            return lowered.body.total(read, training=False)
         total = first(read, training=False)
         for decision, path in zip(groups, others, strict=True):
             if decision is True:

@@ -1,10 +1,10 @@
 """What becomes of a unit's channel groups in a .tflite: IFs, or masks where IFs would not pay."""
 
-from typing import NamedTuple
-
-import keras
+from dataclasses import dataclass, field
+from typing import Any
 
 from keras_dynamic.cost import Guard, parts
+from keras_dynamic.layers.grouped_body import GroupedBody
 
 FOLD = ("auto", "never")
 
@@ -15,22 +15,48 @@ LEAST_FILTERS = 16
 LEAST_MACS = {None: 100_000, "int8": 500_000}
 
 
-class Lowered(NamedTuple):
+@dataclass(frozen=True)
+class Lowered:
     """A unit with decided channel groups, as it goes into the file.
 
     Attributes:
+        body: the unit's body.
+        spec: of the unit's input.
         names: the decisions that its groups obey, one for each of unit.group_names.
         switched: those that become IFs; the others multiply channels, as in the masked reading.
-        paths: layers that add up to the body's total, see layers.GroupedBody.paths.
         why: what speaks against IFs for its groups; '' if nothing does.
-        pieces: what the groups are called.
     """
 
+    body: GroupedBody
+    spec: Any
     names: tuple[str, ...]
     switched: tuple[str, ...]
-    paths: list[keras.layers.Layer]
     why: str
-    pieces: str
+    _made: list = field(default_factory=list)  # a graph does not keep the variables alive that it reads
+
+    def paths(self):
+        """Returns layers that add up to the body's total, made outside of the graph that is being traced.
+
+        Raises:
+            ValueError: if groups do not add up, see layers.GroupedBody.paths.
+        """
+        return self._outside(lambda: self.body.paths(self.spec))
+
+    def kept(self, runs):
+        """Returns layers that do what the body does if these groups run for all images, made likewise.
+
+        Args:
+            runs: True or False, for each of names.
+        """
+        return self._outside(lambda: self.body.kept(self.spec, runs))
+
+    def _outside(self, make):
+        import tensorflow as tf
+
+        with tf.Graph().as_default(), tf.__internal__.eager_context.eager_mode():  # the traced graph forbids variables
+            made = make()
+        self._made.extend(made)
+        return made
 
 
 def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowered]:
@@ -48,9 +74,6 @@ def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowe
 
     Returns:
         {unit name: Lowered}; those of networks inside units as 'unit/unit'.
-
-    Raises:
-        ValueError: if groups do not add up, see layers.GroupedBody.paths.
     """
     decided, reasons = {}, {}
     found: dict[str, Lowered] = {}
@@ -68,15 +91,17 @@ def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowe
         groups = unit.body.split(names)[1]
         switched = groups if paying & set(groups) else []
         why = "" if switched else reasons[unit.name]
-        found[prefix + unit.name] = Lowered(tuple(names), tuple(switched), unit.body.paths(spec), why, unit.body.pieces)
+        found[prefix + unit.name] = Lowered(unit.body, spec, tuple(names), tuple(switched), why)
     return found
 
 
 def _why_not(body, x, quantize) -> str:
     """Returns what speaks against IFs for a body's groups, '' if nothing does."""
+    inputs, groups, outputs = body.split(body.labels)
+    if not groups:
+        return ""
     if body.narrowest < LEAST_FILTERS:
         return f"groups of {body.narrowest} filters, fewer than {LEAST_FILTERS}, do not pay"
-    inputs, groups, outputs = body.split(body.labels)
     guards = [None] * len(inputs) + [Guard(label) for label in groups] + [None] * len(outputs)
     macs = min((macs for macs, under in parts(body.cost_node(x, guards)) if under), default=LEAST_MACS[quantize])
     if macs < LEAST_MACS[quantize]:
@@ -96,6 +121,6 @@ def note(name, lowered, masked) -> str:
     if any("[in" in each or "[out" in each for each in masked):
         reasons.append("input and output channels have no IFs")
     return (
-        f"unit {name!r} has masks, not IFs, for {len(masked)} {lowered.pieces} of channels, whose MACs always count: "
-        f"{'; '.join(reasons)}."
+        f"unit {name!r} has masks, not IFs, for {len(masked)} of its {lowered.body.pieces} of channels, whose MACs "
+        f"always count: {'; '.join(reasons)}."
     )

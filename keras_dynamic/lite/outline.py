@@ -28,11 +28,12 @@ _SIDES = {"then": 1, "else": 2}  # position among a select's inputs
 
 @dataclass(frozen=True)
 class _Select:
-    """A select on a decision: the operator's index, the tensor that decides, and the decision's index."""
+    """A select on a decision: the operator's index, the tensor that decides, the decision's index and what names it."""
 
     operator: int
     condition: int
     decision: int
+    name: str
 
 
 def outline(model: bytes) -> bytes:
@@ -84,21 +85,29 @@ def _selects(model: Model, graph: Graph) -> list[_Select]:
         while (maker := makers.get(tensor)) is not None and schema.op_name(model, graph.operators[maker]) in _RESHAPING:
             tensor = graph.operators[maker].inputs[0]
             names.append(graph.tensors[tensor].name)
-        decision = next((d for d in map(decision_of_tensor, names) if d is not None), None)
+        told = ((decision_of_tensor(name), name) for name in names)
+        decision, name = next((each for each in told if each[0] is not None), (None, ""))
         if decision is not None:
-            found.append(_Select(k, tensor, decision))
+            found.append(_Select(k, tensor, decision, name))
     return found
 
 
 def _prepare(model: Model, index: int) -> None:
-    """Gives operands their result's shape, resolves selects on constants, and puts the operators in order, in place."""
+    """Gives operands their result's shape, resolves selects on constants, and puts the operators in order, in place.
+
+    A select reads its condition itself, not a RESHAPE of it: one that several selects share stays outside of an IF into
+    which only some of them move, and what is read from there is known by its name alone.
+    """
     graph = model.subgraphs[index]
     buffers: dict[bytes, int] = {}
     for select in _selects(model, graph):
         operator = graph.operators[select.operator]
+        condition = graph.tensors[select.condition]
+        if decision_of_tensor(condition.name) is None:
+            condition.name = select.name
+        operator.inputs[0] = select.condition
         for position in _SIDES.values():
             operator.inputs[position] = _fitted(model, graph, operator.inputs[position], operator.outputs[0], buffers)
-        condition = graph.tensors[select.condition]
         if schema.is_constant(model, condition):
             side = "then" if schema.constant(model, condition).item() else "else"
             redirect(model, index, operator.outputs[0], operator.inputs[_SIDES[side]])

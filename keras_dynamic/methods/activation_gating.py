@@ -15,7 +15,7 @@ from keras_dynamic.losses import (
     per_gate,
     weight_decay,
 )
-from keras_dynamic.messages import check_fraction, near
+from keras_dynamic.messages import check_fraction, check_number, near
 from keras_dynamic.methods.annealed import Annealed
 
 
@@ -47,8 +47,9 @@ class ActivationGating(Annealed):
             weight decay of gates' weights is scaled by 20 / gates.
 
     Raises:
-        ValueError: if a target is outside [0, 1] or names other units than the gates', the loss or the variable target
-            is unknown, or, when it is built, no unit of the chain is gated or the teacher shares weights with it.
+        ValueError: if a target is outside [0, 1] or names other units than the gates', a weight is no number of at
+            least 0, the loss or the variable target is unknown, or, when it is built, no unit of the chain is gated or
+            the teacher shares weights with it.
 
     Source: Herrmann et al., sections 3.1 to 3.4 and S1; AIG.
     """
@@ -84,13 +85,13 @@ class ActivationGating(Annealed):
         else:
             self.target = check_fraction("target", target)
         self.activation_loss, self.const_quad = activation_loss, const_quad
-        self.activation_weight = activation_weight
+        self.activation_weight = check_number("activation_weight", activation_weight)
         self.variable_target = variable_target
         self.target_momentum = check_fraction("target_momentum", target_momentum)
 
-    def build(self, image_shape):
+    def prepare(self, image_shape):
         """Builds chain and gates, and makes the variable of targets."""
-        super().build(image_shape)
+        super().prepare(image_shape)
         target = self._per_unit(self.target, "target must have one rate for each gated unit", "the gated units are")
         if self.variable_target and self.activation_loss == "per_gate":  # each follows its own gate
             target = np.broadcast_to(target, len(self.decider.names))

@@ -121,9 +121,9 @@ class BlockDrop(Annealed):
         self._reward_tracker = keras.metrics.Mean(name="reward")
         self._set_trainable()
 
-    def build(self, image_shape):
+    def prepare(self, image_shape):
         """Builds chain and policy, and makes the variable of the usage in force."""
-        super().build(image_shape)
+        super().prepare(image_shape)
         units = "usage must have one share for each unit that the policy decides"
         usage = 1.0 if self.usage is None else self._per_unit(self.usage, units, "these are")
         self.current_usage = self._add_target("current_usage", usage)

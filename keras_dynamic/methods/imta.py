@@ -89,9 +89,9 @@ class IMTA(Method):
     def check_chain(self):
         """Needs no decisions: the exits are what is trained."""
 
-    def build(self, image_shape):
+    def prepare(self, image_shape):
         """Builds the chain, and freezes all but the classifiers if only these are trained."""
-        super().build(image_shape)
+        super().prepare(image_shape)
         if self.classifiers_only:
             freeze_features(self.chain)
 

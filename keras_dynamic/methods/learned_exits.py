@@ -68,9 +68,9 @@ class LearnedExits(Annealed):
         """Returns the exits among these names, in order of execution."""
         return [name for name in self.chain.exit_names if name in names]
 
-    def build(self, image_shape):
+    def prepare(self, image_shape):
         """Builds chain and gates, and makes the variable of targets: the shares that go on."""
-        super().build(image_shape)
+        super().prepare(image_shape)
         self.exit_names = self._decided(self.decider.names)
         self.going_target = self._add_target("going_target", 1.0 - np.asarray(self._stopping()))
 

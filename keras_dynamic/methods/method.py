@@ -23,7 +23,9 @@ class Method(DynamicModel):
         **kwargs: of keras.Model.
 
     Raises:
-        ValueError: when it is built, if no unit of the chain is decided, or teacher or decider share weights with it.
+        ValueError: if a weight is no number of at least 0, task_weight or the temperature not positive, or teacher no
+            model; or, when it is built, if no unit of the chain is decided, or teacher or decider share weights with
+            it.
     """
 
     def __init__(
@@ -39,8 +41,11 @@ class Method(DynamicModel):
     ):
         super().__init__(chain, decider, **kwargs)
         self.task_weight = check_number("task_weight", task_weight, positive=True)
-        self.weight_decay = weight_decay
-        self.distillation_weight, self.distillation_temperature = distillation_weight, distillation_temperature
+        self.weight_decay = check_number("weight_decay", weight_decay)
+        self.distillation_weight = check_number("distillation_weight", distillation_weight)
+        self.distillation_temperature = check_number(
+            "distillation_temperature", distillation_temperature, positive=True
+        )
         if teacher is not None and not isinstance(teacher, keras.layers.Layer):
             raise ValueError(
                 f"teacher must be a Keras model that gives logits, got {type(teacher).__name__} {teacher!r}; load it, "
@@ -48,12 +53,12 @@ class Method(DynamicModel):
             )
         self._teacher = _Untracked(teacher)
 
-    def build(self, image_shape):
+    def prepare(self, image_shape):
         """Builds chain and decider, and looks whether there is anything to train."""
         if not self.chain.built:
             self.chain.build(image_shape)  # groups of channels are counted then
         self.check_chain()
-        super().build(image_shape)
+        super().prepare(image_shape)
         self._check_apart("teacher", self._teacher.model)
         self._check_apart("decider", self.decider)
 

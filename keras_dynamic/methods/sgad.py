@@ -81,9 +81,9 @@ class SGAD(Method):
         self.guideline_weight = check_number("guideline_weight", guideline_weight)
         self.guideline = guideline
 
-    def build(self, image_shape):
+    def prepare(self, image_shape):
         """Builds chain, decider and guideline."""
-        super().build(image_shape)
+        super().prepare(image_shape)
         if self.constant_ratio is not None:
             return
         image = self.chain.image_spec

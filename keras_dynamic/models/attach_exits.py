@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Chain, DynamicModel, Exit
+from keras_dynamic.layers import DynamicModel, Exit
 from keras_dynamic.messages import is_count, near
 
 
@@ -49,7 +49,7 @@ def attach_exits(network, after: Sequence[str], filters=64) -> DynamicModel:
             raise ValueError(f"an exit reads a feature map, but unit {name!r} hands on {tuple(shape) or 'several'}.")
         number = len(exits) + 1
         exits.append(Exit(_head(filters, classes, number), name, name=f"exit{number}"))
-    made = DynamicModel(Chain(chain.stem, chain.units, chain.head, exits, name=chain.name), name=network.name)
+    made = DynamicModel(chain.replace(exits=exits), name=network.name, dtype=network.dtype_policy)
     made.build(network.image_shape)
     return made
 

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Chain, Collaborative, DynamicModel, Exit
+from keras_dynamic.layers import Collaborative, DynamicModel, Exit
 from keras_dynamic.messages import is_count
 
 
@@ -48,7 +48,7 @@ def collaborate(network, hidden=0) -> DynamicModel:
     first, *later = ordered
     exits = [first, *(Exit(joined(each.head, each.name), each.after, each.leaf, name=each.name) for each in later)]
     head = joined(chain.head, "head")
-    made = DynamicModel(Chain(chain.stem, chain.units, head, exits, name=chain.name), name=network.name)
+    made = DynamicModel(chain.replace(head=head, exits=exits), name=network.name, dtype=network.dtype_policy)
     made.build(network.image_shape)
     return made
 

@@ -3,7 +3,9 @@
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Always, Chain, ChannelGroups, DynamicModel, Residual
+from keras_dynamic.layers import Always, ChannelGroups, DynamicModel, Residual
+from keras_dynamic.layers.grouped_body import GroupedBody, check_positive
+from keras_dynamic.layers.made_under import made_under
 from keras_dynamic.messages import near
 
 
@@ -24,51 +26,71 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
         forced: groups of each unit that always run.
 
     Returns:
-        DynamicModel, built, in which everything runs. Units that are no Residual around two convolutions or more are
-        left as they are.
+        DynamicModel, built, in which everything runs. Units that are no Residual around two convolutions or more, or
+        are of a class derived from it, are left as they are.
 
     Raises:
-        ValueError: if the network decides something itself, granularity names a unit or stage that is not there or
-            does not divide a unit's filters, or no unit is left to group.
+        ValueError: if the network is not built or decides something itself, granularity or forced are no positive ints,
+            granularity names a unit or stage that is not there, does not divide a unit's filters or is for a unit that
+            has groups already, or no unit is left to group.
 
     Source: Herrmann et al., section 4.2.
     """
-    if not isinstance(network, DynamicModel) or not isinstance(network.decider, Always) or not network.chain.built:
+    if not isinstance(network, DynamicModel):
         raise ValueError(
-            f"network must be a built DynamicModel in which everything runs, got {type(network).__name__} "
-            f"{getattr(network, 'name', '')!r}; group the channels first and gate them then."
+            f"network must be a DynamicModel, such as DynamicModel(chain), got {type(network).__name__} "
+            f"{getattr(network, 'name', '')!r}; wrap the network in Chain and DynamicModel."
         )
+    if not isinstance(network.decider, Always):
+        raise ValueError(
+            f"network must be one in which everything runs, got {network.name!r} with "
+            f"{type(network.decider).__name__}; group the channels first and gate them then."
+        )
+    if not network.chain.built:
+        raise ValueError(f"network {network.name!r} is not built; call it on a batch of images first.")
     chain = network.chain
-    _check_names(granularity, chain)
+    check_positive("forced", forced, "groups")
+    _check_granularity(granularity, chain)
     units = []
     for unit, spec in zip(chain.units, chain.input_specs, strict=True):
         filters = _filters_per_group(granularity, unit.name)
-        parts = _parts(unit) if filters is not None and isinstance(unit, Residual) else None
+        if filters is not None and isinstance(getattr(unit, "body", None), GroupedBody):
+            raise ValueError(
+                f"unit {unit.name!r} has groups already, {unit.body.described}; give a network without "
+                "groups, loaded or built anew."
+            )
+        parts = _parts(unit) if filters is not None and type(unit) is Residual else None
         if parts is None:
             units.append(unit)
             continue
         before, expand, contract = parts
-        body = ChannelGroups(expand, contract, filters, forced, before=before or None, name=f"{unit.name}_body")
-        units.append(Residual(body, unit.shortcut, unit.activation, unit.mask, name=unit.name))
+        with made_under(unit.dtype_policy):
+            body = ChannelGroups(expand, contract, filters, forced, before=before or None, name=f"{unit.name}_body")
+            units.append(Residual(body, unit.shortcut, unit.activation, unit.mask, name=unit.name))
         units[-1].build(spec.shape)
-    grouped = DynamicModel(Chain(chain.stem, units, chain.head, chain.exits, name=chain.name), name=network.name)
+    grouped = DynamicModel(chain.replace(units=units), name=network.name, dtype=network.dtype_policy)
     grouped.build(network.image_shape)
     if not grouped.chain.group_names:
         raise ValueError(
             f"no unit of {network.name!r} has groups that could be switched with granularity {granularity!r} and "
-            f"{forced} forced; take fewer filters per group."
+            f"{forced} forced; take fewer filters per group, or fewer forced groups."
         )
     return grouped
 
 
-def _check_names(granularity, chain):
+def _check_granularity(granularity, chain):
     if not isinstance(granularity, dict):
+        check_positive("granularity", granularity, "filters per group")
         return
     names = [unit.name for unit in chain.units]
-    known = [*dict.fromkeys(name.split("_")[0] for name in names), *names]
-    for name in granularity:
-        if name not in known:
-            raise ValueError(f"granularity names {name!r}, which is neither a unit nor a stage{near(name, known)}.")
+    stages = list(dict.fromkeys(name.split("_")[0] for name in names))
+    for name, filters in granularity.items():
+        if name not in (*stages, *names):
+            raise ValueError(
+                f"granularity names {name!r}, which is neither a unit nor a stage{near(name, [*stages, *names])}; "
+                f"units are {names}."
+            )
+        check_positive(f"granularity of {name!r}", filters, "filters per group")
 
 
 def _filters_per_group(granularity, name):

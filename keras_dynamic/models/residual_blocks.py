@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import NormalizePixels, Residual
-from keras_dynamic.messages import near
+from keras_dynamic.messages import is_count, near
 from keras_dynamic.models.pixels import pixels_layer
 
 STRIDES_ON = ("3x3", "first_1x1")
@@ -77,7 +77,12 @@ def residual_units(stages, width, block, shortcut, stride_on="3x3", convolve=con
 
     Returns:
         List of Residual, relu(shortcut + body).
+
+    Raises:
+        ValueError: if width is no positive int.
     """
+    if not is_count(width):
+        raise ValueError(f"width must be a positive int, channels of the first stage, got {width!r}.")
     body, expansion = (_basic, 1) if block == "basic" else (_bottleneck, 4)
     units, channels = [], width
     for stage, count in enumerate(stages):

@@ -25,7 +25,7 @@ def resnet_cifar(depth=32, num_classes=10, width=16, block="basic", name=None):
         or float; the normalisation is part of the stem. Output: logits [batch, num_classes].
 
     Raises:
-        ValueError: if the depth does not fit the block, or the block is unknown.
+        ValueError: if the depth does not fit the block, the block is unknown, or width is no positive int.
 
     Source: He et al. 2016, section 4.2; shortcut option A.
     """

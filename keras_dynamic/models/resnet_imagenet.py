@@ -110,7 +110,7 @@ def resnet_imagenet(
 
     Raises:
         ValueError: if stages is no list or tuple of positive ints, the block, stride_on or pixels is unknown, the
-            stride is to be on a 1x1 that the block lacks, or epsilon or momentum is out of range.
+            stride is to be on a 1x1 that the block lacks, or width, epsilon or momentum is out of range.
 
     Source: He et al. 2016, section 4.1; shortcut option B.
     """

@@ -1,6 +1,6 @@
 """A network up to one of its exits, as a network of its own."""
 
-from keras_dynamic.layers import Chain, DynamicModel
+from keras_dynamic.layers import DynamicModel
 from keras_dynamic.layers.exit import reads_previous
 from keras_dynamic.messages import near
 
@@ -36,7 +36,7 @@ def until_exit(model, name) -> DynamicModel:
         first -= 1
     before = [step.exit for step in exits[first:index]]
     units = model.chain.units[: exits[index].place + 1]
-    chain = Chain(model.chain.stem, units, exits[index].exit, before, name=model.chain.name)
-    made = DynamicModel(chain, name=f"{model.name}_{name}")
+    chain = model.chain.replace(units=units, head=exits[index].exit, exits=before)
+    made = DynamicModel(chain, name=f"{model.name}_{name}", dtype=model.dtype_policy)
     made.build(model.image_shape)
     return made

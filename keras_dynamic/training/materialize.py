@@ -1,9 +1,12 @@
 """Gates that have settled, made real: a smaller, ordinary network."""
 
+import warnings
+
 import numpy as np
 
 from keras_dynamic.deciders import ChannelGates
-from keras_dynamic.layers import Chain, DynamicModel, Residual
+from keras_dynamic.layers import Always, DynamicModel, Residual
+from keras_dynamic.layers.made_under import made_under
 from keras_dynamic.training.evaluate import evaluate
 from keras_dynamic.training.plain_copy import plain_copy
 from keras_dynamic.training.prune import check_skips, without_units
@@ -29,27 +32,44 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
         the rest its logits are those of the model.
 
     Raises:
-        ValueError: if the decider is another, the model is not built, tolerance is out of range, images are missing, or
-            a gate has not polarised (the error names those that have not, and how far they are), or a unit that is off
-            as a whole is no Residual.
+        ValueError: if the decider is another, the model is not built, tolerance is out of range, images are missing or
+            of another shape, or a gate has not polarised (the error names those that have not, and how far they are),
+            or a unit that is off as a whole, or whose groups are decided, is no Residual.
+
+    Warns:
+        UserWarning: if no gate is closed, so that the network is as large as before.
 
     Source: Herrmann et al., sections 1 and 3.1 (pruning by data-independent gates).
     """
-    if not isinstance(getattr(model, "decider", None), ChannelGates):
-        kind = type(getattr(model, "decider", model)).__name__
-        raise ValueError(f"materialize takes a built model with ChannelGates, got {kind}; gate its channel groups.")
+    decider = getattr(model, "decider", model)
+    if isinstance(decider, Always):
+        raise ValueError(
+            f"materialize takes a model with ChannelGates, got {model.name!r}, in which nothing is decided: it is an "
+            "ordinary network already."
+        )
+    if not isinstance(decider, ChannelGates):
+        raise ValueError(
+            f"materialize takes a built model with ChannelGates, got {type(decider).__name__}; gate its channel groups."
+        )
     if not model.chain.built:
         raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
-    if not 0 <= tolerance < 0.5:
+    if not isinstance(tolerance, (int, float)) or not 0 <= tolerance < 0.5:
         raise ValueError(f"tolerance must be a share of the images under one half, at least 0, got {tolerance!r}.")
     runs = _settled(model, images, tolerance, batch_size)
+    if all(runs.values()):
+        warnings.warn(
+            f"all {len(runs)} gates of {model.name!r} run, so that nothing becomes smaller; train it longer, or with a "
+            "larger activation_weight or gradient_scale: what counts is the activation without noise, as validation "
+            "and training.evaluate show it.",
+            stacklevel=2,
+        )
     dead = {unit.name for unit in model.chain.units if not runs.get(unit.name, True)}
     check_skips(model.chain, dead)
     chain = plain_copy(model).chain
     specs = {unit.name: spec for unit, spec in zip(chain.units, chain.input_specs, strict=True)}
     left = without_units(chain, dead)
     units = [_slimmed(unit, specs[unit.name], runs, model.decider.decision_of) for unit in left]
-    smaller = DynamicModel(Chain(chain.stem, units, chain.head, chain.exits, name=chain.name), name=model.name)
+    smaller = DynamicModel(chain.replace(units=units), name=model.name, dtype=model.dtype_policy)
     smaller.build(model.image_shape)
     return smaller
 
@@ -59,8 +79,14 @@ def _slimmed(unit, spec, runs, decision_of):
     names = [decision_of(name) for name in getattr(unit, "group_names", ())]
     if not any(name in runs for name in names):
         return unit
-    left = unit.body.kept(spec, [runs.get(name, True) for name in names])
-    return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
+    if type(unit) is not Residual:
+        raise ValueError(
+            f"what is left of a unit without some of its groups is known for Residual, got {unit.name!r} of type "
+            f"{type(unit).__name__}; name it in the gates' `always`, or make it a Residual."
+        )
+    with made_under(unit.dtype_policy):
+        left = unit.body.kept(spec, [runs.get(name, True) for name in names])
+        return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
 
 
 def _settled(model, images, tolerance, batch_size):
@@ -70,6 +96,10 @@ def _settled(model, images, tolerance, batch_size):
         images = np.zeros((1, *model.image_shape[1:]), np.float32)
     elif images is None or not len(images):
         raise ValueError("data-dependent gates are judged on images, got none; give held-out images.")
+    elif np.ndim(images) != 4:
+        raise ValueError(
+            f"images must be [n, height, width, channels], got shape {np.shape(images)}; put a single one into a list."
+        )
     found = evaluate(model, images, np.zeros(len(images), int), batch_size=batch_size)
     rates = {name: float(np.mean(value)) for name, value in found.decisions.items()}
     far = {name: rate for name, rate in rates.items() if min(rate, 1 - rate) > tolerance}
@@ -77,6 +107,7 @@ def _settled(model, images, tolerance, batch_size):
         listed = ", ".join(f"{name} runs for {rate:.1%}" for name, rate in far.items())
         raise ValueError(
             f"gates must run for all images or none, to {tolerance:.0%}, got {len(far)} of {len(rates)} that do not: "
-            f"{listed}; train longer with the batch activation loss, or export the network with its gates."
+            f"{listed}; train longer with the batch activation loss, raise tolerance, or export the network with its "
+            "gates."
         )
     return {name: rate > 0.5 for name, rate in rates.items()}

@@ -15,8 +15,11 @@ def plain_copy(model) -> DynamicModel:
 
     Args:
         model: built DynamicModel or method; it must be one that can be saved and loaded.
+
+    Raises:
+        TypeError: of Keras, if a layer's class is not registered, so that it cannot be loaded.
     """
-    plain = DynamicModel(model.chain, model.decider, name=model.name)
+    plain = DynamicModel(model.chain, model.decider, name=model.name, dtype=model.dtype_policy)
     plain.build(model.image_shape)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "copy.keras"

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_dynamic.layers import Always, Chain, DynamicModel, Residual
+from keras_dynamic.layers import Always, DynamicModel, Residual
+from keras_dynamic.layers.made_under import made_under
 from keras_dynamic.training.evaluate import evaluate
 from keras_dynamic.training.plain_copy import plain_copy
 
@@ -39,10 +40,10 @@ def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
     if not dead:
         return copy
     units = without_units(copy.chain, dead)
-    chain = Chain(copy.chain.stem, units, copy.chain.head, copy.chain.exits, name=model.chain.name)
+    chain = copy.chain.replace(units=units)
     chain.build(model.image_shape)
     decider = model.decider.restricted_to(chain) if len(dead) < len(decisions) else Always()
-    pruned = DynamicModel(chain, decider, name=model.name)
+    pruned = DynamicModel(chain, decider, name=model.name, dtype=model.dtype_policy)
     pruned.build(model.image_shape)
     return pruned
 
@@ -106,7 +107,8 @@ def without_units(chain, dead):
         exits = [exit_ for exit_ in chain.exits if exit_.after == unit.name]
         left = _skip_layers(unit, remaining[-1] if remaining else chain.stem)
         if left:
-            remaining.append(keras.Sequential(left, name=unit.name))
+            with made_under(unit.dtype_policy):
+                remaining.append(keras.Sequential(left, name=unit.name))
         elif exits and not remaining:
             remaining.append(keras.layers.Identity(name=unit.name))  # there is no unit before to which they could move
         else:

@@ -27,7 +27,7 @@ def decision_importance(model, batches) -> dict:
 
     Raises:
         ValueError: if Keras does not run on TensorFlow, nothing is decided, the network has networks inside its units,
-            or there are no batches.
+            or there are no batches, or they are no images with labels.
 
     Source: Molchanov et al. 2017 (arXiv 1611.06440), whose criterion is the same product for the cross entropy.
     """
@@ -56,16 +56,16 @@ def rank_gates(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
 
     Raises:
         ValueError: if the decider has no such gates, a number is out of range, Keras does not run on TensorFlow, the
-            network has networks inside its units, or there are no batches.
+            network has networks inside its units, or batches as for decision_importance.
     """
-    gates = model.decider
+    gates = getattr(model, "decider", model)
     if not isinstance(gates, PerUnitGates):
         raise ValueError(
             f"rank_gates sets PerUnitGates and ChannelGates, got decider {gates.name!r} of type {type(gates).__name__}."
         )
     if getattr(gates, "memory", None) is not None:
         raise ValueError(f"rank_gates sets gates without memory, got {gates.name!r} with memory={gates.memory}.")
-    if not 0 < lowest <= highest < 1:
+    if not 0 < check_number("lowest", lowest) <= check_number("highest", highest) < 1:
         raise ValueError(
             f"lowest and highest must be probabilities between 0 and 1, exclusive, in this order, got {lowest!r} and "
             f"{highest!r}."
@@ -117,7 +117,8 @@ def _watch(model, batches):
             f"{keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow."
         )
     check_nothing_nested(model, "rank")
-    batches, names = list(batches), model.decision_names
+    names = model.decision_names
+    batches = _pairs(batches, model.chain.answer_specs[-1].shape[-1])
     if not names or not batches:
         raise ValueError(
             f"importance is that of one decision or more on one batch or more of images and labels, got {len(names)} "
@@ -137,12 +138,27 @@ def _watch(model, batches):
         slopes = tape.gradient(total, decisions, unconnected_gradients="zero")
         return tf.stack([tf.abs(slopes[name]) for name in names], axis=1), read.pooled
 
-    told = [
-        watched(tf.convert_to_tensor(images), tf.reshape(tf.cast(labels, tf.int32), (-1,)))
-        for images, labels in batches
-    ]
+    told = [watched(tf.convert_to_tensor(images), tf.convert_to_tensor(labels)) for images, labels in batches]
     moved = np.concatenate([moved.numpy().astype(float) for moved, _ in told])
     return moved, {unit: np.concatenate([each[unit].numpy() for _, each in told]) for unit in told[0][1]}
+
+
+def _pairs(batches, classes):
+    """Returns the batches as a list of (images, int labels [batch]), or raises a ValueError if they are none."""
+    found = []
+    for number, batch in enumerate(batches):
+        pair = isinstance(batch, (list, tuple)) and len(batch) == 2
+        labels = np.asarray(batch[1] if pair else [])
+        if not pair or np.shape(labels)[1:] not in ((), (1,)) or len(labels) != len(batch[0]):
+            got = f"shapes {[np.shape(each) for each in batch]}" if pair else f"{type(batch).__name__}"
+            raise ValueError(
+                "batches must be pairs of images [batch, height, width, channels] and as many int labels [batch], got "
+                f"{got} as batch {number}; e.g. [(x[:64], y[:64])]."
+            )
+        if not np.isin(labels, range(classes)).all():
+            raise ValueError(f"labels must be ints from 0 to {classes - 1}, got others in batch {number}.")
+        found.append((batch[0], labels.reshape(-1).astype("int32")))
+    return found
 
 
 def _per_mac(model, moved):

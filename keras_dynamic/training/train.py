@@ -9,6 +9,7 @@ import keras
 from keras_dynamic import data
 from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers.made_under import made_under
 from keras_dynamic.training.activation_history import ActivationHistory
 from keras_dynamic.training.build import METHODS, build_method, build_network, build_optimizer
 from keras_dynamic.training.checkpoint import Checkpoint, check_shapes, load_weights, save
@@ -214,15 +215,9 @@ class _Follow(keras.callbacks.Callback):
         self.batches.epoch = epoch
 
 
-@contextlib.contextmanager
 def _precision(mixed):
     """Builds layers that compute in bfloat16 and keep float32 weights, if mixed."""
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if mixed else before)
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_dtype_policy(before)
+    return made_under("mixed_bfloat16") if mixed else contextlib.nullcontext()
 
 
 def _strategy(name):

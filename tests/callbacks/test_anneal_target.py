@@ -93,9 +93,11 @@ def test_after_the_first_fit_too(toy_chain, toy_images):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"a": 0.0}, "a must be positive and k at least 1 epoch, got a=0.0"),
-        ({"a": -0.1}, "a must be positive"),
-        ({"k": 0}, "k at least 1 epoch, got a=0.05, k=0"),
+        ({"a": 0.0}, "a must be positive, got 0.0; start=0.0 anneals nothing"),
+        ({"a": -0.1}, "a must be a number between 0 and 1, got -0.1"),
+        ({"k": 0}, "k must be a positive int, epochs between steps, got 0"),
+        ({"k": 1.5}, "k must be a positive int, epochs between steps, got 1.5"),
+        ({"k": "5"}, "k must be a positive int, epochs between steps, got '5'"),
         ({"a": 1.5}, "a must be a number between 0 and 1, got 1.5"),
         ({"start": 1.5}, "start must be a number between 0 and 1, got 1.5"),
     ],

@@ -7,7 +7,7 @@ TREE = Node(
     macs=1,
     children=(
         Node("stem", 10, 5),
-        Node("unit1", 100, 50, Guard("unit1"), (Node("inner", 1000, 500, Guard("deep", 2)),)),
+        Node("unit1", 100, 50, Guard("unit1"), (Node("inner", 1000, 500, Guard("deep")),)),
         Node("unit2", 10_000, 5000, Guard("unit1")),
     ),
 )
@@ -19,11 +19,11 @@ def test_totals():
 
 
 def test_guards_come_in_execution_order():
-    assert list(TREE.guards()) == [Guard("unit1"), Guard("deep", 2), Guard("unit1")]
+    assert list(TREE.guards()) == [Guard("unit1"), Guard("deep"), Guard("unit1")]
 
 
 def test_prefixed_renames_every_decision():
-    assert list(TREE.prefixed("big").guards()) == [Guard("big/unit1"), Guard("big/deep", 2), Guard("big/unit1")]
+    assert list(TREE.prefixed("big").guards()) == [Guard("big/unit1"), Guard("big/deep"), Guard("big/unit1")]
     assert TREE.prefixed("big").total_macs == TREE.total_macs
 
 

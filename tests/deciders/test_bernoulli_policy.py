@@ -165,7 +165,10 @@ def test_alpha_out_of_range_is_an_error(kind, alpha, dense_policy):
 
 @KINDS
 def test_an_unknown_unit_is_an_error(kind, sure_of):
-    with pytest.raises(ValueError, match=r"always names unit 'unti2', .* \(did you mean 'unit2'\?\); units are"):
+    with pytest.raises(
+        ValueError,
+        match=r"'unti2', which is not there \(did you mean 'unit2'\?\); units that can be decided are",
+    ):
         sure_of(kind, CHANCES, always=("unti2",))
 
 

@@ -3,11 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from keras_dynamic.deciders import ChannelGates, PerUnitGates, Stochastic
 from keras_dynamic.layers import Chain, DynamicModel, FreeGate, Gate, Residual
 from keras_dynamic.methods import ActivationGating, ensemble, stochastic
-from tests.layers.grouped import GATE, GROUP, HEAD, STEM, as_numpy, body, chain, enliven, spread
+from tests.layers.grouped import GATE, GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, enliven, spread
 
 NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]
 CHANCES = {"unit1": (0.2, 0.6, 0.95), "unit2": (0.9, 0.1, 0.4)}
@@ -97,7 +98,9 @@ def test_units_that_always_run_have_no_gate(toy_images):
     assert model.decision_names == NAMES[3:] == list(model.outcome(toy_images()).decisions)
     assert list(model.decider.gates) == ["unit2"]
     assert model.cost_tree.total_macs == WHOLE + GATE
-    with pytest.raises(ValueError, match=r"always names unit 'unit4', .*units are \['unit1', 'unit2'\]"):
+    with pytest.raises(
+        ValueError, match=r"'unit4', which is not there .*; units that can be decided are \['unit1', 'unit2'\]"
+    ):
         model_of(always=("unit4",))
 
 
@@ -107,6 +110,29 @@ def test_a_chain_without_groups_is_an_error(toy_chain):
         model_of(toy_chain())
     with pytest.raises(ValueError, match=message):
         model_of(always=("unit1", "unit2"))
+
+
+def test_groups_that_are_all_forced_are_an_error():
+    message = (
+        "groups of channels that are not forced, got none: 'unit1' has 4 groups of 4 filters, 4 forced; take fewer"
+    )
+    with pytest.raises(ValueError, match=message):
+        model_of(Chain([layers.Conv2D(WIDTH, 1)], [Residual(body(forced=4), name="unit1")], [layers.Flatten()]))
+
+
+def test_a_unit_that_cannot_be_skipped_may_be_named_in_always():
+    class Fixed(Residual):
+        skippable = False
+
+    made = chain()
+    units = [Fixed(made.units[0].body, None, "relu", name="unit1"), made.units[1]]
+    model = model_of(Chain(made.stem, units, made.head), always=["unit1"])
+    assert model.decision_names == NAMES[3:]
+    plain = Chain([layers.Conv2D(WIDTH, 1), layers.ReLU()], [layers.ReLU(name="bend"), units[1]], [layers.Flatten()])
+    with pytest.raises(ValueError, match="always names unit 'bend', which always runs as it is; units that can be dec"):
+        model_of(plain, always=["bend"])
+    with pytest.raises(ValueError, match=r"always must be a list of names of units, got 'unit1'; give \['unit1'\]"):
+        model_of(always="unit1")
 
 
 def test_gates_on_units_see_units_with_groups_as_a_whole(toy_images):
@@ -215,6 +241,8 @@ def test_locked_gates_survive_saving(toy_images, fresh_process):
     [
         ([["unit1", "unit2"]], "locked must be {name: two or more names of units}, got"),
         ({"both": "unit1"}, "locked must be {name: two or more names of units}, got"),
+        ({"a[1]": ["unit1", "unit2"]}, r"locked needs names without '\[' for decisions, got 'a\[1\]'"),
+        ({"both": 3}, "locked must be {name: two or more names of units}, got"),
         ({"both": ["unit1"]}, "locked must be {name: two or more names of units}, got"),
         ({"both": ["unit1", "unit1"]}, r"a unit is locked once, .* got \['unit1'\] more than once"),
         ({"both": ["unit1", "unit3"]}, r"locked\['both'\] names 'unit3', .*mean 'unit.'\?\); those are \['unit1'"),

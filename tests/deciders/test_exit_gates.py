@@ -123,7 +123,7 @@ def test_a_saved_model_decides_as_before(toy_chain, toy_images, tmp_path):
         ({"pool": 16}, r"exit 'exit1' reads \(None, 8, 8, 4\), and its gate pools 16x16 of it; .*pool=8"),
         ({"always": ["exit3"]}, r"always names exit 'exit3', which is not there \(did you mean 'exit[12]'\?\)"),
         ({"open_probability": 1.0}, "open_probability must lie strictly between 0 and 1"),
-        ({"temperature": 0}, "temperature must be positive"),
+        ({"temperature": 0}, "temperature must be a positive number, got 0"),
         ({"tau": 2}, "tau must be a number between 0 and 1"),
     ],
 )

@@ -93,7 +93,9 @@ def test_units_that_always_run_have_no_gate(toy_chain, toy_images):
     assert list(model.decider.gates) == ["unit1", "unit3"]
     unit, gate, rest = 2 * 64 * 9 * 16, 4 * 16 + 16, 64 * 27 * 4 + 12
     assert model.cost_tree.total_macs == 3 * unit + 2 * gate + rest
-    with pytest.raises(ValueError, match=r"always names unit 'unit4', .*units are \['unit1', 'unit2', 'unit3'\]"):
+    with pytest.raises(
+        ValueError, match=r"always names unit 'unit4', which is not there .*decided are \['unit1', 'unit2', 'unit3'\]"
+    ):
         model_of(toy_chain(), always=("unit4",))
 
 
@@ -116,9 +118,9 @@ def test_tau_outside_its_range_is_an_error(tau, toy_chain):
     assert float(keras.ops.convert_to_numpy(model.decider.tau)) == 0.5
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0])
+@pytest.mark.parametrize("temperature", [0.0, -1.0, None])
 def test_the_temperature_is_positive(temperature):
-    with pytest.raises(ValueError, match=f"temperature must be positive, got {temperature}"):
+    with pytest.raises(ValueError, match=f"temperature must be a positive number, got {temperature}"):
         PerUnitGates(temperature=temperature)
 
 
@@ -209,3 +211,10 @@ def test_without_noise_training_decides_as_inference_does(toy_chain):
     expected = keras.ops.convert_to_numpy(chances["unit1"]) > 0.5
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(sampled["unit1"]), expected)
     assert 0 < expected.mean() < 1
+
+
+@pytest.mark.parametrize("hidden", [0, -3, 2.5, "16", True])
+def test_the_width_of_the_hidden_layer_is_a_positive_int(hidden):
+    for kind in (PerUnitGates, Gate):
+        with pytest.raises(ValueError, match="hidden must be the width of a hidden layer, a positive int, got"):
+            kind(hidden=hidden)

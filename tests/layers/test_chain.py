@@ -154,6 +154,20 @@ def test_names_must_be_distinct():
         Chain(layers.ReLU(), units("a", "b"), layers.Flatten(), exits)
 
 
+def test_brackets_are_for_the_names_of_groups():
+    named = [Residual(layers.ReLU(), name="unit[1]")]
+    with pytest.raises(ValueError, match=r"names without '\[', which is for their groups, got 'unit\[1\]'"):
+        Chain(layers.ReLU(), named, layers.Flatten())
+
+
+def test_a_config_serves_twice(toy_chain):
+    model = DynamicModel(toy_chain(), PerUnitGates())
+    packed = keras.saving.serialize_keras_object(model)
+    for _ in range(2):
+        again = keras.saving.deserialize_keras_object(packed)
+        assert [unit.name for unit in again.chain.units] == [unit.name for unit in model.chain.units]
+
+
 def test_an_exit_after_nothing_is_an_error():
     unit, early = Residual(layers.ReLU(), name="stage1"), Exit(layers.Flatten(), "stge1", name="early")
     with pytest.raises(ValueError, match=r"exit 'early' is after unit 'stge1', .*not there \(did you mean 'stage1'"):

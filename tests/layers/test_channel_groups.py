@@ -189,17 +189,25 @@ def test_in_a_chain_decisions_and_costs_agree():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"granularity": 0}, "granularity must be a positive number of filters per group, got 0"),
-        ({"granularity": 4.0}, r"granularity must be a positive number of filters per group, got 4\.0"),
-        ({"granularity": True}, "granularity must be a positive number of filters per group, got True"),
-        ({"forced": 0}, "forced must be a positive number of groups, got 0"),
-        ({"forced": -1}, "forced must be a positive number of groups, got -1"),
-        ({"forced": None}, "forced must be a positive number of groups, got None"),
+        ({"before": "relu"}, "before must be a Keras layer or a list of layers, got str 'relu'"),
+        ({"granularity": 0}, "granularity must be a positive int, filters per group, got 0"),
+        ({"granularity": 4.0}, r"granularity must be a positive int, filters per group, got 4\.0"),
+        ({"granularity": True}, "granularity must be a positive int, filters per group, got True"),
+        ({"forced": 0}, "forced must be a positive int, groups, got 0"),
+        ({"forced": -1}, "forced must be a positive int, groups, got -1"),
+        ({"forced": None}, "forced must be a positive int, groups, got None"),
     ],
 )
 def test_bad_numbers_are_an_error(arguments, message):
     with pytest.raises(ValueError, match=message):
         body(**arguments)
+
+
+def test_parts_are_layers():
+    with pytest.raises(ValueError, match="contract must be a Keras layer or a list of layers, got int 8"):
+        ChannelGroups([conv(16), layers.ReLU(), conv(8)], 8)
+    with pytest.raises(ValueError, match="expand must be a Keras layer or a list of layers, got NoneType None"):
+        ChannelGroups(None, [conv(8)])
 
 
 def test_granularity_must_divide_the_filters():
@@ -309,8 +317,8 @@ def test_masks_at_the_ends_survive_saving(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"input_granularity": 0}, "input_granularity must be a positive number of filters per group, got 0"),
-        ({"output_granularity": 1.5}, "output_granularity must be a positive number of filters per group, got 1.5"),
+        ({"input_granularity": 0}, "input_granularity must be a positive int, filters per group, got 0"),
+        ({"output_granularity": 1.5}, "output_granularity must be a positive int, filters per group, got 1.5"),
         ({"input_granularity": 3}, "input_granularity must divide the 8 input channels of 'mine', got 3; take 2"),
         ({"output_granularity": 5}, "output_granularity must divide the 8 output channels of 'mine', got 5; take 4"),
         ({"input_granularity": 8, "forced": 2}, "forced must be at most the 1 groups of 'mine', 8 input channels by 8"),

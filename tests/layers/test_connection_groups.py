@@ -170,14 +170,14 @@ def test_saving_keeps_everything(tmp_path):
             "no activation, got 'bent' with groups=1 and activation 'relu'; give the activation as `after`",
         ),
         (lambda: ConnectionGroups(conv(4, groups=2)), "must have groups=1 and no activation, got .* with groups=2"),
-        (lambda: ConnectionGroups(conv(4), 0), "input_granularity must be a positive number of channels per group"),
+        (lambda: ConnectionGroups(conv(4), 0), "input_granularity must be a positive int, channels per group"),
         (
             lambda: ConnectionGroups(conv(4), 2, 2.0),
-            "output_granularity must be a positive number of filters",
+            "output_granularity must be a positive int, filters",
         ),
         (
             lambda: pointwise(forced="diag"),
-            "a positive number of input groups, or 'diagonal', got 'diag'",
+            "forced must be a positive int, input groups, or 'diagonal', got 'diag'",
         ),
         (lambda: pointwise(after=[norm()], before="relu"), "before must be a Keras layer or a list of layers"),
         (lambda: built(ConnectionGroups(conv(4), 3, name="mine")), "must divide the 4 input channels of 'mine', got 3"),

@@ -84,6 +84,7 @@ def test_decide_must_be_written():
 def test_check_names_suggests(toy_chain):
     check_names(["unit1", "unit3"], toy_chain(), "always")
     with pytest.raises(
-        ValueError, match=r"always names unit 'unti2', .* \(did you mean 'unit2'\?\); units are \['unit1'"
+        ValueError,
+        match=r"'unti2', which is not there \(did you mean 'unit2'\?\); units that can be decided are \['unit1'",
     ):
         check_names(["unti2"], toy_chain(), "always")

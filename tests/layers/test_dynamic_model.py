@@ -94,7 +94,7 @@ def test_images_of_another_size_are_an_error(toy_chain):
     model = DynamicModel(toy_chain(), name="toy")
     model.build((None, 8, 8, 3))
     for shape in [(2, 16, 16, 3), (2, 8, 8, 4), (8, 8, 3)]:
-        with pytest.raises(ValueError, match=r"'toy' was built for images \(None, 8, 8, 3\), .* got shape"):
+        with pytest.raises(ValueError, match=r"'toy' was built for images \[batch, 8, 8, 3\], .* got shape"):
             model.outcome(np.zeros(shape, np.uint8))
 
 

@@ -126,3 +126,5 @@ def test_a_bare_convolution_as_body_has_no_channel_groups():
     unit = Residual(keras.layers.Conv2D(4, 1), name="unit")
     unit.build((None, 8, 8, 4))
     assert unit.group_names == ()
+    with pytest.raises(ValueError, match="unit 'unit' has no groups that could be switched, got decisions on 2"):
+        unit(np.zeros((1, 8, 8, 4), "float32"), groups=[1.0, 0.0])

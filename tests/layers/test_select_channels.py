@@ -37,5 +37,6 @@ def test_they_cost_nothing():
 def test_numbers_must_be_channels():
     with pytest.raises(ValueError, match=r"channels must lie in 0 to 4, or be -1 for zeros, got \[5, -2\]"):
         SelectChannels((0, 5, -2))(X)
-    with pytest.raises(ValueError, match="channels must name one channel or more, got none"):
-        SelectChannels(())
+    for wrong in ((), 5, [0.7, 1.2], [True], "01"):
+        with pytest.raises(ValueError, match="channels must be a list of one int or more, got"):
+            SelectChannels(wrong)

@@ -141,7 +141,29 @@ def last(*more):
             last,
             "'dw' of type DepthwiseConv2D cannot",
         ),
-        (lambda: [conv(12), layers.Activation("softmax", name="mix")], last, "'mix' of type Activation cannot be cut"),
+        *(
+            (
+                lambda name=name: [conv(12), layers.Activation(name, name="mix")],
+                last,
+                "'mix' of type Activation, whose activation makes of one channel what others say, cannot be cut",
+            )
+            for name in ("softmax", "log_softmax", "sparsemax", "glu")
+        ),
+        (
+            lambda: [conv(12, activation=lambda x: keras.ops.softmax(x, axis=-1), name="own")],
+            last,
+            "'own' of type Conv2D, whose activation makes",
+        ),
+        (
+            lambda: [conv(12), layers.BatchNormalization(axis=1, name="rows")],
+            last,
+            "'rows' of type BatchNormalization cannot .* BatchNormalization over the last axis",
+        ),
+        (
+            lambda: [conv(12)],
+            lambda: [layers.ReLU(negative_slope=0.1, threshold=1.0, name="r"), conv(6)],
+            "'r' makes something of the zeros that groups",
+        ),
         (lambda: [conv(12)], lambda: last(layers.Dense(6, name="d")), "'d' of type Dense cannot be cut into channel"),
         (lambda: [conv(12, name="a"), conv(12, name="b")], last, r"must have one Conv2D.*got 2 in \['a', 'b'\]"),
         (lambda: [conv(12)], lambda: [conv(6, name="a"), conv(6, name="b")], r"one Conv2D.*got 2 in \['a', 'b'\]"),

@@ -135,6 +135,26 @@ def test_groups_that_no_image_changes_are_folded_away(kind, images):
     found = lite.verify(exported)
     assert (found.decisions, found.conditionals) == ((), 0)
     assert found.macs_all_on == STEM + left * GROUP + HEAD == cost.given(model.cost_tree, expected(model, images)[1])[0]
+    graph = schema.load(exported)
+    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    assert names.count("CONV_2D") == 1 + 2 * 2  # what is left of a unit is computed as a whole
+    np.testing.assert_allclose(answers(exported, images[:6])["logits"], expected(model, images[:6])[0], atol=1e-4)
+
+
+def test_groups_at_all_ends_that_no_image_changes_are_cut_away(images):
+    ends = body(input_granularity=4, output_granularity=4)
+    made = chain()
+    made = layers.Chain(made.stem, [layers.Residual(ends, None, "relu", name="unit1")], made.head)
+    model = gated(images, deciders.Pattern({"unit1[in1]": 0, "unit1[2]": 0, "unit1[out1]": 0}), made)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exported = lite.export(model, outputs=ALL)
+    macs = 64 * 9 * (4 * 12 + 12 * 4)
+    assert (
+        lite.verify(exported).macs_all_on
+        == STEM + macs + HEAD
+        == cost.given(model.cost_tree, expected(model, images)[1])[0]
+    )
     np.testing.assert_allclose(answers(exported, images[:6])["logits"], expected(model, images[:6])[0], atol=1e-4)
 
 
@@ -193,11 +213,24 @@ def test_memory_is_two_dense_layers_more(quantize, images):
         assert (found["decisions"] == columns(decisions)).mean() > 0.85
 
 
-def test_groups_that_do_not_add_up_are_an_error(images):
-    made = chain()
+def bent():
+    """A chain of a unit with a ReLU behind its groups, which therefore do not add up."""
+    made = chain(1)
     made.units[0].body.contract.add(keras.layers.ReLU(name="bend"))
-    with pytest.raises(ValueError, match=r"groups of '.*' must add up.* with \['bend'\] in `contract` they do not"):
-        lite.export(gated(images, made=made))
+    return made
+
+
+def test_groups_that_do_not_add_up_get_no_ifs(images):
+    with pytest.raises(
+        ValueError, match=r"^the groups of '.*' must add up.* with \['bend'\] in `contract` they do not"
+    ):
+        lite.export(gated(images, made=bent()), fold="never")
+
+
+def test_groups_that_do_not_add_up_can_be_masks_or_constant(images):
+    masked, constant = gated(images, made=bent()), gated(images, deciders.Pattern({"unit1[2]": 0}), bent())
+    for model, exported in ((masked, folded(masked, units=["unit1"])), (constant, lite.export(constant, outputs=ALL))):
+        np.testing.assert_allclose(answers(exported, images[:6])["logits"], expected(model, images[:6])[0], atol=1e-4)
 
 
 class Halves(deciders.ChannelGates):
@@ -233,7 +266,7 @@ def test_the_yardstick_of_a_unit_is_its_share_of_macs_that_ran(model, float32):
 
 def folded(model, quantize=None, images=None, units=("unit1", "unit2")):
     """Exports a model whose groups are too small to pay; a sentence on each unit."""
-    with pytest.warns(UserWarning, match="has masks, not IFs, for 3 groups of channels") as caught:
+    with pytest.warns(UserWarning, match="has masks, not IFs, for 3 of its groups of channels") as caught:
         exported = lite.export(model, quantize, images, outputs=ALL)
     told = [str(warning.message) for warning in caught if "not IFs" in str(warning.message)]
     assert [sentence.split("'")[1] for sentence in told] == list(units)
@@ -267,6 +300,14 @@ def test_why_groups_do_not_pay(model, images):
     macs = 64 * 2 * WIDTH * 16
     with pytest.warns(UserWarning, match=rf"groups of {macs:,} MACs, fewer than 100,000, do not pay \(fold='never'"):
         lite.export(few)
+
+
+def test_where_no_if_is_possible_none_is_promised(images):
+    made = chain()
+    ends = body(granularity=16, input_granularity=4)
+    alone = layers.Chain(made.stem, [layers.Residual(ends, None, "relu", name="unit1")], made.head)
+    with pytest.warns(UserWarning, match="always count: input and output channels have no IFs.$"):
+        lite.export(gated(images, made=alone))
 
 
 def test_groups_that_pay_are_not_folded(images):
@@ -318,11 +359,9 @@ def test_masks_on_input_and_output_channels_are_multiplications(quantize, fold, 
     made = layers.Chain(made.stem, [layers.Residual(ends, None, "relu", name="unit1"), made.units[1]], made.head)
     model = gated(images, made=made)
     assert model.decision_names[:5] == ["unit1[in1]", "unit1[1]", "unit1[2]", "unit1[3]", "unit1[out1]"]
-    sentence = (
-        "unit 'unit1' has masks, not IFs, for 2 groups of channels, whose MACs always count: input and output channels"
-    )
+    sentence = "for 2 of its groups of channels, whose MACs always count: input and output channels have no IFs"
     if fold == "auto":
-        sentence = r"unit 'unit1' has masks, not IFs, for 5 groups of channels, .* do not pay \(fold='never' makes"
+        sentence = r"for 5 of its groups of channels, .* do not pay \(fold='never' makes IFs of those\); input and"
     with pytest.warns(UserWarning, match=sentence):
         exported = lite.export(model, quantize, images, outputs=ALL, fold=fold)
     verified = lite.verify(exported)

@@ -64,7 +64,9 @@ def test_each_connection_has_an_if_of_its_own(quantize, model, images):
 
 @pytest.mark.parametrize("quantize", [None, "int8"])
 def test_small_connections_are_masks(quantize, model, images):
-    sentence = r"^unit 'unit' has masks, not IFs, for 2 connections of channels, .*: groups of 4 filters, fewer than 16"
+    sentence = (
+        r"^unit 'unit' has masks, not IFs, for 2 of its connections of channels, .*: groups of 4 filters, fewer than 16"
+    )
     with pytest.warns(UserWarning, match=sentence):
         exported = lite.export(model, quantize, images, outputs=ALL)
     verified = lite.verify(exported)

@@ -37,6 +37,7 @@ def test_results_do_not_depend_on_what_ran_before(example):
 
 def test_arena_is_the_least_that_serves(example, capfd):
     model = example("units", True).outlined
+    capfd.readouterr()  # what the converter said, if the example has just been made
     needed = MicroInterpreter(model).arena_bytes()
     assert 8 * 8 * 8 < needed < 64 * 1024
     with pytest.raises(ValueError, match=r"refuses the model \(.*larger arena"):

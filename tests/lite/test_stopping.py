@@ -6,6 +6,7 @@ import pytest
 
 from keras_dynamic import cost, deciders, layers, lite
 from keras_dynamic.lite import benchmark as bench
+from tests.layers import grouped
 
 
 def array(tensor):
@@ -48,9 +49,9 @@ def test_answers_that_a_later_exit_reads_always_run(toy_chain, toy_images):
     agrees(model, toy_images(4))  # export holds the file's MACs against the cost tree's under all decisions
 
 
-def agrees(model, images):
+def agrees(model, images, **arguments):
     """Exports in float32 and holds answers, decisions and MACs against Keras; returns the decisions, [n, decisions]."""
-    exported = lite.export(model, outputs=("logits", "decisions", "macs"))
+    exported = lite.export(model, outputs=("logits", "decisions", "macs"), **arguments)
     found, outcome = run(exported, images), model.outcome(images)
     metadata = lite.read_metadata(exported)
     decisions = {name: array(value) for name, value in outcome.decisions.items()}
@@ -185,3 +186,20 @@ def test_the_yardstick_of_exits(stopping, toy_images):
     found = bench.measure_latency(tflite, toy_images(200))
     ran = sum(found["unit_ms"][name] for name in ("stem", "unit1", "exit1"))
     assert found["overhead_with_decider"] == pytest.approx(found["latency_dynamic_ms"] / ran)
+
+
+def test_locked_groups_on_both_sides_of_an_exit_are_skipped_on_both(toy_images):
+    early = layers.Exit([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)], "unit1", name="early")
+    gates = deciders.ChannelGates(hidden=4, locked={"both": ["unit1", "unit2"]})
+    confidence, images = deciders.Confidence(), toy_images(32)
+    alone = layers.DynamicModel(grouped.chain(exits=[early]), gates)
+    alone.build((None, 8, 8, 3))
+    grouped.enliven(alone.chain)
+    grouped.spread(alone, images)
+    model = layers.DynamicModel(alone.chain, deciders.Joined([gates, confidence]))
+    model.build((None, 8, 8, 3))
+    sure = array(keras.ops.max(keras.ops.softmax(model.outcome(images).exits["early"]), axis=1))
+    confidence.thresholds.assign([np.median(sure)])
+    found = agrees(model, images, fold="never")
+    assert 3 < found[:, -1].sum() < 29
+    assert len(np.unique(found, axis=0)) > 4

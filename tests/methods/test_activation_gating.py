@@ -126,6 +126,11 @@ def test_the_targets_are_a_variable_that_is_not_trained(toy_chain):
             r"target of 'unit1' must be a number between 0 and 1, got 2\.0",
         ),
         ({"target": {"unit1": 0.5}}, "a target per unit needs activation_loss='per_gate', got 'batch'"),
+        ({"activation_weight": -1}, "activation_weight must be a non-negative number, got -1"),
+        ({"activation_weight": "40"}, "activation_weight must be a non-negative number, got '40'"),
+        ({"weight_decay": -1e-4}, "weight_decay must be a non-negative number, got -0.0001"),
+        ({"distillation_weight": None}, "distillation_weight must be a non-negative number, got None"),
+        ({"distillation_temperature": 0}, "distillation_temperature must be a positive number, got 0"),
         ({"activation_loss": "pergate"}, r"activation_loss must be one of .*'pergate' \(did you mean 'per_gate'\?\)"),
     ],
 )

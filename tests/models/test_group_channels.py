@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_dynamic.deciders import ChannelGates, FirstK, PerUnitGates
 from keras_dynamic.layers import Chain, DynamicModel, Residual
+from keras_dynamic.layers.made_under import made_under
 from keras_dynamic.models import group_channels, resnet_cifar
 from tests.layers.grouped import enliven
 
@@ -118,15 +119,21 @@ def test_saving(tmp_path):
 @pytest.mark.parametrize(
     ("granularity", "message"),
     [
-        ({"stage4": 8}, r"granularity names 'stage4', which is neither a unit nor a stage \(did you mean 'stage"),
+        (
+            {"stage4": 8},
+            r"names 'stage4', which is neither a unit nor a stage \(did you mean 'stage.*units are \['stage1_unit1', ",
+        ),
         (
             {"stage1_unit2": 8},
             r"names 'stage1_unit2', which is neither a unit nor a stage \(did you mean",
         ),
         (3, "granularity must divide the 8 filters of 'stage1_unit1_body', got 3; take 2"),
         ({"stage3": 5}, "granularity must divide the 32 filters of 'stage3_unit1_body', got 5; take 4"),
-        (0, "granularity must be a positive number of filters per group, got 0"),
-        ({"stage1": "8"}, "granularity must be a positive number of filters per group, got '8'"),
+        (0, "granularity must be a positive int, filters per group, got 0"),
+        (None, "granularity must be a positive int, filters per group, got None"),
+        (8.0, r"granularity must be a positive int, filters per group, got 8\.0"),
+        ({"stage2": 8, "stage1": "8"}, "granularity of 'stage1' must be a positive int, filters per group, got '8'"),
+        ({"stage1": True}, "granularity of 'stage1' must be a positive int, filters per group, got True"),
         (
             {"stage1": 8},
             r"no unit of 'net' has groups that could be switched with granularity \{'stage1': 8\} and 1",
@@ -143,15 +150,60 @@ def test_a_granularity_that_does_not_fit_is_an_error(granularity, message):
 def test_more_forced_groups_than_groups_are_an_error():
     with pytest.raises(ValueError, match="forced must be at most the 2 groups of 'stage1_unit1_body', 8 filters by 4"):
         group_channels(network(), 4, forced=3)
+    with pytest.raises(ValueError, match="forced must be a positive int, groups, got 0"):
+        group_channels(network(), 4, forced=0)
+
+
+def test_units_that_have_groups_already_are_an_error():
+    grouped = group_channels(network(), {"stage3": 4})
+    for again in (8, {"stage3": 16}, {"stage3_unit1": 5}):
+        with pytest.raises(
+            ValueError, match=r"unit 'stage3_unit1' has groups already, 8 groups of 4 .*; give a network"
+        ):
+            group_channels(grouped, again)
+    assert counts(group_channels(grouped, {"stage2": 8})) == {"stage2_unit1": 1, "stage3_unit1": 7}
+
+
+class Halved(Residual):
+    """A unit of another kind: half of what its body gives is added."""
+
+    def joined(self, x, added, training=None):
+        return super().joined(x, added / 2, training)
+
+
+def test_units_of_derived_classes_are_left_as_they_are():
+    blocks = [[layers.Conv2D(8, 1), layers.Conv2D(4, 1)] for _ in range(2)]
+    units = [kind(block, name=kind.__name__) for kind, block in zip((Halved, Residual), blocks, strict=True)]
+    plain = DynamicModel(Chain([layers.Conv2D(4, 1)], units, [layers.Flatten()]))
+    expected = plain.outcome(X[:, :8, :8]).logits
+    grouped = group_channels(plain, 4)
+    assert grouped.chain.units[0] is units[0]
+    assert grouped.chain.group_names == ["Residual[1]"]
+    np.testing.assert_allclose(grouped.outcome(X[:, :8, :8]).logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("then", "now"), [("mixed_bfloat16", "float32"), ("float32", "mixed_bfloat16")])
+def test_layers_keep_their_precision_whatever_is_in_force(then, now):
+    with made_under(then):
+        plain = network()
+        expected = keras.ops.convert_to_numpy(keras.ops.cast(plain.outcome(X).logits, "float32"))
+    with made_under(now):
+        grouped = group_channels(plain, 4)
+        found = keras.ops.convert_to_numpy(keras.ops.cast(grouped.outcome(X).logits, "float32"))
+    assert {layer.compute_dtype for layer in grouped.chain.units} == {"bfloat16" if then != "float32" else then}
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_network_that_decides_is_an_error(toy_chain):
     for decider in (PerUnitGates(), FirstK(1)):
         model = DynamicModel(toy_chain(), decider, name="mine")
         model.build((None, 8, 8, 3))
-        with pytest.raises(ValueError, match="which everything runs, got DynamicModel 'mine'; group the channels"):
+        with pytest.raises(
+            ValueError, match=r"which everything runs, got 'mine' with (PerUnitGates|FirstK); group the"
+        ):
             group_channels(model, 2)
-    with pytest.raises(ValueError, match="a built DynamicModel in which everything runs, got DynamicModel 'new'"):
+    with pytest.raises(ValueError, match="network 'new' is not built; call it on a batch of images first"):
         group_channels(DynamicModel(toy_chain(), name="new"), 2)
-    with pytest.raises(ValueError, match="a built DynamicModel in which everything runs, got Sequential"):
-        group_channels(keras.Sequential(), 2)
+    for other in (keras.Sequential(), toy_chain()):
+        with pytest.raises(ValueError, match=r"must be a DynamicModel, such as DynamicModel\(chain\), got (Seq|Chain)"):
+            group_channels(other, 2)

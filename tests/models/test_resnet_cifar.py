@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost, data
-from keras_dynamic.models import import_resnet_cifar, resnet_cifar
+from keras_dynamic.models import import_resnet_cifar, resnet_cifar, resnet_imagenet
 
 STEM, HEAD = 32 * 32 * 27 * 16, 64 * 10
 CONV = 32 * 32 * 9 * 16 * 16  # 3x3 at 32x32 with 16 channels; as much at 16x16 with 32 and at 8x8 with 64
@@ -94,6 +94,15 @@ def test_a_depth_that_is_not_6n_plus_2_is_an_error(depth):
 def test_bottlenecks_have_9n_plus_2_layers():
     with pytest.raises(ValueError, match=r"depth must be 9n\+2 for bottleneck blocks, e\.g\. 11, 47 or 164, got 32"):
         resnet_cifar(32, block="bottleneck")
+
+
+@pytest.mark.parametrize("width", [0, 2.5, True, "16"])
+def test_the_width_is_a_positive_int(width):
+    for make in (resnet_cifar, resnet_imagenet):
+        with pytest.raises(
+            ValueError, match=f"width must be a positive int, channels of the first stage, got {width!r}"
+        ):
+            make(width=width)
 
 
 def test_an_unknown_block_is_an_error():

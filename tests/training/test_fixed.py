@@ -48,7 +48,7 @@ def test_patterns_are_the_deciders_of_their_names(config):
         ({"k": -1}, "k must be a whole number of units, at least 0, got -1"),
         (
             {"pattern": "units", "units": ("stage1_unit2",)},
-            r"method\.units names unit 'stage1_unit2', which cannot be skipped here \(did you mean 'stage1_unit1'\?\)",
+            r"method\.units names unit 'stage1_unit2', which is not there \(did you mean 'stage1_unit1'\?\)",
         ),
     ],
 )

@@ -7,7 +7,8 @@ from keras import layers
 
 from keras_dynamic.deciders import ChannelGates, Confidence, FirstK, Joined, PerUnitGates
 from keras_dynamic.layers import Chain, DynamicModel, Exit, Residual
-from keras_dynamic.models import cascade
+from keras_dynamic.methods import ActivationGating
+from keras_dynamic.models import cascade, group_channels, resnet_cifar
 from keras_dynamic.training import decision_importance, rank_gates
 
 
@@ -65,8 +66,6 @@ def test_the_least_important_gate_is_the_first_to_close():
 
 
 def test_groups_of_channels_each_have_a_rank(toy_images):
-    from keras_dynamic.models import group_channels, resnet_cifar
-
     network = resnet_cifar(8, num_classes=3, width=8)
     network.build((None, 16, 16, 3))
     gates = ChannelGates(data_dependent=False)
@@ -107,8 +106,6 @@ def as_input(chain, name, images):
 
 
 def test_groups_are_told_apart_by_what_their_gate_sees(toy_images):
-    from keras_dynamic.models import group_channels, resnet_cifar
-
     network = resnet_cifar(8, num_classes=3, width=8)
     network.build((None, 16, 16, 3))
     model = DynamicModel(group_channels(network, 4).chain, ChannelGates())
@@ -127,8 +124,6 @@ def test_groups_are_told_apart_by_what_their_gate_sees(toy_images):
 
 
 def test_gates_with_memory_cannot_be_ranked(toy_images):
-    from keras_dynamic.models import group_channels, resnet_cifar
-
     network = resnet_cifar(8, num_classes=3, width=8)
     network.build((None, 16, 16, 3))
     model = DynamicModel(group_channels(network, 4).chain, ChannelGates(memory=4, name="remembering"))
@@ -158,6 +153,7 @@ def test_deciders_without_gates_cannot_be_ranked():
         ({"lowest": 0.0}, "lowest and highest must be probabilities"),
         ({"highest": 1.0}, "lowest and highest must be probabilities"),
         ({"lowest": 0.9, "highest": 0.2}, "in this order, got 0.9 and 0.2"),
+        ({"lowest": "a"}, "lowest must be a non-negative number, got 'a'"),
         ({"spread": -1}, "spread must be a positive number, got -1"),
     ],
 )
@@ -166,6 +162,45 @@ def test_numbers_out_of_range(arguments, message):
     model.build((None, 1, 1, 3))
     with pytest.raises(ValueError, match=message):
         rank_gates(model, [(IMAGES, LABELS)], **arguments)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (IMAGES, r"must be pairs of images .* and as many int labels \[batch\], got ndarray as batch 1; e.g."),
+        ((IMAGES,), "got tuple as batch 1"),
+        ((IMAGES, LABELS[:1]), r"got shapes \[\(2, 1, 1, 3\), \(1,\)\] as batch 1"),
+        ((IMAGES, np.eye(3)[LABELS]), r"got shapes \[\(2, 1, 1, 3\), \(2, 3\)\] as batch 1"),
+        ((IMAGES, LABELS + 2), "labels must be ints from 0 to 2, got others in batch 1"),
+        ((IMAGES, LABELS + 0.5), "labels must be ints from 0 to 2, got others in batch 1"),
+    ],
+    ids=["images", "no labels", "fewer", "one-hot", "others", "fractions"],
+)
+def test_batches_are_images_with_labels(batch, message):
+    model = DynamicModel(linear_chain([0.1]), PerUnitGates())
+    model.build((None, 1, 1, 3))
+    with pytest.raises(ValueError, match=message):
+        rank_gates(model, [(IMAGES, LABELS), batch])
+
+
+def test_labels_may_stand_in_a_column():
+    model = DynamicModel(linear_chain([0.5, 0.1]), PerUnitGates(data_dependent=False))
+    model.build((None, 1, 1, 3))
+    found = decision_importance(model, [(IMAGES, LABELS[:, None])])
+    assert found == pytest.approx({"unit1": 1.0, "unit2": 0.15 / 0.55})
+
+
+def test_a_model_that_is_not_built_is_built_by_ranking_and_may_be_built_after():
+    chain = linear_chain([0.1, 0.5])
+    chain.build((None, 1, 1, 3))
+    model = ActivationGating(chain, PerUnitGates(data_dependent=False))
+    rank_gates(model, [(IMAGES, LABELS)])
+    weights = model.get_weights()
+    model.build((None, 1, 1, 3))
+    for value, kept in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(value, kept)
+    with pytest.raises(ValueError, match=r"was built for images \[batch, 1, 1, 3\], .* got shape \(None, 2, 2, 3\)"):
+        model.build((None, 2, 2, 3))
 
 
 def test_networks_inside_units_cannot_be_ranked():
