@@ -77,10 +77,12 @@ def get_config():
     # How a trained network is judged; none of this changes the training. static: zoo names of the plain networks whose
     # static line and cascade frontier are measured beside it; twin_images: held-out images that choose the static twin;
     # usage: share of units that the threshold tau is fitted to on the held-out images, 0 to leave it; macs: instead,
-    # mean MACs per image that tau, the thresholds of exits, or both are fitted to on them, 0 to leave these; inference:
-    # whether to measure the other ways to run the network too (thresholds, samples, ensembles), some minutes.
+    # mean MACs per image that tau, the thresholds of exits, or both are fitted to on them, 0 to leave these; settle:
+    # the share of held-out images that may decide otherwise where a decision is made the same for all, 0 to leave
+    # decisions to the gates; inference: whether to measure the other ways to run the network too (thresholds, samples,
+    # ensembles), some minutes.
     config.evaluation = ml_collections.ConfigDict(
-        {"static": (), "twin_images": 1000, "usage": 0.0, "macs": 0.0, "inference": True}
+        {"static": (), "twin_images": 1000, "usage": 0.0, "macs": 0.0, "settle": 0.0, "inference": True}
     )
 
     config.targets = ml_collections.ConfigDict()  # {figure: 'OP NUMBER'}, set before the work, for the record

@@ -6,6 +6,7 @@ from keras_dynamic.cost import tree
 from keras_dynamic.deciders.gumbel_gates import GumbelGates
 from keras_dynamic.layers import FreeGate, Gate
 from keras_dynamic.layers.gate import check_hidden
+from keras_dynamic.messages import near
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -17,17 +18,21 @@ class PerUnitGates(GumbelGates):
         hidden: width of a data-dependent gate's hidden layer.
         open_probability: of an untrained gate, in (0, 1).
         always: names of units that always run and get no gate.
+        settled: {decision name: whether it runs} of decisions that are the same for all images, see training.settle.
+            A gate all of whose decisions are settled is not there.
         **kwargs: of GumbelGates (temperature, hard, tau, seed, noise, gradient_scale, detached) and keras.layers.Layer.
 
     Raises:
-        ValueError: as GumbelGates, if hidden is no positive int, or if `always` names a unit that is not there.
+        ValueError: as GumbelGates, if hidden is no positive int, or if `always` names a unit that is not there, or
+            `settled` a decision.
 
     Source: Herrmann et al., sections 3.2 and 3.3; AIG.
     """
 
-    def __init__(self, data_dependent=True, hidden=16, open_probability=0.98, always=(), **kwargs):
+    def __init__(self, data_dependent=True, hidden=16, open_probability=0.98, always=(), settled=None, **kwargs):
         super().__init__(open_probability=open_probability, always=always, **kwargs)
         self.data_dependent, self.hidden = data_dependent, check_hidden(hidden)
+        self.settled = {name: bool(run) for name, run in (settled or {}).items()}
 
     def groups_of(self, unit):
         """Returns how many decisions a unit's gate takes: None for one on the unit as a whole."""
@@ -35,11 +40,18 @@ class PerUnitGates(GumbelGates):
 
     def prepare(self, chain):
         """Makes a gate per decided unit, the first of those that obey it, and builds it for the unit's input."""
+        for name in self.settled:
+            if name not in self.names:
+                raise ValueError(
+                    f"settled names {name!r}, which is not decided here{near(name, self.names)}; decisions are "
+                    f"{list(self.names)}."
+                )
         waiting = set(self.names)
         for unit, spec in zip(chain.units, chain.input_specs, strict=True):
-            own = {self.decision_of(name) for name in (unit.name, *getattr(unit, "group_names", ()))}
-            if own & waiting:
-                waiting -= own
+            own = {self.decision_of(name) for name in (unit.name, *getattr(unit, "group_names", ()))} & waiting
+            waiting -= own
+            self._binding.settled[unit.name] = {name: run for name, run in self.settled.items() if name in own}
+            if not own <= set(self.settled):
                 gate = self.make_gate(unit)
                 gate(spec)
                 self.gates[unit.name] = gate
@@ -64,9 +76,18 @@ class PerUnitGates(GumbelGates):
         """Samples in training, compares with tau otherwise."""
         logits = self.logits(k, x, training)
         if logits is None:
-            return {}, {}, carry
-        decisions, probabilities = self.decided(logits, lambda values: self.by_name(k, values), training)
-        return decisions, probabilities, carry
+            return *self.with_settled(k, {}, {}), carry
+        return *self.with_settled(k, *self.decided(logits, lambda values: self.by_name(k, values), training)), carry
+
+    def with_settled(self, k, decisions, probabilities):
+        """Returns decisions and probabilities of unit k, those that are settled in the place of what its gate says."""
+        settled = self._binding.settled[self.unit_names[k]]
+        return {**decisions, **settled}, {**probabilities, **{name: float(run) for name, run in settled.items()}}
+
+    def config_for(self, chain):
+        """Returns the arguments, what is settled as far as the chain has it."""
+        known = {self.decision_of(name) for name in chain.own_names}
+        return {**self.get_config(), "settled": {name: run for name, run in self.settled.items() if name in known}}
 
     def restricted_to(self, chain):
         """Returns the gates of the chain's units."""
@@ -82,4 +103,9 @@ class PerUnitGates(GumbelGates):
 
     def get_config(self):
         """Returns the arguments; temperature and tau are those of now."""
-        return {**super().get_config(), "data_dependent": self.data_dependent, "hidden": self.hidden}
+        return {
+            **super().get_config(),
+            "data_dependent": self.data_dependent,
+            "hidden": self.hidden,
+            "settled": dict(self.settled),
+        }

@@ -45,9 +45,10 @@ class Stochastic(Decider):
         """Samples unit k's gate."""
         logits = self.gates.logits(k, x, training)
         if logits is None:
-            return {}, {}, carry
-        decision = binary_gumbel(logits, self.gates.temperature, seed=self.seed_generator) > 0.5
-        return self.gates.by_name(k, decision), self.gates.by_name(k, keras.ops.sigmoid(logits)), carry
+            return *self.gates.with_settled(k, {}, {}), carry
+        drawn = binary_gumbel(logits, self.gates.temperature, seed=self.seed_generator) > 0.5
+        decisions, chances = self.gates.by_name(k, drawn), self.gates.by_name(k, keras.ops.sigmoid(logits))
+        return *self.gates.with_settled(k, decisions, chances), carry
 
     def unit_nodes(self, k):
         """Returns the gates' cost."""

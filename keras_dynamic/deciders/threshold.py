@@ -75,6 +75,10 @@ class ThresholdDecider(Decider):
         column = self.names.index(name)
         return {name: decisions[:, column]}, {name: probabilities[:, column]}, carry
 
+    def config_for(self, chain):
+        """Returns the arguments of a decider of this type and these settings for a chain of fewer units."""
+        return self.get_config()
+
     def fresh(self, chain):
         """Returns a decider of this type and these settings with weights of its own, not yet set, bound to a chain.
 
@@ -84,7 +88,7 @@ class ThresholdDecider(Decider):
         Raises:
             ValueError: if the new one would decide units that this one does not.
         """
-        fewer = type(self).from_config(self.get_config())
+        fewer = type(self).from_config(self.config_for(chain))
         fewer.bind(chain)
         unknown = [name for name in fewer.names if name not in self.names]
         if unknown:

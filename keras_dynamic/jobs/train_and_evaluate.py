@@ -22,6 +22,7 @@ from keras_dynamic.training import (
     read_activation_history,
     reestimation_batches,
     save,
+    settle,
     train,
 )
 from keras_dynamic.training.build import METHODS
@@ -46,8 +47,9 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     """Trains, or goes on, and measures what came of it; after the end of the training the same command only measures.
 
     Prints a short table. The folder gets what training.train puts there, figures.json, report.json, report.html and
-    pictures/, fitted.keras if the config fits usage or a budget of MACs on the held-out images, and materialized.keras,
-    the smaller network that settled channel gates leave, if it asks for that.
+    pictures/, fitted.keras if the config settles decisions that nearly all held-out images share, or fits usage or a
+    budget of MACs on those, and materialized.keras, the smaller network that settled channel gates leave, if it asks
+    for that.
 
     Args:
         config: ml_collections ConfigDict, see configs/.
@@ -71,12 +73,17 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     networks = [zoo.load(name) for name in config.evaluation.static]
     model, splits = train(config, workdir, data_dir)
     start = time.time()
-    if _fit(model, config, splits):
+    tolerance = config.evaluation.get("settle")
+    if tolerance:
+        model = settle(model, splits.held_out[0], tolerance)
+    if _fit(model, config, splits) or tolerance:
         save(model, Path(workdir) / "fitted.keras", optimizer=False)
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
     macs_static = build_network(config.network).cost_tree.without_exits().total_macs
     figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
     figures["macs_share"] = figures["macs_mean"] / macs_static
+    if tolerance:
+        figures["decisions_settled"] = len(model.decider.settled)
     figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)
     figures["activation_history"] = read_activation_history(Path(workdir) / HISTORY)
     exits = exit_history(_read(Path(workdir) / "run.json")["epochs"], model.chain.exit_names)

@@ -157,9 +157,9 @@ class ChannelGroups(GroupedBody):
         """Returns x times the decisions on those of its groups that are not forced; empty leaves x as it is."""
         return mask_channels(x, [1.0] * self.forced + list(decisions)) if decisions else x
 
-    def paths(self, x):
+    def paths(self, x, known=None):
         """Returns paths that add up to what expand and contract give, see slim.slim_paths."""
-        return slim_paths(self, x)
+        return slim_paths(self, x, known)
 
     def kept(self, x, runs):
         """Returns the body without the filters of groups that do not run, as layers, see slim.slim."""

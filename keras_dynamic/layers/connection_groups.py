@@ -152,11 +152,13 @@ class ConnectionGroups(GroupedBody):
         """Returns after(x)."""
         return x if self.after is None else self.after(x, training=training)
 
-    def paths(self, x):
-        """Returns the forced connections, with the bias, and each other one by itself, see connected.connected."""
-        read, free = self._read_spec(x), self.pairs
-        forced = [pair for pair in self._all_pairs() if pair not in free]
-        return [connected(self, read, forced), *(connected(self, read, [pair], offset=False) for pair in free)]
+    def paths(self, x, known=None):
+        """Returns what always runs, with the bias, and each other connection by itself, see connected.connected."""
+        read, pairs = self._read_spec(x), self.pairs
+        told = dict(zip(pairs, known or [None] * len(pairs), strict=True))
+        always = [pair for pair in self._all_pairs() if told.get(pair, True)]
+        free = [pair for pair in pairs if told[pair] is None]
+        return [connected(self, read, always), *(connected(self, read, [pair], offset=False) for pair in free)]
 
     def kept(self, x, runs):
         """Returns the body without the connections that do not run, see connected.connected.

@@ -203,6 +203,7 @@ class _Binding:
         self.pattern: dict[str, bool] = {}
         self.nodes: dict[str, Node] = {}
         self.exits: dict[str, keras.layers.Layer] = {}
+        self.settled: dict[str, dict[str, bool]] = {}
 
 
 def check_names(names, chain, what, known=None):

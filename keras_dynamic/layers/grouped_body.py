@@ -72,19 +72,21 @@ class GroupedBody(keras.layers.Layer):
         """Returns what the body makes of the sum."""
         raise NotImplementedError(f"{type(self).__name__} must define finish(x, decisions, training).")
 
-    def paths(self, x) -> list[keras.layers.Layer]:
+    def paths(self, x, known=None) -> list[keras.layers.Layer]:
         """Returns layers, for inference, whose results for what `read` gives add up to `total`.
 
         Args:
             x: spec of the body's input.
+            known: for each decision that `total` obeys True or False where it is the same for all images, else None;
+                None for no such decision.
 
         Returns:
-            The first is of all that always runs, and one follows for each decision that `total` obeys.
+            The first is of all that always runs, and one follows for each decision that is not known.
 
         Raises:
             ValueError: if the pieces do not add up.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define paths(x).")
+        raise NotImplementedError(f"{type(self).__name__} must define paths(x, known).")
 
     def kept(self, x, runs) -> list[keras.layers.Layer]:
         """Returns ordinary layers that do what the body does if these pieces run for all images.

@@ -85,12 +85,14 @@ def places(given, channels):
     return found
 
 
-def slim_paths(body, x) -> list[keras.Sequential]:
+def slim_paths(body, x, known=None) -> list[keras.Sequential]:
     """Returns paths that add up to what expand and contract give: the forced groups' and one for each other group.
 
     Args:
         body: built ChannelGroups.
         x: spec of the body's input.
+        known: for each group that is not forced True if it always runs, as forced ones do, False if it never does, else
+            None; None for no such group.
 
     Returns:
         List of keras.Sequential as slim gives them; the first has the offset.
@@ -105,8 +107,10 @@ def slim_paths(body, x) -> list[keras.Sequential]:
             f"the groups of {body.name!r} must add up, so that each is computed by itself, but with {behind} in "
             "`contract` they do not; behind its convolution have batch norm alone, and the rest behind the unit."
         )
-    forced = slim(body, x, list(range(body.forced)))
-    return [forced, *(slim(body, x, [k], offset=False) for k in range(body.forced, body.groups))]
+    free = range(body.forced, body.groups)
+    told = dict(zip(free, known or [None] * len(free), strict=True))
+    always = slim(body, x, [k for k in range(body.groups) if told.get(k, True)])
+    return [always, *(slim(body, x, [k], offset=False) for k in free if told[k] is None)]
 
 
 def _adds_up(layer):

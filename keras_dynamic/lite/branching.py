@@ -141,18 +141,17 @@ class Branching:
 
     def _sum(self, lowered, read, groups):
         """Returns the first path's result, and those of the paths whose groups run added to it."""
+        known = [decision if isinstance(decision, bool) else None for decision in groups]
         try:
-            first, *others = lowered.paths()
+            first, *others = lowered.paths(known)
         except ValueError as error:
             self.problems.append(str(error))
             return lowered.body.total(read, training=False)
         total = first(read, training=False)
-        for decision, path in zip(groups, others, strict=True):
-            if decision is True:
-                total = total + path(read, training=False)
-            elif decision is not False:
-                ran = total + path(read, training=False)
-                total = select(decision, ran, _untied(total, total, ran))
+        decided = [decision for decision in groups if not isinstance(decision, bool)]
+        for decision, path in zip(decided, others, strict=True):
+            ran = total + path(read, training=False)
+            total = select(decision, ran, _untied(total, total, ran))
         return total
 
     def _run(self, unit, x, decision, training, **nested):

@@ -34,13 +34,16 @@ class Lowered:
     why: str
     _made: list = field(default_factory=list)  # a graph does not keep the variables alive that it reads
 
-    def paths(self):
+    def paths(self, known):
         """Returns layers that add up to the body's total, made outside of the graph that is being traced.
+
+        Args:
+            known: as of layers.GroupedBody.paths.
 
         Raises:
             ValueError: if groups do not add up, see layers.GroupedBody.paths.
         """
-        return self._outside(lambda: self.body.paths(self.spec))
+        return self._outside(lambda: self.body.paths(self.spec, known))
 
     def kept(self, runs):
         """Returns layers that do what the body does if these groups run for all images, made likewise.

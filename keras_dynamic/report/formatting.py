@@ -50,6 +50,7 @@ _WORDS = {
     "latency_per_mac": "share of time over share of MACs",
     "accuracy_materialized": "accuracy, materialized",
     "macs_materialized": "MACs, materialized",
+    "decisions_settled": "decisions settled",
     "decisions_changed": "decisions changed against Keras",
     "margin_static_line": "margin over the static line",
     "margin_static_twin": "margin over the static twin",

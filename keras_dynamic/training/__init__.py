@@ -28,6 +28,7 @@ from keras_dynamic.training.prune import prune_dead_units
 from keras_dynamic.training.rank_gates import decision_importance, rank_gates
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.serve import Served, serve, static_network, stopping_places
+from keras_dynamic.training.settle import settle
 from keras_dynamic.training.splits import Splits, load_splits
 from keras_dynamic.training.tau_sweep import tau_sweep
 from keras_dynamic.training.train import build, reestimation_batches, train
@@ -72,6 +73,7 @@ __all__ = [
     "reestimation_batches",
     "save",
     "serve",
+    "settle",
     "static_network",
     "static_twin",
     "stopping_places",

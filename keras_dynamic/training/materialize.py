@@ -2,14 +2,12 @@
 
 import warnings
 
-import numpy as np
-
 from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.layers import Always, DynamicModel, Residual
 from keras_dynamic.layers.made_under import made_under
-from keras_dynamic.training.evaluate import evaluate
 from keras_dynamic.training.plain_copy import plain_copy
 from keras_dynamic.training.prune import check_skips, without_units
+from keras_dynamic.training.settle import decision_rates
 
 _POLARISED = 0.01  # share of the images that may decide otherwise
 
@@ -51,11 +49,7 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
         raise ValueError(
             f"materialize takes a built model with ChannelGates, got {type(decider).__name__}; gate its channel groups."
         )
-    if not model.chain.built:
-        raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
-    if not isinstance(tolerance, (int, float)) or not 0 <= tolerance < 0.5:
-        raise ValueError(f"tolerance must be a share of the images under one half, at least 0, got {tolerance!r}.")
-    runs = _settled(model, images, tolerance, batch_size)
+    runs = _all_settled(model, images, tolerance, batch_size)
     if all(runs.values()):
         warnings.warn(
             f"all {len(runs)} gates of {model.name!r} run, so that nothing becomes smaller; train it longer, or with a "
@@ -89,25 +83,15 @@ def _slimmed(unit, spec, runs, decision_of):
         return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
 
 
-def _settled(model, images, tolerance, batch_size):
-    """Returns {decision name: whether it runs}."""
-    decider = model.decider
-    if not decider.data_dependent:
-        images = np.zeros((1, *model.image_shape[1:]), np.float32)
-    elif images is None or not len(images):
-        raise ValueError("data-dependent gates are judged on images, got none; give held-out images.")
-    elif np.ndim(images) != 4:
-        raise ValueError(
-            f"images must be [n, height, width, channels], got shape {np.shape(images)}; put a single one into a list."
-        )
-    found = evaluate(model, images, np.zeros(len(images), int), batch_size=batch_size)
-    rates = {name: float(np.mean(value)) for name, value in found.decisions.items()}
+def _all_settled(model, images, tolerance, batch_size):
+    """Returns {decision name: whether it runs}, or raises a ValueError if a gate has not polarised."""
+    rates = decision_rates(model, images, tolerance, batch_size)
     far = {name: rate for name, rate in rates.items() if min(rate, 1 - rate) > tolerance}
     if far:
         listed = ", ".join(f"{name} runs for {rate:.1%}" for name, rate in far.items())
         raise ValueError(
             f"gates must run for all images or none, to {tolerance:.0%}, got {len(far)} of {len(rates)} that do not: "
             f"{listed}; train longer with the batch activation loss, raise tolerance, or export the network with its "
-            "gates."
+            "gates, those that have polarised settled by training.settle."
         )
     return {name: rate > 0.5 for name, rate in rates.items()}

@@ -65,6 +65,10 @@ def rank_gates(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
         )
     if getattr(gates, "memory", None) is not None:
         raise ValueError(f"rank_gates sets gates without memory, got {gates.name!r} with memory={gates.memory}.")
+    if gates.settled:
+        raise ValueError(
+            f"rank_gates sets untrained gates, got {gates.name!r} with {len(gates.settled)} that are settled."
+        )
     if not 0 < check_number("lowest", lowest) <= check_number("highest", highest) < 1:
         raise ValueError(
             f"lowest and highest must be probabilities between 0 and 1, exclusive, in this order, got {lowest!r} and "

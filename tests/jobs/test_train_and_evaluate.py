@@ -169,6 +169,18 @@ def test_a_budget_is_kept_after_batch_norm_is_estimated_again(job, config, folde
     assert any((a != b).any() for a, b in zip(fitted.chain.get_weights(), trained.chain.get_weights(), strict=True))
 
 
+def test_decisions_that_nearly_all_images_share_are_settled(job, config, folder):
+    rates = job[0]["activation_rates"]
+    other = config.copy_and_resolve_references()
+    other.evaluation.update({"settle": 0.45, "static": (), "inference": False})
+    figures = jobs.run(other, folder / "run", folder)
+    fitted = keras.models.load_model(folder / "run" / "fitted.keras", compile=False)
+    assert figures["decisions_settled"] == len(fitted.decider.settled) > 0
+    found = figures["activation_rates"]
+    assert {name: found[name] for name in fitted.decider.settled} == fitted.decider.settled
+    assert list(found) == list(rates)
+
+
 def test_jobs_that_cannot_be(config, tmp_path):
     both = config.copy_and_resolve_references()
     both.evaluation.update({"usage": 0.5, "macs": 1e6})
