@@ -7,6 +7,7 @@ import pytest
 from keras_dynamic import lite
 from keras_dynamic.deciders import ChannelGates, FirstK, PerUnitGates, Stochastic
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.methods import ActivationGating
 from keras_dynamic.training import evaluate, prune_dead_units, rank_gates, settle
 from tests.layers.grouped import GATE, GROUP, HEAD, STEM, as_numpy, chain, enliven, spread
 
@@ -128,6 +129,18 @@ def test_samples_leave_it_alone(images):
     sampled = DynamicModel(settled.chain, Stochastic(settled.decider, seed=0))
     assert rates(sampled, images)["unit1[1]"] == 1.0
     assert rates(sampled, images)["unit1[2]"] == 0.0
+
+
+def test_it_can_be_trained_on(images):
+    settled = settle(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
+    model = ActivationGating(settled.chain, settled.decider, target=0.5, activation_loss="macs")
+    before = keras.ops.convert_to_numpy(model.decider.gates["unit1"].kernel)
+    model.compile(keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    losses = model.fit(images, np.arange(40) % 3, batch_size=20, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    assert np.abs(keras.ops.convert_to_numpy(model.decider.gates["unit1"].kernel) - before).max() > 0
+    after = rates(model, images)
+    assert (after["unit1[1]"], after["unit1[2]"]) == (1.0, 0.0)
 
 
 def test_what_cannot_be_is_an_error(toy_chain, images):
