@@ -99,7 +99,8 @@ class ChannelGates(PerUnitGates):
         groups = self.groups_of(unit)
         if self.memory is None or groups is None:
             return super().make_gate(unit)
-        return Gate(self.hidden, self.open_probability, groups, self.memory, name=f"{unit.name}_gate")
+        outputs = self.outputs_of(unit)
+        return Gate(self.hidden, self.open_probability, groups, self.memory, outputs, name=f"{unit.name}_gate")
 
     def groups_of(self, unit):
         """Returns the number of the unit's groups that can be switched, None if it has none."""
@@ -110,7 +111,7 @@ class ChannelGates(PerUnitGates):
         if self.unit_names[k] in self.names:
             return super().by_name(k, values)
         prefix = self.decision_of(f"{self.unit_names[k]}[")
-        names = [name for name in self.names if name.startswith(prefix)]
+        names = [name for name in self.names if name.startswith(prefix) and name not in self.settled]
         return dict(zip(names, ops.unstack(values, len(names), axis=1), strict=True))
 
     def get_config(self):

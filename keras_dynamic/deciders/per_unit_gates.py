@@ -59,9 +59,16 @@ class PerUnitGates(GumbelGates):
 
     def make_gate(self, unit):
         """Returns a new gate, not built yet, for a unit."""
+        own = {"groups": self.groups_of(unit), "outputs": self.outputs_of(unit), "name": f"{unit.name}_gate"}
         if self.data_dependent:
-            return Gate(self.hidden, self.open_probability, self.groups_of(unit), name=f"{unit.name}_gate")
-        return FreeGate(self.open_probability, self.groups_of(unit), name=f"{unit.name}_gate")
+            return Gate(self.hidden, self.open_probability, **own)
+        return FreeGate(self.open_probability, **own)
+
+    def outputs_of(self, unit):
+        """Returns the numbers of the unit's groups that the gate is left to decide; None for all, or for the unit."""
+        names = [self.decision_of(name) for name in getattr(unit, "group_names", ())]
+        left = [number for number, name in enumerate(names) if name not in self.settled]
+        return None if self.groups_of(unit) is None or len(left) == len(names) else left
 
     def by_name(self, k, values):
         """Returns {decision name: value [batch]} for what unit k's gate says."""
@@ -80,9 +87,12 @@ class PerUnitGates(GumbelGates):
         return *self.with_settled(k, *self.decided(logits, lambda values: self.by_name(k, values), training)), carry
 
     def with_settled(self, k, decisions, probabilities):
-        """Returns decisions and probabilities of unit k, those that are settled in the place of what its gate says."""
+        """Returns decisions and probabilities of unit k, what its gate says and what is settled, in order."""
         settled = self._binding.settled[self.unit_names[k]]
-        return {**decisions, **settled}, {**probabilities, **{name: float(run) for name, run in settled.items()}}
+        decided = {**decisions, **settled}
+        chances = {**probabilities, **{name: float(run) for name, run in settled.items()}}
+        names = [name for name in self.names if name in decided]
+        return {name: decided[name] for name in names}, {name: chances[name] for name in names}
 
     def config_for(self, chain):
         """Returns the arguments, what is settled as far as the chain has it."""

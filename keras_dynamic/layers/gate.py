@@ -31,18 +31,20 @@ class Gate(keras.layers.Layer):
         groups: decisions, of channel groups; None for one, on a unit.
         memory: width of a further hidden layer through which the gates of the groups see what each of them is about to
             say: linear, batch norm, ReLU, linear on all their logits; None for none.
+        outputs: numbers of the groups, from 0 and rising, whose logits it gives; None for all.
         **kwargs: of keras.layers.Layer; gates compute in float32 unless told otherwise.
 
     Raises:
-        ValueError: if open_probability is not in (0, 1), hidden or memory is no positive int, or there are no groups
-            for memory, or the input is not [batch, height, width, channels].
+        ValueError: if open_probability is not in (0, 1), hidden or memory is no positive int, there are no groups for
+            memory or outputs, outputs are no such numbers, or the input is not [batch, height, width, channels].
 
     Source: AIG (Veit and Belongie 2018); Herrmann et al., sections 1.1, S1.3 (memory) and S1.4. With memory the paper
     passes on "the output of all gates in their current form"; here these are the logits of running, w1 - w0.
     """
 
-    def __init__(self, hidden=16, open_probability=0.98, groups=None, memory=None, **kwargs):
+    def __init__(self, hidden=16, open_probability=0.98, groups=None, memory=None, outputs=None, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
+        self.outputs = _check_outputs(outputs, groups)
         self.hidden, self.groups, self.memory = check_hidden(hidden), groups, check_memory(memory)
         self.open_probability = check_open_probability(open_probability)
         if memory is not None:
@@ -81,13 +83,15 @@ class Gate(keras.layers.Layer):
         """Returns the logits of running, w1 - w0, for x [batch, height, width, channels].
 
         Returns:
-            float32 [batch], or [batch, groups] for groups.
+            float32 [batch], or [batch, groups] for groups, or as many of them as `outputs` names.
         """
         features = ops.relu(self.norm(self.project(self.pooled(x)), training=training))
-        logits = _log_odds(features, self.kernel, self.bias)
-        if self.memory is not None:
-            features = ops.relu(self.share_norm(self.share(logits), training=training))
-            logits = _log_odds(features, self.last_kernel, self.last_bias)
+        if self.memory is None:
+            logits = _log_odds(features, self.kernel, self.bias, self.outputs)
+        else:
+            tentative = _log_odds(features, self.kernel, self.bias)
+            features = ops.relu(self.share_norm(self.share(tentative), training=training))
+            logits = _log_odds(features, self.last_kernel, self.last_bias, self.outputs)
         return ops.reshape(logits, (-1,)) if self.groups is None else logits
 
     def compute_output_spec(self, x, training=None):
@@ -102,6 +106,7 @@ class Gate(keras.layers.Layer):
             "open_probability": self.open_probability,
             "groups": self.groups,
             "memory": self.memory,
+            "outputs": self.outputs,
         }
 
 
@@ -109,7 +114,11 @@ class Gate(keras.layers.Layer):
 def _gate_cost(layer, inputs):
     """channels x hidden + hidden a decision: the two logits are one after folding, pooling has no multiply-adds."""
     count = layer.groups or 1
-    return _leaf(inputs).shape[-1] * layer.hidden + layer.hidden * count + 2 * (layer.memory or 0) * count
+    given = count if layer.outputs is None else len(layer.outputs)
+    project = _leaf(inputs).shape[-1] * layer.hidden
+    if layer.memory is None:
+        return project + layer.hidden * given
+    return project + layer.hidden * count + layer.memory * (count + given)
 
 
 def check_hidden(hidden):
@@ -126,10 +135,24 @@ def check_memory(memory):
     return memory
 
 
-def _log_odds(features, kernel, bias):
+def _check_outputs(outputs, groups):
+    """Returns outputs as a tuple, or raises if they are no numbers of groups, rising."""
+    if outputs is None:
+        return None
+    if groups is None or not outputs or list(outputs) != sorted(set(outputs) & set(range(groups))):
+        raise ValueError(
+            f"outputs must be numbers of the gate's {groups or 0} groups, from 0 and rising, got {outputs!r}."
+        )
+    return tuple(outputs)
+
+
+def _log_odds(features, kernel, bias, outputs=None):
     """Returns w1 - w0, [batch, decisions], of two linear outputs for each decision, w0 of all before w1 of all."""
     count = bias.shape[0] // 2
-    return ops.matmul(features, kernel[:, count:] - kernel[:, :count]) + (bias[count:] - bias[:count])
+    weights, offset = kernel[:, count:] - kernel[:, :count], bias[count:] - bias[:count]
+    if outputs is not None:
+        weights, offset = ops.take(weights, outputs, axis=1), ops.take(offset, outputs, axis=0)
+    return ops.matmul(features, weights) + offset
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -139,17 +162,18 @@ class FreeGate(keras.layers.Layer):
     Args:
         open_probability: probability of running that an untrained gate gives, in (0, 1).
         groups: decisions, of channel groups; None for one, on a unit.
+        outputs: as of Gate.
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if open_probability is not in (0, 1).
+        ValueError: if open_probability is not in (0, 1), or outputs are no numbers of groups.
 
     Source: Herrmann et al., section 3.2 (the independent case).
     """
 
-    def __init__(self, open_probability=0.98, groups=None, **kwargs):
+    def __init__(self, open_probability=0.98, groups=None, outputs=None, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.groups = groups
+        self.groups, self.outputs = groups, _check_outputs(outputs, groups)
         self.open_probability = check_open_probability(open_probability)
 
     def build(self, x_shape):
@@ -163,7 +187,10 @@ class FreeGate(keras.layers.Layer):
         batch = ops.shape(_leaf(x))[0]
         if self.groups is None:
             return ops.broadcast_to(self.logits[1] - self.logits[0], (batch,))
-        return ops.broadcast_to(self.logits[self.groups :] - self.logits[: self.groups], (batch, self.groups))
+        logits = self.logits[self.groups :] - self.logits[: self.groups]
+        if self.outputs is not None:
+            logits = ops.take(logits, self.outputs, axis=0)
+        return ops.broadcast_to(logits, (batch, logits.shape[0]))
 
     def compute_output_spec(self, x, training=None):
         """Returns the spec of the logits."""
@@ -171,7 +198,12 @@ class FreeGate(keras.layers.Layer):
 
     def get_config(self):
         """Returns the arguments."""
-        return {**super().get_config(), "open_probability": self.open_probability, "groups": self.groups}
+        return {
+            **super().get_config(),
+            "open_probability": self.open_probability,
+            "groups": self.groups,
+            "outputs": self.outputs,
+        }
 
 
 @register(FreeGate)
@@ -181,7 +213,7 @@ def _free_gate_cost(layer, inputs):
 
 def _logits_shape(gate, x):
     batch = _leaf(x).shape[0]
-    return (batch,) if gate.groups is None else (batch, gate.groups)
+    return (batch,) if gate.groups is None else (batch, len(gate.outputs or range(gate.groups)))
 
 
 class _Constant(keras.initializers.Initializer):

@@ -28,13 +28,14 @@ def say(model, images, exceptions):
         count = gate.groups or 1
         names = [f"{unit}[{k}]" for k in range(1, count + 1)] if gate.groups else [unit]
         chances = as_numpy(model.outcome(images, training=False).probabilities)
-        bias = keras.ops.convert_to_numpy(gate.bias).copy()
+        variable = gate.bias if gate.memory is None else gate.last_bias
+        bias = keras.ops.convert_to_numpy(variable).copy()
         for k, name in enumerate(names):
             odds = np.log(chances[name].astype(float)) - np.log1p(-chances[name].astype(float))
             edges = np.concatenate([[odds.min() - 2], np.sort(odds), [odds.max() + 2]])
             few = exceptions.get(name, len(images) // 2)
             bias[count + k] -= (edges[few] + edges[few + 1]) / 2
-        gate.bias.assign(bias)
+        variable.assign(bias)
     return model
 
 
@@ -88,13 +89,28 @@ def test_in_a_file_what_is_settled_is_no_if(images):
     exported = lite.export(model, outputs=("logits", "decisions", "macs"), fold="never")
     found = lite.verify(exported)
     assert found.decisions == ("unit1[3]", *NAMES[3:])
-    assert (found.conditionals, found.macs_all_on) == (4, WHOLE + 2 * GATE - GROUP)
+    assert (found.conditionals, found.macs_all_on) == (4, WHOLE + 2 * GATE - 2 * 16 - GROUP)  # of a gate, one logit
     runner, outcome = lite.Interpreter(exported), model.outcome(images)
     for image, logits in zip(images[:10], keras.ops.convert_to_numpy(outcome.logits), strict=False):
         np.testing.assert_allclose(runner.run(image)["logits"][0], logits, atol=1e-4)
     graph = lite.schema.load(exported)
     names = [lite.schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
     assert names.count("CONV_2D") == 1 + 2 * 2  # what always runs of a unit is one path
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("memory", [None, 5])
+def test_int8_takes_gates_of_which_part_is_settled(count, memory, images):
+    model = say(gated(images, memory=memory), images, {f"unit1[{k}]": 39 * (k % 2) for k in range(1, count + 1)})
+    settled = settle(model, images, tolerance=0.03)
+    assert len(settled.decider.settled) == count
+    exported = lite.export(settled, "int8", images, outputs=("logits", "decisions", "macs"), fold="never")
+    found = lite.verify(exported)
+    assert (found.conditionals, found.decisions) == (6 - count, (*NAMES[count:3], *NAMES[3:]))
+    assert found.macs_all_on == settled.cost_tree.total_macs - GROUP  # the first is off for all
+    runner, decisions = lite.Interpreter(exported), as_numpy(settled.outcome(images).decisions)
+    told = np.concatenate([runner.run(image)["decisions"] for image in images])
+    assert (told == np.stack([decisions[name] for name in found.decisions], axis=1)).mean() > 0.85
 
 
 def test_whole_units(toy_chain, images):
