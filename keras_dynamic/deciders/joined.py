@@ -41,6 +41,11 @@ class Joined(Decider):
         told = [(each, each.decision_of(name)) for each in self.deciders]
         return next((decision for each, decision in told if decision in each.names), name)
 
+    @property
+    def known(self):
+        """What each of them knows."""
+        return {name: run for each in self.deciders for name, run in each.known.items()}
+
     def choose(self, chain):
         """Returns the names of what all decide, in order of execution."""
         chosen = [each.choose(chain) for each in self.deciders]

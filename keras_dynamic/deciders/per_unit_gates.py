@@ -34,6 +34,11 @@ class PerUnitGates(GumbelGates):
         self.data_dependent, self.hidden = data_dependent, check_hidden(hidden)
         self.settled = {name: bool(run) for name, run in (settled or {}).items()}
 
+    @property
+    def known(self):
+        """What is settled."""
+        return dict(self.settled)
+
     def groups_of(self, unit):
         """Returns how many decisions a unit's gate takes: None for one on the unit as a whole."""
         return None

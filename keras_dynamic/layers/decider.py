@@ -71,6 +71,11 @@ class Decider(keras.layers.Layer):
         return None
 
     @property
+    def known(self) -> dict[str, bool]:
+        """{decision name: whether it runs} of decisions that it says are the same for all images; none by default."""
+        return {}
+
+    @property
     def confidence_names(self) -> tuple[str, ...]:
         """Those of names that compare a confidence with a threshold, which an exported file may set anew."""
         return tuple(name for name in self.names if self.measure_of(name) is not None)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_dynamic.deciders import Pattern
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.export import export
@@ -41,7 +42,7 @@ class Answers(NamedTuple):
 
 
 def all_on_of(model, quantize=None, calibration=None) -> bytes:
-    """Exports a dynamic model's stem, units, exits and head without decider: everything always runs.
+    """Exports a dynamic model's stem, units, exits and head without decider: everything runs that runs for any image.
 
     Args:
         model: built DynamicModel.
@@ -51,8 +52,13 @@ def all_on_of(model, quantize=None, calibration=None) -> bytes:
     Returns:
         The .tflite's bytes; the answers of exits are outputs if the model decides to stop at any.
     """
-    stops = set(model.chain.exit_names) & set(model.decision_names)
-    return export(DynamicModel(model.chain, name="all_on"), quantize, calibration, ("exits",) if stops else ())
+    chain, decider = model.chain, model.decider
+    stops = set(chain.exit_names) & set(model.decision_names)
+    obeyed = {name: decider.decision_of(name) for name in chain.own_names}
+    runs = {name: decider.known[decision] for name, decision in obeyed.items() if decision in decider.known}
+    all_on = DynamicModel(chain, Pattern(runs) if runs else None, name="all_on")
+    all_on.build(model.image_shape)
+    return export(all_on, quantize, calibration, ("exits",) if stops else ())
 
 
 def answers(model: bytes, images, **interpreter) -> Answers:

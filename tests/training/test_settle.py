@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from keras_dynamic import lite
-from keras_dynamic.deciders import ChannelGates, FirstK, PerUnitGates, Stochastic
+from keras_dynamic.deciders import ChannelGates, FirstK, Joined, PerUnitGates, Stochastic
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.lite import benchmark
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.training import evaluate, prune_dead_units, rank_gates, settle
 from tests.layers.grouped import GATE, GROUP, HEAD, STEM, as_numpy, chain, enliven, spread
@@ -111,6 +112,15 @@ def test_int8_takes_gates_of_which_part_is_settled(count, memory, images):
     runner, decisions = lite.Interpreter(exported), as_numpy(settled.outcome(images).decisions)
     told = np.concatenate([runner.run(image)["decisions"] for image in images])
     assert (told == np.stack([decisions[name] for name in found.decisions], axis=1)).mean() > 0.85
+
+
+def test_the_yardstick_lacks_what_is_off_for_all(images):
+    model = settle(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39, "unit1[3]": 40}), images, tolerance=0.03)
+    all_on = benchmark.all_on_of(model)
+    assert lite.verify(all_on).macs_all_on == WHOLE - 2 * GROUP
+    joined = DynamicModel(model.chain, Joined([model.decider]))
+    joined.build((None, 8, 8, 3))
+    assert benchmark.all_on_of(joined) == all_on
 
 
 def test_whole_units(toy_chain, images):
