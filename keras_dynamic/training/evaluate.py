@@ -189,7 +189,7 @@ def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outc
 def greedy_patterns(model, held_out: Pair, outcome=None):
     """Yields static patterns from everything on down to everything off, each with one decision less.
 
-    The decision is closed whose closing costs least accuracy on held-out images. Of more than 20 decisions only the 10
+    Decisions that the decider knows to be the same for all images stay as they are. The decision is closed whose closing costs least accuracy on held-out images. Of more than 20 decisions only the 10
     least used ones are tried each time, unless the decider uses them all alike.
 
     Args:
@@ -202,8 +202,9 @@ def greedy_patterns(model, held_out: Pair, outcome=None):
     """
     outcome = compiled_outcome(model) if outcome is None else outcome
     x, y = held_out
-    pattern = dict.fromkeys(model.decider.names, 1)
-    candidates = list(pattern)
+    known = {name: int(run) for name, run in model.decider.known.items()}
+    pattern = {**dict.fromkeys(model.decider.names, 1), **known}
+    candidates = [name for name in pattern if name not in known]
     tries = len(candidates)
     if tries > _FEW:
         rates = activation_rates(evaluate(model, x, y, outcome=outcome).decisions)

@@ -9,7 +9,7 @@ from keras_dynamic.deciders import ChannelGates, FirstK, Joined, PerUnitGates, S
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite import benchmark
 from keras_dynamic.methods import ActivationGating
-from keras_dynamic.training import evaluate, prune_dead_units, rank_gates, settle
+from keras_dynamic.training import evaluate, greedy_patterns, prune_dead_units, rank_gates, settle
 from tests.layers.grouped import GATE, GROUP, HEAD, STEM, as_numpy, chain, enliven, spread
 
 NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]
@@ -155,6 +155,14 @@ def test_samples_leave_it_alone(images):
     sampled = DynamicModel(settled.chain, Stochastic(settled.decider, seed=0))
     assert rates(sampled, images)["unit1[1]"] == 1.0
     assert rates(sampled, images)["unit1[2]"] == 0.0
+
+
+def test_the_static_twin_leaves_what_is_settled(images):
+    settled = settle(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
+    patterns = list(greedy_patterns(settled, (images, np.arange(40) % 3)))
+    assert [sum(pattern.values()) for pattern in patterns] == [5, 4, 3, 2, 1]
+    assert {(pattern["unit1[1]"], pattern["unit1[2]"]) for pattern in patterns} == {(1, 0)}
+    assert list(patterns[0]) == NAMES
 
 
 def test_it_can_be_trained_on(images):
