@@ -100,7 +100,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     figures["seconds"] = training_seconds(workdir) + time.time() - start
     gates = config.method.get("gates", "units")
     method, word = NAMES[config.method.name if gates == "units" else gates]
-    label = f", {config.label}" if config.label else ""
+    label = "".join(f", {words}" for words in (config.label, "settled" if tolerance else "") if words)
     network, images = f"{word} {title(config.network)} ({_origin(config)}){label}", data_text(config, splits)
     lines, system = {"static": static, "cascade_frontier": points}, word.lower()
     report = {"systems": {system: figures}, **lines, **facts(images, config.seed)}

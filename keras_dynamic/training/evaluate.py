@@ -189,8 +189,9 @@ def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outc
 def greedy_patterns(model, held_out: Pair, outcome=None):
     """Yields static patterns from everything on down to everything off, each with one decision less.
 
-    Decisions that the decider knows to be the same for all images stay as they are. The decision is closed whose closing costs least accuracy on held-out images. Of more than 20 decisions only the 10
-    least used ones are tried each time, unless the decider uses them all alike.
+    Decisions that the decider knows to be the same for all images stay as they are. The decision is closed whose
+    closing costs least accuracy on held-out images. Of more than 20 decisions only the 10 least used ones are tried
+    each time, unless the decider uses them all alike.
 
     Args:
         model: built DynamicModel.
