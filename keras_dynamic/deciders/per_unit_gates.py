@@ -24,7 +24,7 @@ class PerUnitGates(GumbelGates):
 
     Raises:
         ValueError: as GumbelGates, if hidden is no positive int, or if `always` names a unit that is not there, or
-            `settled` a decision.
+            `settled` a decision, or if settled is no such dictionary.
 
     Source: Herrmann et al., sections 3.2 and 3.3; AIG.
     """
@@ -32,7 +32,10 @@ class PerUnitGates(GumbelGates):
     def __init__(self, data_dependent=True, hidden=16, open_probability=0.98, always=(), settled=None, **kwargs):
         super().__init__(open_probability=open_probability, always=always, **kwargs)
         self.data_dependent, self.hidden = data_dependent, check_hidden(hidden)
-        self.settled = {name: bool(run) for name, run in (settled or {}).items()}
+        settled = settled or {}
+        if not isinstance(settled, dict) or any(run not in (False, True) for run in settled.values()):
+            raise ValueError(f"settled must be {{name of a decision: True or False}}, got {settled!r}.")
+        self.settled = {name: bool(run) for name, run in settled.items()}
 
     @property
     def known(self):
@@ -101,8 +104,9 @@ class PerUnitGates(GumbelGates):
 
     def config_for(self, chain):
         """Returns the arguments, what is settled as far as the chain has it."""
-        known = {self.decision_of(name) for name in chain.own_names}
-        return {**self.get_config(), "settled": {name: run for name, run in self.settled.items() if name in known}}
+        config = {**self.get_config(), "settled": {}}
+        left = type(self).from_config(config).choose(chain)
+        return {**config, "settled": {name: run for name, run in self.settled.items() if name in left}}
 
     def restricted_to(self, chain):
         """Returns the gates of the chain's units."""

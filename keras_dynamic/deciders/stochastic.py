@@ -33,6 +33,11 @@ class Stochastic(Decider):
         """Returns what the gates say."""
         return self.gates.decision_of(name)
 
+    @property
+    def known(self):
+        """What the gates know."""
+        return self.gates.known
+
     def choose(self, chain):
         """Returns the units that the gates decide."""
         return self.gates.choose(chain)

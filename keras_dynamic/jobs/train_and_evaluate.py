@@ -70,10 +70,14 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
             "thresholds are fitted to evaluation.usage or to evaluation.macs, got "
             f"{config.evaluation.usage} and {config.evaluation.macs:,.0f}; set one of them to 0."
         )
+    tolerance = config.evaluation.get("settle")
+    if tolerance and config.method.name != "activation_gating":
+        raise ValueError(f"evaluation.settle is for gates, got method {config.method.name!r}; set it to 0.")
+    if tolerance and not 0 < tolerance < 0.5:
+        raise ValueError(f"evaluation.settle must be a share of the images under one half, got {tolerance!r}.")
     networks = [zoo.load(name) for name in config.evaluation.static]
     model, splits = train(config, workdir, data_dir)
     start = time.time()
-    tolerance = config.evaluation.get("settle")
     if tolerance:
         model = settle(model, splits.held_out[0], tolerance)
     if _fit(model, config, splits) or tolerance:

@@ -68,7 +68,7 @@ class DynamicModel(keras.Model):
             ValueError: if it was built for images of another size.
         """
         if self.built:
-            self._check_size(image_shape)
+            self._check_size(image_shape or ())
         else:
             self.prepare(image_shape)
 

@@ -100,15 +100,15 @@ def slim_paths(body, x, known=None) -> list[keras.Sequential]:
     Raises:
         ValueError: if groups do not add up because more than batch norm follows `contract`'s convolution, or as slim.
     """
+    free = range(body.forced, body.groups)
+    told = dict(zip(free, known or [None] * len(free), strict=True))
     found = _flat(body.contract)
     behind = [layer.name for layer in found[_place(found) :] if not _adds_up(layer)]
-    if behind:
+    if behind and None in told.values():
         raise ValueError(
             f"the groups of {body.name!r} must add up, so that each is computed by itself, but with {behind} in "
             "`contract` they do not; behind its convolution have batch norm alone, and the rest behind the unit."
         )
-    free = range(body.forced, body.groups)
-    told = dict(zip(free, known or [None] * len(free), strict=True))
     always = slim(body, x, [k for k in range(body.groups) if told.get(k, True)])
     return [always, *(slim(body, x, [k], offset=False) for k in free if told[k] is None)]
 
@@ -184,6 +184,8 @@ def _mixes(layer):
     activation = _activation(layer)
     if activation is None:
         return False
+    if isinstance(activation, layers.Layer):
+        return not isinstance(activation, (layers.ReLU, layers.LeakyReLU))  # others may have weights of their own
     x = np.linspace(-2.0, 2.0, 8, dtype=np.float32).reshape(1, 1, 2, 4)
     whole, part = (_values(activation, each) for each in (x, x[..., :2]))
     return whole.shape != x.shape or not np.allclose(whole[..., :2], part)

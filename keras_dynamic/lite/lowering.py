@@ -120,7 +120,8 @@ def note(name, lowered, masked) -> str:
         lowered: the unit's Lowered.
         masked: names of these decisions.
     """
-    reasons = [f"{lowered.why} (fold='never' makes IFs of those)"] if lowered.why else []
+    own = set(masked) & set(lowered.body.split(lowered.names)[1])
+    reasons = [f"{lowered.why} (fold='never' makes IFs of those)"] if lowered.why and own else []
     if any("[in" in each or "[out" in each for each in masked):
         reasons.append("input and output channels have no IFs")
     return (

@@ -239,8 +239,13 @@ def pattern_macs(model, pattern) -> int:
 
 
 def _whole(model, pattern):
-    """Returns the pattern with the decisions of networks inside units: all on where the unit runs."""
-    return {name: pattern.get(name.partition("/")[0], 1) for name in model.decision_names}
+    """Returns the pattern with the decisions of networks inside units: on where the unit runs, or as is known."""
+    whole = {name: pattern.get(name.partition("/")[0], 1) for name in model.decision_names}
+    for unit in model.chain.units:
+        if getattr(unit, "nested", False):
+            for name, run in unit.network.decider.known.items():
+                whole[f"{unit.name}/{name}"] *= int(run)
+    return whole
 
 
 def _for_all(pattern, images):

@@ -1,5 +1,6 @@
 """Decisions that come out alike for nearly all images are settled: their gates go."""
 
+import numbers
 import warnings
 
 import numpy as np
@@ -8,14 +9,15 @@ from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.training.evaluate import evaluate
 from keras_dynamic.training.plain_copy import plain_copy
+from keras_dynamic.training.prune import check_nothing_nested
 
 
 def settle(model, images, tolerance=0.02, batch_size=250) -> DynamicModel:
     """Makes decisions that nearly all images share the same for all of them.
 
     A gate costs time for every image, and where it says the same of nearly all it saves none. What is settled needs
-    no gate, in a file no IF, and what is off for all is not in it. Images that would have decided otherwise may be
-    answered otherwise: evaluate the result.
+    no gate, in a file no IF, and what is off for all is not in it, unless the exporter folds other groups of the unit.
+    Images that would have decided otherwise may be answered otherwise: evaluate the result.
 
         settled = kd.training.settle(model, images.x_heldout, tolerance=0.04)
         print(settled.decider.settled)
@@ -31,8 +33,8 @@ def settle(model, images, tolerance=0.02, batch_size=250) -> DynamicModel:
         trained on, exported, and settled again.
 
     Raises:
-        ValueError: if the decider is another, the model is not built, tolerance is out of range, or images are missing
-            or of another shape.
+        ValueError: if the decider is another, the model is not built or has networks inside its units, tolerance is out
+            of range, or images are missing or of another shape.
 
     Warns:
         UserWarning: if there is nothing to settle.
@@ -40,6 +42,7 @@ def settle(model, images, tolerance=0.02, batch_size=250) -> DynamicModel:
     decider = getattr(model, "decider", model)
     if not isinstance(decider, PerUnitGates):
         raise ValueError(f"settle takes a model with PerUnitGates or ChannelGates, got {type(decider).__name__}.")
+    check_nothing_nested(model, "settle")
     rates = decision_rates(model, images, tolerance, batch_size)
     further = {name: rate > 0.5 for name, rate in rates.items() if min(rate, 1 - rate) <= tolerance}
     if set(further) <= set(decider.settled):
@@ -71,7 +74,7 @@ def decision_rates(model, images, tolerance, batch_size) -> dict[str, float]:
     """
     if not model.chain.built:
         raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
-    if not isinstance(tolerance, (int, float)) or not 0 <= tolerance < 0.5:
+    if not isinstance(tolerance, numbers.Real) or not 0 <= float(tolerance) < 0.5:
         raise ValueError(f"tolerance must be a share of the images under one half, at least 0, got {tolerance!r}.")
     if not model.decider.data_dependent:
         images = np.zeros((1, *model.image_shape[1:]), np.float32)

@@ -186,6 +186,14 @@ def test_jobs_that_cannot_be(config, tmp_path):
     both.evaluation.update({"usage": 0.5, "macs": 1e6})
     with pytest.raises(ValueError, match=r"evaluation\.usage or to evaluation\.macs, got 0\.5 and 1,000,000; set one"):
         jobs.run(both, tmp_path)
+    for method, share, message in (
+        ("sgad", 0.1, "evaluation.settle is for gates, got method 'sgad'; set it to 0"),
+        ("activation_gating", 5.0, "evaluation.settle must be a share of the images under one half, got 5.0"),
+    ):
+        settling = config.copy_and_resolve_references()
+        settling.evaluation.settle, settling.method.name = share, method
+        with pytest.raises(ValueError, match=message):
+            jobs.run(settling, tmp_path)
     other = base.get_config()
     other.job = "quickstrat"
     with pytest.raises(ValueError, match=r"job must be one of .* got 'quickstrat' \(did you mean 'quickstart'\?\)"):

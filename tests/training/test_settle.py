@@ -3,14 +3,16 @@
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from keras_dynamic import lite
 from keras_dynamic.deciders import ChannelGates, FirstK, Joined, PerUnitGates, Stochastic
-from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers import Chain, DynamicModel, Residual
 from keras_dynamic.lite import benchmark
 from keras_dynamic.methods import ActivationGating
-from keras_dynamic.training import evaluate, greedy_patterns, prune_dead_units, rank_gates, settle
-from tests.layers.grouped import GATE, GROUP, HEAD, STEM, as_numpy, chain, enliven, spread
+from keras_dynamic.models import cascade
+from keras_dynamic.training import evaluate, greedy_patterns, prune_dead_units, rank_gates, settle, static_twin
+from tests.layers.grouped import GATE, GROUP, HEAD, STEM, as_numpy, body, chain, enliven, spread
 
 NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]
 WHOLE = STEM + 8 * GROUP + HEAD
@@ -135,6 +137,58 @@ def test_whole_units(toy_chain, images):
     np.testing.assert_allclose(pruned(images), settled(images), atol=1e-5)
 
 
+def test_units_that_leave_their_shortcut_can_be_pruned_too(images):
+    def block(filters, stride):
+        return [layers.Conv2D(filters, 3, stride, padding="same"), layers.ReLU(), layers.Conv2D(filters, 1)]
+
+    units = [
+        Residual(block(4, 1), activation="relu", name="unit1"),
+        Residual(block(8, 2), layers.Conv2D(8, 1, 2), "relu", name="unit2"),
+        Residual(block(8, 1), activation="relu", name="unit3"),
+    ]
+    head = [layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    model = DynamicModel(Chain([layers.Rescaling(1 / 255), layers.Conv2D(4, 3)], units, head), PerUnitGates())
+    model.build((None, 8, 8, 3))
+    settled = settle(say(enliven(model), images, {"unit1": 0, "unit2": 40, "unit3": 0}), images)
+    assert settled.decider.settled == {"unit1": True, "unit2": False, "unit3": True}
+    pruned = prune_dead_units(settled, images)
+    assert ([unit.name for unit in pruned.chain.units], pruned.decider.settled) == (
+        ["unit1", "unit2", "unit3"],
+        {"unit1": True, "unit3": True},
+    )
+    np.testing.assert_allclose(pruned(images), settled(images), atol=1e-4)
+
+
+def test_in_a_cascade_the_twin_leaves_what_is_settled(images):
+    inner = settle(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
+    first = DynamicModel(chain(1), name="first")
+    first.build((None, 8, 8, 3))
+    model = cascade([first, inner])
+    model.build((None, 8, 8, 3))
+    pair = (images, np.arange(40) % 3)
+    macs = evaluate(model, *pair).macs.mean()
+    (below, _), (above, _) = static_twin(model, pair, pair, macs).points
+    assert above - below == WHOLE - GROUP + 2 * GATE - 2 * 16  # the gates inside are paid for
+    with pytest.raises(ValueError, match="hold dynamic networks, as in a cascade; settle these before they"):
+        settle(DynamicModel(model.chain, PerUnitGates()), images)
+
+
+@pytest.mark.parametrize("fold", ["auto", "never"])
+def test_where_nothing_is_left_to_decide_groups_need_not_add_up(fold, images):
+    ends = body(input_granularity=4, output_granularity=4)
+    ends.contract.add(layers.ReLU())
+    made = chain(1)
+    made = Chain(made.stem, [Residual(ends, None, "relu", name="unit1")], made.head)
+    settled = {"unit1[1]": False, "unit1[2]": True, "unit1[3]": False}
+    model = DynamicModel(made, ChannelGates(settled=settled, open_probability=0.5))
+    model.build((None, 8, 8, 3))
+    enliven(model.chain)
+    with pytest.warns(UserWarning, match="for 2 of its groups of channels, whose MACs always count: input and output"):
+        exported = lite.export(model, fold=fold)
+    logits = [lite.Interpreter(exported).run(image)["logits"][0] for image in images[:6]]
+    np.testing.assert_allclose(logits, model(images[:6]), atol=1e-4)
+
+
 def test_locked_groups_are_settled_for_all_their_units(images):
     model = gated(images, locked={"both": ["unit1", "unit2"]})
     gate = model.decider.gates["unit1"]
@@ -153,6 +207,7 @@ def test_locked_groups_are_settled_for_all_their_units(images):
 def test_samples_leave_it_alone(images):
     settled = settle(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
     sampled = DynamicModel(settled.chain, Stochastic(settled.decider, seed=0))
+    assert sampled.decider.known == settled.decider.settled
     assert rates(sampled, images)["unit1[1]"] == 1.0
     assert rates(sampled, images)["unit1[2]"] == 0.0
 
@@ -190,7 +245,10 @@ def test_what_cannot_be_is_an_error(toy_chain, images):
         settle(gated(images), None)
     with pytest.raises(ValueError, match=r"settled names 'unit1\[4\]', which is not decided here .*decisions are \["):
         DynamicModel(chain(), ChannelGates(settled={"unit1[4]": True})).build((None, 8, 8, 3))
-    settled = settle(say(gated(images), images, {"unit1[1]": 1}), images, tolerance=0.03)
+    for wrong in (["unit1[1]"], {"unit1[1]": "False"}):
+        with pytest.raises(ValueError, match=r"settled must be \{name of a decision: True or False\}, got"):
+            ChannelGates(settled=wrong)
+    settled = settle(say(gated(images), images, {"unit1[1]": 1}), images, tolerance=np.float32(0.03))
     with pytest.raises(ValueError, match=r"rank_gates sets untrained gates, got .* with 1 that are settled"):
         rank_gates(settled, [(images, np.zeros(40, int))])
 
