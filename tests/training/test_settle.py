@@ -149,7 +149,12 @@ def test_units_that_leave_their_shortcut_can_be_pruned_too(images):
     head = [layers.GlobalAveragePooling2D(), layers.Dense(3)]
     model = DynamicModel(Chain([layers.Rescaling(1 / 255), layers.Conv2D(4, 3)], units, head), PerUnitGates())
     model.build((None, 8, 8, 3))
-    settled = settle(say(enliven(model), images, {"unit1": 0, "unit2": 40, "unit3": 0}), images)
+    enliven(model.chain)
+    for name, odds in (("unit1", 5.0), ("unit2", -5.0), ("unit3", 5.0)):
+        gate = model.decider.gates[name]
+        gate.kernel.assign(np.zeros(gate.kernel.shape))
+        gate.bias.assign([0.0, odds])
+    settled = settle(model, images)
     assert settled.decider.settled == {"unit1": True, "unit2": False, "unit3": True}
     pruned = prune_dead_units(settled, images)
     assert ([unit.name for unit in pruned.chain.units], pruned.decider.settled) == (
