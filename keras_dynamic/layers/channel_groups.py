@@ -8,7 +8,7 @@ from keras_dynamic.cost import Node, output_spec, tree
 from keras_dynamic.layers.group_cost import group_nodes
 from keras_dynamic.layers.grouped_body import GroupedBody, check_positive, count_groups
 from keras_dynamic.layers.residual import as_layer, output_spec_built
-from keras_dynamic.layers.slim import grouped_layers, slim, slim_paths
+from keras_dynamic.layers.slim import check_parts, slim, slim_paths
 from keras_dynamic.ops import mask_channels
 
 
@@ -51,9 +51,9 @@ class ChannelGroups(GroupedBody):
             so on of `expand`, 'out1' and so on of output channels, in this order. Decisions come in it.
 
     Raises:
-        ValueError: if a part is no layer and no list of layers, a granularity or forced are no positive ints, or, when
-            it is built, a granularity does not divide the channels, there are fewer groups than forced ones, or a layer
-            of its parts cannot be cut into groups.
+        ValueError: if a part is no layer and no list of layers, or one of its layers cannot be cut into groups, a
+            granularity or forced are no positive ints, or, when it is built, a granularity does not divide the
+            channels, or there are fewer groups than forced ones.
 
     Source: Herrmann et al., sections 1.1, 3.4 and 4.2, figure 2.
     """
@@ -81,6 +81,7 @@ class ChannelGroups(GroupedBody):
         self.input_granularity, self.output_granularity = input_granularity, output_granularity
         self.groups: Any = None
         self.counts: Any = None
+        check_parts(self)
 
     def build(self, x_shape):
         """Builds both parts and counts the groups."""
@@ -88,13 +89,8 @@ class ChannelGroups(GroupedBody):
         if self.before is not None:
             x = output_spec_built(self.before, x)
         spec = output_spec_built(self.expand, x)
-        if len(spec.shape) != 4:
-            raise ValueError(
-                f"expand of {self.name!r} must give [batch, height, width, channels], got shape {tuple(spec.shape)}."
-            )
         groups = self._count("granularity", self.granularity, spec, "filters")
         given = output_spec_built(self.contract, spec)
-        grouped_layers(self)  # raises if groups cannot be switched off by themselves
         self.counts = (
             self._count("input_granularity", self.input_granularity, x, "input channels"),
             groups,

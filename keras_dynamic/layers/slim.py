@@ -1,7 +1,5 @@
 """Some groups of a ChannelGroups as ordinary, smaller layers."""
 
-import contextlib
-
 import keras
 import numpy as np
 from keras import layers
@@ -122,19 +120,21 @@ def grouped_layers(body) -> tuple[list, list]:
     """Returns the layers of a body whose work is shared out among the groups, and those that always run whole.
 
     Args:
-        body: ChannelGroups, its parts built.
-
-    Raises:
-        ValueError: if the body with some groups off is not what their channels' absence gives.
+        body: ChannelGroups.
     """
-    _check(body)
     expand, contract = _flat(body.expand), _flat(body.contract)
     place = _place(contract) + 1
     return [*expand, *contract[:place]], contract[place:]
 
 
-def _check(body):
-    """Raises a ValueError if the body with some groups off is not what their channels' absence gives."""
+def check_parts(body):
+    """Raises a ValueError if the body with some groups off is not what their channels' absence gives.
+
+    It tries activations out, which a backend that is tracing would not do.
+
+    Args:
+        body: ChannelGroups, not built yet.
+    """
     expand, contract = _flat(body.expand), _flat(body.contract)
     for layer in [*expand, *contract]:
         if not _one_to_one(layer):
@@ -200,21 +200,8 @@ def _keeps_zeros(layer):
 
 
 def _values(function, x):
-    """Returns what a function makes of an array, as an array, also while a backend is tracing."""
-    with _outside_of_traces():
-        return keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(x)))
-
-
-def _outside_of_traces():
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.init_scope()
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.ensure_compile_time_eval()
-    return contextlib.nullcontext()
+    """Returns what a function makes of an array, as an array."""
+    return keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(x)))
 
 
 def _place(found):

@@ -228,9 +228,10 @@ def test_there_is_a_decision_for_each_group():
 
 
 def test_what_is_grouped_is_a_feature_map():
-    flat = ChannelGroups([layers.GlobalAveragePooling2D()], [layers.Dense(2)], 4, name="mine")
-    with pytest.raises(ValueError, match=r"expand of 'mine' must give \[batch, height, width, channels\], got"):
-        flat.build((None, 8, 8, WIDTH))
+    with pytest.raises(
+        ValueError, match="of type GlobalAveragePooling2D cannot be cut into channel groups; use Conv2D"
+    ):
+        ChannelGroups([layers.GlobalAveragePooling2D()], [layers.Dense(2)], 4, name="mine")
 
 
 def test_what_follows_the_second_convolution_always_counts():
@@ -330,6 +331,5 @@ def test_bad_groups_at_the_ends_are_an_error(arguments, message):
 
 
 def test_what_makes_something_of_zeros_is_no_place_for_an_input_mask():
-    layer = ChannelGroups([norm(), conv(8)], [conv(8)], 4, input_granularity=4, name="mine")
     with pytest.raises(ValueError, match="makes something of the zeros that input groups of 'mine' give that are off"):
-        layer.build((None, 8, 8, WIDTH))
+        ChannelGroups([norm(), conv(8)], [conv(8)], 4, input_granularity=4, name="mine")

@@ -178,7 +178,7 @@ def last(*more):
         (lambda: [conv(12)], lambda: [layers.Activation("sigmoid", name="s"), conv(6)], "'s' makes something of the z"),
     ],
 )
-def test_what_cannot_be_cut_says_so_when_it_is_built(expand, contract, message):
+def test_what_cannot_be_cut_says_so_when_it_is_made(expand, contract, message):
     """Before it is trained, not when it is exported."""
     with pytest.raises(ValueError, match=message):
         groups_of(expand(), contract())
