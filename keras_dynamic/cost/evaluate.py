@@ -38,8 +38,8 @@ def expected(node: Node, decisions):
 
     Args:
         node: cost tree.
-        decisions: {name: float tensor [batch]}: decisions in {0, 1} give the exact fraction,
-            probabilities of independent decisions its expectation.
+        decisions: {name: float tensor [batch]}: decisions in {0, 1} give the exact fraction, probabilities of
+            independent decisions its expectation.
 
     Returns:
         float32 tensor, [batch]; a scalar 1. for a tree without guards.

@@ -54,9 +54,11 @@ class ChannelGates(PerUnitGates):
 
     def choose(self, chain):
         """Returns the names of the decisions on groups, and on whole units if asked to, that `always` does not name."""
-        decidable = set(chain.skippable_names)
-        decidable.update(unit.name for unit in chain.units if getattr(unit, "group_names", ()))
-        check_names(self.always, chain, "always", [unit.name for unit in chain.units if unit.name in decidable])
+        skippable = chain.skippable_names
+        decided = [
+            unit.name for unit in chain.units if unit.name in skippable or bool(getattr(unit, "group_names", ()))
+        ]
+        check_names(self.always, chain, "always", decided)
         groups = {unit.name: getattr(unit, "group_names", ()) for unit in chain.units if unit.name not in self.always}
         if not any(groups.values()):
             forced = [unit for unit in chain.units if isinstance(getattr(unit, "body", None), GroupedBody)]

@@ -52,12 +52,8 @@ class GumbelGates(ThresholdDecider):
         self.hard, self.seed = hard, seed
         self.noise, self.detached = noise, detached
         self.gradient_scale = check_number("gradient_scale", gradient_scale)
-        initial = {
-            "temperature": check_number("temperature", temperature, positive=True),
-            "tau": check_fraction("tau", tau),
-        }
-        self.temperature = self.scalar("temperature", initial["temperature"])
-        self.tau = self.scalar("tau", initial["tau"])
+        self.temperature = self.scalar("temperature", check_number("temperature", temperature, positive=True))
+        self.tau = self.scalar("tau", check_fraction("tau", tau))
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.gates = {}
 

@@ -104,9 +104,8 @@ class PerUnitGates(GumbelGates):
 
     def config_for(self, chain):
         """Returns the arguments, what is settled as far as the chain has it."""
-        config = {**self.get_config(), "settled": {}}
-        left = type(self).from_config(config).choose(chain)
-        return {**config, "settled": {name: run for name, run in self.settled.items() if name in left}}
+        left = self.choose(chain)
+        return {**self.get_config(), "settled": {name: run for name, run in self.settled.items() if name in left}}
 
     def restricted_to(self, chain):
         """Returns the gates of the chain's units."""

@@ -166,8 +166,7 @@ class Chain(keras.layers.Layer):
         Args:
             image: float or uint8 tensor, [batch, height, width, channels].
             decider: Decider, bound to this chain.
-            decisions: {decision name: 0/1 tensor [batch]} that replace the decider's; None lets it
-                decide.
+            decisions: {decision name: 0/1 tensor [batch]} that replace the decider's; None lets it decide.
             training: whether layers run in training mode.
             read: reading of units, see readings.Masked.
             deciding: whether the decider runs in training mode; as the layers do, by default.

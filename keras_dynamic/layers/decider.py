@@ -109,6 +109,16 @@ class Decider(keras.layers.Layer):
         """
         return name
 
+    def obeying(self, chain, runs) -> dict:
+        """Returns {name of a unit, group or exit: value} of what obeys these decisions.
+
+        Args:
+            chain: built Chain.
+            runs: {decision name: value}.
+        """
+        obeyed = {name: self.decision_of(name) for name in chain.own_names}
+        return {name: runs[decision] for name, decision in obeyed.items() if decision in runs}
+
     def choose(self, chain):
         """Returns the names of what it decides: all units that can be skipped, by default."""
         return chain.skippable_names

@@ -52,10 +52,9 @@ def all_on_of(model, quantize=None, calibration=None) -> bytes:
     Returns:
         The .tflite's bytes; the answers of exits are outputs if the model decides to stop at any.
     """
-    chain, decider = model.chain, model.decider
+    chain = model.chain
     stops = set(chain.exit_names) & set(model.decision_names)
-    obeyed = {name: decider.decision_of(name) for name in chain.own_names}
-    runs = {name: decider.known[decision] for name, decision in obeyed.items() if decision in decider.known}
+    runs = model.decider.obeying(chain, model.decider.known)
     all_on = DynamicModel(chain, Pattern(runs) if runs else None, name="all_on")
     all_on.build(model.image_shape)
     return export(all_on, quantize, calibration, ("exits",) if stops else ())

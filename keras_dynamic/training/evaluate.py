@@ -231,8 +231,7 @@ def pattern_macs(model, pattern) -> int:
         model: built DynamicModel.
         pattern: {decision name: 0/1} for its units, groups and exits.
     """
-    obeyed = {name: model.decider.decision_of(name) for name in model.chain.own_names}
-    each = {name: pattern[decision] for name, decision in obeyed.items() if decision in pattern}
+    each = model.decider.obeying(model.chain, pattern)
     fixed = DynamicModel(model.chain, Pattern(each))
     fixed.decider.bind(model.chain)
     return int(given(fixed.cost_tree, _for_all({**_whole(model, pattern), **each}, 1))[0])

@@ -7,7 +7,7 @@ from keras_dynamic.layers import Always, DynamicModel, Residual
 from keras_dynamic.layers.made_under import made_under
 from keras_dynamic.training.plain_copy import plain_copy
 from keras_dynamic.training.prune import check_skips, without_units
-from keras_dynamic.training.settle import decision_rates
+from keras_dynamic.training.settle import check_tolerance, decision_rates
 
 _POLARISED = 0.01  # share of the images that may decide otherwise
 
@@ -85,7 +85,8 @@ def _slimmed(unit, spec, runs, decision_of):
 
 def _all_settled(model, images, tolerance, batch_size):
     """Returns {decision name: whether it runs}, or raises a ValueError if a gate has not polarised."""
-    rates = decision_rates(model, images, tolerance, batch_size)
+    check_tolerance(tolerance)
+    rates = decision_rates(model, images, batch_size)
     far = {name: rate for name, rate in rates.items() if min(rate, 1 - rate) > tolerance}
     if far:
         listed = ", ".join(f"{name} runs for {rate:.1%}" for name, rate in far.items())

@@ -43,7 +43,8 @@ def settle(model, images, tolerance=0.02, batch_size=250) -> DynamicModel:
     if not isinstance(decider, PerUnitGates):
         raise ValueError(f"settle takes a model with PerUnitGates or ChannelGates, got {type(decider).__name__}.")
     check_nothing_nested(model, "settle")
-    rates = decision_rates(model, images, tolerance, batch_size)
+    check_tolerance(tolerance)
+    rates = decision_rates(model, images, batch_size)
     further = {name: rate > 0.5 for name, rate in rates.items() if min(rate, 1 - rate) <= tolerance}
     if set(further) <= set(decider.settled):
         warnings.warn(
@@ -60,22 +61,25 @@ def settle(model, images, tolerance=0.02, batch_size=250) -> DynamicModel:
     return settled
 
 
-def decision_rates(model, images, tolerance, batch_size) -> dict[str, float]:
+def check_tolerance(tolerance):
+    """Raises a ValueError if tolerance is no share of the images in [0, 0.5)."""
+    if not isinstance(tolerance, numbers.Real) or not 0 <= float(tolerance) < 0.5:
+        raise ValueError(f"tolerance must be a share of the images under one half, at least 0, got {tolerance!r}.")
+
+
+def decision_rates(model, images, batch_size) -> dict[str, float]:
     """Returns for what share of the images each decision of a model with gates runs.
 
     Args:
         model: built DynamicModel with PerUnitGates.
         images: [n, height, width, channels]; not needed by gates that look at nothing.
-        tolerance: share of the images that may decide otherwise than the rest.
         batch_size: images at a time.
 
     Raises:
-        ValueError: if the model is not built, tolerance is not in [0, 0.5), or images are missing or of another shape.
+        ValueError: if the model is not built, or images are missing or of another shape.
     """
     if not model.chain.built:
         raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
-    if not isinstance(tolerance, numbers.Real) or not 0 <= float(tolerance) < 0.5:
-        raise ValueError(f"tolerance must be a share of the images under one half, at least 0, got {tolerance!r}.")
     if not model.decider.data_dependent:
         images = np.zeros((1, *model.image_shape[1:]), np.float32)
     elif images is None or not len(images):

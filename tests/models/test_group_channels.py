@@ -9,7 +9,7 @@ from keras_dynamic.deciders import ChannelGates, FirstK, PerUnitGates
 from keras_dynamic.layers import Chain, DynamicModel, Residual
 from keras_dynamic.layers.made_under import made_under
 from keras_dynamic.models import group_channels, resnet_cifar
-from tests.layers.grouped import enliven
+from tests.layers.grouped import Halved, enliven
 
 X = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("uint8")
 UNITS = ["stage1_unit1", "stage2_unit1", "stage3_unit1"]
@@ -162,13 +162,6 @@ def test_units_that_have_groups_already_are_an_error():
         ):
             group_channels(grouped, again)
     assert counts(group_channels(grouped, {"stage2": 8})) == {"stage2_unit1": 1, "stage3_unit1": 7}
-
-
-class Halved(Residual):
-    """A unit of another kind: half of what its body gives is added."""
-
-    def joined(self, x, added, training=None):
-        return super().joined(x, added / 2, training)
 
 
 def test_units_of_derived_classes_are_left_as_they_are():

@@ -14,7 +14,7 @@ from keras_dynamic.methods import ActivationGating
 from keras_dynamic.models import group_channels, resnet_cifar
 from keras_dynamic.training import evaluate
 from keras_dynamic.training.materialize import materialize
-from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, body, chain, conv, enliven, norm, spread
+from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, Halved, body, chain, conv, enliven, norm, spread
 
 SETTLED = {"unit1": [1, 0, 1], "unit2": [0, 0, 0]}
 GROUP_PARAMETERS = 9 * WIDTH * 4 + 4 * 4 + 9 * 4 * WIDTH  # filters, their batch norm, their inputs to the second
@@ -204,14 +204,6 @@ def test_what_decides_nothing_is_ordinary_already():
     smaller = materialize(pruned(name="mine"))
     with pytest.raises(ValueError, match="got 'mine', in which nothing is decided: it is an ordinary network already"):
         materialize(smaller)
-
-
-@keras.saving.register_keras_serializable("tests")
-class Halved(Residual):
-    """A unit of another kind: half of what its body gives is added."""
-
-    def joined(self, x, added, training=None):
-        return super().joined(x, added / 2, training)
 
 
 def test_units_of_derived_classes_are_not_slimmed():
