@@ -25,11 +25,12 @@ WORKERS ?= 2
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(INSTALLED) ## make .venv and install everything (the other targets do it by themselves)
+setup: $(INSTALLED) ## build .venv and install everything (the other targets do it by themselves)
 
-$(INSTALLED): setup.py requirements_lock.txt tools/set_up.sh
+# Always run: it does nothing, in half a second, where the environment is complete.
+.PHONY: $(INSTALLED)
+$(INSTALLED):
 	@tools/set_up.sh $(VENV) $(EXTRAS)
-	@touch $@
 
 run: $(INSTALLED) ## run the main job; its models and its report land in runs/quickstart
 	$(PYTHON) $(MAIN_JOB) $(ARGS)

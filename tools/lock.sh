@@ -1,6 +1,7 @@
 #!/bin/sh
 # Writes requirements_lock.txt from a fresh environment: tools/lock.sh EXTRAS
 set -eu
+export PIP_REQUIRE_VIRTUALENV=1
 venv=.venv-lock
 rm -rf "$venv"
 "${PYTHON_FOR_VENV:-python3.11}" -m venv "$venv"
