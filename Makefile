@@ -20,7 +20,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test slow bench serve-demo results lint format build-files lock clean
+.PHONY: help setup run test slow bench serve-demo results lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,18 +50,14 @@ serve-demo: $(INSTALLED) ## classify a folder of images in batches under a budge
 results: $(INSTALLED) ## write docs/results.md and the README's tables from the records in results/
 	$(PYTHON) $(RESULTS_JOB) $(ARGS)
 
-lint: $(INSTALLED) ## check style, format, types and BUILD files
+lint: $(INSTALLED) ## check style, format and types
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m tools.build_files --check
 
 format: $(INSTALLED) ## put the sources into the form that lint wants
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
-
-build-files: $(INSTALLED) ## write the BUILD files from the sources and their imports
-	$(PYTHON) -m tools.build_files
 
 lock: ## write requirements_lock.txt anew from the newest versions that setup.py allows
 	tools/lock.sh $(EXTRAS)

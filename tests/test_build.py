@@ -1,63 +1,87 @@
-"""The BUILD files against the files on disk, their imports and setup.py.
-
-Only the reading of imports from syntax trees is shared with tools/build_files.py. Everything else is worked out anew:
-owners of files come from the BUILD files, distributions from what is installed.
-"""
+"""The BUILD files, run as Python with stand-ins for Bazel's functions: what they cover, name and require."""
 
 import ast
-import importlib.metadata
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tools import source_tree
-from tools.source_tree import ROOT
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = [ROOT, *(ROOT / name for name in ("configs", "keras_dynamic", "tests", "tflite"))]
 
-RULES = {"py_library", "py_binary", "py_test"}
-
-
-class Target(dict):
-    """The attributes of one rule, with its `rule` and the `folder` of its BUILD file."""
-
-    @property
-    def sources(self) -> list[str]:
-        return [(self["folder"] / name).as_posix() for name in self.get("srcs", [])]
-
-    @property
-    def label(self) -> str:
-        return absolute(f":{self['name']}", self["folder"])
+# Python that Starlark has as well, at the top of a BUILD file.
+STARLARK = (
+    *(ast.Module, ast.Expr, ast.Assign, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Store, ast.Constant),
+    *(ast.List, ast.ListComp, ast.comprehension, ast.Subscript, ast.Slice, ast.BinOp, ast.Add, ast.UnaryOp, ast.USub),
+)
 
 
-def absolute(label: str, folder: Path) -> str:
-    """Returns a label as //package:name or @repository//package:name."""
-    if label.startswith(":"):
-        return f"//{folder.as_posix().removeprefix('.')}{label}"
-    return label if ":" in label else f"{label}:{label.rpartition('/')[2]}"
+def files_of(folder: Path, include: list[str], exclude: list[str] = ()) -> list[str]:
+    """Bazel's glob: files below folder, but not those of folders with a BUILD file of their own."""
 
+    def matches(patterns):
+        found = {path for pattern in patterns for path in folder.glob(pattern + "/*" * pattern.endswith("**"))}
+        return {path for path in found if path.is_file()}
 
-@cache
-def parsed(path: Path) -> list[ast.Call]:
-    """Returns the calls at the top of a BUILD or MODULE.bazel file: the part of Starlark they use is Python as well."""
-    body = ast.parse((ROOT / path).read_text(), filename=str(path)).body
-    return [node.value for node in body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    found = [
+        path
+        for path in matches(include) - matches(exclude)
+        if next(parent for parent in path.parents if (parent / "BUILD").exists()) == folder
+    ]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 @cache
-def targets() -> list[Target]:
-    found = []
-    for path in source_tree.files("BUILD"):
-        for call in parsed(path):
-            if ast.unparse(call.func) in RULES:
-                attributes = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
-                found.append(Target(attributes, rule=ast.unparse(call.func), folder=path.parent))
+def targets() -> dict[str, dict]:
+    """Returns the attributes of every target, its rule among them, by its label."""
+    found = {}
+    for folder in PACKAGES:
+        package = f"//{folder.relative_to(ROOT).as_posix()}".removesuffix(".")
+
+        def rule(kind, package=package, folder=folder):
+            def declare(name, **attributes):
+                label = f"{package}:{name}"
+                assert label not in found
+                sources = [folder / source for source in attributes.get("srcs", [])]
+                found[label] = {
+                    "deps": [],
+                    "data": [],
+                    **attributes,
+                    "rule": kind,
+                    "sources": sources,
+                    "folder": folder,
+                }
+
+            return declare
+
+        names = {"load": lambda *_: None, "package": lambda **_: None, "exports_files": lambda _: None, "len": len}
+        names |= {kind: rule(kind) for kind in ("py_library", "py_binary", "py_test")}
+        names["glob"] = lambda include, exclude=(), folder=folder: files_of(folder, include, exclude)
+        text = (folder / "BUILD").read_text()
+        exec(compile(text, str(folder / "BUILD"), "exec"), {"__builtins__": {}, **names})
     return found
 
 
-def owner(source: Path) -> Target:
-    (target,) = [target for target in targets() if source.as_posix() in target.sources]
-    return target
+def labels(target: dict, attribute: str) -> set[str]:
+    """Returns the labels of an attribute in full; files are left out."""
+    package = f"//{target['folder'].relative_to(ROOT).as_posix()}".removesuffix(".")
+    found = set()
+    for label in target[attribute]:
+        if label.startswith(":"):
+            found.add(package + label)
+        elif label.startswith("//"):
+            found.add(label if ":" in label else f"{label}:{label.rpartition('/')[2]}")
+    return found
+
+
+def packages(target: dict) -> set[str]:
+    """Returns the packages from PyPI that a target requires."""
+    return {label.removeprefix("@pip//") for label in target["deps"] if label.startswith("@pip//")}
+
+
+def normal(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "_", re.split(r"[\[<>=!~; ]", requirement)[0]).lower()
 
 
 @cache
@@ -68,118 +92,66 @@ def constant_of_setup(name: str):
     raise AssertionError(f"setup.py assigns no {name}")
 
 
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "_", re.split(r"[\[<>=!~; ]", name)[0]).lower()
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_build_files_are_starlark(folder):
+    other = [node for node in ast.walk(ast.parse((folder / "BUILD").read_text())) if not isinstance(node, STARLARK)]
+    assert [f"line {node.lineno}: {ast.unparse(node)}" for node in other] == []
 
 
-@cache
-def distributions(module: str) -> set[str]:
-    """Returns the distributions that install a module, or its own name where it isn't installed."""
-    names = {normal(name) for name in importlib.metadata.packages_distributions().get(module, [module])}
-    # The build for GPUs is installed instead of the locked one for CPUs.
-    return {"tensorflow_cpu"} if "tensorflow" in names else names
+def test_labels_name_what_exists():
+    for label, target in targets().items():
+        assert labels(target, "deps") | labels(target, "data") <= targets().keys(), label
+        for source in target["sources"]:
+            assert source.is_file(), label
 
 
-def test_every_python_file_is_in_exactly_one_target():
-    listed = sorted(source for target in targets() for source in target.sources)
-    assert listed == sorted(path.as_posix() for path in source_tree.files(".py") if path != Path("setup.py"))
-
-
-def test_labels_are_unique_and_name_what_exists():
-    labels = [target.label for target in targets()]
-    assert len(labels) == len(set(labels))
-    for target in targets():
-        for label in target.get("deps", []):
-            if not label.startswith("@"):
-                assert absolute(label, target["folder"]) in labels, f"{target.label} depends on a missing {label}"
-
-
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.label)
-def test_deps_are_exactly_the_imports(target):
-    expected = set()
-    for source in map(Path, target.sources):
-        for item in source_tree.imports(source):
-            inside = source_tree.source_of(item, source)
-            if inside is not None:
-                expected.add(owner(inside).label)
-            elif item.top not in source_tree.FOUND_ON_DEVICES:
-                (known,) = distributions(item.top) & locked() or distributions(item.top)
-                expected.add(f"@pip//{known}:{known}")
-        if target["rule"] == "py_test":
-            expected.add("@pip//pytest:pytest")
-            conftests = [folder / "conftest.py" for folder in source.parents]
-            expected |= {owner(conftest).label for conftest in conftests if (ROOT / conftest).exists()}
-    actual = [absolute(label, target["folder"]) for label in target.get("deps", [])]
-    assert sorted(actual) == sorted(expected - {target.label})
-
-
-@cache
-def locked() -> set[str]:
-    lines = (ROOT / "requirements_lock.txt").read_text().splitlines()
-    return {normal(line) for line in lines if line and not line.startswith("#")}
-
-
-def test_third_party_deps_are_declared_in_setup_and_locked():
-    extras = constant_of_setup("EXTRAS")
-    declared = {normal(name) for names in [constant_of_setup("BASE"), *extras.values()] for name in names}
-    # An environment has cpu or gpu, and compress stands alone (setup.py): the lock has the default ones.
-    unlocked = {normal(name) for name in extras["gpu"] + extras["compress"]}
-    used = {label.removeprefix("@pip//") for target in targets() for label in target.get("deps", []) if label[0] == "@"}
-    assert used <= declared
-    assert used - unlocked <= locked()
-    assert declared - unlocked <= locked()
-
-
-def test_each_package_is_a_library_and_each_script_a_binary():
-    for folder in {path.parent for path in source_tree.files(".py") if path.parts[0] == "keras_dynamic"}:
-        assert owner(folder / "__init__.py")["rule"] == "py_library"
-        assert owner(folder / "__init__.py")["name"] == folder.name
-    scripts = [path for path in source_tree.files(".py") if path.parts[0] == "tflite" or path.name == "train_main.py"]
-    for path in scripts:
-        if "__main__" in path.read_text():
-            assert owner(path)["rule"] == "py_binary"
-            assert owner(path)["name"] == path.stem
-
-
-def test_each_test_file_is_a_test_that_pytest_runs():
-    for path in source_tree.files(".py"):
-        if path.name.startswith("test_"):
-            target = owner(path)
-            assert target["rule"] == "py_test"
-            assert target["srcs"] == [path.relative_to("tests").as_posix()]
-            assert target["main_module"] == "pytest"
-            assert target["args"][0] == path.as_posix()
-
-
-def test_shipped_files_are_data_of_their_package():
-    in_data = {
-        (target["folder"] / name).as_posix()
-        for target in targets()
-        for name in target.get("data", [])
-        if not name.startswith((":", "/", "@"))
+def test_every_python_file_has_a_target():
+    hidden = re.compile(r"/(\.|build/|dist/|runs/|bazel-)")
+    present = {path for path in ROOT.rglob("*.py") if not hidden.search(f"/{path.relative_to(ROOT).as_posix()}")}
+    assert present == {source for target in targets().values() for source in target["sources"]}
+    assert {path.parent for path in ROOT.rglob("BUILD") if not hidden.search(f"/{path.relative_to(ROOT)}")} == {
+        *PACKAGES
     }
+
+
+def test_scripts_are_binaries_and_test_files_tests():
+    scripts = [path for path in (ROOT / "tflite").glob("*.py") if "__main__" in path.read_text()]
+    binaries = [target["sources"] for target in targets().values() if target["rule"] == "py_binary"]
+    assert sorted(binaries) == sorted([path] for path in [*scripts, ROOT / "train_main.py"])
+    tests = [target for target in targets().values() if target["rule"] == "py_test"]
+    assert {path for target in tests for path in target["sources"]} == {*(ROOT / "tests").rglob("test_*.py")}
+    for target in tests:
+        assert target["main_module"] == "pytest"
+        assert (ROOT / target["args"][0],) == (*target["sources"],)
+
+
+def test_the_library_ships_the_same_files_as_setup():
     shipped = {
-        path.relative_to(ROOT).as_posix()
+        path.relative_to(ROOT / "keras_dynamic").as_posix()
         for package, patterns in constant_of_setup("PACKAGE_DATA").items()
         for pattern in patterns
         for path in ROOT.joinpath(*package.split(".")).glob(pattern)
     }
-    assert in_data == shipped
+    assert {*targets()["//keras_dynamic:keras_dynamic"]["data"]} == shipped
 
 
-def test_every_file_inside_the_package_is_a_source_or_ships():
-    inside = {path.as_posix() for path in source_tree.files() if path.parts[0] == "keras_dynamic"}
-    known = {source for target in targets() for source in target.sources}
-    known |= {(target["folder"] / name).as_posix() for target in targets() for name in target.get("data", [])}
-    assert {path for path in inside - known if not path.endswith("/BUILD")} == set()
+def test_the_library_requires_what_setup_declares_and_all_of_it_is_locked():
+    extras = constant_of_setup("EXTRAS")
+    # The lock file is of an environment with TensorFlow for CPUs; compress needs one of its own.
+    declared = {normal(name) for extra, names in extras.items() if extra not in ("gpu", "compress") for name in names}
+    declared |= set(map(normal, constant_of_setup("BASE")))
+    of_the_library = declared - {normal(name) for name in extras["dev"]} | {"jax"}
+    assert packages(targets()["//keras_dynamic:keras_dynamic"]) == of_the_library
+    lines = (ROOT / "requirements_lock.txt").read_text().splitlines()
+    locked = {normal(line) for line in lines if not line.startswith("#")}
+    assert declared <= locked
+    assert set().union(*map(packages, targets().values())) <= declared
 
 
 def test_module_and_setup_agree():
-    calls = {
-        ast.unparse(call.func): {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
-        for call in parsed(Path("MODULE.bazel"))
-    }
-    assert calls["module"] == {"name": "keras_dynamic", "version": constant_of_setup("VERSION")}
-    assert calls["bazel_dep"]["name"] == "rules_python"
-    assert calls["pip.parse"]["hub_name"] == "pip"
-    assert calls["pip.parse"]["requirements_lock"] == "//:requirements_lock.txt"
+    module = (ROOT / "MODULE.bazel").read_text()
+    assert re.search(r'^module\(\n    name = "(.*)",\n    version = "(.*)"', module, re.MULTILINE).groups() == (
+        "keras_dynamic",
+        constant_of_setup("VERSION"),
+    )
+    assert 'requirements_lock = "//:requirements_lock.txt"' in module

@@ -12,9 +12,6 @@ ROOT = Path(__file__).resolve().parent.parent
 # Folders with nothing of ours in them.
 GENERATED = {"build", "dist", "runs", "__pycache__"}
 
-# Imported only where the user's machine happens to have them; the project neither declares nor installs them.
-FOUND_ON_DEVICES = {"tflite_runtime"}
-
 
 @dataclass(frozen=True)
 class Import:
