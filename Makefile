@@ -50,10 +50,11 @@ serve-demo: $(INSTALLED) ## classify a folder of images in batches under a budge
 results: $(INSTALLED) ## write docs/results.md and the README's tables from the records in results/
 	$(PYTHON) $(RESULTS_JOB) $(ARGS)
 
-lint: $(INSTALLED) ## check style, format and types
+lint: $(INSTALLED) ## check style, format, types and imports
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports --no-cache --no-logo
 
 format: $(INSTALLED) ## put the sources into the form that lint wants
 	$(PYTHON) -m ruff check --fix .

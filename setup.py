@@ -32,7 +32,7 @@ EXTRAS = {
     # These two bring the package tensorflow and hold absl-py at 1.4: not for one environment with cpu.
     "compress": ["tensorflow-model-optimization>=0.8", "tf_keras>=2.20"],
     # The tests hold the JAX backend too.
-    "dev": ["jax>=0.6", "mypy>=1.14", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
+    "dev": ["import-linter>=2.12", "jax>=0.6", "mypy>=1.14", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
 }
 
 # Files beside the sources that the package ships, by the package that they lie under.

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import project
+from tests.project import ROOT
+
 PACKAGES = [ROOT, *(ROOT / name for name in ("configs", "keras_dynamic", "tests", "tflite"))]
 
 # Python that Starlark has as well, at the top of a BUILD file.
@@ -106,12 +108,8 @@ def test_labels_name_what_exists():
 
 
 def test_every_python_file_has_a_target():
-    hidden = re.compile(r"/(\.|build/|dist/|runs/|bazel-)")
-    present = {path for path in ROOT.rglob("*.py") if not hidden.search(f"/{path.relative_to(ROOT).as_posix()}")}
-    assert present == {source for target in targets().values() for source in target["sources"]}
-    assert {path.parent for path in ROOT.rglob("BUILD") if not hidden.search(f"/{path.relative_to(ROOT)}")} == {
-        *PACKAGES
-    }
+    assert project.files("*.py") == sorted({path for target in targets().values() for path in target["sources"]})
+    assert {path.parent for path in project.files("BUILD", "*/BUILD")} == {*PACKAGES}
 
 
 def test_scripts_are_binaries_and_test_files_tests():

@@ -1,12 +1,13 @@
-"""The rules of the house that a program can check."""
+"""Rules of the house that ruff and import-linter (pyproject.toml) do not know."""
 
 import ast
-from pathlib import Path
+import importlib
+import sys
 
-import pytest
+from tests import project
+from tests.project import ROOT
 
-from tools import source_tree
-from tools.source_tree import ROOT
+SOURCES = project.files("keras_dynamic/*.py")
 
 MOST_LINES = 300
 MOST_BYTES = 3_000_000
@@ -17,53 +18,44 @@ LARGE_FILES = {
     "keras_dynamic/data/shipped/gates.webp": 6_500_000,
 }
 
+# What a bare install has; everything else is imported where it is used.
+BASE = {"absl", "configs", "keras", "keras_dynamic", "ml_collections", "numpy", "PIL", *sys.stdlib_module_names}
 
-def product() -> list[Path]:
-    return [path for path in source_tree.files(".py") if path.parts[0] == "keras_dynamic"]
 
-
-@pytest.mark.parametrize("path", product(), ids=str)
-def test_files_are_short(path):
-    assert len((ROOT / path).read_text().splitlines()) < MOST_LINES
+def test_source_files_are_short():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: length for name, length in lengths.items() if length >= MOST_LINES} == {}
 
 
 def test_files_are_small():
-    sizes = {path.as_posix(): (ROOT / path).stat().st_size for path in source_tree.files()}
+    sizes = {path.relative_to(ROOT).as_posix(): path.stat().st_size for path in project.files()}
     assert {name: size for name, size in sizes.items() if size > LARGE_FILES.get(name, MOST_BYTES)} == {}
     assert LARGE_FILES.keys() <= sizes.keys(), "LARGE_FILES names a file that is gone"
 
 
-def undocumented(path: Path) -> list[str]:
-    """Returns the public functions and classes of a file, methods included, that have no docstring."""
-    missing = []
-
-    def look(node: ast.AST, prefix: str):
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not child.name.startswith(
-                "_"
-            ):
-                if ast.get_docstring(child) is None and not overrides_keras(child):
-                    missing.append(f"{prefix}{child.name}")
-                if isinstance(child, ast.ClassDef):
-                    look(child, f"{prefix}{child.name}.")
-
-    look(source_tree.tree(path), "")
-    return missing
+def test_packages_list_their_names():
+    for path in SOURCES:
+        if path.name == "__init__.py":
+            package = importlib.import_module(".".join(path.parent.relative_to(ROOT).parts))
+            assert len(set(package.__all__)) == len(package.__all__), package
+            assert all(hasattr(package, name) for name in package.__all__), package
 
 
-def overrides_keras(node: ast.AST) -> bool:
-    """Methods whose meaning Keras fixes need no words of their own."""
-    return getattr(node, "name", "") in {"build", "call", "get_config", "from_config", "compute_output_shape"}
+def imported_when_loaded(node):
+    """Yields the name of each module that a file imports outside of functions and of `if TYPE_CHECKING`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield child.module
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        elif not (isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING")):
+            yield from imported_when_loaded(child)
 
 
-@pytest.mark.parametrize("path", product(), ids=str)
-def test_everything_public_has_a_docstring(path):
-    assert undocumented(path) == []
-    assert ast.get_docstring(source_tree.tree(path)), f"{path} has no docstring"
-
-
-@pytest.mark.parametrize("path", [path for path in product() if path.name == "__init__.py"], ids=str)
-def test_packages_name_what_they_export(path):
-    listed = source_tree.exported(path)
-    assert listed is not None, f"{path} has no __all__"
-    assert len(set(listed)) == len(listed)
+def test_optional_packages_are_imported_in_functions():
+    for path in [*SOURCES, ROOT / "train_main.py"]:
+        names = imported_when_loaded(ast.parse(path.read_text()))
+        optional = [name for name in names if name.partition(".")[0] not in BASE]
+        assert not optional, f"{path} imports {optional} when loaded; import them where they are used"

@@ -30,6 +30,7 @@ class Concatenated(Unit):
         self.body = as_layer(body, "body")
 
     def build(self, x_shape):
+        """Builds the body and checks that it keeps all axes but the last."""
         made = output_spec_built(self.body, keras.KerasTensor(x_shape, dtype=self.compute_dtype))
         if tuple(made.shape[:-1]) != tuple(x_shape[:-1]):
             raise ValueError(

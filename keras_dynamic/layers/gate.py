@@ -58,6 +58,7 @@ class Gate(keras.layers.Layer):
         self.norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32", name="norm")
 
     def build(self, x_shape):
+        """Creates the weights for inputs of one shape, [batch, height, width, channels]."""
         shape = _leaf_shape(x_shape)
         if len(shape) != 4:
             raise ValueError(f"a gate reads [batch, height, width, channels], got shape {tuple(shape)}.")
@@ -177,6 +178,7 @@ class FreeGate(keras.layers.Layer):
         self.open_probability = check_open_probability(open_probability)
 
     def build(self, x_shape):
+        """Creates the logits, which depend on no input."""
         odds = math.log(self.open_probability / (1.0 - self.open_probability))
         count = self.groups or 1
         start = _Constant([-odds / 2] * count + [odds / 2] * count)

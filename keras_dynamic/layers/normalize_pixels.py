@@ -32,6 +32,7 @@ class NormalizePixels(keras.layers.Layer):
             )
 
     def build(self, x_shape):
+        """Checks that the images have as many channels as the mean."""
         if x_shape[-1] != len(self.mean):
             raise ValueError(f"images must have {len(self.mean)} channels, got shape {tuple(x_shape)}.")
 

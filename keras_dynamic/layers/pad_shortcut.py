@@ -26,6 +26,7 @@ class PadShortcut(keras.layers.Layer):
         self.filters, self.stride = filters, stride
 
     def build(self, x_shape):
+        """Checks that the channels to add can be split in two."""
         extra = self.filters - x_shape[-1]
         if extra < 0 or extra % 2:
             raise ValueError(

@@ -39,6 +39,7 @@ class Residual(Unit):
         self.mask = mask
 
     def build(self, x_shape):
+        """Builds the body and the shortcut and checks that they give one shape."""
         x = keras.KerasTensor(x_shape, dtype=self.compute_dtype)
         run, skip = output_spec_built(self.body, x), x
         if self.shortcut is not None:

@@ -30,6 +30,7 @@ class SelectChannels(keras.layers.Layer):
         self.channels = tuple(numbers.tolist())
 
     def build(self, x_shape):
+        """Checks that the input has the channels to select."""
         wrong = [number for number in self.channels if not -1 <= number < x_shape[-1]]
         if wrong:
             raise ValueError(f"channels must lie in 0 to {x_shape[-1] - 1}, or be -1 for zeros, got {wrong}.")

@@ -1,1 +1,0 @@
-"""Tools that work on the project's own sources; nothing here is installed."""
