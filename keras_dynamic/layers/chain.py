@@ -11,7 +11,7 @@ from keras_dynamic.layers.needs import needs_of
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.layers.unit import Unit
-from keras_dynamic.layers.walk import Walk, decisions_of
+from keras_dynamic.layers.walk import Walk
 from keras_dynamic.messages import near
 
 
@@ -176,8 +176,9 @@ class Chain(keras.layers.Layer):
         """
         deciding = training if deciding is None else deciding
         told = Walk(self, decider, decisions, training, deciding, read).run(image)
-        cost = ops.broadcast_to(expected(decider.tree, told.decisions), (ops.shape(told.logits)[0],))
-        return Outcome(*told, cost)
+        decisions, probabilities, conditional = told.decided
+        cost = ops.broadcast_to(expected(decider.tree, conditional), (ops.shape(told.logits)[0],))
+        return Outcome(told.logits, told.exits, decisions, probabilities, cost, conditional)
 
     def cost_node(self, decider) -> Node:
         """Returns the cost tree of the chain under a decider.
@@ -249,8 +250,7 @@ def _unit_node(unit, spec, decider):
     """Returns a unit's node under its own guard and those of its groups, as far as the decider decides them."""
     if not isinstance(unit, Unit):
         return tree(unit, spec)._replace(name=unit.name)
-    names = decisions_of(unit, decider)
-    whole, *groups = (Guard(name) if name in decider.names else None for name in names)
+    whole, *groups = (Guard(name) if name in decider.names else None for name in decider.decisions_of(unit))
     return unit.cost_node(spec, whole, *([tuple(groups)] if any(groups) else []))._replace(name=unit.name)
 
 

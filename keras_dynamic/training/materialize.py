@@ -62,15 +62,15 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
     chain = plain_copy(model).chain
     specs = {unit.name: spec for unit, spec in zip(chain.units, chain.input_specs, strict=True)}
     left = without_units(chain, dead)
-    units = [_slimmed(unit, specs[unit.name], runs, model.decider.decision_of) for unit in left]
+    units = [_slimmed(unit, specs[unit.name], runs, model.decider.decisions_of) for unit in left]
     smaller = DynamicModel(chain.replace(units=units), name=model.name, dtype=model.dtype_policy)
     smaller.build(model.image_shape)
     return smaller
 
 
-def _slimmed(unit, spec, runs, decision_of):
+def _slimmed(unit, spec, runs, decisions_of):
     """Returns the unit without the groups that do not run."""
-    names = [decision_of(name) for name in getattr(unit, "group_names", ())]
+    _, *names = decisions_of(unit)
     if not any(name in runs for name in names):
         return unit
     if type(unit) is not Residual:
