@@ -198,7 +198,7 @@ class Chain(keras.layers.Layer):
                 name, decided = step.exit.name, step.exit.name in decider.names
                 node = step.exit.cost_node(self.output_of(step.place), previous)
                 if decided and not needs.read:
-                    node = _for_who_stops(Guard(name), node)
+                    node = Node(name, children=(node._replace(when=Guard(name, on=False)),))  # for images that stop
                 node = node._replace(exit=not decided and not needs.read)
                 nodes += [_behind(passed, each) for each in (node, *decider.exit_nodes(name))]
                 previous = self._specs.answers[name]
@@ -252,11 +252,6 @@ def _unit_node(unit, spec, decider):
         return tree(unit, spec)._replace(name=unit.name)
     whole, *groups = (Guard(name) if name in decider.names else None for name in decider.decisions_of(unit))
     return unit.cost_node(spec, whole, *([tuple(groups)] if any(groups) else []))._replace(name=unit.name)
-
-
-def _for_who_stops(guard, node):
-    """Returns an exit's node whose MACs are taken away again where the decision is 1: nobody reads the answer then."""
-    return node._replace(children=(*node.children, Node("who goes on", -node.total_macs, when=guard)))
 
 
 def _behind(guards, node):

@@ -22,4 +22,4 @@ class Outcome(NamedTuple):
     decisions: dict[str, Any]
     probabilities: dict[str, Any]
     cost: Any
-    conditional: dict[str, Any] = {}
+    conditional: dict[str, Any] = {}  # noqa: RUF012  a default that nobody changes
