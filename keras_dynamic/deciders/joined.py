@@ -42,6 +42,10 @@ class Joined(Decider):
         told = [(each, each.decision_of(name)) for each in self.deciders]
         return next((decision for each, decision in told if decision in each.names), name)
 
+    def members(self):
+        """Returns the members of all of them."""
+        return [member for each in self.deciders for member in each.members()]
+
     @property
     def known(self):
         """What each of them knows."""

@@ -82,6 +82,13 @@ class Decider(keras.layers.Layer):
         """
         return None
 
+    def members(self) -> list["Decider"]:
+        """Returns the deciders that it is made of: itself, but for deciders.Joined.
+
+        No property: Keras saves the layers that it finds in lists.
+        """
+        return [self]
+
     @property
     def within(self) -> dict[str, str]:
         """{decision on a group of channels: decision on its unit} where both are decided, once it is bound.

@@ -7,11 +7,11 @@ import pytest
 from keras_dynamic import cost
 from keras_dynamic.deciders import ChannelGates, Joined, Pattern, PerUnitGates
 from keras_dynamic.layers import Chain, Decider, DynamicModel, Residual
-from keras_dynamic.training import compact, greedy_patterns, pattern_macs
+from keras_dynamic.training import compact, greedy_patterns, materialize, pattern_macs, settle
 from tests.layers.grouped import GATE, GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, enliven, guarded
 
 WHOLE_GATE = 4 * WIDTH + 4  # MACs: a hidden layer of 4
-GROUPS_GATE = 4 * WIDTH + 4 * 3
+GROUPS_GATE, GATE_OF_ONE = 4 * WIDTH + 4 * 3, 4 * WIDTH + 4
 NAMES = [f"unit{u}{label}" for u in (1, 2) for label in ("", "[1]", "[2]", "[3]")]
 
 
@@ -144,6 +144,58 @@ def test_a_pattern_of_a_unit_and_its_groups(toy_images):
         "unit2[2]": 0.0,
     }
     np.testing.assert_allclose(outcome.cost, (whole - 5 * GROUP) / whole, rtol=1e-6)
+
+
+def always_say(gate, *odds):
+    """Sets what a gate says of all images, of each of its decisions."""
+    variable = gate.bias
+    gate.kernel.assign(0 * gate.kernel)
+    variable.assign([0.0] * len(odds) + list(odds))
+
+
+def test_settling_counts_images_that_run_the_unit(toy_images):
+    """Half of the images run unit1, none unit2; of these unit1[1] runs for all, unit1[2] for none, unit1[3] varies."""
+    images = toy_images(32)
+    model = guarded(images)
+    groups, wholes = model.decider.deciders
+    always_say(wholes.gates["unit2"], -30)
+    always_say(groups.gates["unit2"], 30, 30, -30)
+    kernel, bias = groups.gates["unit1"].kernel, groups.gates["unit1"].bias
+    kernel.assign(kernel * np.float32([0, 0, 1, 0, 0, 1]))
+    bias.assign([0, 0, bias[2], 30, -30, bias[5]])
+    before = model.outcome(images)
+    assert np.mean(before.decisions["unit1[1]"]) == 0.5
+    settled = settle(model, images)
+    known = {
+        "unit1[1]": True,
+        "unit1[2]": False,
+        "unit2": False,
+        "unit2[1]": False,
+        "unit2[2]": False,
+        "unit2[3]": False,
+    }
+    assert settled.decider.known == {name: known[name] for name in settled.decider.known}
+    assert len(settled.decider.known) == len(known)
+    after = settled.outcome(images)
+    np.testing.assert_allclose(after.logits, before.logits, atol=1e-5)
+    gates = WHOLE_GATE + GATE_OF_ONE * np.asarray(after.decisions["unit1"])
+    runs = np.asarray(after.decisions["unit1"]) * (2 + np.asarray(after.conditional["unit1[3]"]))
+    macs = cost.given(settled.cost_tree, as_numpy(after.decisions))
+    np.testing.assert_array_equal(macs, STEM + HEAD + gates + GROUP * runs)
+
+
+def test_polarised_wholes_and_groups_are_made_real(toy_images):
+    images = toy_images(16)
+    model = guarded(images)
+    groups, wholes = model.decider.deciders
+    with pytest.raises(ValueError, match=r"unit1 runs for 50\.0%"):
+        materialize(model, images)
+    for gates, odds in ((wholes, [(30,), (-30,)]), (groups, [(30, -30, 30), (30, 30, 30)])):
+        for gate, own in zip(gates.gates.values(), odds, strict=True):
+            always_say(gate, *own)
+    smaller = materialize(model, images)
+    np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
+    assert smaller.cost_tree.total_macs == STEM + 3 * GROUP + HEAD
 
 
 def test_training_reaches_all_gates(toy_images):
