@@ -231,7 +231,11 @@ class Decider(keras.layers.Layer):
         return []
 
     def unit_nodes(self, k) -> list[Node]:
-        """Returns the cost of decide for unit k; none by default."""
+        """Returns the cost of decide for unit k; none by default.
+
+        What nothing but decisions on the unit's groups needs runs, in an exported file, only where the unit does: if
+        the unit is decided as a whole too, give it that guard, Node(..., when=Guard(unit)), as deciders.Joined does.
+        """
         return []
 
     def exit_nodes(self, name) -> list[Node]:

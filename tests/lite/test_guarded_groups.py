@@ -6,7 +6,7 @@ import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models
 from keras_dynamic.lite import schema
-from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, as_numpy, chain, enliven, guarded
+from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, conv, enliven, guarded, norm
 from tests.lite.test_channel_groups import answers, columns, expected
 
 ALL = ("logits", "decisions", "macs")
@@ -74,8 +74,12 @@ def test_gates_of_locked_groups_run_for_every_image(images):
     assert lite.verify(exported).macs_all_off == STEM + HEAD + 2 * WHOLE_GATE + GROUPS_GATE
 
 
-def built(images, decider, seed=0):
-    model = layers.DynamicModel(chain(), decider, name="guarded")
+def gates():
+    return deciders.Joined([deciders.PerUnitGates(hidden=4), deciders.ChannelGates(hidden=4)])
+
+
+def built(decider, seed=0, made=None):
+    model = layers.DynamicModel(made or chain(), decider, name="guarded")
     model.build((None, 8, 8, 3))
     enliven(model.chain, seed)
     return model
@@ -83,31 +87,86 @@ def built(images, decider, seed=0):
 
 def test_decisions_that_are_known_leave_no_ifs(images):
     """Of the unit, or of its groups, or all of them."""
-    gates = deciders.ChannelGates(hidden=4)
-    known = deciders.Joined([deciders.Pattern({"unit1": 0, "unit2": 1}), gates])
-    model = built(images, known)
+    known = deciders.Joined([deciders.Pattern({"unit1": 0, "unit2": 1}), deciders.ChannelGates(hidden=4)])
+    model = built(known)
     exported = lite.export(model, outputs=ALL, fold="never")
     assert lite.read_metadata(exported)["decisions"] == [f"unit2[{k}]" for k in (1, 2, 3)]
     agrees(model, images[:4], exported)
     pattern = deciders.Pattern({"unit1[1]": 0, "unit1[2]": 1, "unit2[3]": 0})
-    model = built(images, deciders.Joined([pattern, deciders.PerUnitGates(hidden=4)]))
+    model = built(deciders.Joined([pattern, deciders.PerUnitGates(hidden=4)]))
     exported = lite.export(model, outputs=ALL)
     assert lite.verify(exported).decisions == ("unit1", "unit2")
     agrees(model, images[:4], exported)
     free = deciders.Joined([deciders.ChannelGates(data_dependent=False), deciders.PerUnitGates(hidden=4)])
-    model = built(images, free)
+    model = built(free)
     exported = lite.export(model, outputs=ALL)
     assert lite.verify(exported).decisions == ("unit1", "unit2")
     agrees(model, images[:4], exported)
-    model = built(images, deciders.Pattern({"unit1": 1, "unit1[1]": 0, "unit2": 0, "unit2[1]": 1}))
+    model = built(deciders.Pattern({"unit1": 1, "unit1[1]": 0, "unit2": 0, "unit2[1]": 1}))
     exported = lite.export(model)
     assert lite.verify(exported).macs_all_on == STEM + HEAD + 3 * GROUP
     np.testing.assert_allclose(answers(exported, images[:4])["logits"], expected(model, images[:4])[0], atol=1e-4)
 
 
+class One(layers.Decider):
+    """One layer decides each unit as a whole, another its groups, where the unit runs."""
+
+    def choose(self, chain):
+        return chain.own_names
+
+    def prepare(self, chain):
+        self.gates = [[keras.layers.Dense(1), keras.layers.Dense(3)] for _ in chain.units]
+        for number, gates in enumerate(self.gates):
+            for gate in gates:
+                gate.build((None, WIDTH))
+                enliven(gate, number)
+
+    def decide(self, k, x, carry, training=None):
+        seen = keras.ops.mean(x, axis=(1, 2))
+        whole, groups = (gate(seen) for gate in self.gates[k])
+        unit = self.unit_names[k]
+        decided = {unit: whole[:, 0] > 0} | {f"{unit}[{j + 1}]": groups[:, j] > 0 for j in range(3)}
+        return decided, decided, carry
+
+    def unit_nodes(self, k):
+        inside = cost.Guard(self.unit_names[k])
+        return [cost.Node("whole", WIDTH), cost.Node("groups", 3 * WIDTH, when=inside)]
+
+
+def with_first(unit_body):
+    made = chain()
+    return layers.Chain(made.stem, [layers.Residual(unit_body, None, "relu", name="unit1"), made.units[1]], made.head)
+
+
+@pytest.mark.parametrize(
+    ("make", "decider", "conditionals"),
+    [
+        (chain, One, 8),
+        (chain, lambda: deciders.Joined([deciders.SequentialPolicy(), deciders.ChannelGates(hidden=4)]), 8),
+        (lambda: with_first(layers.ConnectionGroups(conv(WIDTH), 4, 4, after=[norm()])), gates, 2 + 2 + 3),
+    ],
+    ids=["one decider", "recurrent", "connections"],
+)
+def test_other_deciders_and_bodies(make, decider, conditionals, images):
+    model = built(decider(), made=make())
+    exported = lite.export(model, outputs=ALL, fold="never")
+    agrees(model, images, exported)
+    assert lite.verify(exported).conditionals == conditionals
+
+
+def test_masks_at_the_ends_count_where_the_unit_runs(images):
+    model = built(gates(), made=with_first(body(input_granularity=4, output_granularity=4)))
+    with pytest.warns(UserWarning, match="input and output channels have no IFs"):
+        exported = lite.export(model, outputs=ALL, fold="never")
+    found, (logits, decisions) = answers(exported, images), expected(model, images)
+    np.testing.assert_array_equal(found["decisions"], columns(decisions))
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
+    assert lite.verify(exported).macs_all_off == STEM + HEAD + 2 * WHOLE_GATE
+
+
 def test_inside_a_cascade_and_before_an_exit(images):
     inner = guarded(images)
-    first = built(images, layers.Always(), seed=1)
+    first = built(layers.Always(), seed=1)
     model = models.cascade([layers.DynamicModel(first.chain, name="first"), inner])
     model.build((None, 8, 8, 3))
     model.fit_thresholds(images, quantiles=[0.5])
