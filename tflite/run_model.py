@@ -131,9 +131,11 @@ def macs_of(results, decided, metadata) -> int | None:
     """
     if "macs" in results:
         return int(results["macs"].item()) * metadata["macs_unit"]
+    from keras_dynamic.lite.metadata import macs_under
+
     if decided is None and metadata["decisions"]:
         return None
-    return sum(part["macs"] for part in metadata["cost"] if all((decided or {})[name] for name in part["when"]))
+    return int(macs_under(metadata["cost"], decided or {}))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def given(node: Node, decisions) -> np.ndarray:
         macs = np.full(images, part.macs, np.int64)
         for child in part.children:
             macs = macs + walk(child)
-        return macs if part.when is None else macs * _column(columns, part.when)
+        return macs if part.when is None else macs * part.when.runs(columns)
 
     return walk(node)
 
@@ -39,7 +39,7 @@ def expected(node: Node, decisions):
     Args:
         node: cost tree.
         decisions: {name: float tensor [batch]}: decisions in {0, 1} give the exact fraction, probabilities of
-            independent decisions its expectation.
+            independent decisions its expectation; of one inside another, given that the other is 1.
 
     Returns:
         float32 tensor, [batch]; a scalar 1. for a tree without guards.
@@ -49,25 +49,19 @@ def expected(node: Node, decisions):
     """
     total = max(node.total_macs, 1)
 
-    def walk(part):
+    def walk(part, above):
         fixed = part.macs + sum(child.total_macs for child in part.children if not any(True for _ in child.guards()))
         value = fixed / total
         for child in part.children:
             if any(True for _ in child.guards()):
-                value = value + walk(child)
-        return value if part.when is None else _column(decisions, part.when) * value
+                value = value + walk(child, (*above, part.when))
+        return value if part.when is None or part.when in above else part.when.runs(decisions) * value
 
-    return ops.convert_to_tensor(walk(node), "float32")
-
-
-def _column(decisions, guard: Guard):
-    if guard.decision not in decisions:
-        raise KeyError(f"decision {guard.decision!r} is missing; given are {sorted(decisions)}.")
-    return decisions[guard.decision]
+    return ops.convert_to_tensor(walk(node, ()), "float32")
 
 
 def parts(node: Node) -> list[tuple[int, tuple[Guard, ...]]]:
-    """Flattens a tree to (MACs, guards that must all be 1), one entry per distinct set of guards, unguarded first.
+    """Flattens a tree to (MACs, guards under which they run), one entry per distinct set of guards, unguarded first.
 
     Args:
         node: cost tree.

@@ -7,17 +7,34 @@ from typing import NamedTuple
 
 
 class Guard(NamedTuple):
-    """The decision on which a part of the network depends."""
+    """The decision on which a part of the network depends.
+
+    Attributes:
+        decision: its name.
+        on: whether the part runs where the decision is 1; False if it runs where it is 0.
+    """
 
     decision: str
+    on: bool = True
+
+    def runs(self, decisions):
+        """Returns 1 where the part runs and 0 elsewhere, or its probability, for {decision name: value}.
+
+        Raises:
+            KeyError: if the decision is missing.
+        """
+        if self.decision not in decisions:
+            raise KeyError(f"decision {self.decision!r} is missing; given are {sorted(decisions)}.")
+        value = decisions[self.decision]
+        return value if self.on else 1 - value
 
 
 class Node(NamedTuple):
     """MACs and parameters of a part of a network, with the parts inside it.
 
     MACs are multiply-adds of convolutions and dense layers for one image; parameters count every weight once.
-    A node with `when` runs, with all its children, only for images whose decision is 1. `exit` marks the head of an
-    exit that nothing reads: a file that gives the last logits alone lacks it.
+    A node with `when` runs, with all its children, only for images whose decision is 1 (or 0, if the guard says so).
+    `exit` marks the head of an exit that nothing reads: a file that gives the last logits alone lacks it.
     """
 
     name: str
@@ -29,8 +46,8 @@ class Node(NamedTuple):
 
     @property
     def total_macs(self) -> int:
-        """MACs with everything on."""
-        return self.macs + sum(child.total_macs for child in self.children)
+        """MACs with every decision 1."""
+        return self.macs + sum(child.total_macs for child in self.children if child.when is None or child.when.on)
 
     @property
     def total_parameters(self) -> int:

@@ -39,11 +39,11 @@ def summary(model, rates=None) -> str:
 
 
 def _row(node, rates):
-    names = list(dict.fromkeys(guard.decision for guard in node.guards()))
-    rate = ", ".join(f"{rates.get(name, 1.0):.3f}" for name in names)
+    guards = list(dict.fromkeys(node.guards()))
+    rate = ", ".join(f"{guard.runs({guard.decision: rates.get(guard.decision, 1.0)}):.3f}" for guard in guards)
     return (
         node.name,
-        ", ".join(names) or "always",
+        ", ".join(guard.decision if guard.on else f"not {guard.decision}" for guard in guards) or "always",
         f"{node.total_macs:,}",
         f"{node.total_parameters:,}",
         rate,
@@ -53,7 +53,10 @@ def _row(node, rates):
 
 def _expected(node, rates, reached=1.0):
     """Returns the expected MACs of a node that a share of the images reaches."""
-    runs = reached if node.when is None else min(reached, rates.get(node.when.decision, reached))
+    runs = reached
+    if node.when is not None:
+        ones = min(reached, rates.get(node.when.decision, reached))
+        runs = ones if node.when.on else reached - ones
     return runs * node.macs + sum(_expected(child, rates, runs) for child in node.children)
 
 

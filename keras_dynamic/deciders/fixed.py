@@ -46,7 +46,7 @@ class Never(Fixed):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Pattern(Fixed):
-    """Runs the units, or groups of channels, that a dictionary names with a true value, and stops at a false exit.
+    """Runs the units and groups of channels that a dictionary names with a true value, and stops at a false exit.
 
     Args:
         runs: {unit name: bool or 0/1}, or {name of a group, 'unit[1]': bool or 0/1}, or {exit name: whether to go on};
@@ -54,8 +54,7 @@ class Pattern(Fixed):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: when bound to a chain that lacks a named unit, group or exit, or if a unit is named and groups of it
-            too.
+        ValueError: when bound to a chain that lacks a named unit, group or exit.
     """
 
     def __init__(self, runs, **kwargs):
@@ -64,11 +63,8 @@ class Pattern(Fixed):
 
     def choose(self, chain):
         """Returns the named units, groups and exits in the chain's order."""
-        groups = chain.group_names
-        check_names([name for name in self.runs if name not in (*groups, *chain.exit_names)], chain, "runs")
-        both = [name for name in self.runs if name in groups and name.rpartition("[")[0] in self.runs]
-        if both:
-            raise ValueError(f"runs must name a unit or groups of it, got {both} and their units; leave one out.")
+        others = (*chain.group_names, *chain.exit_names)
+        check_names([name for name in self.runs if name not in others], chain, "runs")
         return [name for name in chain.own_names if name in self.runs]
 
     def pattern(self, names):

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_dynamic.cost import Guard, Node
 from keras_dynamic.layers import Decider
 
 
@@ -14,16 +15,16 @@ class Joined(Decider):
         decider = kd.deciders.Joined([kd.deciders.PerUnitGates(), kd.deciders.Confidence()])
         model = kd.layers.DynamicModel(chain, decider)
 
-    All are asked everywhere, in order, each with a carry of its own; no two may decide the same. It costs what they
-    cost together.
+    All are asked everywhere, in order, each with a carry of its own; no two may decide the same. One may decide units
+    as wholes and another their groups of channels, which then count where the unit runs. It costs what they cost
+    together; what decides nothing but a unit's groups costs, and in an exported file is computed, where the unit runs.
 
     Args:
         deciders: list of Decider.
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if deciders is no list of at least one; or, when it is bound, if two of them decide the same, or one
-            a unit as a whole and another its groups of channels.
+        ValueError: if deciders is no list of at least one; or, when it is bound, if two of them decide the same.
     """
 
     def __init__(self, deciders, **kwargs):
@@ -41,6 +42,10 @@ class Joined(Decider):
         told = [(each, each.decision_of(name)) for each in self.deciders]
         return next((decision for each, decision in told if decision in each.names), name)
 
+    def members(self):
+        """Returns the members of all of them."""
+        return [member for each in self.deciders for member in each.members()]
+
     @property
     def known(self):
         """What each of them knows."""
@@ -56,25 +61,8 @@ class Joined(Decider):
                 f"one decider decides a unit or exit, got {twice} decided by several; leave them out of all but one, "
                 "e.g. by `always`."
             )
-        place: dict[str, int] = {}
-        for step in chain.steps():
-            obeyed = [self._obeyed(step, each, own) for each, own in zip(self.deciders, chosen, strict=True)]
-            if step.exit is None and sum(map(bool, obeyed)) > 1:
-                raise ValueError(
-                    f"unit {step.unit.name!r} is decided as a whole by one decider and by groups by another; leave it "
-                    "out of one of them, e.g. by `always`."
-                )
-            for own in obeyed:
-                place.update((name, len(place)) for name in own if name not in place)
-        return sorted(names, key=place.__getitem__)
-
-    @staticmethod
-    def _obeyed(step, decider, names):
-        """Returns those of a decider's decisions that a step obeys."""
-        if step.exit is not None:
-            return [name for name in names if name == step.exit.name]
-        own = (step.unit.name, *getattr(step.unit, "group_names", ()))
-        return [name for name in map(decider.decision_of, own) if name in names]
+        order = [each.decision_of(name) for name in chain.own_names for each in self.deciders]
+        return sorted(names, key=order.index)
 
     def prepare(self, chain):
         """Binds all."""
@@ -107,8 +95,15 @@ class Joined(Decider):
         return [node for each in self.deciders for node in each.begin_nodes()]
 
     def unit_nodes(self, k):
-        """Returns the cost of all."""
-        return [node for each in self.deciders for node in each.unit_nodes(k)]
+        """Returns the cost of all; of what decides nothing but the unit's groups, where the unit runs."""
+        unit, found = self._binding.chain.units[k], []
+        for each in self.deciders:
+            nodes, own = each.unit_nodes(k), [name for name in each.decisions_of(unit) if name in each.names]
+            if own and all(name in self.within for name in own):
+                guard = Guard(self.within[own[0]])
+                nodes = [Node(node.name, when=guard, children=(node,)) for node in nodes]
+            found += nodes
+        return found
 
     def exit_nodes(self, name):
         """Returns the cost of all."""

@@ -56,7 +56,7 @@ class PerUnitGates(GumbelGates):
                 )
         waiting = set(self.names)
         for unit, spec in zip(chain.units, chain.input_specs, strict=True):
-            own = {self.decision_of(name) for name in (unit.name, *getattr(unit, "group_names", ()))} & waiting
+            own = waiting.intersection(self.decisions_of(unit))
             waiting -= own
             self._binding.settled[unit.name] = {name: run for name, run in self.settled.items() if name in own}
             if not own <= set(self.settled):
@@ -74,7 +74,7 @@ class PerUnitGates(GumbelGates):
 
     def outputs_of(self, unit):
         """Returns the numbers of the unit's groups that the gate is left to decide; None for all, or for the unit."""
-        names = [self.decision_of(name) for name in getattr(unit, "group_names", ())]
+        names = self.decisions_of(unit)[1:]
         left = [number for number, name in enumerate(names) if name not in self.settled]
         return None if self.groups_of(unit) is None or len(left) == len(names) else left
 

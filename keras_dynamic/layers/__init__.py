@@ -21,7 +21,7 @@ from keras_dynamic.layers.readings import masked
 from keras_dynamic.layers.recurrent_scores import RecurrentScores
 from keras_dynamic.layers.residual import Residual
 from keras_dynamic.layers.select_channels import SelectChannels
-from keras_dynamic.layers.unit import Nested, Unit
+from keras_dynamic.layers.unit import Decided, Unit
 
 __all__ = [
     "Always",
@@ -30,6 +30,7 @@ __all__ = [
     "Collaborative",
     "Concatenated",
     "ConnectionGroups",
+    "Decided",
     "Decider",
     "DynamicModel",
     "Exit",
@@ -38,7 +39,6 @@ __all__ = [
     "GroupedBody",
     "LeafHead",
     "LeafPart",
-    "Nested",
     "NormalizePixels",
     "Outcome",
     "PadShortcut",

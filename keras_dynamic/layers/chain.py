@@ -11,7 +11,7 @@ from keras_dynamic.layers.needs import needs_of
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.layers.unit import Unit
-from keras_dynamic.layers.walk import Walk, decisions_of
+from keras_dynamic.layers.walk import Walk
 from keras_dynamic.messages import near
 
 
@@ -176,8 +176,9 @@ class Chain(keras.layers.Layer):
         """
         deciding = training if deciding is None else deciding
         told = Walk(self, decider, decisions, training, deciding, read).run(image)
-        cost = ops.broadcast_to(expected(decider.tree, told.decisions), (ops.shape(told.logits)[0],))
-        return Outcome(*told, cost)
+        decisions, probabilities, conditional = told.decided
+        cost = ops.broadcast_to(expected(decider.tree, conditional), (ops.shape(told.logits)[0],))
+        return Outcome(told.logits, told.exits, decisions, probabilities, cost, conditional)
 
     def cost_node(self, decider) -> Node:
         """Returns the cost tree of the chain under a decider.
@@ -197,7 +198,7 @@ class Chain(keras.layers.Layer):
                 name, decided = step.exit.name, step.exit.name in decider.names
                 node = step.exit.cost_node(self.output_of(step.place), previous)
                 if decided and not needs.read:
-                    node = _for_who_stops(Guard(name), node)
+                    node = Node(name, children=(node._replace(when=Guard(name, on=False)),))  # for images that stop
                 node = node._replace(exit=not decided and not needs.read)
                 nodes += [_behind(passed, each) for each in (node, *decider.exit_nodes(name))]
                 previous = self._specs.answers[name]
@@ -249,14 +250,8 @@ def _unit_node(unit, spec, decider):
     """Returns a unit's node under its own guard and those of its groups, as far as the decider decides them."""
     if not isinstance(unit, Unit):
         return tree(unit, spec)._replace(name=unit.name)
-    names = decisions_of(unit, decider)
-    whole, *groups = (Guard(name) if name in decider.names else None for name in names)
+    whole, *groups = (Guard(name) if name in decider.names else None for name in decider.decisions_of(unit))
     return unit.cost_node(spec, whole, *([tuple(groups)] if any(groups) else []))._replace(name=unit.name)
-
-
-def _for_who_stops(guard, node):
-    """Returns an exit's node whose MACs are taken away again where the decision is 1: nobody reads the answer then."""
-    return node._replace(children=(*node.children, Node("who goes on", -node.total_macs, when=guard)))
 
 
 def _behind(guards, node):

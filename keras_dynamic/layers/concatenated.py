@@ -47,7 +47,7 @@ class Concatenated(Unit):
         channels = output_spec(self.body, x).shape[-1]
         return ops.zeros((*ops.shape(x)[:-1], channels), dtype=x.dtype)
 
-    def masked(self, x, decision, training=None):
+    def masked(self, x, decision, training=None, groups=None):
         """Returns decision * body(x)."""
         made = self.body(x, training=training)
         decision = ops.reshape(decision, (-1,) + (1,) * (len(made.shape) - 1))

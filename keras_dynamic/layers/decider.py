@@ -1,5 +1,8 @@
 """The decider's contract."""
 
+from collections import Counter
+from typing import Any
+
 import keras
 
 from keras_dynamic.cost import Node
@@ -36,8 +39,10 @@ class Decider(keras.layers.Layer):
                     f"cannot decide for units {[unit.name for unit in chain.units]} too; make one decider per chain."
                 )
             return
+        self._binding.chain = chain
         self._binding.names = tuple(self.choose(chain))
         self._binding.units = tuple(unit.name for unit in chain.units)
+        self._binding.within = self._find_within(chain)
         self.prepare(chain)
         tree = chain.cost_node(self)
         told = [f"{unit.name}/" for unit in chain.units if getattr(unit, "nested", False)]
@@ -47,8 +52,15 @@ class Decider(keras.layers.Layer):
                     f"a part of the chain depends on decision {guard.decision!r}, which nobody tells; a dynamic "
                     "network inside a unit must be a network of models.cascade, given as it is."
                 )
-        self._binding.chain, self._binding.tree = chain, tree
+        self._binding.tree = tree
         self.built = True
+
+    def _find_within(self, chain):
+        obeyed = Counter(map(self.decision_of, chain.own_names))
+        found: dict[str, str] = {}
+        for whole, *groups in map(self.decisions_of, chain.units):
+            found |= {name: whole for name in groups if whole in self.names and obeyed[name] == 1}
+        return {name: found[name] for name in self.names if name in found}
 
     @property
     def bound(self):
@@ -69,6 +81,22 @@ class Decider(keras.layers.Layer):
             name: one of names.
         """
         return None
+
+    def members(self) -> list["Decider"]:
+        """Returns the deciders that it is made of: itself, but for deciders.Joined.
+
+        No property: Keras saves the layers that it finds in lists.
+        """
+        return [self]
+
+    @property
+    def within(self) -> dict[str, str]:
+        """{decision on a group of channels: decision on its unit} where both are decided, once it is bound.
+
+        The first then counts, and is asked for in an exported file, only where the unit runs. A decision that several
+        units obey is within none.
+        """
+        return self._binding.within
 
     @property
     def known(self) -> dict[str, bool]:
@@ -108,6 +136,10 @@ class Decider(keras.layers.Layer):
             name: of a unit, or one of a unit's group_names.
         """
         return name
+
+    def decisions_of(self, unit) -> list[str]:
+        """Returns the decisions that a unit and its groups obey, in this order, whether anybody makes them or not."""
+        return [self.decision_of(name) for name in (unit.name, *getattr(unit, "group_names", ()))]
 
     def obeying(self, chain, runs) -> dict:
         """Returns {name of a unit, group or exit: value} of what obeys these decisions.
@@ -199,7 +231,11 @@ class Decider(keras.layers.Layer):
         return []
 
     def unit_nodes(self, k) -> list[Node]:
-        """Returns the cost of decide for unit k; none by default."""
+        """Returns the cost of decide for unit k; none by default.
+
+        What nothing but decisions on the unit's groups needs runs, in an exported file, only where the unit does: if
+        the unit is decided as a whole too, give it that guard, Node(..., when=Guard(unit)), as deciders.Joined does.
+        """
         return []
 
     def exit_nodes(self, name) -> list[Node]:
@@ -213,7 +249,8 @@ class _Binding:
     def __init__(self):
         self.names: tuple[str, ...] = ()
         self.units: tuple[str, ...] = ()
-        self.chain: keras.layers.Layer | None = None
+        self.within: dict[str, str] = {}
+        self.chain: Any = None
         self.tree: Node | None = None
         self.pattern: dict[str, bool] = {}
         self.nodes: dict[str, Node] = {}

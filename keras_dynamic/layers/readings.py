@@ -15,7 +15,7 @@ class Masked:
         """Returns decider.decide(k, x, carry, training)."""
         return decider.decide(k, x, carry, training=training)
 
-    def run(self, unit, x, decision, training=None, **nested):
+    def run(self, unit, x, decision, training=None, **parts):
         """Runs or skips a unit.
 
         Args:
@@ -23,30 +23,20 @@ class Masked:
             x: nest of tensors, [batch, ...].
             decision: True, False, or a bool or float tensor [batch]. True and False compute one side alone.
             training: whether layers inside run in training mode.
-            **nested: handed to a unit with a dynamic network inside.
+            **parts: of a unit some of whose groups are decided, `groups`: for each of group_names True, False, or a
+                bool or float tensor [batch]; of a unit with a dynamic network inside, `given` and `read`.
 
         Returns:
             What unit.call returns.
         """
-        if decision is True:
-            return unit(x, training=training, **nested)
         if decision is False:
-            return unit.skip(x, training=training, **nested)
-        return unit(x, decision=ops.cast(decision, "float32"), training=training, **nested)
-
-    def run_groups(self, unit, x, groups, training=None):
-        """Runs a unit with some groups of its channels.
-
-        Args:
-            unit: a Unit with group_names.
-            x: nest of tensors, [batch, ...].
-            groups: for each of group_names True, False, or a bool or float tensor [batch].
-            training: whether layers inside run in training mode.
-
-        Returns:
-            What unit.call returns.
-        """
-        return unit(x, groups=[ops.cast(group, "float32") for group in groups], training=training)
+            parts.pop("groups", None)
+            return unit.skip(x, training=training, **parts)
+        if "groups" in parts:
+            parts["groups"] = [ops.cast(group, "float32") for group in parts["groups"]]
+        if decision is not True:
+            parts["decision"] = ops.cast(decision, "float32")
+        return unit(x, training=training, **parts)
 
     def decide_exit(self, decider, name, logits, x, carry, training=None):
         """Returns decider.decide_exit(name, logits, x, carry, training)."""
@@ -84,13 +74,8 @@ class Masked:
             walk.Told: logits of the exit for images that stop, whose later decisions are 0; all later exits' logits.
         """
         later = rest(state)
-        going = ops.cast(decision, "float32")
-        ran = ops.stop_gradient(going)
-        return later._replace(
-            logits=blend(going, later.logits, state.answered),
-            decisions={name: ran * value for name, value in later.decisions.items()},
-            probabilities={name: ran * value for name, value in later.probabilities.items()},
-        )
+        logits = blend(ops.cast(decision, "float32"), later.logits, state.answered)
+        return later._replace(logits=logits, decided=later.decided.within(decision))
 
     def inside(self, unit):
         """Returns the reading for the dynamic network inside a unit."""

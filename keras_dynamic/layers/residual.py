@@ -53,21 +53,31 @@ class Residual(Unit):
     def _skip(self, x, training):
         return x if self.shortcut is None else self.shortcut(x, training=training)
 
-    def branch(self, x, training=None):
-        """Returns activation(shortcut(x) + body(x))."""
-        return self.joined(x, self.body(x, training=training), training)
+    def branch(self, x, training=None, groups=None):
+        """Returns activation(shortcut(x) + body(x)), of the body with some of its pieces."""
+        return self.joined(x, self._run(x, training, groups), training)
+
+    def _run(self, x, training, groups):
+        if groups is None:
+            return self.body(x, training=training)
+        if not isinstance(self.body, GroupedBody):
+            raise ValueError(
+                f"unit {self.name!r} has no groups that could be switched, got decisions on {len(groups)}."
+            )
+        return self.body(x, decisions=groups, training=training)
 
     def otherwise(self, x, training=None):
         """Returns activation(shortcut(x))."""
         return self.activation(self._skip(x, training))
 
-    def masked(self, x, decision, training=None):
+    def masked(self, x, decision, training=None, groups=None):
         """Returns the masked reading in the form that `mask` names."""
-        skip, run = self._skip(x, training), self.body(x, training=training)
+        run = self._run(x, training, groups)
         if self.mask == "convex":
+            skip = self._skip(x, training)
             return blend(decision, self.activation(skip + run), self.activation(skip))
         decision = keras.ops.reshape(decision, (-1,) + (1,) * (len(run.shape) - 1))
-        return self.activation(skip + keras.ops.cast(decision, run.dtype) * run)
+        return self.joined(x, keras.ops.cast(decision, run.dtype) * run, training)
 
     @property
     def group_names(self):
@@ -75,14 +85,6 @@ class Residual(Unit):
         if not isinstance(self.body, GroupedBody):
             return ()
         return tuple(f"{self.name}[{label}]" for label in self.body.labels)
-
-    def grouped(self, x, groups, training=None):
-        """Returns activation(shortcut(x) + body(x)) with some pieces of the body."""
-        if not isinstance(self.body, GroupedBody):
-            raise ValueError(
-                f"unit {self.name!r} has no groups that could be switched, got decisions on {len(groups)}."
-            )
-        return self.joined(x, self.body(x, decisions=groups, training=training), training)
 
     def joined(self, x, added, training=None):
         """Returns activation(shortcut(x) + added)."""

@@ -10,7 +10,7 @@ from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.export import export
 from keras_dynamic.lite.interpreter import Interpreter
-from keras_dynamic.lite.metadata import metadata_needed
+from keras_dynamic.lite.metadata import macs_under, metadata_needed
 from keras_dynamic.lite.timing import LEAST_IMAGES, LEAST_REPEATS, times_in_turn
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
 
@@ -182,7 +182,7 @@ def _yardstick(unit_ms, decisions, unit_parts, count):
     for name, milliseconds in unit_ms.items():
         own = unit_parts.get(name)
         if own:
-            ran = sum(part["macs"] * np.prod([decisions[each] for each in part["when"]], axis=0) for part in own)
+            ran = macs_under(own, decisions)
             total += milliseconds * ran / sum(part["macs"] for part in own)
         else:
             total += milliseconds
@@ -210,9 +210,7 @@ def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_
     """
     y = np.asarray(y).reshape(-1)
     found, static = answers(models.dynamic, x), answers(models.static, x)
-    macs = np.zeros(len(x))
-    for part in _metadata(models.dynamic)["cost"]:
-        macs += part["macs"] * np.prod([found.decisions[name] for name in part["when"]], axis=0)
+    macs = np.zeros(len(x)) + macs_under(_metadata(models.dynamic)["cost"], found.decisions)
     timed = np.sort(np.random.default_rng(seed).permutation(len(x))[:latency_images])
     latency = measure_latency(models, np.asarray(x)[timed], repeats, seed)
     macs_share = float(macs.mean()) / sum(part["macs"] for part in _metadata(models.static)["cost"])

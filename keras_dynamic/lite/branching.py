@@ -40,41 +40,31 @@ class Branching:
         self._prefix = ""
 
     def decide(self, decider, k, x, carry, training=None):
-        """Asks the decider under the name scope by which the outliner knows the decision."""
-        import tensorflow as tf
-
-        own = decider.unit_names[k]
-        name = self._prefix + own
-        if name in self.groups:
-            return self._decide_groups(decider, k, x, carry, training)
-        if name not in self.names:
-            return decider.decide(k, x, carry, training=training)
-        with tf.name_scope(decision_scope(self._next())):
-            decided, chances, after = decider.decide(k, x, carry, training=training)
-        decision = self._one_bool(name, decided[own])
-        if not isinstance(decision, bool) and not _depends_on_image(decision):
-            decision = _values(decider, k, x, carry, training)[own]
-        self._note(name, decision)
-        return {**decided, own: decision}, chances, after
-
-    def _decide_groups(self, decider, k, x, carry, training):
-        """Asks the decider for a unit's groups, once for each, so that each comparison stands in a scope of its own.
+        """Asks the decider once for each decision that becomes an IF, under the scope by which the outliner knows it.
 
         The converter merges what the questions share. Decisions that become masks need no scope: their selects stay.
         """
         import tensorflow as tf
 
         decided, chances, after = decider.decide(k, x, carry, training=training)
-        decided = {name: self._one_bool(self._prefix + name, value) for name, value in decided.items()}
-        tensors = [value for value in decided.values() if not isinstance(value, bool)]
-        if tensors and not any(map(_depends_on_image, tensors)):
-            decided |= _values(decider, k, x, carry, training)
-        switched = self.groups[self._prefix + decider.unit_names[k]].switched
-        for name, value in decided.items():
-            if not isinstance(value, bool) and self._prefix + name in switched:
+        lowered = self.groups.get(self._prefix + decider.unit_names[k])
+        masks = () if lowered is None else set(lowered.names) - set(lowered.switched)
+        constant = None
+        for name in sorted(decided, key=decider.within.__contains__):  # that on the unit before those on its groups
+            full = self._prefix + name
+            whole = self.conditions[self._prefix + decider.within[name]] if name in decider.within else True
+            if full not in self.names or full in self.conditions:
+                continue
+            value = self._one_bool(full, decided[name]) if whole is not False else False
+            if not isinstance(value, bool) and not _depends_on_image(value):
+                constant = _values(decider, k, x, carry, training) if constant is None else constant
+                value = constant[name]
+            if not isinstance(value, bool) and full not in masks:
                 with tf.name_scope(decision_scope(self._next())):
-                    decided[name] = decider.decide(k, x, carry, training=training)[0][name]
-            self._note(self._prefix + name, decided[name])
+                    asked, chances, after = decider.decide(k, x, carry, training=training)
+                value = asked[name]
+            decided = {**decided, name: value}
+            self._note(full, value, whole)
         return decided, chances, after
 
     def _one_bool(self, name, decision):
@@ -91,22 +81,16 @@ class Branching:
         """Returns the number of the next decision that images change."""
         return sum(not isinstance(condition, bool) for condition in self.conditions.values())
 
-    def _note(self, name, decision):
+    def _note(self, name, decision, whole=True):
+        """Notes a decision, and its bit, which is 0 where that on the unit that it is within is."""
         self.conditions[name] = decision
         if not isinstance(decision, bool):
-            self.bits[name] = keras.ops.cast(keras.ops.reshape(decision, (1,)), "int32")
+            bit = keras.ops.cast(keras.ops.reshape(decision, (1,)), "int32")
+            self.bits[name] = bit if whole is True else select(whole, bit, keras.ops.zeros_like(bit))
 
-    def run(self, unit, x, decision, training=None, **nested):
+    def run(self, unit, x, decision, training=None, **parts):
         """Returns combine(x, select(decision, branch(x), otherwise(x))), traced under the unit's name scope."""
-        return self._as_part(unit.name, lambda: self._run(unit, x, decision, training, **nested))
-
-    def run_groups(self, unit, x, groups, training=None):
-        """Returns the unit's groups in the sum form: to what has been added so far, select adds a group or not.
-
-        Groups that do not pay are computed together, in the masked reading; where no image changes any of them, what is
-        left of the body is computed as a whole.
-        """
-        return self._as_part(unit.name, lambda: self._add_groups(unit, x, groups, training))
+        return self._as_part(unit.name, lambda: self._run(unit, x, decision, training, **parts))
 
     def _as_part(self, name, traced):
         """Returns what a function gives, traced under a scope by which the file knows a part of the chain."""
@@ -118,14 +102,19 @@ class Branching:
         with tf.name_scope(unit_scope(len(self.units) - 1)):
             return traced()
 
-    def _add_groups(self, unit, x, groups, training):
+    def _added(self, unit, x, groups):
+        """Returns what a unit's groups add up to: to what has been added so far, select adds a group or not.
+
+        Groups that do not pay are computed together, in the masked reading; where no image changes any of them, what is
+        left of the body is computed as a whole.
+        """
         name = self._prefix + unit.name
         lowered = self.groups[name]
         if all(isinstance(decision, bool) for decision in groups):
             added = x
             for layer in lowered.kept(groups):
                 added = layer(added, training=False)
-            return unit.combine(x, unit.joined(x, added, training=training))
+            return added
         inputs, own, outputs = unit.body.split(groups)
         constant = [isinstance(decision, bool) for decision in own]
         whole = all(decision is True for decision in own) or not (lowered.switched or all(constant))
@@ -136,8 +125,7 @@ class Branching:
             self.masked[name] = masked
         read = unit.body.read(x, factors[0], training=False)
         total = unit.body.total(read, factors[1], training=False) if whole else self._sum(lowered, read, own)
-        added = unit.body.finish(total, factors[2], training=False)
-        return unit.combine(x, unit.joined(x, added, training=training))
+        return unit.body.finish(total, factors[2], training=False)
 
     def _sum(self, lowered, read, groups):
         """Returns the first path's result, and those of the paths whose groups run added to it."""
@@ -154,10 +142,13 @@ class Branching:
             total = select(decision, ran, _untied(total, total, ran))
         return total
 
-    def _run(self, unit, x, decision, training, **nested):
+    def _run(self, unit, x, decision, training, groups=None, **nested):
         if decision is False:
             return unit.skip(x, training=training, **nested)
-        ran = unit.branch(x, training=training, **nested)
+        if groups is None:
+            ran = unit.branch(x, training=training, **nested)
+        else:
+            ran = unit.joined(x, self._added(unit, x, groups), training=training)
         run, inner = ran if unit.nested else (ran, None)
         bits = nested["read"].bits if unit.nested else {}
         if decision is not True:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_dynamic.lite.metadata import macs_under
 from keras_dynamic.lite.pixels import Port, decode
 from keras_dynamic.lite.thresholds import written
 from keras_dynamic.ops import budget_thresholds, stops
@@ -46,5 +47,5 @@ def macs_of_stops(cost, names) -> list[int]:
         cost: the metadata's cost table.
         names: of the decisions, in order; who stops at one passes none behind it.
     """
-    passed = [set(names[:count]) for count in range(len(names) + 1)]
-    return [sum(part["macs"] for part in cost if passing.issuperset(part["when"])) for passing in passed]
+    stops = range(len(names) + 1)
+    return [macs_under(cost, {name: int(k < stop) for k, name in enumerate(names)}) for stop in stops]

@@ -12,7 +12,7 @@ from keras_dynamic.lite.budgets import budget_table, macs_of_stops
 from keras_dynamic.lite.comparisons import confidences
 from keras_dynamic.lite.convert import check_calibration, convert, trace
 from keras_dynamic.lite.lowering import FOLD, lower_groups, note
-from keras_dynamic.lite.metadata import write_metadata
+from keras_dynamic.lite.metadata import cost_table, write_metadata
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.passes import simplify
 from keras_dynamic.lite.refit import refit_thresholds
@@ -166,19 +166,19 @@ class _Graph:
         for macs, guards in parts(self.node):
             term: Any = np.int32(macs // unit)
             for guard in guards:
-                term = term * bits[guard.decision]
+                product = term * bits[guard.decision]
+                term = product if guard.on else term + np.int32(-1) * product  # TFLM has no SUB of int32
             total = total + term
         return tf.reshape(total, (1,))  # a number, if all gates are folded away
 
     def metadata(self, quantize):
         """Returns what the file says of itself."""
-        cost = [{"macs": macs, "when": [guard.decision for guard in guards]} for macs, guards in parts(self.node)]
         return {
             "version": 1,
             "decisions": self.dynamic,
             "exits": [name for name in self.dynamic if name in self.model.chain.exit_names],
             "units": self.units,
-            "cost": cost,
+            "cost": cost_table(self.node),
             "parts": _parts_of(self.node, [*self.units, "head"]),
             "macs_unit": greatest_common_unit(self.node),
             "notes": self.notes,
@@ -203,21 +203,18 @@ def _threshold_notes(decider, taken, seen, metadata):
 
 
 def _parts_of(node, names):
-    """Returns {name: [{'macs', 'when': decisions that must all be 1}]} of the parts that depend on a decision."""
-    found = {child.name: parts(child) for child in node.children if child.name in names and any(child.guards())}
-    return {
-        name: [{"macs": macs, "when": [guard.decision for guard in guards]} for macs, guards in own if macs]
-        for name, own in found.items()
-    }
+    """Returns {name: cost table} of the parts that depend on a decision."""
+    found = {child.name: cost_table(child) for child in node.children if child.name in names and any(child.guards())}
+    return {name: [row for row in own if row["macs"]] for name, own in found.items()}
 
 
 def _settled(node, conditions, exits=False):
     """Returns the cost tree without constant guards, what never runs, and, unless wanted, exits that nobody reads."""
     when: Guard | None = node.when
     settled = conditions.get(when.decision) if when is not None else None
-    if settled is False:
-        return Node(node.name)
-    if settled is True:
+    if when is not None and isinstance(settled, bool):
+        if settled is not when.on:
+            return Node(node.name)
         when = None
     children = tuple(_settled(child, conditions, exits) for child in node.children if exits or not child.exit)
     return node._replace(when=when, children=children)

@@ -81,7 +81,7 @@ def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowe
     decided, reasons = {}, {}
     found: dict[str, Lowered] = {}
     for unit, spec in zip(model.chain.units, model.chain.input_specs, strict=True):
-        names = [model.decider.decision_of(name) for name in getattr(unit, "group_names", ())]
+        _, *names = model.decider.decisions_of(unit)
         if any(name in model.decider.names for name in names):
             decided[unit.name] = (unit, spec, [prefix + name for name in names])
             reasons[unit.name] = _why_not(unit.body, spec, quantize) if fold == "auto" else ""

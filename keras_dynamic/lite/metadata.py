@@ -1,15 +1,35 @@
 """What export notes in a .tflite: the decisions' names, the cost table and the like, as JSON in a metadata buffer."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from keras_dynamic.cost import Node, parts
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.schema import Model
 
 METADATA_NAME = "keras_dynamic"
+_KEYS = (("when", True), ("unless", False))
+
+
+def cost_table(node: Node) -> list[dict[str, Any]]:
+    """Returns a cost tree as export notes it: [{'macs', 'when': decisions that must all be 1, 'unless': all 0}]."""
+    return [
+        {"macs": macs, **{key: [guard.decision for guard in guards if guard.on is on] for key, on in _KEYS}}
+        for macs, guards in parts(node)
+    ]
+
+
+def macs_under(table, decisions):
+    """Returns the MACs of a cost table, or of some of its rows, under {decision name: 0/1, number or array [n]}."""
+    total = 0
+    for row in table:
+        ones, zeros = row["when"], row.get("unless", ())  # files of before lack it
+        total = total + row["macs"] * math.prod([*(decisions[n] for n in ones), *(1 - decisions[n] for n in zeros)])
+    return total
 
 
 def metadata_of(model: Model) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.macs import Work, work_of
-from keras_dynamic.lite.metadata import metadata_needed
+from keras_dynamic.lite.metadata import macs_under, metadata_needed
 from keras_dynamic.lite.schema import Graph, Model, Operator, Tensor
 
 RANDOM_PATTERNS = 64
@@ -144,13 +144,13 @@ def _patterns(names: list[str]) -> Iterator[dict[str, bool]]:
 def _mac_problems(work: Work, metadata: Mapping[str, Any]) -> Iterator[str]:
     """Yields the first pattern of decisions under which the model's MACs are not those of the cost table."""
     names, parts = metadata["decisions"], metadata["cost"]
-    unknown = {name for part in parts for name in part["when"]} - set(names)
+    unknown = {name for part in parts for name in (*part["when"], *part.get("unless", ()))} - set(names)
     if unknown:
         yield f"The cost table names decisions that the model lacks: {sorted(unknown)}."
         return
     wrong = []
     for pattern in _patterns(names):
-        table = sum(part["macs"] for part in parts if all(pattern[name] for name in part["when"]))
+        table = macs_under(parts, pattern)
         counted = work.count(pattern)
         if counted != table:
             off = [name for name in names if not pattern[name]]

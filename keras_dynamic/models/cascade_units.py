@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Guard, Node, register, tree
-from keras_dynamic.layers import DynamicModel, Nested, Unit
+from keras_dynamic.layers import Decided, DynamicModel, Unit
 from keras_dynamic.ops import blend
 
 
@@ -65,7 +65,7 @@ class NextNetwork(Unit):
             return self._added(x, self.network(x["image"], training=training))
         reading = {} if read is None else {"read": read}
         inner = self.network.outcome(x["image"], decisions=given or None, training=training, **reading)
-        return self._added(x, inner.logits), Nested(inner.decisions, inner.probabilities)
+        return self._added(x, inner.logits), Decided(inner.decisions, inner.probabilities, inner.conditional)
 
     def _added(self, x, logits):
         return {"image": x["image"], "logits": x["logits"] + ops.cast(logits, "float32") / self.temperature}
@@ -86,7 +86,7 @@ class NextNetwork(Unit):
         if not self.nested:
             return x
         closed = dict.fromkeys(self.network.decision_names, 0.0)
-        return x, Nested(closed, closed)
+        return x, Decided(closed, closed, closed)
 
     def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
         """Returns the network's cost tree under guard."""

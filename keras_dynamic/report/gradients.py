@@ -72,9 +72,9 @@ def stages_of(system: Mapping[str, Any]) -> list[Stage]:
 
 
 def _rate(rates: Mapping[str, float], unit: str, otherwise: float | None) -> float | None:
-    """The rate of a unit, or the mean of those of its channel groups, 'unit[1]' and so on."""
-    found = [rate for name, rate in rates.items() if name == unit or name.startswith(f"{unit}[")]
-    return sum(found) / len(found) if found else otherwise
+    """The mean of the rates of a unit's channel groups, 'unit[1]' and so on, or the unit's own if none is decided."""
+    found = [rate for name, rate in rates.items() if name.startswith(f"{unit}[")]
+    return sum(found) / len(found) if found else rates.get(unit, otherwise)
 
 
 def correlation(stages: list[Stage]) -> float | None:

@@ -12,7 +12,7 @@ def compact(model):
     Each unit runs on the sub-batch of images that run it, what stands in for it on the others, and both are joined;
     behind an exit the batch holds only images that went on. It is one compiled TensorFlow function for batches of any
     size, traced once; a part that no image of a batch needs does not run at all. Groups of channels are computed for
-    all images, and an exit's head for all that reach it, even where its gate asks nobody for the answer.
+    all images that run their unit, gates and an exit's head for all that reach them.
 
         run = kd.training.compact(model)
         labels = run(images).logits.numpy().argmax(-1)
@@ -62,30 +62,28 @@ def compact(model):
 class _Compact(Masked):
     """Carries decisions out by running a part on the sub-batch that needs it."""
 
-    def run(self, unit, x, decision, training=None, **nested):
+    def run(self, unit, x, decision, training=None, **parts):
         """Returns what unit.call returns, its branch run on the images that run it, the other way on the others."""
         if isinstance(decision, bool):
-            return super().run(unit, x, decision, training, **nested)
-        if not unit.nested:
+            return super().run(unit, x, decision, training, **parts)
+        reading = {"read": parts.pop("read")} if unit.nested else {}
+        inputs = {"x": x, "parts": parts}
 
-            def branch(some):
-                return unit.branch(some, training=training)
-
-            def mixed():
-                return _either(decision, branch, lambda some, ran: unit.otherwise(some, training), x)
-
-            everybody = keras.ops.all(keras.ops.cast(decision, "bool"))
-            return unit.combine(x, keras.ops.cond(everybody, lambda: branch(x), mixed))
-
-        def nested_branch(some):
-            return unit.branch(some["x"], training=training, given=some["given"], read=self)
+        def branch(some):
+            return unit.branch(some["x"], training=training, **some["parts"], **reading)
 
         def skipped(some, ran):
             y = unit.otherwise(some["x"], training)
-            return y, _zeros(ran[1], keras.tree.flatten(some["x"])[0])
+            return (y, _zeros(ran[1], keras.tree.flatten(some["x"])[0])) if unit.nested else y
 
-        taken, inner = _either(decision, nested_branch, skipped, {"x": x, "given": nested["given"]})
-        return unit.combine(x, taken), inner
+        def mixed():
+            return _either(decision, branch, skipped, inputs)
+
+        if unit.nested:
+            taken, inner = mixed()
+            return unit.combine(x, taken), inner
+        everybody = keras.ops.all(keras.ops.cast(decision, "bool"))
+        return unit.combine(x, keras.ops.cond(everybody, lambda: branch(inputs), mixed))
 
     def go_on(self, decision, rest, state):
         """Returns what lies behind an exit, run on the images that go on."""

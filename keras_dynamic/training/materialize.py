@@ -7,7 +7,7 @@ from keras_dynamic.layers import Always, DynamicModel, Residual
 from keras_dynamic.layers.made_under import made_under
 from keras_dynamic.training.plain_copy import plain_copy
 from keras_dynamic.training.prune import check_skips, without_units
-from keras_dynamic.training.settle import check_tolerance, decision_rates
+from keras_dynamic.training.settle import check_tolerance, decision_rates, gates_of
 
 _POLARISED = 0.01  # share of the images that may decide otherwise
 
@@ -19,7 +19,7 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
     nothing and is exported to an ordinary static file. The given model stays as it was.
 
     Args:
-        model: built DynamicModel with deciders.ChannelGates.
+        model: built DynamicModel with deciders.ChannelGates, alone or joined with PerUnitGates.
         images: [n, height, width, channels], on which data-dependent gates must have polarised; data-independent gates
             need none.
         tolerance: share of the images that may decide otherwise than the rest, in [0, 0.5).
@@ -45,7 +45,8 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
             f"materialize takes a model with ChannelGates, got {model.name!r}, in which nothing is decided: it is an "
             "ordinary network already."
         )
-    if not isinstance(decider, ChannelGates):
+    gates = gates_of(decider)
+    if not any(isinstance(each, ChannelGates) for each in gates) or len(gates) < len(decider.members()):
         raise ValueError(
             f"materialize takes a built model with ChannelGates, got {type(decider).__name__}; gate its channel groups."
         )
@@ -62,15 +63,15 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
     chain = plain_copy(model).chain
     specs = {unit.name: spec for unit, spec in zip(chain.units, chain.input_specs, strict=True)}
     left = without_units(chain, dead)
-    units = [_slimmed(unit, specs[unit.name], runs, model.decider.decision_of) for unit in left]
+    units = [_slimmed(unit, specs[unit.name], runs, model.decider.decisions_of) for unit in left]
     smaller = DynamicModel(chain.replace(units=units), name=model.name, dtype=model.dtype_policy)
     smaller.build(model.image_shape)
     return smaller
 
 
-def _slimmed(unit, spec, runs, decision_of):
+def _slimmed(unit, spec, runs, decisions_of):
     """Returns the unit without the groups that do not run."""
-    names = [decision_of(name) for name in getattr(unit, "group_names", ())]
+    _, *names = decisions_of(unit)
     if not any(name in runs for name in names):
         return unit
     if type(unit) is not Residual:

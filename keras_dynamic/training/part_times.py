@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_dynamic.layers import Unit
 from keras_dynamic.layers.exit import answer
-from keras_dynamic.layers.walk import decisions_of
 
 
 class Part(NamedTuple):
@@ -50,7 +49,7 @@ def parts_of(model, images) -> dict[str, Part]:
             answered = given(step.exit.name, passed, step.exit, x, answered)
             passed = step.exit.name if step.exit.name in decided else passed
             continue
-        own = decisions_of(step.unit, model.decider)[0] if isinstance(step.unit, Unit) else None
+        own = model.decider.decisions_of(step.unit)[0] if isinstance(step.unit, Unit) else None
         x = given(step.unit.name, own if own in decided else passed, step.unit, x)
         x = x[0] if getattr(step.unit, "nested", False) else x
     given("head", passed, lambda *values: answer(chain.head, *values), x, answered)

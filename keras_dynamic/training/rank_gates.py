@@ -6,7 +6,6 @@ import numpy as np
 from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.layers import FreeGate, Gate
 from keras_dynamic.layers.readings import Masked
-from keras_dynamic.layers.walk import decisions_of
 from keras_dynamic.messages import check_number
 from keras_dynamic.training.prune import check_nothing_nested
 
@@ -104,7 +103,7 @@ class _AllOn(Masked):
         gate = getattr(decider, "gates", {}).get(unit.name)
         if isinstance(gate, Gate):
             self.pooled[unit.name] = gate.pooled(x)
-        own = {name: self.decisions[name] for name in decisions_of(unit, decider) if name in self.decisions}
+        own = {name: self.decisions[name] for name in decider.decisions_of(unit) if name in self.decisions}
         return own, own, carry
 
     def decide_exit(self, decider, name, logits, x, carry, training=None):

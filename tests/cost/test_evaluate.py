@@ -82,6 +82,7 @@ def test_a_guard_within_itself_counts_once():
     node = Node("net", children=(Node("a", 1, when=Guard("a"), children=(Node("b", 2, when=Guard("a")),)),))
     assert parts(node) == [(0, ()), (3, (Guard("a"),))]
     assert given(node, {"a": [0, 1]}).tolist() == [0, 3]
+    assert float(expected(node, {"a": np.float32([0.5])})[0]) == 0.5
 
 
 def test_greatest_common_unit():

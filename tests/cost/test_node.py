@@ -1,6 +1,8 @@
 """The cost tree itself."""
 
-from keras_dynamic.cost import Guard, Node
+import numpy as np
+
+from keras_dynamic.cost import Guard, Node, expected, given, parts, summary
 
 TREE = Node(
     "net",
@@ -16,6 +18,20 @@ TREE = Node(
 def test_totals():
     assert TREE.total_macs == 11_111
     assert TREE.total_parameters == 5555
+
+
+def test_a_part_may_run_where_the_decision_is_0():
+    off = Guard("unit1", on=False)
+    tree = Node("net", 1, children=(Node("go", 10, 1, Guard("unit1")), Node("stop", 100, 2, off), Node("end", 1000)))
+    assert (tree.total_macs, tree.total_parameters) == (1011, 3)
+    assert given(tree, {"unit1": [0, 1]}).tolist() == [1101, 1011]
+    assert parts(tree) == [(1001, ()), (10, (Guard("unit1"),)), (100, (off,))]
+    soft = {"unit1": np.float32([0.0, 0.25, 1.0])}
+    np.testing.assert_allclose(expected(tree, soft), np.array([1101, 1078.5, 1011]) / 1011, rtol=1e-6)
+    assert list(tree.prefixed("big").guards()) == [Guard("big/unit1"), Guard("big/unit1", on=False)]
+    row, *_, total = summary(tree, {"unit1": 0.25}).splitlines()[3:]
+    assert row.split() == ["stop", "not", "unit1", "100", "2", "0.750", "75"]
+    assert total.split() == ["total", "1,011", "3", "1,078"]
 
 
 def test_guards_come_in_execution_order():

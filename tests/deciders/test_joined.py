@@ -146,11 +146,6 @@ def test_two_that_decide_the_same_are_an_error(chain):
         built(chain, PerUnitGates(), Confidence(), Patience())
 
 
-def test_a_unit_and_its_groups_by_different_deciders_are_an_error():
-    with pytest.raises(ValueError, match=r"unit '\w+' is decided as a whole by one decider and by groups by another"):
-        built(grouped_chain(), ChannelGates(), FirstK(1))
-
-
 @pytest.mark.parametrize("deciders", [[], [Confidence, Patience()], ["Confidence"], Confidence()])
 def test_it_takes_deciders(deciders):
     with pytest.raises(ValueError, match="Joined takes a list of one decider or more, got "):

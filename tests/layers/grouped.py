@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_dynamic.deciders import ChannelGates
+from keras_dynamic.deciders import ChannelGates, Joined, PerUnitGates
 from keras_dynamic.layers import Chain, ChannelGroups, DynamicModel, Residual
 
 WIDTH, HIDDEN, GROUPS = 8, 16, 4
@@ -69,7 +69,7 @@ def spread(model, images, seed=0):
         bias.assign(np.zeros(bias.shape))
         chances = model.outcome(images, training=False).probabilities
         prefix = model.decider.decision_of(f"{name}[")
-        own = [chances[group] for group in model.decider.names if group.startswith(prefix)]
+        own = [chances[group] for group in model.decider.names if group == name or group.startswith(prefix)]
         odds = np.array([keras.ops.convert_to_numpy(chance) for chance in own], np.float64)
         medians = np.median(np.log(odds / (1 - odds)), axis=1)
         bias.assign(np.concatenate([np.zeros_like(medians), -medians]))
@@ -90,3 +90,14 @@ def outcome_by_numbers():
     outcome = spread(model, images).outcome(images, training=False)
     parts = as_numpy({"logits": outcome.logits, "cost": outcome.cost, **outcome.decisions})
     return [float(number) for part in parts.values() for number in np.ravel(part)]
+
+
+def guarded(images, **channel_gates):
+    """A network with a gate for each unit and gates for its groups, each of which runs for half of these images."""
+    wholes, groups = PerUnitGates(hidden=4), ChannelGates(hidden=4, **channel_gates)
+    model = DynamicModel(chain(), Joined([groups, wholes]), name="guarded")
+    model.build((None, 8, 8, 3))
+    enliven(model.chain)
+    for number, gates in enumerate((groups, wholes), 40):  # seeds under which each decision varies
+        spread(DynamicModel(model.chain, gates), images, number)
+    return model

@@ -6,8 +6,9 @@ import pytest
 from keras import layers
 
 from keras_dynamic import cost
-from keras_dynamic.deciders import Confidence
+from keras_dynamic.deciders import Confidence, Joined, PerUnitGates
 from keras_dynamic.layers import Chain, Collaborative, Decider, DynamicModel, Exit
+from keras_dynamic.models import cascade
 
 
 def array(tensor):
@@ -68,6 +69,41 @@ def test_cost_is_that_of_what_lies_before_the_exit(model):
     np.testing.assert_array_equal(cost.given(model.cost_tree, decisions), wanted)
     floats = {name: keras.ops.convert_to_tensor(value, "float32") for name, value in decisions.items()}
     np.testing.assert_allclose(cost.expected(model.cost_tree, floats), np.array(wanted) / wanted[-1], rtol=1e-6)
+
+
+def test_soft_decisions_behind_exits_cost_once(model, toy_images, gradient):
+    images, classifier = toy_images(2), 4 * 3
+    stem, unit = 64 * 27 * 4, 2 * 64 * 9 * 4 * 4
+    given = {"exit1": np.float32([0.5, 1.0]), "exit2": np.float32([0.25, 0.5])}
+    outcome = model.outcome(images, given)
+    np.testing.assert_array_equal(outcome.decisions["exit2"], [0.125, 0.5])
+    np.testing.assert_array_equal(outcome.conditional["exit2"], given["exit2"])
+    whole, rest = stem + 3 * (unit + classifier), unit + classifier
+    macs = stem + rest + given["exit1"] * (rest + given["exit2"] * rest)
+    np.testing.assert_allclose(outcome.cost, macs / whole, rtol=1e-6)
+    for name, slope in {"exit1": rest * (1 + given["exit2"]), "exit2": given["exit1"] * rest}.items():
+        found = gradient(lambda value, name=name: model.outcome(images, given | {name: value}).cost, given[name])
+        np.testing.assert_allclose(found, slope / whole, rtol=1e-5)
+
+
+def test_soft_decisions_inside_a_unit_cost_once(toy_chain, toy_images):
+    decider = Joined([Confidence(), PerUnitGates(hidden=4)])
+    inner = DynamicModel(toy_chain(units=2, exits=exits("unit1")), decider, name="inner")
+    plain = DynamicModel(toy_chain(units=1), name="plain")
+    for network in (plain, inner):
+        network.build((None, 8, 8, 3))
+    model = cascade([plain, inner])
+    model.build((None, 8, 8, 3))
+    given = {"inner": 0.5, "inner/unit1": 0.5, "inner/exit1": 0.5, "inner/unit2": 0.25}
+    assert model.decision_names == list(given)
+    outcome = model.outcome(toy_images(1), {name: np.float32([value]) for name, value in given.items()})
+    reported = {name: float(array(value)[0]) for name, value in outcome.decisions.items()}
+    assert reported == {"inner": 0.5, "inner/unit1": 0.25, "inner/exit1": 0.25, "inner/unit2": 0.0625}
+    assert {name: float(array(value)[0]) for name, value in outcome.conditional.items()} == given
+    stem, unit, classifier, gate = 64 * 27 * 4, 2 * 64 * 9 * 4 * 4, 4 * 3, 4 * 4 + 4
+    behind = gate + 0.25 * unit + classifier
+    macs = stem + unit + classifier + 0.5 * (stem + gate + 0.5 * unit + classifier + 0.5 * behind)
+    np.testing.assert_allclose(outcome.cost * model.cost_tree.total_macs, macs, rtol=1e-6)
 
 
 def test_confidence_decides_the_exits_by_their_own_answers(model, toy_images):

@@ -58,11 +58,12 @@ def test_too_little_to_time_is_refused(system, count, repeats):
 
 
 def test_the_yardstick_counts_what_runs():
-    """A unit behind an exit, one with a group of channels behind it too, and one that no decision names."""
-    unit_ms = {"stem": 1.0, "unit1": 2.0, "unit2": 8.0}
+    """An exit's head, a unit behind it, one with a group of channels too, and one that no decision names."""
+    unit_ms = {"stem": 1.0, "exit": 0.5, "unit1": 2.0, "unit2": 8.0}
     parts = {
+        "exit": [{"macs": 4, "when": [], "unless": ["exit"]}],
         "unit1": [{"macs": 10, "when": ["exit"]}],
         "unit2": [{"macs": 6, "when": ["exit"]}, {"macs": 2, "when": ["exit", "unit2[1]"]}],
     }
     decisions = {"exit": np.array([0, 1, 1]), "unit2[1]": np.array([1, 0, 1])}
-    np.testing.assert_allclose(bench._yardstick(unit_ms, decisions, parts, 3), [1, 1 + 2 + 6, 1 + 2 + 8])
+    np.testing.assert_allclose(bench._yardstick(unit_ms, decisions, parts, 3), [1 + 0.5, 1 + 2 + 6, 1 + 2 + 8])

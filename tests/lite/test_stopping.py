@@ -6,6 +6,8 @@ import pytest
 
 from keras_dynamic import cost, deciders, layers, lite
 from keras_dynamic.lite import benchmark as bench
+from keras_dynamic.lite import metadata
+from keras_dynamic.lite.metadata import macs_under
 from tests.layers import grouped
 
 
@@ -81,6 +83,29 @@ def test_patience(patience, stopping, toy_images):
     assert (np.diff(rates) <= 0).all()
     rates = agrees_nearly(model, toy_images(32), 0.15).mean(axis=0)
     assert 0 < rates[-1] < 1
+
+
+def test_an_exit_that_nothing_reads_costs_who_stops(stopping, toy_images):
+    model = stopping(deciders.ExitGates((4,)))
+    head = 4 * 3
+    table = lite.read_metadata(lite.export(model, outputs="macs"))["cost"]
+    assert all(row["macs"] > 0 for row in table)
+    assert [row for row in table if row["unless"]] == [
+        {"macs": head, "when": [f"exit{k}" for k in range(1, exit_)], "unless": [f"exit{exit_}"]}
+        for exit_ in range(1, 5)
+    ]
+    names = model.decision_names
+    stopped = [dict(zip(names, [1] * k + [0] * (4 - k), strict=True)) for k in range(5)]
+    found = [macs_under(table, each) for each in stopped]
+    gate, unit = 64 * 9 * 4 * 4 + 2 * 2 * 4, 2 * 64 * 9 * 4 * 4
+    assert found == [64 * 27 * 4 + min(k + 1, 4) * (unit + gate) + head for k in range(5)]
+    rows = {node.name: node for node in model.cost_tree.children if node.name.startswith("exit")}
+    parts = {name: metadata.cost_table(node) for name, node in rows.items()}
+    assert macs_under(parts["exit2"], {"exit1": np.array([0, 1, 1]), "exit2": np.array([0, 0, 1])}).tolist() == [
+        0,
+        head,
+        0,
+    ]
 
 
 def halve(gates, model, images):
@@ -164,14 +189,11 @@ def test_the_answers_of_exits_at_which_images_stop_are_no_outputs(stopping):
 @pytest.mark.parametrize("gates", [False, True], ids=["confidence", "gates"])
 def test_each_exit_and_the_head_are_parts_of_what_an_image_runs(gates, stopping):
     model = stopping(deciders.ExitGates((6,)) if gates else deciders.Confidence())
-    metadata = lite.read_metadata(lite.export(model, outputs="decisions"))
+    notes = lite.read_metadata(lite.export(model, outputs="decisions"))
     pieces = lite.unit_parts(bench.all_on_of(model))
     assert list(pieces) == ["stem", "unit1", "exit1", "unit2", "exit2", "unit3", "exit3", "unit4", "exit4", "head"]
     stopped_at_2 = {"exit1": 1, "exit2": 0, "exit3": 0, "exit4": 0}
-    macs = {
-        name: sum(part["macs"] for part in own if all(stopped_at_2[each] for each in part["when"]))
-        for name, own in metadata["parts"].items()
-    }
+    macs = {name: macs_under(own, stopped_at_2) for name, own in notes["parts"].items()}
     # width 4, 3 classes, 8x8 pixels; with confidence the first unit and the first exit run in any case
     unit, head = 2 * 64 * 9 * 4 * 4, 4 * 3
     expected = {"unit2": unit, "exit2": head, "unit3": 0, "exit3": 0, "unit4": 0, "exit4": 0, "head": 0}
