@@ -17,6 +17,7 @@ from keras_dynamic.ops import (
     bernoulli_entropy,
     bernoulli_log_probability,
     bounded,
+    log_odds,
     penalty_for_usage,
     policy_gradient_loss,
     self_critical_advantage,
@@ -43,10 +44,10 @@ class BlockDrop(Annealed):
 
     In the curriculum the chain is frozen, batch norm included, and the policy alone is trained: the compiled loss is
     shown and has no gradient. In finetuning both are: the chain by the compiled loss on the sampled paths, the policy
-    by policy_weight times its loss. Each step runs the chain twice, on sampled decisions and on the most probable ones,
-    whose reward is the baseline; the second run has no gradient and moves no statistics. An answer is right if its
-    largest logit is that of the label, or of the largest of soft labels. `trainable` of the chain's layers is set anew
-    whenever fit or a step begins.
+    by policy_weight times its loss. Each step runs the chain twice, on sampled decisions and on those of inference (the
+    most probable ones, unless the policy's tau is changed), whose reward is the baseline; the second run moves no
+    statistics and has no gradient. An answer is right if its largest logit is that of the label, or of the largest of
+    soft labels. `trainable` of the chain's layers is set anew whenever fit or a step begins.
 
     Args:
         chain: Chain; its weights should be trained before.
@@ -220,14 +221,12 @@ class BlockDrop(Annealed):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _most_probable(self, x, outcome):
-        """Returns the Outcome of the most probable decisions, in inference mode and without gradient."""
-        decisions = None
-        if self.decider.one_shot:
-            free = ops.unstack(self.decider.free, len(self.decider.names))
-            decisions = {
-                name: ops.cast(ops.logical_or(outcome.probabilities[name] > 0.5, open_ < 0.5), "float32")
-                for name, open_ in zip(self.decider.names, free, strict=True)
-            }
+        """Returns the Outcome of the decisions that inference would take, in inference mode and without gradient."""
+        decisions, decider = None, self.decider
+        if decider.one_shot:
+            run = decider.greedy(log_odds(self._stacked(outcome.probabilities)), decider.free)
+            columns = ops.unstack(ops.cast(run, "float32"), len(decider.names), axis=1)
+            decisions = dict(zip(decider.names, columns, strict=True))
         found = self.chain(x, self.decider, decisions=decisions, training=False)
         return keras.tree.map_structure(ops.stop_gradient, found)
 
