@@ -21,6 +21,7 @@ from keras_dynamic.training import (
     reestimation_batches,
     train,
 )
+from keras_dynamic.training.evaluate import kept_weights
 from keras_dynamic.training.fixed import fixed_decider
 from keras_dynamic.training.run_record import write_json
 from keras_dynamic.training.splits import check_fit
@@ -155,12 +156,12 @@ def _with_pattern(config, name, k, greedy):
 
 def _pretrained(config, network, splits, batches):
     """Returns the row of a pattern on the weights of the network, which stay as they are."""
-    start, kept = time.time(), network.chain.get_weights()
+    start = time.time()
     model = _fixed(network, fixed_decider(config.method, network.chain, config.seed))
-    if batches is not None:
-        reestimate_batch_norm(model, batches)
-    row = _row(evaluate(model, *splits.test), _running(model))
-    network.chain.set_weights(kept)
+    with kept_weights(network.chain):
+        if batches is not None:
+            reestimate_batch_norm(model, batches)
+        row = _row(evaluate(model, *splits.test), _running(model))
     return row | {"seconds": time.time() - start}
 
 

@@ -171,18 +171,44 @@ class DynamicModel(keras.Model):
                 raise ValueError(f"decision {name!r} must have shape [batch] = [{batch}], got {tuple(value.shape)}.")
         return checked
 
-    def outcome_losses(self, x, y, outcome) -> dict:
+    def outcome_losses(self, x, y, outcome, sample_weight=None) -> dict:
         """Returns further losses by name, scalars that are added to the compiled one; methods override this.
 
         Args:
             x: images of the batch.
             y: labels of the batch.
             outcome: the whole Outcome, gradients attached.
+            sample_weight: float tensor [batch], to which Keras has turned class weights; None for 1 each. Losses on
+                answers are multiplied by it image by image, those on decisions and cost are not.
 
         Returns:
             {name: scalar tensor}.
         """
         return {}
+
+    def compiled_loss(self, y, logits, sample_weight=None):
+        """Returns the compiled loss of further logits for the same images, e.g. an exit's, to be one of outcome_losses.
+
+        Args:
+            y: labels of the batch.
+            logits: float tensor, [batch, classes].
+            sample_weight: float tensor [batch], or None.
+
+        Returns:
+            Scalar tensor.
+
+        Raises:
+            ValueError: if the model was compiled without a loss.
+        """
+        if self._compile_loss is None:
+            raise ValueError(
+                f"model {self.name!r} trains several answers by the compiled loss, but has none; give it one, "
+                "model.compile(optimizer, loss)."
+            )
+        # compute_loss divides what it adds by the number of replicas, as Keras has done here already.
+        strategy = getattr(self, "distribute_strategy", None)
+        replicas = strategy.num_replicas_in_sync if strategy else 1
+        return replicas * self._compile_loss(y, logits, sample_weight)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Adds outcome_losses to the compiled loss on the logits."""
@@ -192,7 +218,7 @@ class DynamicModel(keras.Model):
         if not training:
             return loss
         loss = self.task_weight * loss
-        further = self.outcome_losses(x, y, y_pred).values()
+        further = self.outcome_losses(x, y, y_pred, sample_weight).values()
         # Keras' own hook for losses beside the compiled one: tf.distribute needs them divided by the replicas.
         return sum(map(self._aggregate_additional_loss, further), loss)
 

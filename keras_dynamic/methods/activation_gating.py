@@ -107,12 +107,12 @@ class ActivationGating(Annealed):
         if self.built and self.variable_target == "moving":
             self._seen.assign(1.0)
 
-    def outcome_losses(self, x, y, outcome):
+    def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns the activation loss, and distillation and weight decay if asked for; then moves a variable target."""
         losses = {"activation": self.activation_weight * self._activation(outcome)}
         if self.variable_target:
             self._follow(outcome)
-        losses |= super().outcome_losses(x, y, outcome)
+        losses |= super().outcome_losses(x, y, outcome, sample_weight)
         if self.weight_decay:
             gates = self.decider.trainable_variables
             scale = 20.0 / max(len(self.decider.names), 1)

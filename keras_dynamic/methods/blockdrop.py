@@ -8,16 +8,16 @@ from keras import layers, ops
 from keras_dynamic.deciders import BernoulliPolicy, Policy
 from keras_dynamic.layers import Outcome
 from keras_dynamic.layers.dynamic_model import _step_of
-from keras_dynamic.losses import per_gate
+from keras_dynamic.losses import class_indices, per_gate
 from keras_dynamic.messages import check_number, near
 from keras_dynamic.methods.annealed import Annealed
-from keras_dynamic.methods.labels import class_indices
 from keras_dynamic.methods.usage import STRENGTHS, check_usage
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
     bernoulli_entropy,
     bernoulli_log_probability,
     bounded,
+    log_odds,
     penalty_for_usage,
     policy_gradient_loss,
     self_critical_advantage,
@@ -44,9 +44,10 @@ class BlockDrop(Annealed):
 
     In the curriculum the chain is frozen, batch norm included, and the policy alone is trained: the compiled loss is
     shown and has no gradient. In finetuning both are: the chain by the compiled loss on the sampled paths, the policy
-    by policy_weight times its loss. Each step runs the chain twice, on sampled decisions and on the most probable ones,
-    whose reward is the baseline; the second run has no gradient and moves no statistics. Sample weights reach the
-    compiled loss alone. `trainable` of the chain's layers is set anew whenever fit or a step begins.
+    by policy_weight times its loss. Each step runs the chain twice, on sampled decisions and on those of inference (the
+    most probable ones, unless the policy's tau is changed), whose reward is the baseline; the second run moves no
+    statistics and has no gradient. An answer is right if its largest logit is that of the label, or of the largest of
+    soft labels. `trainable` of the chain's layers is set anew whenever fit or a step begins.
 
     Args:
         chain: Chain; its weights should be trained before.
@@ -174,13 +175,14 @@ class BlockDrop(Annealed):
         with _step_of(self):
             return tape_step(self, *args)
 
-    def outcome_losses(self, x, y, outcome):
+    def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns the policy's loss and the entropy bonus, and what every method has.
 
         Args:
             x: images of the batch.
-            y: labels of the batch, int [batch] or [batch, 1], or one-hot [batch, classes].
+            y: labels of the batch, int [batch] or [batch, 1], or one-hot or soft [batch, classes].
             outcome: of the sampled decisions.
+            sample_weight: float tensor [batch], of the policy's loss and of distillation; None for 1 each.
 
         Returns:
             {name: scalar tensor}.
@@ -203,10 +205,10 @@ class BlockDrop(Annealed):
             losses["usage"] = self.hold_strength * per_gate(ops.transpose(through), wanted)
         advantage = scale * self_critical_advantage(self._reward(outcome, y, gamma), self._reward(greedy, y, gamma))
         log_probability = bernoulli_log_probability(ops.stop_gradient(sampled), probabilities, decider.free)
-        losses["policy"] = self.policy_weight * policy_gradient_loss(log_probability, advantage)
+        losses["policy"] = self.policy_weight * policy_gradient_loss(log_probability, advantage, sample_weight)
         if self.entropy_weight:
             losses["entropy"] = -self.entropy_weight * ops.mean(bernoulli_entropy(probabilities, decider.free))
-        return losses | (super().outcome_losses(x, y, outcome) if self.stage == "finetuning" else {})
+        return losses | (super().outcome_losses(x, y, outcome, sample_weight) if self.stage == "finetuning" else {})
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of every dynamic model, and the mean reward at the given gamma.
@@ -219,14 +221,12 @@ class BlockDrop(Annealed):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _most_probable(self, x, outcome):
-        """Returns the Outcome of the most probable decisions, in inference mode and without gradient."""
-        decisions = None
-        if self.decider.one_shot:
-            free = ops.unstack(self.decider.free, len(self.decider.names))
-            decisions = {
-                name: ops.cast(ops.logical_or(outcome.probabilities[name] > 0.5, open_ < 0.5), "float32")
-                for name, open_ in zip(self.decider.names, free, strict=True)
-            }
+        """Returns the Outcome of the decisions that inference would take, in inference mode and without gradient."""
+        decisions, decider = None, self.decider
+        if decider.one_shot:
+            run = decider.greedy(log_odds(self._stacked(outcome.probabilities)), decider.free)
+            columns = ops.unstack(ops.cast(run, "float32"), len(decider.names), axis=1)
+            decisions = dict(zip(decider.names, columns, strict=True))
         found = self.chain(x, self.decider, decisions=decisions, training=False)
         return keras.tree.map_structure(ops.stop_gradient, found)
 

@@ -3,9 +3,8 @@
 import keras
 
 from keras_dynamic.layers import Always, Collaborative, LeafHead, gradient_equilibrium, masked
-from keras_dynamic.losses import exit_losses
+from keras_dynamic.losses import class_indices, exit_losses
 from keras_dynamic.messages import check_fraction, check_number
-from keras_dynamic.methods.labels import class_indices
 from keras_dynamic.methods.method import Method
 
 
@@ -25,15 +24,16 @@ class IMTA(Method):
         two.compile(keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True), loss, metrics=["accuracy"])
         two.fit(x, y)
 
-    The compiled loss is the deepest exit's cross entropy; those of the others are added. `metrics` tell each exit's
-    accuracy under its name. Sample weights reach the compiled loss alone.
+    The compiled loss, whichever it is, is applied to every exit, under sample and class weights. Where the network has
+    two logits or more, `metrics` have each exit's accuracy under its name: the share of images whose largest logit is
+    that of the label, or of the largest of soft labels.
 
     Args:
         chain: Chain with exits.
         decider: Decider; Always by default: exits are trained on all images, whoever may stop there afterwards.
         exit_weights: lambda of each exit, positive, the deepest last; None for 1 each.
         equilibrium: True for gradient equilibrium.
-        alpha: share of the cross entropy in the loss of each exit but the deepest, in [0, 1]; the rest is the distance
+        alpha: share of the compiled loss in the loss of each exit but the deepest, in [0, 1]; the rest is the distance
             from the deepest exit's answer (one-for-all distillation). 1 for none.
         temperature: of that distance, positive.
         classifiers_only: True trains only the last layer of each classifier, and what collaboration adds; the rest is
@@ -82,9 +82,6 @@ class IMTA(Method):
                 f"exit_weights must be {count} numbers, one for each exit and the last for the head, got "
                 f"{exit_weights}."
             )
-        self._accuracies = [
-            keras.metrics.SparseCategoricalAccuracy(name=f"{name}_accuracy") for name in chain.exit_names
-        ]
 
     def check_chain(self):
         """Needs no decisions: the exits are what is trained."""
@@ -92,6 +89,8 @@ class IMTA(Method):
     def prepare(self, image_shape):
         """Builds the chain, and freezes all but the classifiers if only these are trained."""
         super().prepare(image_shape)
+        names = self.chain.exit_names if self.chain.answer_specs[-1].shape[-1] > 1 else []
+        self._accuracies = [keras.metrics.SparseCategoricalAccuracy(name=f"{name}_accuracy") for name in names]
         if self.classifiers_only:
             freeze_features(self.chain)
 
@@ -105,21 +104,26 @@ class IMTA(Method):
         """Returns gradient equilibrium in training, if it is asked for."""
         return gradient_equilibrium if training and self.equilibrium else masked
 
-    def outcome_losses(self, x, y, outcome):
+    def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns a loss per exit but the deepest, whose is the compiled one, and what methods share."""
-        labels = class_indices(y, outcome.logits.shape[-1])
-        weights = self.exit_weights or [1.0] * (len(outcome.exits) + 1)
-        *losses, _ = exit_losses(
-            [*outcome.exits.values(), outcome.logits], labels, weights, self.alpha, self.temperature
+        names = self.chain.exit_names  # JAX hands dictionaries on sorted
+        losses = exit_losses(
+            [outcome.exits[name] for name in names],
+            outcome.logits,
+            lambda logits: self.compiled_loss(y, logits, sample_weight),
+            self.exit_weights[:-1] if self.exit_weights else [1.0] * len(names),
+            self.alpha,
+            self.temperature,
+            sample_weight,
         )
-        return dict(zip(outcome.exits, losses, strict=True)) | super().outcome_losses(x, y, outcome)
+        return dict(zip(names, losses, strict=True)) | super().outcome_losses(x, y, outcome, sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates each exit's accuracy besides the other metrics."""
-        if hasattr(y_pred, "exits"):
+        if hasattr(y_pred, "exits") and self._accuracies:
             labels = class_indices(y, y_pred.logits.shape[-1])
             for name, tracker in zip(self.chain.exit_names, self._accuracies, strict=True):
-                tracker.update_state(labels, y_pred.exits[name])  # by name: JAX hands dictionaries on sorted
+                tracker.update_state(labels, y_pred.exits[name])
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_config(self):

@@ -5,10 +5,9 @@ import numpy as np
 from keras import ops
 
 from keras_dynamic.deciders import ExitGates
-from keras_dynamic.losses import exit_losses, exit_rate
+from keras_dynamic.losses import exit_rate
 from keras_dynamic.messages import check_fraction, check_number
 from keras_dynamic.methods.annealed import Annealed
-from keras_dynamic.methods.labels import class_indices
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -22,17 +21,17 @@ class LearnedExits(Annealed):
         model.fit(x, y)
 
     The compiled loss is that of the answer at which an image stops; through the straight-through decision it teaches
-    the gates where stopping is right. Each exit's cross entropy on all images is added, as in BranchyNet, which the
+    the gates where stopping is right. Each exit's compiled loss on all images is added, as in BranchyNet, which the
     paper follows: a classifier at which no image stops yet must learn before its gate can choose it. The third part
     penalises exits that too few images take (losses.exit_rate); callbacks.AnnealTarget lowers the share that may go on
-    from its start to 1 - target. Sample weights reach the compiled loss alone.
+    from its start to 1 - target.
 
     Args:
         chain: Chain with exits.
         decider: Decider that decides exits and learns; None makes ExitGates.
         target: least share of the images at an exit that stop there, in [0, 1], or {exit name: share} with an entry for
             every exit that is decided.
-        exit_weights: of each exit's cross entropy on all images, in order; None for 1 each, 0 for none.
+        exit_weights: of each exit's compiled loss on all images, in order; None for 1 each, 0 for none.
         rate_weight: of the loss on exit rates.
         **kwargs: of Method (weight_decay, teacher, distillation_weight, distillation_temperature, task_weight) and
             keras.Model.
@@ -85,14 +84,17 @@ class LearnedExits(Annealed):
             )
         return [self.target[name] for name in self.exit_names]
 
-    def outcome_losses(self, x, y, outcome):
+    def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns a loss per exit, the loss on exit rates, and what methods share."""
-        labels = class_indices(y, outcome.logits.shape[-1])
-        weights = self.exit_weights or [1.0] * len(outcome.exits)
-        losses = exit_losses(list(outcome.exits.values()), labels, weights)
+        names = self.chain.exit_names
+        weights = self.exit_weights or [1.0] * len(names)
+        losses = {
+            name: weight * self.compiled_loss(y, outcome.exits[name], sample_weight)
+            for name, weight in zip(names, weights, strict=True)
+        }
         going = ops.stack([outcome.decisions[name] for name in self.exit_names])
         rates = {"exit_rates": self.rate_weight * exit_rate(going, 1.0 - self.going_target)}
-        return dict(zip(outcome.exits, losses, strict=True)) | rates | super().outcome_losses(x, y, outcome)
+        return losses | rates | super().outcome_losses(x, y, outcome, sample_weight)
 
     def get_config(self):
         """Returns the arguments, layers serialized."""

@@ -11,6 +11,9 @@ from keras_dynamic.messages import check_number
 class Method(DynamicModel):
     """A dynamic model that is trained: the compiled loss, plus distillation and weight decay if they are asked for.
 
+    Sample weights and class weights multiply the losses on answers (the compiled one, wherever it is applied,
+    distillation, and what a method says besides). Losses on decisions and cost count all images alike.
+
     Args:
         chain: Chain.
         decider: Decider.
@@ -79,12 +82,12 @@ class Method(DynamicModel):
                 "second copy of it."
             )
 
-    def outcome_losses(self, x, y, outcome):
+    def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns distillation and weight decay if they are asked for."""
         losses = {}
         if self._teacher.model is not None and self.distillation_weight:
             logits = self._teacher.model(x, training=False)
-            loss = distillation(outcome.logits, logits, self.distillation_temperature)
+            loss = distillation(outcome.logits, logits, self.distillation_temperature, sample_weight)
             losses["distillation"] = self.distillation_weight * loss
         if self.weight_decay:
             kernels = [variable for variable in self.chain.trainable_variables if variable.path.endswith("kernel")]

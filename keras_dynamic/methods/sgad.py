@@ -5,9 +5,8 @@ from keras import ops
 
 from keras_dynamic.cost import output_spec
 from keras_dynamic.deciders import BinaryMaskNetwork, ChannelGates, PerUnitGates
-from keras_dynamic.losses import drop_ratio
+from keras_dynamic.losses import cross_entropy, drop_ratio
 from keras_dynamic.messages import check_number
-from keras_dynamic.methods.labels import class_indices
 from keras_dynamic.methods.method import Method
 from keras_dynamic.models import guideline_network
 from keras_dynamic.ops import expected_drop_ratio, softmax_variance
@@ -26,7 +25,7 @@ class SGAD(Method):
     The loss is task_weight times the compiled one, plus mask_weight times the distance between the share of units that
     an image drops and the share that the guideline expects, plus guideline_weight times the guideline's own cross
     entropy, from which alone the guideline learns. Calls, cost and export know nothing of the guideline;
-    `DynamicModel(model.chain, model.decider)` is the network without it. Sample weights reach the compiled loss alone.
+    `DynamicModel(model.chain, model.decider)` is the network without it.
 
     Args:
         chain: Chain, trained before or not.
@@ -44,7 +43,7 @@ class SGAD(Method):
     Raises:
         ValueError: if s_max is outside (0, 1), a weight is negative, both guideline and constant_ratio are given, or,
             when it is built, the guideline gives another number of classes than the chain or shares weights with it, or
-            the chain has fewer than two units that can be skipped.
+            the chain has one logit and no constant_ratio, or fewer than two units that can be skipped.
 
     Source: SGAD, section 3.2 and equations 9 to 12; equation 11 as in ops.expected_drop_ratio.
     """
@@ -88,6 +87,11 @@ class SGAD(Method):
             return
         image = self.chain.image_spec
         classes = self.chain.answer_specs[-1].shape[-1]
+        if classes == 1:
+            raise ValueError(
+                f"model {self.name!r} measures how easy an image is by a softmax over classes, but has one logit "
+                "(binary classification or regression); give it two logits, or a constant_ratio instead of a guideline."
+            )
         if self.guideline is None:
             self.guideline = guideline_network(classes)
         if not self.guideline.built:
@@ -128,13 +132,14 @@ class SGAD(Method):
         logits = ops.cast(self.guideline(image, training=training), "float32")
         return expected_drop_ratio(softmax_variance(logits), logits.shape[-1], self.s_max), logits
 
-    def outcome_losses(self, x, y, outcome):
+    def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns the distance from the expected drop ratio and the guideline's cross entropy, and what methods share.
 
         Args:
             x: images of the batch.
-            y: labels of the batch, int [batch] or [batch, 1], or one-hot [batch, classes].
+            y: labels of the batch, int [batch] or [batch, 1], or one-hot or soft [batch, classes].
             outcome: of the decisions taken.
+            sample_weight: float tensor [batch], of the guideline's cross entropy and of distillation; None for 1 each.
 
         Returns:
             {name: scalar tensor}.
@@ -146,10 +151,8 @@ class SGAD(Method):
         units = len(self.chain.skippable_names)
         losses = {"mask": self.mask_weight * drop_ratio(decisions, expected, units)}
         if logits is not None:
-            labels = class_indices(y, logits.shape[-1])
-            wrong = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-            losses["guideline"] = self.guideline_weight * ops.mean(wrong)
-        return losses | super().outcome_losses(x, y, outcome)
+            losses["guideline"] = self.guideline_weight * cross_entropy(y, logits, sample_weight)
+        return losses | super().outcome_losses(x, y, outcome, sample_weight)
 
     def get_config(self):
         """Returns the arguments, layers serialized."""

@@ -8,6 +8,7 @@ from keras_dynamic.ops.guideline import expected_drop_ratio, softmax_variance
 from keras_dynamic.ops.gumbel import binary_gumbel, logistic_noise
 from keras_dynamic.ops.log_odds import log_odds
 from keras_dynamic.ops.mask_channels import mask_channels
+from keras_dynamic.ops.mean_over_batch import mean_over_batch
 from keras_dynamic.ops.policy_gradient import (
     bernoulli_entropy,
     bernoulli_log_probability,
@@ -50,6 +51,7 @@ __all__ = [
     "margin",
     "mask_channels",
     "max_probability",
+    "mean_over_batch",
     "penalty_for_usage",
     "policy_gradient_loss",
     "predicted_class",

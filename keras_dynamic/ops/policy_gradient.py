@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_dynamic.ops.mean_over_batch import mean_over_batch
+
 _TINY = 1e-7  # keeps logarithms of probabilities finite
 
 
@@ -88,19 +90,20 @@ def self_critical_advantage(reward, baseline):
     return ops.stop_gradient(reward - baseline)
 
 
-def policy_gradient_loss(log_probability, advantage):
+def policy_gradient_loss(log_probability, advantage, sample_weight=None):
     """Returns -mean(advantage x log-probability), whose gradient is minus that of the expected reward.
 
     Args:
         log_probability: of the sampled decisions, float tensor, [batch].
         advantage: float tensor, [batch], a constant of the loss.
+        sample_weight: float tensor [batch], or None.
 
     Returns:
         Scalar tensor.
 
     Source: BlockDrop, equation 6, with the mean over the batch for the expectation.
     """
-    return -ops.mean(ops.stop_gradient(advantage) * log_probability)
+    return -mean_over_batch(ops.stop_gradient(advantage) * log_probability, sample_weight)
 
 
 def bernoulli_entropy(probabilities, free=None):

@@ -1,11 +1,14 @@
 """The state of a training run, saved after every epoch, so that an interrupted run goes on as if it had not been."""
 
+import json
 import os
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
+
+_NOTE = "note.json"
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -65,18 +68,38 @@ class Checkpoint(keras.callbacks.Callback):
             self.path.parent.rmdir()
 
 
-def save(model, path, optimizer=True):
+def save(model, path, optimizer=True, note=None):
     """Saves a model under a temporary name and renames it.
 
     Args:
         model: keras.Model.
         path: ending in .keras.
         optimizer: whether the optimizer's state is saved too.
+        note: what json can write, kept in the file beside the model (read_note); None for none.
     """
     path = Path(path)
     temporary = path.with_name(f".partial_{path.name}")
     model.save(temporary, include_optimizer=optimizer)
+    if note is not None:
+        with zipfile.ZipFile(temporary, "a") as file:
+            file.writestr(_NOTE, json.dumps(note))
     temporary.replace(path)
+
+
+def read_note(path):
+    """Returns the note that a model was saved with.
+
+    Args:
+        path: of a .keras file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds no note.
+    """
+    with zipfile.ZipFile(path) as file:
+        if _NOTE not in file.namelist():
+            raise ValueError(f"{path} was saved without a note; delete the folder of the run and start anew.")
+        return json.loads(file.read(_NOTE))
 
 
 def load_weights(model, path):

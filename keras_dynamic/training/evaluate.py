@@ -1,5 +1,6 @@
 """What a dynamic network gives on a set of images, and whether that is dynamic or merely pruned."""
 
+import contextlib
 from typing import Any, NamedTuple
 
 import keras
@@ -133,6 +134,20 @@ def accuracy_shuffled(model, x, y, decisions, outcome=None, seeds=range(5)) -> f
     return float(np.mean([evaluate(model, x, y, shuffled(decisions, s), outcome=outcome).accuracy for s in seeds]))
 
 
+@contextlib.contextmanager
+def kept_weights(layer):
+    """Sets weights back to what they were, whatever is set meanwhile and whether or not it fails.
+
+    Args:
+        layer: built keras layer or model.
+    """
+    before = layer.get_weights()
+    try:
+        yield
+    finally:
+        layer.set_weights(before)
+
+
 class StaticTwin(NamedTuple):
     """The same weights under fixed patterns around a network's mean MACs."""
 
@@ -174,14 +189,13 @@ def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outc
             below = pattern
             break
     pair = [pattern for pattern in (below, above) if pattern is not None]
-    kept = model.chain.get_weights()
     points = []
     for pattern in pair:
-        if batches is not None:
-            reestimate_batch_norm(model, batches, decisions=_whole(model, pattern))
-        fixed = _for_all(_whole(model, pattern), len(test[0]))
-        points.append([pattern_macs(model, pattern), evaluate(model, *test, fixed, outcome=outcome).accuracy])
-        model.chain.set_weights(kept)
+        with kept_weights(model.chain):
+            if batches is not None:
+                reestimate_batch_norm(model, batches, decisions=_whole(model, pattern))
+            fixed = _for_all(_whole(model, pattern), len(test[0]))
+            points.append([pattern_macs(model, pattern), evaluate(model, *test, fixed, outcome=outcome).accuracy])
     macs, accuracies = zip(*points, strict=True)
     return StaticTwin(float(np.interp(macs_mean, macs, accuracies)), points, pair)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_dynamic.layers import gradient_equilibrium, masked
-from keras_dynamic.losses import exit_losses
+from keras_dynamic.losses import cross_entropy
 from keras_dynamic.training.exit_answers import check_exits
 
 _READINGS = {"plain": masked, "equilibrium": gradient_equilibrium}
@@ -84,7 +84,8 @@ def _compiled(model, blocks, weights, read, shape, dtype):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             outcome = model.outcome(images, going, training=False, read=read)
-            loss = tf.add_n(exit_losses([*outcome.exits.values(), outcome.logits], labels, weights))
+            answers = zip(weights, [*outcome.exits.values(), outcome.logits], strict=True)
+            loss = tf.add_n([weight * cross_entropy(labels, logits) for weight, logits in answers])
         found = tape.gradient(loss, values, unconnected_gradients="zero")
         return [tf.concat([tf.reshape(each, [-1]) for each in block], 0) for block in found]
 

@@ -12,7 +12,7 @@ from keras_dynamic.layers import DynamicModel
 from keras_dynamic.layers.made_under import made_under
 from keras_dynamic.training.activation_history import ActivationHistory
 from keras_dynamic.training.build import METHODS, build_method, build_network, build_optimizer
-from keras_dynamic.training.checkpoint import Checkpoint, check_shapes, load_weights, save
+from keras_dynamic.training.checkpoint import Checkpoint, check_shapes, load_weights, read_note, save
 from keras_dynamic.training.run_record import RunRecord
 from keras_dynamic.training.splits import Splits, check_fit, load_splits
 from keras_dynamic.training.tensorboard import Scalars
@@ -81,11 +81,12 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
         shuffle=False,
         verbose=verbose,
     )
+    chosen = read_note(best)
     model = load_weights(build(config), best)  # in float32, whatever the precision of the training
     if config.reestimate_images:
         reestimate_batch_norm(model, reestimation_batches(config, splits))
     save(model, final, optimizer=False)
-    record.finish(record.epochs[keeper.epoch] | {"best_epoch": keeper.epoch})
+    record.finish(chosen["metrics"] | {"best_epoch": chosen["epoch"]})
     checkpoint.remove()
     return model, splits
 
@@ -183,24 +184,21 @@ def start_from(model, run):
 
 
 class _KeepBest(keras.callbacks.Callback):
-    """Notes each epoch's metrics and saves the best model on held-out images among those that may be kept."""
+    """Notes each epoch's metrics and saves the best model on held-out images among those that may be kept.
+
+    The model and the epoch that it is of are one file, so that they agree wherever a run is interrupted.
+    """
 
     def __init__(self, record, path, schedule):
         super().__init__()
         self.record, self.path, self.schedule = record, path, schedule
 
-    @property
-    def epoch(self):
-        """The best epoch so far, or the last one if the schedule has not come to its end."""
-        epochs = self.record.epochs
-        allowed = range(min(self.schedule.settled, len(epochs) - 1), len(epochs))
-        return max(allowed, key=lambda index: epochs[index][self.schedule.monitor])
-
     def on_epoch_end(self, epoch, logs=None):
-        """Notes the metrics and saves the model if it is the best."""
+        """Notes the metrics; saves the model if it is the best, or none since the schedule's end was saved before."""
         self.record.add_epoch(epoch, logs or {})
-        if self.epoch == epoch:
-            save(self.model, self.path, optimizer=False)
+        metrics, monitor = self.record.epochs[epoch], self.schedule.monitor
+        if epoch <= self.schedule.settled or metrics[monitor] > read_note(self.path)["metrics"][monitor]:
+            save(self.model, self.path, optimizer=False, note={"epoch": epoch, "metrics": metrics})
 
 
 class _Follow(keras.callbacks.Callback):

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_dynamic.callbacks import ReestimateBatchNorm, reestimate_batch_norm
 from keras_dynamic.deciders import FirstK, PerUnitGates
-from keras_dynamic.layers import Chain, DynamicModel, Residual
+from keras_dynamic.layers import Chain, Decider, DynamicModel, Residual
 
 EPSILON = 1e-3
 
@@ -63,6 +63,55 @@ def test_under_the_deciders_own_decisions(norms):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+class Bright(Decider):
+    """Runs each unit where the mean of what comes to it is positive."""
+
+    def choose(self, chain):
+        return chain.skippable_names
+
+    def decide(self, k, x, carry, training=None):
+        mean = keras.ops.mean(x, axis=(1, 2, 3))
+        name = self.names[k]
+        return {name: mean > 0}, {name: keras.ops.sigmoid(mean)}, carry
+
+
+def test_every_batch_is_decided_with_the_statistics_from_before(norms):
+    """A decision depends on its image and on what was there before, not on which batches came earlier."""
+    model = DynamicModel(norms, Bright())
+    model.build((None, 4, 4, 2))
+    layer_of = [norms.stem.layers[0], *(unit.body.layers[0] for unit in norms.units)]
+    rng = np.random.default_rng(3)
+    before = [np.stack([rng.normal(0, 0.3, 2), rng.uniform(0.5, 2, 2)]).astype(np.float32) for _ in layer_of]
+    before[0][0] += np.mean(batches(), axis=(0, 1, 2, 3))  # so that some images run a unit and some do not
+
+    def normal(x, mean, variance):
+        return (x - mean) / np.sqrt(variance + EPSILON)
+
+    collected, runs = [[], [], []], []
+    for images in batches():
+        inferred, trained, decisions = images, images, []
+        for place in range(3):
+            batch = np.stack([trained.mean(axis=(0, 1, 2)), trained.var(axis=(0, 1, 2))])
+            collected[place].append(batch)
+            by_before, by_batch = normal(inferred, *before[place]), normal(trained, *batch)
+            if place == 0:
+                inferred, trained = by_before, by_batch
+                continue
+            run = (inferred.mean(axis=(1, 2, 3)) > 0)[:, None, None, None]
+            inferred, trained = inferred + run * by_before, trained + run * by_batch
+            decisions.append(run.ravel())
+        runs.append(decisions)
+    assert 0.2 < np.mean(runs) < 0.8
+    order = [2, 0, 1]
+    for given in (batches(), [batches()[k] for k in order]):
+        for norm, (mean, variance) in zip(layer_of, before, strict=True):
+            norm.moving_mean.assign(mean)
+            norm.moving_variance.assign(variance)
+        reestimate_batch_norm(model, given)
+        for found, wanted in zip(statistics(norms), collected, strict=True):
+            np.testing.assert_allclose(found, np.mean(wanted, axis=0), rtol=1e-4, atol=1e-5)
+
+
 def test_steps(norms):
     model = DynamicModel(norms, FirstK(2))
     reestimate_batch_norm(model, batches(), steps=2)
@@ -104,6 +153,7 @@ def test_settings_come_back_after_an_error(norms):
     model = DynamicModel(norms, FirstK(2))
     with pytest.raises(ValueError, match="was built for images"):
         reestimate_batch_norm(model, [*batches(1), np.zeros((16, 5, 5, 2), np.float32)])
+    np.testing.assert_array_equal(statistics(norms)[0], [[0, 0], [1, 1]])  # the statistics too
     assert {norm.momentum for norm in (norms.stem.layers[0], norms.units[0].body.layers[0])} == {0.99}
 
 

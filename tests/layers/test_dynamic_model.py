@@ -139,7 +139,7 @@ def test_a_static_network_runs_at_rate_1(toy_chain, toy_images):
 
 def test_outcome_losses_are_added_in_training_alone(toy_chain, toy_images):
     class Dearer(DynamicModel):
-        def outcome_losses(self, x, y, outcome):
+        def outcome_losses(self, x, y, outcome, sample_weight=None):
             return {"cost": 100.0 * keras.ops.mean(outcome.cost), "more": keras.ops.convert_to_tensor(7.0)}
 
     model = compiled(Dearer(toy_chain(units=1)), run_eagerly=True)
@@ -171,7 +171,7 @@ def test_a_teacher_in_a_step_gives_logits(toy_chain, toy_images):
     class Follower(DynamicModel):
         teacher = None
 
-        def outcome_losses(self, x, y, outcome):
+        def outcome_losses(self, x, y, outcome, sample_weight=None):
             return {"distance": keras.ops.mean(keras.ops.square(outcome.logits - self.teacher[0](x)))}
 
     model = Follower(toy_chain(units=1))

@@ -66,6 +66,21 @@ def test_the_loss_by_hand(toy_chain, toy_images):
     assert losses["entropy"] == pytest.approx(-0.1 * entropy, rel=1e-4)
 
 
+@pytest.mark.parametrize(("tau", "opened"), [(0.8, None), (0.2, None), (0.99, 2), (0.0, None), (1.0, None)])
+@pytest.mark.parametrize("made", [Policy, SequentialPolicy])
+def test_the_baseline_is_what_inference_does_at_any_threshold(made, tau, opened, toy_chain, toy_images):
+    """At probabilities 0.73, 0.38 and 0.88: what counts as running is decided by tau, here as in inference."""
+    policy = Policy(certain_policy([1.0, -0.5, 2.0]), seed=0) if made is Policy else SequentialPolicy(seed=0)
+    model, images = blockdrop(toy_chain(), policy, usage=0.5, hold="units"), toy_images(8)
+    policy.set_tau(tau)
+    policy.open_last(opened)
+    greedy = model._most_probable(images, model.outcome(images, training=True))
+    for name, decision in model.outcome(images, training=False).decisions.items():
+        np.testing.assert_array_equal(array(greedy.decisions[name]), array(decision))
+    if made is Policy and tau == 0.8:
+        assert [array(each)[0] for each in greedy.decisions.values()] == [0.0, 0.0, 1.0]
+
+
 def losses_of(model, images, labels):
     outcome = model.outcome(images, training=True)
     return {name: float(value) for name, value in model.outcome_losses(images, labels, outcome).items()}

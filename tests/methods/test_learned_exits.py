@@ -39,6 +39,7 @@ def model(toy_chain):
         exit_weights=[0.5, 2.0],
         rate_weight=3.0,
     )
+    made.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     made.build((None, 8, 8, 3))
     return made
 
@@ -114,6 +115,7 @@ def test_it_exports_and_a_file_computes_one_answer():
 
 def test_gates_of_units_may_stand_beside_those_of_exits(toy_images):
     model = LearnedExits(with_exit(), Joined([PerUnitGates(), ExitGates((4,))]), target={"early": 0.4})
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.build((None, 8, 8, 3))
     assert model.exit_names == ["early"]
     outcome = model.outcome(toy_images(8), training=True)

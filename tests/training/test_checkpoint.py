@@ -5,6 +5,7 @@ import pytest
 from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.training import Checkpoint, load_weights, save
+from keras_dynamic.training.checkpoint import read_note
 
 
 @pytest.fixture
@@ -106,3 +107,16 @@ def test_files_that_are_no_models_are_refused(gated, tmp_path):
     (tmp_path / "broken.keras").write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"broken\.keras is no whole \.keras file; save the model again"):
         load_weights(gated(), tmp_path / "broken.keras")
+
+
+def test_a_note_is_in_the_models_own_file(gated, tmp_path):
+    model = gated()
+    save(model, tmp_path / "model.keras", optimizer=False, note={"epoch": 3, "metrics": {"val_accuracy": 0.5}})
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    assert read_note(tmp_path / "model.keras") == {"epoch": 3, "metrics": {"val_accuracy": 0.5}}
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    save(model, tmp_path / "model.keras", optimizer=False)
+    with pytest.raises(ValueError, match="was saved without a note; delete the folder of the run"):
+        read_note(tmp_path / "model.keras")

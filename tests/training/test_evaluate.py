@@ -230,6 +230,8 @@ def test_twin_re_estimates_batch_norm_and_leaves_the_network_as_it_was(toy_chain
     estimated = static_twin(model, (x, y), (x, y), macs, batches=[toy_images(32, seed=1) // 4])
     assert estimated.patterns == plain.patterns
     assert estimated.accuracy < 1.0
+    with pytest.raises(ValueError, match="was built for images"):  # after batch norm has been re-estimated
+        static_twin(model, (x, y), (x[:, :4], y), macs, batches=[toy_images(32, seed=1) // 4])
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

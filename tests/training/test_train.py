@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from keras_dynamic.callbacks import reestimate_batch_norm
+from keras_dynamic.layers import DynamicModel
 from keras_dynamic.training import (
     Checkpoint,
+    RunRecord,
     build,
     evaluate,
     load_splits,
@@ -21,6 +23,9 @@ from keras_dynamic.training import (
     reestimation_batches,
     train,
 )
+from keras_dynamic.training.checkpoint import read_note
+from keras_dynamic.training.schedule import Schedule
+from keras_dynamic.training.train import _KeepBest
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,6 +135,29 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, config, data
     assert content["figures"] == pytest.approx(whole["figures"])
     histories = [read_activation_history(path / "activation_rates.csv") for path in (tmp_path, finished[0])]
     assert histories[0] == histories[1]
+
+
+def test_the_best_model_and_its_epoch_agree_after_a_crash(toy_chain, tmp_path):
+    """A run dies between an epoch's model and its checkpoint, and the epoch comes out worse the second time."""
+    model = DynamicModel(toy_chain(1))
+    model.build((None, 8, 8, 3))
+    bias = model.chain.head.layers[-1].bias
+
+    def epochs(*accuracies):
+        record = RunRecord(tmp_path, {})
+        record.start()
+        keeper = _KeepBest(record, tmp_path / "best.keras", Schedule([], 1, "val_accuracy"))
+        keeper.set_model(model)
+        for epoch, accuracy in accuracies:
+            bias.assign(np.full(3, accuracy))
+            keeper.on_epoch_end(epoch, {"val_accuracy": accuracy})
+            kept = read_note(tmp_path / "best.keras")
+            saved = keras.models.load_model(tmp_path / "best.keras", compile=False)
+            assert float(saved.chain.head.layers[-1].bias[0]) == pytest.approx(kept["metrics"]["val_accuracy"])
+            yield kept["epoch"], kept["metrics"]["val_accuracy"]
+
+    assert list(epochs((0, 0.95), (1, 0.5), (2, 0.9))) == [(0, 0.95), (1, 0.5), (2, 0.9)]
+    assert list(epochs((2, 0.4), (3, 0.6), (4, 0.92))) == [(2, 0.9), (2, 0.9), (4, 0.92)]
 
 
 def test_mixed_precision_ends_in_float32(config, data_dir, tmp_path):
