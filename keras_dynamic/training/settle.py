@@ -88,5 +88,5 @@ def decision_rates(model, images, batch_size) -> dict[str, float]:
         raise ValueError(
             f"images must be [n, height, width, channels], got shape {np.shape(images)}; put a single one into a list."
         )
-    found = evaluate(model, images, np.zeros(len(images), int), batch_size=batch_size)
+    found = evaluate(model, images, batch_size=batch_size)
     return {name: float(np.mean(value)) for name, value in found.decisions.items()}
