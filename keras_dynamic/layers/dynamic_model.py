@@ -96,7 +96,7 @@ class DynamicModel(keras.Model):
     @property
     def classes(self) -> int:
         """Number of logits per image, once the model is built."""
-        self._check_built("classes")
+        self._check_built("the number of classes")
         return self.chain.answer_specs[-1].shape[-1]
 
     @property

@@ -11,6 +11,7 @@ from keras_dynamic.layers.dynamic_model import _step_of
 from keras_dynamic.losses import per_gate
 from keras_dynamic.messages import check_number, near
 from keras_dynamic.methods.annealed import Annealed
+from keras_dynamic.methods.labels import class_indices
 from keras_dynamic.methods.usage import STRENGTHS, check_usage
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
@@ -18,7 +19,6 @@ from keras_dynamic.ops import (
     bernoulli_log_probability,
     bounded,
     check_classes,
-    class_indices,
     penalty_for_usage,
     policy_gradient_loss,
     self_critical_advantage,

@@ -7,7 +7,6 @@ from keras_dynamic.deciders import BinaryMaskNetwork
 from keras_dynamic.losses import drop_ratio
 from keras_dynamic.messages import check_number, is_count
 from keras_dynamic.methods.sgad import SGAD
-from keras_dynamic.ops import class_indices
 
 
 def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, noise=0.5, verbose="auto") -> dict:
@@ -23,7 +22,7 @@ def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, noise=0.5, verbo
 
     Args:
         model: built SGAD with a BinaryMaskNetwork, whose weights are changed.
-        batches: what fit takes as x and iterates over: (images, labels [batch], or one-hot) pairs, e.g. data.Batches.
+        batches: what fit takes as x and iterates over: (images, int labels [batch]) pairs, e.g. data.Batches.
         epochs: over the batches.
         learning_rate: Adam's at first; it falls to 0 along a cosine.
         noise: standard deviation of the noise before the sigmoid meanwhile, at least 0; the decider's own comes back.
@@ -83,8 +82,7 @@ class _Fitted(keras.Model):
         decisions, asked, logits = y_pred
         losses = [drop_ratio(decisions, asked, self._units)]
         if logits is not None:
-            labels = class_indices(y, logits.shape[-1])
-            losses.append(ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)))
+            losses.append(ops.mean(keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)))
         for tracker, loss in zip(self.trackers, losses, strict=True):
             tracker.update_state(loss)
         return sum(losses)

@@ -5,8 +5,8 @@ import keras
 from keras_dynamic.layers import Always, Collaborative, LeafHead, gradient_equilibrium, masked
 from keras_dynamic.losses import exit_losses
 from keras_dynamic.messages import check_fraction, check_number
+from keras_dynamic.methods.labels import class_indices
 from keras_dynamic.methods.method import Method
-from keras_dynamic.ops import class_indices
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")

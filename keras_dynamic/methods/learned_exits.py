@@ -8,7 +8,7 @@ from keras_dynamic.deciders import ExitGates
 from keras_dynamic.losses import exit_losses, exit_rate
 from keras_dynamic.messages import check_fraction, check_number
 from keras_dynamic.methods.annealed import Annealed
-from keras_dynamic.ops import class_indices
+from keras_dynamic.methods.labels import class_indices
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")

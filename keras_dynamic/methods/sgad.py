@@ -7,9 +7,10 @@ from keras_dynamic.cost import output_spec
 from keras_dynamic.deciders import BinaryMaskNetwork, ChannelGates, PerUnitGates
 from keras_dynamic.losses import drop_ratio
 from keras_dynamic.messages import check_number
+from keras_dynamic.methods.labels import class_indices
 from keras_dynamic.methods.method import Method
 from keras_dynamic.models import guideline_network
-from keras_dynamic.ops import check_classes, class_indices, expected_drop_ratio, softmax_variance
+from keras_dynamic.ops import check_classes, expected_drop_ratio, softmax_variance
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")

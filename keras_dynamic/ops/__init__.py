@@ -6,7 +6,7 @@ from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidenc
 from keras_dynamic.ops.gradient_scale import scale_gradient
 from keras_dynamic.ops.guideline import expected_drop_ratio, softmax_variance
 from keras_dynamic.ops.gumbel import binary_gumbel, logistic_noise
-from keras_dynamic.ops.labels import check_classes, check_images, class_indices, class_numbers
+from keras_dynamic.ops.labels import check_classes, check_images, class_numbers
 from keras_dynamic.ops.log_odds import log_odds
 from keras_dynamic.ops.mask_channels import mask_channels
 from keras_dynamic.ops.policy_gradient import (
@@ -41,7 +41,6 @@ __all__ = [
     "budgets_between",
     "check_classes",
     "check_images",
-    "class_indices",
     "class_numbers",
     "confidence",
     "entropy_confidence",

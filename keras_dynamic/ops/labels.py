@@ -1,7 +1,6 @@
-"""Checks of labels and images as users give them (NumPy, and keras.ops inside a step)."""
+"""Checks of labels and images as users give them (NumPy)."""
 
 import numpy as np
-from keras import ops
 
 _ROUNDING = 1e-2  # of a row of soft labels in float16
 
@@ -66,29 +65,6 @@ def class_numbers(y, classes, images=None) -> np.ndarray:
             "renumber the classes from 0 and leave out images without a class."
         )
     return y.astype(np.int64)
-
-
-def class_indices(y, classes):
-    """Returns the labels of a training step as class numbers; only shapes are checked.
-
-    Args:
-        y: tensor, class numbers [batch] or [batch, 1], or one-hot or soft labels [batch, classes].
-        classes: number of classes.
-
-    Returns:
-        Tensor [batch].
-
-    Raises:
-        ValueError: if the labels have another shape.
-    """
-    y = ops.convert_to_tensor(y)
-    if len(y.shape) == 2 and y.shape[-1] == classes:
-        return ops.argmax(y, -1)
-    if len(y.shape) == 0 or tuple(y.shape[1:]) not in ((), (1,), (None,)):
-        raise ValueError(
-            f"labels must be class numbers [batch], or one-hot [batch, {classes}], got shape {tuple(y.shape)}."
-        )
-    return ops.reshape(y, (-1,))
 
 
 def check_images(x):

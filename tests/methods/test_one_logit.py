@@ -8,7 +8,6 @@ from keras import layers
 from keras_dynamic import methods, training
 from keras_dynamic.deciders import Confidence, Patience, PerUnitGates
 from keras_dynamic.layers import DynamicModel, Exit
-from keras_dynamic.losses import distillation
 
 REFUSED = "two classes or more, got 1 per image, as of a binary classifier or a regression; end a binary classifier in"
 
@@ -75,11 +74,6 @@ def test_what_reads_exits_is_refused(binary, toy_images):
     ):
         with pytest.raises(ValueError, match=REFUSED):
             judge()
-
-
-def test_a_distance_of_one_logit_is_none():
-    with pytest.raises(ValueError, match="distillation needs logits of " + REFUSED):
-        distillation(np.zeros((2, 1)), np.ones((2, 1)))
 
 
 def test_decisions_need_no_classes(binary, toy_images, spread_gates):

@@ -8,7 +8,6 @@ from keras_dynamic.ops import (
     MEASURES,
     check_classes,
     check_images,
-    class_indices,
     class_numbers,
     confidence,
     fit_temperature,
@@ -64,13 +63,6 @@ def test_as_many_images_as_classes_are_no_one_hot_labels():
 def test_labels_that_are_no_classes_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         class_numbers(y, 3, 4)
-
-
-def test_labels_of_a_step_have_their_shape_checked():
-    assert keras.ops.convert_to_numpy(class_indices(ONE_HOT, 3)).tolist() == NUMBERS
-    assert keras.ops.convert_to_numpy(class_indices(np.array(NUMBERS)[:, None], 3)).tolist() == NUMBERS
-    with pytest.raises(ValueError, match=r"class numbers \[batch\], or one-hot \[batch, 3\], got shape \(4, 5\)"):
-        class_indices(np.zeros((4, 5)), 3)
 
 
 @pytest.mark.parametrize(
