@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_dynamic.layers import Decider
 from keras_dynamic.messages import near
-from keras_dynamic.ops import MEASURES, confidence
+from keras_dynamic.ops import MEASURES, check_classes, confidence
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -24,7 +24,7 @@ class Confidence(Decider):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if the measure is none of the three.
+        ValueError: if the measure is none of the three, or, when it is bound, if an exit or the head has one logit.
 
     Source: Wisdom of Committees (arXiv 2012.01988); IMTA, section 3.1.
     """
@@ -45,6 +45,8 @@ class Confidence(Decider):
 
     def prepare(self, chain):
         """Makes the thresholds."""
+        for spec in chain.answer_specs:
+            check_classes(spec.shape[-1], "Confidence")
         self.thresholds = self.add_weight(
             shape=(len(self.names),), initializer=_infinite, trainable=False, name="thresholds", autocast=False
         )

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_dynamic.layers import Decider
 from keras_dynamic.messages import is_count
-from keras_dynamic.ops import predicted_class
+from keras_dynamic.ops import check_classes, predicted_class
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -20,7 +20,8 @@ class Patience(Decider):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if patience is no whole number of at least 2, or, when it is bound, if the chain has fewer exits.
+        ValueError: if patience is no whole number of at least 2, or, when it is bound, if the chain has fewer exits or
+            one logit.
 
     Source: BERT Loses Patience (arXiv 2006.04152), whose patience counts the repetitions: one less than here.
     """
@@ -40,6 +41,11 @@ class Patience(Decider):
                 "ever stop; give the chain more exits, or lower it."
             )
         return names
+
+    def prepare(self, chain):
+        """Raises a ValueError if an exit has one logit, which is no class."""
+        for spec in chain.answer_specs:
+            check_classes(spec.shape[-1], "Patience")
 
     def decide(self, k, x, carry, training=None):
         """Returns no decision."""

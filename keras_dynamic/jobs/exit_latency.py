@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_dynamic import lite, zoo
 from keras_dynamic.jobs.plain import data_text
 from keras_dynamic.jobs.record import facts, flat, write_record
 from keras_dynamic.jobs.system import PRECISIONS
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.lite.benchmark import answers
+from keras_dynamic.lite.benchmark import answers, checked_labels
 from keras_dynamic.lite.exit_benchmark import measure_budgets, measure_exits
 from keras_dynamic.models import until_exit
 from keras_dynamic.report import style
@@ -87,7 +86,7 @@ def _measured(model, quantize, splits, config, path) -> dict:
     figures |= measure_exits(timed, alone, x, seed=config.seed)
     figures["latency_ratio_max"] = max(figures["exit_latency_ratio"])
     figures |= measure_budgets(timed, alone[-1], x, y, config.budgets, seed=config.seed)
-    labels = np.asarray(y).reshape(-1)
+    labels = checked_labels(timed, x, y)
     early = [float((answers(each, x).logits.argmax(-1) == labels).mean()) for each in alone[:-1]]
     figures["accuracies"] = [*early, figures["accuracy_static"]]
     if config.micro:

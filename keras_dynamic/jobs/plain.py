@@ -98,18 +98,18 @@ def judge_stages(model, x, y) -> dict:
     Args:
         model: models.Cascade with thresholds.
         x: test images, [n, height, width, channels].
-        y: labels, int [n].
+        y: class numbers [n], or one-hot labels [n, classes].
 
     Returns:
         accuracy, macs_mean, macs_std, distinct_paths, accuracy_static_twin, margin_static_twin, accuracy_shuffled and
         images: what evaluate, static_twin and accuracy_shuffled give, in a fraction of the time.
     """
     temperatures = [float(holder.temperature) for holder in [model.chain.stem, *model.chain.units]]
-    answers = [evaluate(network, x, y).logits for network in model.networks]
-    sums = np.cumsum([each / np.float32(t) for each, t in zip(answers, temperatures, strict=True)], axis=0)
+    found = [evaluate(network, x, y) for network in model.networks]
+    sums = np.cumsum([each.logits / np.float32(t) for each, t in zip(found, temperatures, strict=True)], axis=0)
     certain = [keras.ops.convert_to_numpy(confidence(each, model.decider.measure)) for each in sums[:-1]]
     at, rows = stops(np.stack(certain, axis=1), model.thresholds), np.arange(len(x))
-    right = sums.argmax(-1) == np.ravel(y)
+    right = sums.argmax(-1) == found[0].labels
     decisions = {name: (at > stage).astype(np.float32) for stage, name in enumerate(model.decision_names)}
     macs = given(model.cost_tree, decisions)
     prefixes = np.cumsum([network.cost_tree.total_macs for network in model.networks])

@@ -125,6 +125,8 @@ class Chain(keras.layers.Layer):
 
     def build(self, image_shape):
         """Builds every layer and notes the spec of each unit's input."""
+        if isinstance(image_shape, dict) or any(isinstance(size, (list, tuple)) for size in image_shape):
+            raise several_inputs(len(image_shape))
         x = keras.KerasTensor(image_shape, dtype="float32")
         self._specs.image = x
         x, previous = self.stem(x), None
@@ -240,6 +242,18 @@ class _Specs:
     def __init__(self):
         self.image, self.inputs, self.output, self.logits = None, [], None, None
         self.answers = {}  # of the exits, by name
+
+
+def several_inputs(count) -> ValueError:
+    """Returns the error for a chain that is given several inputs.
+
+    Args:
+        count: how many.
+    """
+    return ValueError(
+        f"a chain takes one input, [batch, height, width, channels], got {count}; concatenate them, and split them in "
+        "the stem."
+    )
 
 
 def _layer(value):

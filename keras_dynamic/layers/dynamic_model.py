@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_dynamic.cost import register
 from keras_dynamic.layers.always import Always
-from keras_dynamic.layers.chain import Chain
+from keras_dynamic.layers.chain import Chain, several_inputs
 from keras_dynamic.layers.decider import Decider
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
@@ -94,6 +94,12 @@ class DynamicModel(keras.Model):
         return tuple(self.chain.image_spec.shape) if self.chain.built else None
 
     @property
+    def classes(self) -> int:
+        """Number of logits per image, once the model is built."""
+        self._check_built("the number of classes")
+        return self.chain.answer_specs[-1].shape[-1]
+
+    @property
     def decision_names(self):
         """Names of all decisions in execution order, nested ones after the unit they are in."""
         self._check_built("decision_names")
@@ -135,6 +141,9 @@ class DynamicModel(keras.Model):
         Raises:
             ValueError: if decisions have wrong names or shapes, or images another size than those it was built for.
         """
+        parts = image if isinstance(image, (dict, list, tuple)) else ()
+        if isinstance(image, dict) or len({getattr(part, "shape", ()) for part in parts}) > 1:
+            raise several_inputs(len(parts))
         image = ops.convert_to_tensor(image)
         if not self.built:
             self.build((None, *image.shape[1:]))

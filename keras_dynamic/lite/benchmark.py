@@ -13,6 +13,7 @@ from keras_dynamic.lite.interpreter import Interpreter
 from keras_dynamic.lite.metadata import macs_under, metadata_needed
 from keras_dynamic.lite.timing import LEAST_IMAGES, LEAST_REPEATS, times_in_turn
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
+from keras_dynamic.ops import check_images, class_numbers
 
 
 class Models(NamedTuple):
@@ -81,6 +82,24 @@ def answers(model: bytes, images, **interpreter) -> Answers:
             taken.append(results["decisions"][0])
     columns = np.array(taken).T if taken else np.zeros((0, len(images)))
     return Answers(np.array(logits), dict(zip(names, columns, strict=False)))
+
+
+def checked_labels(model: bytes, x, y) -> np.ndarray:
+    """Returns labels as class numbers, after checks of what a .tflite is judged on.
+
+    Args:
+        model: an exported .tflite.
+        x: test images, [n, height, width, channels].
+        y: class numbers [n], or one-hot labels [n, classes].
+
+    Returns:
+        int array, [n].
+
+    Raises:
+        ValueError: if the model has one logit, images are missing or not finite, or labels are not one class for each.
+    """
+    check_images(x)
+    return class_numbers(y, Interpreter(model).outputs["logits"].shape[-1], len(x))
 
 
 def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> dict:
@@ -195,7 +214,7 @@ def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_
     Args:
         models: Models.
         x: test images, [n, height, width, channels], pixel values 0 to 255.
-        y: labels, int [n].
+        y: class numbers [n], or one-hot labels [n, classes].
         repeats: of each image in the latency.
         latency_images: how many of the images are timed, drawn with the seed.
         seed: of the draw.
@@ -206,9 +225,9 @@ def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_
         activation_rates {name: rate}.
 
     Raises:
-        ValueError: if there are too few images.
+        ValueError: if there are too few images, some are not finite, or labels are not one class for each.
     """
-    y = np.asarray(y).reshape(-1)
+    y = checked_labels(models.dynamic, x, y)
     found, static = answers(models.dynamic, x), answers(models.static, x)
     macs = np.zeros(len(x)) + macs_under(_metadata(models.dynamic)["cost"], found.decisions)
     timed = np.sort(np.random.default_rng(seed).permutation(len(x))[:latency_images])

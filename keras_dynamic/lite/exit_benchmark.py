@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_dynamic.lite import schema
-from keras_dynamic.lite.benchmark import answers
+from keras_dynamic.lite.benchmark import answers, checked_labels
 from keras_dynamic.lite.budgets import macs_of_stops
 from keras_dynamic.lite.interpreter import Interpreter
 from keras_dynamic.lite.metadata import metadata_needed
@@ -90,7 +90,7 @@ def measure_budgets(
             decisions its exits.
         static: .tflite of the network that always runs to its end.
         x: test images, [n, height, width, channels], pixel values 0 to 255.
-        y: labels, int [n].
+        y: class numbers [n], or one-hot labels [n, classes].
         budgets: how many, evenly spaced between the first exit's MACs and the last one's, without these two.
         timed: how many of the images are timed, drawn with the seed.
         repeats: of each of them.
@@ -103,12 +103,13 @@ def measure_budgets(
         1; 'static_ms' and 'accuracy_static'.
 
     Raises:
-        ValueError: if the file has no table, budgets is no positive whole number, or there are too few images.
+        ValueError: if the file has no table, budgets is no positive whole number, there are too few images, some are
+            not finite, or labels are not one class for each.
     """
     names = _exits(dynamic)
     check_timed(min(len(x), timed), repeats)
     macs = np.array(macs_of_stops(metadata_needed(schema.load(dynamic))["cost"], names))
-    x, y = np.asarray(x), np.asarray(y).reshape(-1)
+    x, y = np.asarray(x), checked_labels(dynamic, x, y)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:timed])
     rows: list[dict[str, Any]] = []
     runners = {"static": Interpreter(static)}

@@ -17,6 +17,7 @@ from keras_dynamic.ops import (
     bernoulli_entropy,
     bernoulli_log_probability,
     bounded,
+    check_classes,
     log_odds,
     penalty_for_usage,
     policy_gradient_loss,
@@ -75,11 +76,13 @@ class BlockDrop(Annealed):
 
     Raises:
         ValueError: if the policy is of another type, gamma is not positive, a weight is negative, stage, hold or
-            batch_norm is unknown, or, when it is built, no unit can be decided or the policy shares weights with the
-            chain.
+            batch_norm is unknown, or, when it is built, no unit can be decided, the policy shares weights with the
+            chain, or this has one logit.
 
     Source: BlockDrop, sections 3.2 and 3.3.
     """
+
+    one_class_per_image = True
 
     def __init__(
         self,
@@ -125,6 +128,7 @@ class BlockDrop(Annealed):
     def prepare(self, image_shape):
         """Builds chain and policy, and makes the variable of the usage in force."""
         super().prepare(image_shape)
+        check_classes(self.classes, "BlockDrop's reward")
         units = "usage must have one share for each unit that the policy decides"
         usage = 1.0 if self.usage is None else self._per_unit(self.usage, units, "these are")
         self.current_usage = self._add_target("current_usage", usage)

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_dynamic.deciders import Stochastic
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.ops import check_classes
 
 
 def stochastic(model, x, runs=5, seed=0, batch_size=256):
@@ -65,6 +66,10 @@ def ensemble_of(logits, cost):
 
     Returns:
         (probabilities [n, classes], cost [n]): cost is the sum over the runs.
+
+    Raises:
+        ValueError: if there is one logit per image.
     """
+    check_classes(logits.shape[-1], "an ensemble")
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return (shifted / shifted.sum(axis=-1, keepdims=True)).mean(axis=0), cost.sum(axis=0)

@@ -5,6 +5,7 @@ import keras
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.losses import distillation, weight_decay
 from keras_dynamic.messages import check_number
+from keras_dynamic.ops import check_classes, class_numbers
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -27,9 +28,11 @@ class Method(DynamicModel):
 
     Raises:
         ValueError: if a weight is no number of at least 0, task_weight or the temperature not positive, or teacher no
-            model; or, when it is built, if no unit of the chain is decided, or teacher or decider share weights with
-            it.
+            model; or, when it is built, if no unit of the chain is decided, teacher or decider share weights with it,
+            or there is a teacher and one logit.
     """
+
+    one_class_per_image = False  # whether a loss beside the compiled one compares labels with a class
 
     def __init__(
         self,
@@ -62,6 +65,8 @@ class Method(DynamicModel):
             self.chain.build(image_shape)  # groups of channels are counted then
         self.check_chain()
         super().prepare(image_shape)
+        if self._teacher.model is not None:
+            check_classes(self.classes, "distillation")
         self._check_apart("teacher", self._teacher.model)
         self._check_apart("decider", self.decider)
 
@@ -81,6 +86,12 @@ class Method(DynamicModel):
                 f"the {what} {other.name!r} shares weights with the network that learns from it; load or build a "
                 "second copy of it."
             )
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """Trains, as keras.Model.fit; labels in an array are checked before, where there must be a class per image."""
+        if self.one_class_per_image and y is not None and self.chain.built:
+            class_numbers(y, self.chain.answer_specs[-1].shape[-1], len(x))
+        return super().fit(x, y, *args, **kwargs)
 
     def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns distillation and weight decay if they are asked for."""

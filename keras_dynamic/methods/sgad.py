@@ -9,7 +9,7 @@ from keras_dynamic.losses import cross_entropy, drop_ratio
 from keras_dynamic.messages import check_number
 from keras_dynamic.methods.method import Method
 from keras_dynamic.models import guideline_network
-from keras_dynamic.ops import expected_drop_ratio, softmax_variance
+from keras_dynamic.ops import check_classes, expected_drop_ratio, softmax_variance
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -43,10 +43,12 @@ class SGAD(Method):
     Raises:
         ValueError: if s_max is outside (0, 1), a weight is negative, both guideline and constant_ratio are given, or,
             when it is built, the guideline gives another number of classes than the chain or shares weights with it, or
-            the chain has one logit and no constant_ratio, or fewer than two units that can be skipped.
+            the chain has fewer than two units that can be skipped, or a guideline and one logit.
 
     Source: SGAD, section 3.2 and equations 9 to 12; equation 11 as in ops.expected_drop_ratio.
     """
+
+    one_class_per_image = True
 
     def __init__(
         self,
@@ -86,12 +88,8 @@ class SGAD(Method):
         if self.constant_ratio is not None:
             return
         image = self.chain.image_spec
-        classes = self.chain.answer_specs[-1].shape[-1]
-        if classes == 1:
-            raise ValueError(
-                f"model {self.name!r} measures how easy an image is by a softmax over classes, but has one logit "
-                "(binary classification or regression); give it two logits, or a constant_ratio instead of a guideline."
-            )
+        classes = self.classes
+        check_classes(classes, "SGAD's guideline")
         if self.guideline is None:
             self.guideline = guideline_network(classes)
         if not self.guideline.built:

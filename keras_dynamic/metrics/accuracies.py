@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_dynamic.ops import class_numbers
+
 _FEW_CLASSES = 10  # up to which the right one is among five by luck too often to say anything
 
 
@@ -10,25 +12,19 @@ def top_k_accuracy(scores, labels, k) -> float:
 
     Args:
         scores: logits or probabilities, [n, classes]; of equal ones the lower class comes first, NaN is never right.
-        labels: classes, int [n].
+        labels: class numbers [n], or one-hot [n, classes].
         k: how many guesses an image has, at least 1.
 
     Returns:
         A fraction.
 
     Raises:
-        ValueError: if scores and labels are not of as many images, or k is under 1.
+        ValueError: if labels are not one class per image, from 0 to classes - 1, or k is under 1.
     """
-    scores, labels = np.asarray(scores), np.asarray(labels).reshape(-1)
-    if scores.ndim != 2 or len(scores) != len(labels):
-        raise ValueError(
-            f"expected scores [n, classes] and labels [n], got shapes {list(scores.shape)} and {list(labels.shape)}."
-        )
-    if len(labels) and not 0 <= labels.min() <= labels.max() < scores.shape[1]:
-        raise ValueError(
-            f"expected labels from 0 to {scores.shape[1] - 1}, the network's classes, got some from {labels.min()} to "
-            f"{labels.max()}."
-        )
+    scores = np.asarray(scores)
+    if scores.ndim != 2:
+        raise ValueError(f"expected scores [n, classes], got shape {list(scores.shape)}.")
+    labels = class_numbers(labels, scores.shape[1], len(scores))
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k!r}; 1 and 5 are usual.")
     own = np.take_along_axis(scores, labels[:, None], axis=1)
@@ -41,13 +37,13 @@ def accuracies(scores, labels) -> dict:
 
     Args:
         scores: logits or probabilities, [n, classes].
-        labels: classes, int [n].
+        labels: class numbers [n], or one-hot [n, classes].
 
     Returns:
         'accuracy', and of more than 10 classes 'accuracy_top5', fractions.
 
     Raises:
-        ValueError: if scores and labels are not of as many images.
+        ValueError: if labels are not one class per image, from 0 to classes - 1.
     """
     found = {"accuracy": top_k_accuracy(scores, labels, 1)}
     if np.shape(scores)[1] > _FEW_CLASSES:

@@ -1,6 +1,7 @@
 """Cascades: whole networks, cheapest first, each run only if those before it are not sure."""
 
 import itertools
+import warnings
 
 import keras
 import numpy as np
@@ -10,9 +11,19 @@ from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, DynamicModel
 from keras_dynamic.models.cascade_units import FirstNetwork, Leaf, NextNetwork
 from keras_dynamic.models.logits import logits_model
-from keras_dynamic.ops import Fitted, confidence, fit_temperature, fit_thresholds, quantile_thresholds, stops
+from keras_dynamic.ops import (
+    Fitted,
+    check_classes,
+    check_images,
+    class_numbers,
+    confidence,
+    fit_temperature,
+    fit_thresholds,
+    quantile_thresholds,
+    stops,
+)
 
-_SEEN = 0.995  # a network that is right more often than this has been trained on the data
+_SEEN = 0.005  # share of the errors of always answering the largest class: with fewer, a network may know the data
 
 
 def cascade(networks, temperatures=None, measure="max_probability", name="cascade"):
@@ -35,8 +46,8 @@ def cascade(networks, temperatures=None, measure="max_probability", name="cascad
         Cascade, built; decisions are named after the networks from the second on.
 
     Raises:
-        ValueError: if networks differ in input or classes, are not in order of cost, end in something else, or contain
-            a layer that cost does not know.
+        ValueError: if networks differ in input or classes, have one logit, are not in order of cost, end in something
+            else, or contain a layer that cost does not know.
 
     Source: Wisdom of Committees (arXiv 2012.01988).
     """
@@ -58,6 +69,7 @@ def cascade(networks, temperatures=None, measure="max_probability", name="cascad
                 f"networks of a cascade have the same classes, but {networks[0].name!r} has {classes[0]} and "
                 f"{network.name!r} has {count}."
             )
+    check_classes(classes[0], "a cascade")
     macs = [tree(network, image).total_macs for network in networks]
     if macs != sorted(macs):
         order = ", ".join(f"{network.name} {count:,}" for network, count in zip(networks, macs, strict=True))
@@ -93,18 +105,21 @@ class Cascade(DynamicModel):
 
         Args:
             x: images, [n, height, width, channels].
-            y: labels, int [n].
+            y: class numbers [n], or one-hot labels [n, classes].
             batch_size: images at a time.
 
         Returns:
             The temperatures, a list of floats.
 
         Raises:
-            ValueError: if a network is over 99.5 % right on the data: it has seen them.
+            ValueError: if images are missing or not finite, or labels are not one class for each.
+
+        Warns:
+            UserWarning: if a network is right so often that it may have been trained on the data.
         """
-        y = np.asarray(y).reshape(-1)
+        y = self._labels(x, y)
         logits, _ = self._run_each(x, batch_size)
-        self._refuse_seen(logits, y)
+        self._warn_of_seen(logits, y)
         temperatures = [fit_temperature(each, y) for each in logits]
         for holder, temperature in zip([self.chain.stem, *self.chain.units], temperatures, strict=True):
             holder.temperature.assign(temperature)
@@ -115,7 +130,7 @@ class Cascade(DynamicModel):
 
         Args:
             x: images that no network was trained on, [n, height, width, channels].
-            y: labels, int [n]; not needed with quantiles.
+            y: class numbers [n], or one-hot labels [n, classes]; not needed with quantiles.
             macs: budget: mean MACs per image of at most this. Among such thresholds those of highest accuracy are
                 taken, ties to the cheaper. None takes the cheapest whose accuracy is at least the last network's alone.
             quantiles: instead of labels, per later network the share in [0, 1] of the images that came so far for
@@ -126,8 +141,12 @@ class Cascade(DynamicModel):
             Fitted(thresholds, accuracy, macs) on these data; accuracy is NaN without labels.
 
         Raises:
-            ValueError: if a network is over 99.5 % right on the data, the budget lies under the first network's MACs,
-                there are neither labels nor quantiles, or quantiles are of the wrong number or range.
+            ValueError: if images are missing or not finite, labels are not one class for each, the budget lies under
+                the first network's MACs, there are neither labels nor quantiles, or quantiles are of the wrong number
+                or range.
+
+        Warns:
+            UserWarning: if a network is right so often that it may have been trained on the data.
         """
         later = len(self.networks) - 1
         if quantiles is not None and (macs is not None or np.shape(quantiles) != (later,)):
@@ -137,6 +156,7 @@ class Cascade(DynamicModel):
             )
         if quantiles is None and y is None:
             raise ValueError("fit_thresholds needs labels y, or quantiles=[...], which need none; got neither.")
+        y = self._labels(x, y)
         logits, macs_each = self._run_each(x, batch_size)
         sums = np.cumsum([each / t for each, t in zip(logits, self._temperatures(), strict=True)], axis=0)
         certain = np.stack([_numpy(confidence(each, self.decider.measure)) for each in sums[:-1]], axis=1)
@@ -144,24 +164,26 @@ class Cascade(DynamicModel):
         if quantiles is not None:
             thresholds = quantile_thresholds(certain, quantiles)
             rows, at = np.arange(len(x)), stops(certain, thresholds)
-            right = float("nan") if y is None else (sums.argmax(-1)[at, rows] == np.ravel(y)).mean()
+            right = float("nan") if y is None else (sums.argmax(-1)[at, rows] == y).mean()
             fitted = Fitted(thresholds, float(right), float(spent[rows, at].mean()))
         else:
-            y = np.asarray(y).reshape(-1)
-            self._refuse_seen(logits, y)
+            self._warn_of_seen(logits, y)
             alone = logits[-1].argmax(-1) == y
             correct = np.column_stack([*(sums.argmax(-1) == y), alone])
             fitted = fit_thresholds(certain, correct, spent, macs)
         self.decider.set_thresholds(fitted.thresholds)
         return fitted
 
+    def _labels(self, x, y):
+        """Returns labels as class numbers, int [n], or None if there are none."""
+        check_images(x)
+        return None if y is None else class_numbers(y, self.classes, len(x))
+
     def _temperatures(self):
         return [float(holder.temperature) for holder in [self.chain.stem, *self.chain.units]]
 
     def _run_each(self, x, batch_size):
         """Returns logits [networks, n, classes] and each network's MACs [networks, n] on x."""
-        if len(x) == 0:
-            raise ValueError("the cascade got no images to fit on; give held-out images [n, height, width, channels].")
         logits, macs = [], []
         for network in self.networks:
             outputs, costs = [], []
@@ -179,13 +201,16 @@ class Cascade(DynamicModel):
             macs.append(np.concatenate(costs))
         return np.array(logits), np.array(macs)
 
-    def _refuse_seen(self, logits, y):
+    def _warn_of_seen(self, logits, y):
+        largest = np.bincount(y).max() / len(y)
         for network, each in zip(self.networks, logits, strict=True):
             right = (each.argmax(-1) == y).mean()
-            if right > _SEEN:
-                raise ValueError(
-                    f"network {network.name!r} is {right:.1%} right on these data, so it has been trained on them; "
-                    "fit on images that no network has seen, or use quantiles with such a network last."
+            if 1 - right < _SEEN * (1 - largest):
+                warnings.warn(
+                    f"network {network.name!r} is {right:.1%} right on these data, of which the largest class has "
+                    f"{largest:.1%}; if it has been trained on them, fit on images that no network has seen, or use "
+                    "quantiles with such a network last.",
+                    stacklevel=3,
                 )
 
 

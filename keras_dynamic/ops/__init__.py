@@ -6,6 +6,7 @@ from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidenc
 from keras_dynamic.ops.gradient_scale import scale_gradient
 from keras_dynamic.ops.guideline import expected_drop_ratio, softmax_variance
 from keras_dynamic.ops.gumbel import binary_gumbel, logistic_noise
+from keras_dynamic.ops.labels import check_classes, check_images, class_numbers
 from keras_dynamic.ops.log_odds import log_odds
 from keras_dynamic.ops.mask_channels import mask_channels
 from keras_dynamic.ops.mean_over_batch import mean_over_batch
@@ -39,6 +40,9 @@ __all__ = [
     "bracket",
     "budget_thresholds",
     "budgets_between",
+    "check_classes",
+    "check_images",
+    "class_numbers",
     "confidence",
     "entropy_confidence",
     "expected_drop_ratio",

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.messages import near
+from keras_dynamic.ops.labels import check_classes
 
 
 def max_probability(logits):
@@ -17,6 +18,7 @@ def max_probability(logits):
     Returns:
         float tensor, [batch], in [1/classes, 1].
     """
+    check_classes(logits.shape[-1], "a confidence")
     return ops.max(ops.softmax(logits, axis=-1), axis=-1)
 
 
@@ -29,6 +31,7 @@ def entropy_confidence(logits):
     Returns:
         float tensor, [batch], in [0, 1].
     """
+    check_classes(logits.shape[-1], "a confidence")
     log_p = ops.log_softmax(logits, axis=-1)
     return 1.0 + ops.sum(ops.softmax(logits, axis=-1) * log_p, axis=-1) / math.log(logits.shape[-1])
 
@@ -45,6 +48,7 @@ def margin(logits):
     Returns:
         float tensor, [batch], at least 0.
     """
+    check_classes(logits.shape[-1], "a confidence")
     left, losers = logits, []
     while (count := left.shape[-1]) > 1:
         one, other = left[:, : count // 2], left[:, count // 2 : count // 2 * 2]
@@ -68,7 +72,7 @@ def confidence(logits, measure="max_probability"):
         float tensor, [batch]; all three rise with certainty.
 
     Raises:
-        ValueError: if the measure is none of the three.
+        ValueError: if the measure is none of the three, or there is one logit per image.
     """
     if measure not in MEASURES:
         raise ValueError(f"measure must be one of {sorted(MEASURES)}, got {measure!r}{near(measure, MEASURES)}.")

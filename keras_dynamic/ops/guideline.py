@@ -4,6 +4,8 @@ import math
 
 from keras import ops
 
+from keras_dynamic.ops.labels import check_classes
+
 
 def softmax_variance(logits):
     """Returns the variance over classes of the softmax: 0 where all classes are as likely, most where one is certain.
@@ -16,6 +18,7 @@ def softmax_variance(logits):
 
     Source: SGAD, equation 9, whose s are the logits: the softmax is in the equation.
     """
+    check_classes(logits.shape[-1], "a guideline")
     probabilities = ops.softmax(ops.cast(logits, "float32"), axis=-1)
     return ops.mean(ops.square(probabilities - 1.0 / logits.shape[-1]), axis=-1)
 

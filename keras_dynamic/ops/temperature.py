@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_dynamic.ops.labels import class_numbers
+
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 
@@ -12,16 +14,20 @@ def fit_temperature(logits, labels, low=0.05, high=20.0) -> float:
 
     Args:
         logits: float array, [n, classes].
-        labels: int array, [n].
+        labels: class numbers [n], or one-hot [n, classes].
         low: least temperature tried.
         high: largest temperature tried.
 
     Returns:
         Temperature, to a relative precision of 1e-4.
 
+    Raises:
+        ValueError: if labels are not one class per image, from 0 to classes - 1.
+
     Source: Guo et al. 2017, section 4.2.
     """
     logits = np.asarray(logits, np.float64)
+    labels = class_numbers(labels, logits.shape[1], len(logits))
     rows = np.arange(len(logits))
 
     def loss(log_t):

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_dynamic.metrics import activation_rates
 from keras_dynamic.training.evaluate import compiled_outcome, evaluate
@@ -35,7 +34,7 @@ class ActivationHistory(keras.callbacks.Callback):
         """Adds the epoch's rates, in place of what an interrupted run wrote of it and of later ones."""
         if self._outcome is None:
             self._outcome = compiled_outcome(self.model)
-        found = evaluate(self.model, self.x, np.zeros(len(self.x), int), outcome=self._outcome)
+        found = evaluate(self.model, self.x, outcome=self._outcome)
         rows = [row for row in _rows(self.path) if int(row[_EPOCHS]) <= epoch]
         rates = {name: f"{rate:.4f}" for name, rate in activation_rates(found.decisions).items()}
         rows.append({_EPOCHS: str(epoch + 1), **rates})

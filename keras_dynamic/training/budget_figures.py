@@ -2,10 +2,18 @@
 
 import numpy as np
 
-from keras_dynamic.ops import BUDGETS, budget_thresholds, budgets_between, judged_stops, kept_budgets, stops
+from keras_dynamic.ops import (
+    BUDGETS,
+    budget_thresholds,
+    budgets_between,
+    check_images,
+    judged_stops,
+    kept_budgets,
+    stops,
+)
 from keras_dynamic.training.evaluate import compiled_outcome
-from keras_dynamic.training.exit_answers import exit_answers
-from keras_dynamic.training.operating_point import check_images, exit_measure
+from keras_dynamic.training.exit_answers import exit_answers, exit_labels
+from keras_dynamic.training.operating_point import exit_measure
 
 
 def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
@@ -27,14 +35,15 @@ def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
         'budget_error', the largest difference of 'kept' from 1.
 
     Raises:
-        ValueError: as exit_answers, if there are no images, or budgets is no positive whole number.
+        ValueError: as exit_answers and exit_labels, or if budgets is no positive whole number.
 
     Source: MSDNet, section 4.2 (budgeted batch classification).
     """
     check_images(held_out[0])
+    labels = exit_labels(model, *test)
     measure, outcome = exit_measure(model), compiled_outcome(model)
     chosen_on, found = (exit_answers(model, x, measure, outcome=outcome) for x in (held_out[0], test[0]))
-    return budget_rows(chosen_on, found, found.predictions == np.asarray(test[1]).reshape(-1, 1), budgets)
+    return budget_rows(chosen_on, found, found.predictions == labels, budgets)
 
 
 def budget_rows(held_out, test, right, budgets) -> dict:

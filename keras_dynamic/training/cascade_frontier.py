@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 
-from keras_dynamic.ops import confidence, fit_thresholds, stops
+from keras_dynamic.ops import class_numbers, confidence, fit_thresholds, stops
 
 _BUDGETS = 12
 
@@ -32,24 +32,26 @@ def cascade_frontier(networks, y_held_out, y_test, measure="max_probability") ->
 
     Args:
         networks: list of PlainNetwork, cheapest first, with held-out answers.
-        y_held_out: labels, int [n].
-        y_test: labels, int [m].
+        y_held_out: class numbers [n], or one-hot labels [n, classes].
+        y_test: class numbers [m], or one-hot labels [m, classes].
         measure: of confidence.
 
     Returns:
         [[mean MACs on the test images, accuracy on the test images, label], ...] in rising order of MACs.
     """
+    classes = networks[0].test.shape[-1]
+    labels = class_numbers(y_held_out, classes), class_numbers(y_test, classes)
     points = []
     for count in range(2, len(networks) + 1):
         for chosen in itertools.combinations(networks, count):
-            points += _points(chosen, y_held_out, y_test, measure)
+            points += _points(chosen, *labels, measure)
     return sorted(points)
 
 
 def _points(chosen, y_held_out, y_test, measure):
     costs = np.cumsum([network.macs for network in chosen])
     held_out, test = _stages([n.held_out for n in chosen], measure), _stages([n.test for n in chosen], measure)
-    right = (held_out[0] == np.ravel(y_held_out)[:, None], test[0] == np.ravel(y_test)[:, None])
+    right = (held_out[0] == y_held_out[:, None], test[0] == y_test[:, None])
     label = ", ".join(network.name for network in chosen)
     found = {}
     for budget in np.linspace(costs[0], costs[-1], _BUDGETS + 2)[1:-1]:

@@ -11,6 +11,7 @@ from keras_dynamic.cost import given
 from keras_dynamic.deciders import Confidence, Pattern
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.metrics import accuracies, activation_rates, distinct_paths, shuffled, units_run
+from keras_dynamic.ops import check_images, class_numbers
 
 Pair = tuple[Any, Any]  # images, labels
 
@@ -23,8 +24,8 @@ class Evaluation(NamedTuple):
 
     Attributes:
         logits: float32 array, [n, classes].
-        predictions: int array, [n].
-        labels: int array, [n].
+        predictions: int array, [n]; None without labels.
+        labels: class numbers, int array [n]; None if none were given.
         decisions: {name: 0/1 float32 array [n]}.
         macs: int64 array, [n].
     """
@@ -37,8 +38,8 @@ class Evaluation(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Share of images answered rightly."""
-        return float((self.predictions == self.labels).mean())
+        """Share of images answered rightly; NaN without labels."""
+        return float("nan") if self.labels is None else float((self.predictions == self.labels).mean())
 
     def figures(self) -> dict:
         """Returns accuracy, macs_mean, macs_std, units_mean, units_std, distinct_paths and activation_rates.
@@ -87,20 +88,25 @@ def compiled_outcome(model):
     return outcome
 
 
-def evaluate(model, x, y, decisions=None, batch_size=250, outcome=None) -> Evaluation:
+def evaluate(model, x, y=None, decisions=None, batch_size=250, outcome=None) -> Evaluation:
     """Runs a network on images.
 
     Args:
         model: built DynamicModel.
         x: images, [n, height, width, channels].
-        y: labels, int [n].
+        y: class numbers [n], or one-hot labels [n, classes]; None if only logits, decisions and MACs are wanted.
         decisions: {name: 0/1 array [n]} instead of the decider's.
         batch_size: images at a time.
         outcome: compiled_outcome(model), to compile only once for several calls.
 
     Returns:
         Evaluation.
+
+    Raises:
+        ValueError: if images are missing or not finite, or labels are not one class for each.
     """
+    check_images(x)
+    labels = None if y is None else class_numbers(y, model.classes, len(x))
     outcome = compiled_outcome(model) if outcome is None else outcome
     batches, taken = [], []
     for start in range(0, len(x), batch_size):
@@ -114,7 +120,7 @@ def evaluate(model, x, y, decisions=None, batch_size=250, outcome=None) -> Evalu
     logits = np.concatenate(batches)
     joined = {name: np.concatenate([batch[name] for batch in taken]) for name in taken[0]}
     macs = np.broadcast_to(given(model.cost_tree, joined), (len(x),))
-    return Evaluation(logits, logits.argmax(-1), np.asarray(y).reshape(-1), joined, macs)
+    return Evaluation(logits, None if labels is None else logits.argmax(-1), labels, joined, macs)
 
 
 def accuracy_shuffled(model, x, y, decisions, outcome=None, seeds=range(5)) -> float:
@@ -123,7 +129,7 @@ def accuracy_shuffled(model, x, y, decisions, outcome=None, seeds=range(5)) -> f
     Args:
         model: built DynamicModel.
         x: images, [n, height, width, channels].
-        y: labels, int [n].
+        y: class numbers [n], or one-hot labels [n, classes].
         decisions: the network's own decisions on x.
         outcome: compiled_outcome(model).
         seeds: one permutation each.

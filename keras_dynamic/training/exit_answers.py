@@ -8,9 +8,9 @@ import numpy as np
 
 from keras_dynamic.cost import given
 from keras_dynamic.deciders import Confidence
-from keras_dynamic.ops import confidence
+from keras_dynamic.ops import check_classes, check_images, class_numbers, confidence
 from keras_dynamic.training.evaluate import compiled_outcome
-from keras_dynamic.training.operating_point import check_images, exit_confidence, kept
+from keras_dynamic.training.operating_point import exit_confidence, kept
 
 
 class ExitAnswers(NamedTuple):
@@ -60,10 +60,11 @@ def exit_answers(model, x, measure="max_probability", batch_size=250, outcome=No
         ExitAnswers.
 
     Raises:
-        ValueError: if there are no images, the network has no exits, decides units too and its exits by something else
-            than Confidence, or the measure is none of the three.
+        ValueError: if images are missing or not finite, the network has one logit or no exits, decides
+            units too and its exits by something else than Confidence, or the measure is none of the three.
     """
     check_images(x)
+    check_classes(model.classes, "an exit's confidence")
     certain = exit_confidence(model)
     if certain is None:
         check_exits(model)
@@ -81,6 +82,24 @@ def exit_answers(model, x, measure="max_probability", batch_size=250, outcome=No
             macs = _macs(model, decisions, len(images))
             found.append((np.stack(predicted, axis=1), np.stack(sure, axis=1), macs))
     return ExitAnswers(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def exit_labels(model, x, y) -> np.ndarray:
+    """Returns labels as class numbers to compare with the predictions of exits.
+
+    Args:
+        model: built DynamicModel.
+        x: images, [n, height, width, channels].
+        y: class numbers [n], or one-hot labels [n, classes].
+
+    Returns:
+        int array, [n, 1].
+
+    Raises:
+        ValueError: if images are missing or not finite, or labels are not one class for each.
+    """
+    check_images(x)
+    return class_numbers(y, model.classes, len(x))[:, None]
 
 
 @contextlib.contextmanager

@@ -1,12 +1,10 @@
 """What the exits of a network are worth: one by one, against one another, and together under budgets."""
 
-import numpy as np
-
 from keras_dynamic.metrics import calibration, rank_correlation
 from keras_dynamic.ops import BUDGETS, quota_thresholds, quotas
 from keras_dynamic.training.budget_figures import budget_rows, judged
 from keras_dynamic.training.evaluate import compiled_outcome
-from keras_dynamic.training.exit_answers import exit_answers
+from keras_dynamic.training.exit_answers import exit_answers, exit_labels
 from keras_dynamic.training.operating_point import exit_measure
 
 POWERS = tuple(k / 20 for k in range(1, 40))  # of the authors' sweep
@@ -32,15 +30,15 @@ def exit_figures(model, held_out, test, measure=None, powers=POWERS, budgets=BUD
         'macs_mean', 'stops'}, the last being the share of images that stop at each exit. And what budget_figures gives.
 
     Raises:
-        ValueError: as exit_answers, or if budgets is no positive whole number.
+        ValueError: as exit_answers and exit_labels, or if budgets is no positive whole number.
 
     Source: IMTA, table 1, figures 2 and 7; MSDNet, section 4.2; Guo et al. 2017 (calibration).
     """
     outcome, measure = compiled_outcome(model), exit_measure(model) if measure is None else measure
-    x, y = test
+    x, labels = test[0], exit_labels(model, *test)
     found = exit_answers(model, x, measure, outcome=outcome)
     sure = found if measure == "max_probability" else exit_answers(model, x, outcome=outcome)
-    right = found.predictions == np.asarray(y).reshape(-1, 1)
+    right = found.predictions == labels
     names, macs = [*model.chain.exit_names, "head"], found.macs.mean(axis=0).tolist()
     rows = []
     for k, name in enumerate(names):

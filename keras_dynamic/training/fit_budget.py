@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_dynamic.messages import check_number
-from keras_dynamic.ops import budget_thresholds, stops, within_budget
+from keras_dynamic.ops import budget_thresholds, check_images, class_numbers, stops, within_budget
 from keras_dynamic.training.evaluate import compiled_outcome, evaluate
 from keras_dynamic.training.exit_answers import exit_answers
-from keras_dynamic.training.operating_point import check_images, exit_confidence, kept, set_tau, with_tau
+from keras_dynamic.training.operating_point import exit_confidence, kept, set_tau, with_tau
 from keras_dynamic.training.tau_bracket import tau_bracket
 from keras_dynamic.training.tau_sweep import TAUS
 
@@ -43,15 +43,16 @@ def fit_budget(model, x, macs=None, ms=None, milliseconds=None, y=None, outcome=
         macs: budget, mean MACs per image; this or ms.
         ms: budget, mean milliseconds per image, of a network that decides nothing but its exits.
         milliseconds: with ms: the measured time of an image that stops at each exit, [exits], rising; the head's last.
-        y: labels, int [n]; needed only where thresholds and tau are fitted together.
+        y: class numbers [n], or one-hot labels [n, classes]; needed only where thresholds and tau are fitted together.
         outcome: compiled_outcome(model), to compile only once for several calls.
 
     Returns:
         OperatingPoint, which the model now has.
 
     Raises:
-        ValueError: if there is not one budget, no image, or nothing to fit; if milliseconds or labels are missing or do
-            not fit; or if the budget is less than the network can do with. The model stays as it was.
+        ValueError: if there is not one budget, or nothing to fit; if images are missing or not finite; if milliseconds
+            or labels are missing or do not fit; or if the budget is less than the network can do with. The model stays
+            as it was.
 
     Source: MSDNet, section 4.2; the quotas are those of the authors' code, see ops.quotas.
     """
@@ -100,11 +101,10 @@ def _check_budget(budget, least, milliseconds):
 def _without_exits(model, x, y, budget, milliseconds, outcome):
     """Finds tau by halving."""
     _check_table(milliseconds, model, 1)
-    labels = _labels(y, len(x), needed=False)
-    judged = np.zeros(len(x), int) if labels is None else labels
+    labels = _labels(model, x, y, needed=False)
 
     def at_tau():
-        return evaluate(model, x, judged, outcome=outcome)
+        return evaluate(model, x, labels, outcome=outcome)
 
     within, _ = tau_bracket(model, lambda: float(at_tau().macs.mean()), budget)
     _check_budget(budget, within.spent, milliseconds)
@@ -119,7 +119,7 @@ def _with_exits(model, certain, x, y, budget, milliseconds, outcome):
     """Finds thresholds, at every tau of a grid if there is tau; of several the most accurate, then the cheapest."""
     taus = (0.0, *TAUS, 1.0) if with_tau(model) else (None,)
     _check_table(milliseconds, model, len(model.chain.exit_names) + 1)
-    labels = _labels(y, len(x), len(taus) > 1)
+    labels = _labels(model, x, y, len(taus) > 1)
     least, points = np.inf, []
     for tau in taus:
         with kept(model):
@@ -159,13 +159,10 @@ def _check_table(milliseconds, model, exits):
         )
 
 
-def _labels(y, images, needed):
-    """Returns the labels, int [images], or None if there are none and none are needed."""
+def _labels(model, x, y, needed):
+    """Returns the labels as class numbers, int [n], or None if there are none and none are needed."""
     if y is None and needed:
         raise ValueError(
             "thresholds of exits and tau are fitted together by accuracy, which needs labels, got none; give y=..."
         )
-    labels = None if y is None else np.asarray(y).reshape(-1)
-    if labels is not None and len(labels) != images:
-        raise ValueError(f"y must be {images} labels, one per image, got {len(labels)}; give those of the images.")
-    return labels
+    return None if y is None else class_numbers(y, model.classes, len(x))

@@ -3,8 +3,9 @@
 import numpy as np
 
 from keras_dynamic.messages import check_fraction
+from keras_dynamic.ops import check_images
 from keras_dynamic.training.evaluate import compiled_outcome, evaluate
-from keras_dynamic.training.operating_point import check_images, set_tau, with_tau
+from keras_dynamic.training.operating_point import set_tau, with_tau
 from keras_dynamic.training.tau_bracket import tau_bracket
 
 
@@ -23,7 +24,8 @@ def fit_usage(model, x, usage, outcome=None) -> float:
         tau.
 
     Raises:
-        ValueError: if usage is outside [0, 1], the decider has no tau, or there are no images.
+        ValueError: if usage is outside [0, 1], the decider has no tau, or images are missing or not
+            finite.
     """
     usage = check_fraction("usage", usage)
     if not with_tau(model):
@@ -33,10 +35,10 @@ def fit_usage(model, x, usage, outcome=None) -> float:
         )
     check_images(x)
     outcome = compiled_outcome(model) if outcome is None else outcome
-    labels, names = np.zeros(len(x), int), [name for each in with_tau(model) for name in each.names]
+    names = [name for each in with_tau(model) for name in each.names]
 
     def share():
-        decisions = evaluate(model, x, labels, outcome=outcome).decisions
+        decisions = evaluate(model, x, outcome=outcome).decisions
         return float(np.mean([decisions[name] for name in names]))
 
     nearest = min(tau_bracket(model, share, usage), key=lambda each: abs(each.spent - usage))

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_dynamic.ops import check_images, class_numbers
+
 
 def gradient_magnitudes(network, x, y, batch_size=128) -> dict:
     """Returns the mean L1 magnitude of the gradients of each unit that can be skipped.
@@ -13,7 +15,7 @@ def gradient_magnitudes(network, x, y, batch_size=128) -> dict:
     Args:
         network: built DynamicModel without decisions, whose skippable units have a `body`, as Residual has.
         x: images, [n, height, width, channels]; the paper's are those of the training.
-        y: labels, int [n] or [n, 1].
+        y: class numbers [n], or one-hot labels [n, classes].
         batch_size: images at a time; the last batch may be smaller and counts as much.
 
     Returns:
@@ -21,8 +23,8 @@ def gradient_magnitudes(network, x, y, batch_size=128) -> dict:
 
     Raises:
         RuntimeError: if Keras runs on another backend than TensorFlow.
-        ValueError: if the network decides, a unit has no kernels, or there are not as many labels as images, at least
-            one.
+        ValueError: if the network decides, a unit has no kernels, images are missing or not finite, or labels are not
+            one class for each.
 
     Source: SGAD, section 4.1 and figure 4.
     """
@@ -36,9 +38,8 @@ def gradient_magnitudes(network, x, y, batch_size=128) -> dict:
             f"gradient magnitudes are those of a plain network, got {network.name!r} with decisions; give "
             "DynamicModel(network.chain)."
         )
-    y = np.asarray(y).reshape(-1)
-    if len(x) != len(y) or not len(y):
-        raise ValueError(f"expected one image or more and as many labels, got {len(x)} and {len(y)}.")
+    check_images(x)
+    y = class_numbers(y, network.classes, len(x))
     kernels = _kernels(network.chain)
     magnitudes = _compiled(network, kernels, x.shape[1:], x.dtype)
     starts = range(0, len(y), batch_size)

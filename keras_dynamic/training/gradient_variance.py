@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_dynamic.layers import gradient_equilibrium, masked
 from keras_dynamic.losses import cross_entropy
+from keras_dynamic.ops import check_images, class_numbers
 from keras_dynamic.training.exit_answers import check_exits
 
 _READINGS = {"plain": masked, "equilibrium": gradient_equilibrium}
@@ -19,7 +20,7 @@ def gradient_variances(model, x, y, exit_weights=None, batch_size=64) -> dict:
     Args:
         model: built DynamicModel with exits.
         x: images, [n, height, width, channels].
-        y: labels, int [n] or [n, 1].
+        y: class numbers [n], or one-hot labels [n, classes].
         exit_weights: lambda of each exit, the deepest last; None for 1 each.
         batch_size: images at a time; the last n % batch_size are left out.
 
@@ -28,7 +29,8 @@ def gradient_variances(model, x, y, exit_weights=None, batch_size=64) -> dict:
 
     Raises:
         RuntimeError: if Keras runs on another backend than TensorFlow.
-        ValueError: if the network has no exits or decides units, a block has no kernels, or there are not two batches.
+        ValueError: if the network has no exits or decides units, a block has no kernels, images are not
+            finite or less than two batches, or labels are not one class for each.
 
     Source: IMTA, section 3.1, equations 3 and 6.
     """
@@ -38,12 +40,11 @@ def gradient_variances(model, x, y, exit_weights=None, batch_size=64) -> dict:
             "KERAS_BACKEND=tensorflow before Keras is imported."
         )
     check_exits(model)
-    y = np.asarray(y).reshape(-1)
+    check_images(x)
+    y = class_numbers(y, model.classes, len(x))
     batches = len(y) // batch_size
-    if len(x) != len(y) or batches < 2:
-        raise ValueError(
-            f"a variance takes two batches or more, got {len(x)} images and {len(y)} labels in batches of {batch_size}."
-        )
+    if batches < 2:
+        raise ValueError(f"a variance takes two batches or more, got {len(x)} images in batches of {batch_size}.")
     blocks = _kernels(model.chain)
     weights = exit_weights or [1.0] * len(blocks)
     found = {}

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_dynamic.methods import ensemble_of, stochastic
 from keras_dynamic.metrics import accuracies
+from keras_dynamic.ops import check_images, class_numbers
 from keras_dynamic.training.evaluate import compiled_outcome
 from keras_dynamic.training.tau_sweep import TAUS, at_tau, tau_sweep
 
@@ -15,7 +16,7 @@ def inference_figures(model, x, y, taus=TAUS, runs=5, ensembles=(2, 5), seed=0) 
     Args:
         model: built DynamicModel with PerUnitGates or ChannelGates.
         x: images, [n, height, width, channels].
-        y: labels, int [n].
+        y: class numbers [n], or one-hot labels [n, classes].
         taus: thresholds of the sweep, each in [0, 1].
         runs: samples of stochastic inference, at least 2.
         ensembles: how many of these samples answer together, each from 1 to runs.
@@ -28,8 +29,8 @@ def inference_figures(model, x, y, taus=TAUS, runs=5, ensembles=(2, 5), seed=0) 
         for each of `ensembles`, whose MACs are the sum. And 'tau_sweep', as tau_sweep gives it.
 
     Raises:
-        ValueError: if there are too few runs, an ensemble is larger than they are, a threshold is outside [0, 1], or
-            the model has no gates.
+        ValueError: if there are too few runs, an ensemble is larger than they are, a threshold is outside [0, 1], the
+            model has no gates, images are missing or not finite, or labels are not one class for each.
 
     Source: Herrmann et al., sections 3.3 and S2.2 to S2.4, figures 10 to 12.
     """
@@ -38,7 +39,8 @@ def inference_figures(model, x, y, taus=TAUS, runs=5, ensembles=(2, 5), seed=0) 
     for size in ensembles:
         if not 1 <= size <= runs:
             raise ValueError(f"an ensemble is made of 1 to {runs} runs, got {size!r}; raise runs.")
-    y = np.asarray(y).reshape(-1)
+    check_images(x)
+    y = class_numbers(y, model.classes, len(x))
     logits, cost = stochastic(model, x, runs, seed)
     macs = cost * model.cost_tree.total_macs
     outcome = compiled_outcome(model)

@@ -69,18 +69,6 @@ def kept(model):
             number.assign(value)
 
 
-def check_images(x):
-    """Raises a ValueError if there are no images to fit thresholds or tau on.
-
-    Args:
-        x: images, [n, height, width, channels].
-    """
-    if not len(x):
-        raise ValueError(
-            "thresholds are fitted on held-out images, got none; give images [n, height, width, channels]."
-        )
-
-
 def _parts(decider):
     """Returns the deciders that a decider joins, or itself."""
     return [part for each in decider.deciders for part in _parts(each)] if isinstance(decider, Joined) else [decider]

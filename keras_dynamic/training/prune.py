@@ -1,7 +1,6 @@
 """Units that never run on held-out images are taken out of the network."""
 
 import keras
-import numpy as np
 
 from keras_dynamic.layers import Always, DynamicModel, Residual
 from keras_dynamic.layers.made_under import made_under
@@ -33,7 +32,7 @@ def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
     Source: SGAD, section 4.1, discussion, point 3 (dead blocks).
     """
     _check(model, images)
-    decisions = evaluate(model, images, np.zeros(len(images), int), batch_size=batch_size).decisions
+    decisions = evaluate(model, images, batch_size=batch_size).decisions
     dead = {unit.name for unit in model.chain.units if unit.name in decisions and not decisions[unit.name].any()}
     check_skips(model.chain, dead)
     copy = plain_copy(model)

@@ -7,6 +7,7 @@ from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.layers import FreeGate, Gate
 from keras_dynamic.layers.readings import Masked
 from keras_dynamic.messages import check_number
+from keras_dynamic.ops import check_images, class_numbers
 from keras_dynamic.training.prune import check_nothing_nested
 
 
@@ -19,7 +20,7 @@ def decision_importance(model, batches) -> dict:
 
     Args:
         model: built DynamicModel without networks inside units.
-        batches: list of (images [batch, height, width, channels], int labels [batch]).
+        batches: list of (images [batch, height, width, channels], class numbers [batch] or one-hot labels).
 
     Returns:
         {decision name: float}, relative to the largest.
@@ -121,7 +122,7 @@ def _watch(model, batches):
         )
     check_nothing_nested(model, "rank")
     names = model.decision_names
-    batches = _pairs(batches, model.chain.answer_specs[-1].shape[-1])
+    batches = _pairs(batches, model.classes)
     if not names or not batches:
         raise ValueError(
             f"importance is that of one decision or more on one batch or more of images and labels, got {len(names)} "
@@ -151,16 +152,13 @@ def _pairs(batches, classes):
     found = []
     for number, batch in enumerate(batches):
         pair = isinstance(batch, (list, tuple)) and len(batch) == 2
-        labels = np.asarray(batch[1] if pair else [])
-        if not pair or np.shape(labels)[1:] not in ((), (1,)) or len(labels) != len(batch[0]):
-            got = f"shapes {[np.shape(each) for each in batch]}" if pair else f"{type(batch).__name__}"
+        if not pair:
             raise ValueError(
-                "batches must be pairs of images [batch, height, width, channels] and as many int labels [batch], got "
-                f"{got} as batch {number}; e.g. [(x[:64], y[:64])]."
+                "batches must be pairs of images [batch, height, width, channels] and as many labels [batch], got "
+                f"{type(batch).__name__} as batch {number}; e.g. [(x[:64], y[:64])]."
             )
-        if not np.isin(labels, range(classes)).all():
-            raise ValueError(f"labels must be ints from 0 to {classes - 1}, got others in batch {number}.")
-        found.append((batch[0], labels.reshape(-1).astype("int32")))
+        check_images(batch[0])
+        found.append((batch[0], class_numbers(batch[1], classes, len(batch[0])).astype("int32")))
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras_dynamic.cost import given
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.models import Cascade
+from keras_dynamic.ops import check_classes, check_images
 from keras_dynamic.training.compact import compact
 
 
@@ -90,15 +91,17 @@ def serve(model, batches) -> Served:
         Served.
 
     Raises:
-        ValueError: if the model decides nothing, or there are no batches.
+        ValueError: if the model decides nothing or has one logit, there are no batches, or one is empty or not finite.
     """
     stopping_places(model)
+    check_classes(model.classes, "serve")
     passed = _passed(model)
     run, static = compact(model), _logits(static_network(model), model.image_shape[1:])
     logits: list = []
     stopped, macs, everything = [], [], []
     seconds, seconds_static = 0.0, 0.0
     for batch in batches:
+        check_images(batch)
         images = keras.ops.convert_to_tensor(batch, "float32")
         if not logits:
             run(images), static(images)

@@ -114,7 +114,7 @@ def decision_rates(model, images, batch_size) -> dict[str, float]:
         raise ValueError(
             f"images must be [n, height, width, channels], got shape {np.shape(images)}; put a single one into a list."
         )
-    found = evaluate(model, images, np.zeros(len(images), int), batch_size=batch_size)
+    found = evaluate(model, images, batch_size=batch_size)
     shares = {name: float(np.mean(value)) for name, value in found.decisions.items()}
     reached = {name: shares[whole] for name, whole in model.decider.within.items()}
     return {name: share / (reached.get(name, 1.0) or 1.0) for name, share in shares.items()}

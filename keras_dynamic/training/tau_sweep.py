@@ -15,7 +15,7 @@ def tau_sweep(model, x, y, taus=TAUS, outcome=None) -> list[dict]:
     Args:
         model: built DynamicModel whose decider compares probabilities with tau: gates, or a policy.
         x: images, [n, height, width, channels].
-        y: labels, int [n].
+        y: class numbers [n], or one-hot labels [n, classes].
         taus: thresholds, each in [0, 1]; 0 runs everything.
         outcome: compiled_outcome(model), to compile only once for several calls.
 
@@ -37,7 +37,7 @@ def at_tau(model, x, y, tau, outcome) -> dict:
     Args:
         model: built DynamicModel, as for tau_sweep.
         x: images, [n, height, width, channels].
-        y: labels, int [n].
+        y: class numbers [n], or one-hot labels [n, classes].
         tau: threshold, in [0, 1].
         outcome: compiled_outcome(model).
 

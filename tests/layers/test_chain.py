@@ -187,3 +187,20 @@ def test_specs_are_those_of_each_units_input(toy_chain):
     chain.build((None, 8, 8, 3))
     assert tuple(chain.image_spec.shape) == (None, 8, 8, 3)
     assert [tuple(spec.shape) for spec in chain.input_specs] == [(None, 8, 8, 4)] * 3
+
+
+def test_a_chain_takes_one_input(toy_chain):
+    message = r"a chain takes one input, \[batch, height, width, channels\], got 2; concatenate them"
+    for shape in ([(2, 8, 8, 3), (2, 4)], {"a": (2, 8, 8, 3), "b": (2, 8, 8, 3)}):
+        with pytest.raises(ValueError, match=message):
+            toy_chain().build(shape)
+        with pytest.raises(ValueError, match=message):
+            DynamicModel(toy_chain()).build(shape)
+    images, numbers = np.zeros((2, 8, 8, 3), np.float32), np.zeros((2, 4), np.float32)
+    built = DynamicModel(toy_chain())
+    built.build((None, 8, 8, 3))
+    for inputs in ([images, numbers], {"a": images, "b": images}):
+        for model in (built, DynamicModel(toy_chain())):
+            with pytest.raises(ValueError, match=message):
+                model(inputs)
+    assert built.outcome(list(images)).logits.shape == (2, 3)

@@ -57,6 +57,16 @@ def test_too_little_to_time_is_refused(system, count, repeats):
         bench.measure_latency(system[1], images(count), repeats)
 
 
+def test_labels_and_images_are_checked_first(system):
+    x = images(4).astype(np.float32)
+    for y, message in ((np.arange(4) + 97, "class numbers from 0 to 9, got some from 97"), ([0], "y must be 4 labels")):
+        with pytest.raises(ValueError, match=message):
+            bench.benchmark(system[1], x, y)
+    x[2, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="got NaN or infinity in image 2 of 4"):
+        bench.benchmark(system[1], x, [0, 1, 2, 3])
+
+
 def test_the_yardstick_counts_what_runs():
     """An exit's head, a unit behind it, one with a group of channels too, and one that no decision names."""
     unit_ms = {"stem": 1.0, "exit": 0.5, "unit1": 2.0, "unit2": 8.0}

@@ -37,7 +37,11 @@ def test_five_guesses_of_ten_classes_say_nothing():
 
 
 def test_what_does_not_fit_is_an_error():
-    with pytest.raises(ValueError, match=r"scores \[n, classes\] and labels \[n\], got shapes \[4, 3\] and \[3\]"):
+    with pytest.raises(ValueError, match=r"scores \[n, classes\], got shape \[4\]"):
+        top_k_accuracy(SCORES[:, 0], [0, 1, 2, 0], 1)
+    with pytest.raises(ValueError, match="y must be 4 labels, one per image, got 3"):
         accuracies(SCORES, [0, 1, 2])
+    with pytest.raises(ValueError, match="an accuracy needs logits of two classes or more, got 1"):
+        accuracies(SCORES[:, :1], [0, 0, 0, 0])
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         top_k_accuracy(SCORES, [0, 1, 2, 0], 0)

@@ -263,16 +263,40 @@ def test_evaluate_shows_rate_and_macs(networks, labelled):
     assert logs["macs_mean"] == pytest.approx(fitted.macs, rel=1e-5)
 
 
-def test_a_network_that_has_seen_the_images_is_refused(networks, labelled):
+def test_a_network_that_may_have_seen_the_images_is_warned_of(networks, labelled):
     images, _ = labelled(30)
     labels = numpy(networks[1](images)).argmax(-1)
+    largest = np.bincount(labels).max() / 30
     model = cascade(networks)
-    message = r"network 'net4' is 100\.0% right on these data, so it has been trained on them; .* quantiles"
-    with pytest.raises(ValueError, match=message):
-        model.fit_thresholds(images, labels, macs=sum(MACS))
-    with pytest.raises(ValueError, match=message):
+    message = rf"network 'net4' is 100\.0% right .* the largest class has {largest:.1%}; .* quantiles"
+    with pytest.warns(UserWarning, match=message):
+        fitted = model.fit_thresholds(images, labels, macs=sum(MACS))
+    np.testing.assert_array_equal(model.thresholds, fitted.thresholds)
+    with pytest.warns(UserWarning, match=message):
         model.fit_temperatures(images, labels)
-    assert model.thresholds.tolist() == [np.inf, np.inf]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_network_that_is_right_as_often_as_the_largest_class_is_not_warned_of(classifier, labelled):
+    images, _ = labelled(300)
+    networks = [classifier(width, f"net{width}") for width in (2, 4)]
+    for network in networks:
+        network.layers[-1].bias.assign([1e3, 0, 0])
+    labels = np.repeat([0, 1], [299, 1])  # 99.7 %
+    assert cascade(networks).fit_thresholds(images, labels, macs=1e9).accuracy == pytest.approx(299 / 300)
+
+
+def test_one_hot_labels_serve_where_class_numbers_do(networks, labelled):
+    images, labels = labelled(25)
+    fits = [cascade(networks).fit_thresholds(images, y, macs=2 * MACS[0]) for y in (labels, np.eye(3)[labels])]
+    assert fits[0][1:] == fits[1][1:]
+    one, other = (cascade(networks).fit_temperatures(images, y) for y in (labels, np.eye(3)[labels]))
+    assert one == other
+
+
+def test_networks_of_one_logit_are_refused(classifier):
+    with pytest.raises(ValueError, match="a cascade needs logits of two classes or more, got 1 per image, as of a bin"):
+        cascade([classifier(width, f"net{width}", classes=1) for width in (2, 4)])
 
 
 @pytest.mark.parametrize(
@@ -287,7 +311,11 @@ def test_a_network_that_has_seen_the_images_is_refused(networks, labelled):
             {"quantiles": [0.5, 1.5]},
             r"quantiles must be numbers between 0 and 1, one per threshold, got \[0\.5, 1\.5\]",
         ),
-        ({"x": np.zeros((0, 8, 8, 3))}, "got no images to fit on"),
+        ({"x": np.zeros((0, 8, 8, 3))}, "got none; give images"),
+        ({"x": np.full((10, 8, 8, 3), np.nan)}, "got NaN or infinity in image 0 of 10"),
+        ({"y": np.arange(10) % 3 + 1}, "labels must be class numbers from 0 to 2, got some from 1 to 3"),
+        ({"y": np.arange(10) % 3 - 1, "quantiles": [0.5] * 2}, "class numbers from 0 to 2, got some from -1 to 1"),
+        ({"y": np.arange(9) % 3}, "y must be 10 labels, one per image, got 9"),
     ],
 )
 def test_what_cannot_be_fitted_is_an_error(arguments, message, networks, labelled):

@@ -58,5 +58,5 @@ def test_what_cannot_be():
     for budgets in (0, 2.0, True):
         with pytest.raises(ValueError, match="budgets must be how many there are, a positive whole number"):
             budget_figures(by_hand(), HELD_OUT, (X, Y), budgets)
-    with pytest.raises(ValueError, match="fitted on held-out images, got none"):
+    with pytest.raises(ValueError, match="held-out or test images, got none"):
         budget_figures(by_hand(), (X[:0], None), (X, Y))

@@ -269,3 +269,22 @@ def test_on_jax_too():
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     child = subprocess.run([sys.executable, "-c", _ON_JAX], capture_output=True, text=True, env=environment)
     assert child.stdout.strip() == "jax", child.stderr
+
+
+def test_labels_and_images_are_checked_before_anything_runs():
+    model, x = model_of([90.0, 5.0], Bright()), images([5, 15, 25, 8])
+    plain, one_hot = (evaluate(model, x, y).figures() for y in ([1, 0, 1, 0], np.eye(2)[[1, 0, 1, 0]]))
+    assert plain == one_hot
+    for y, message in (
+        ([1, 2, 1, 2], "labels must be class numbers from 0 to 1, got some from 1 to 2"),
+        ([-1, 0, 1, 0], "got some from -1 to 1"),
+        ([0.2, 0.9, 1.0, 0.0], "got fractions or NaN, as of a regression"),
+        ([1, 0, 1], "y must be 4 labels, one per image, got 3"),
+        ([[1, 1]] * 4, "as of a multi-label task"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate(model, x, y, outcome=None)
+    with pytest.raises(ValueError, match="got NaN or infinity in image 1 of 4"):
+        evaluate(model, images([5, np.nan, 25, 8]), [1, 0, 1, 0])
+    with pytest.raises(ValueError, match="test images, got none"):
+        evaluate(model, x[:0], [])

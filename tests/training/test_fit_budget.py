@@ -171,7 +171,7 @@ def test_budgets_that_cannot_be(arguments, message):
 def test_networks_and_images_that_cannot_be(toy_chain, toy_images):
     with pytest.raises(ValueError, match="by the tau of gates or a policy; Always has neither here; give DynamicModel"):
         fit_budget(by_hand(), X, 6.0)
-    with pytest.raises(ValueError, match="fitted on held-out images, got none; give images"):
+    with pytest.raises(ValueError, match="held-out or test images, got none; give images"):
         fit_budget(by_hand(Confidence()), X[:0], 6.0)
     model = DynamicModel(toy_chain(), PerUnitGates())
     model.build((None, 8, 8, 3))
@@ -197,3 +197,5 @@ def test_tau_has_an_accuracy_if_there_are_labels(toy_chain, toy_images, spread_g
     assert found.accuracy == evaluate(model, images, LABELS).accuracy > 0
     with pytest.raises(ValueError, match="y must be 60 labels, one per image, got 59"):
         fit_budget(model, images, macs=1e6, y=LABELS[1:])
+    with pytest.raises(ValueError, match="labels must be class numbers from 0 to 2, got some from 1 to 3"):
+        fit_budget(model, images, macs=1e6, y=LABELS + 1)

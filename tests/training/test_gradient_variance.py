@@ -49,7 +49,7 @@ def test_images_over_are_left_out_and_nothing_changes():
 
 
 def test_what_cannot_be():
-    with pytest.raises(ValueError, match="two batches or more, got 12 images and 12 labels in batches of 12"):
+    with pytest.raises(ValueError, match="two batches or more, got 12 images in batches of 12"):
         gradient_variances(by_hand(), X, Y, batch_size=12)
     chain = by_hand().chain
     twice = [*chain.exits, Exit(chain.head, "first", name="again")]

@@ -96,8 +96,10 @@ def test_what_cannot_be(changes, message, model, toy_images):
 
 
 def test_a_model_without_gates_is_an_error(toy_chain, toy_images):
+    model = DynamicModel(toy_chain(), FirstK(1))
+    model.build((None, 8, 8, 3))
     with pytest.raises(ValueError, match="samples a PerUnitGates decider, got FirstK"):
-        inference_figures(DynamicModel(toy_chain(), FirstK(1)), toy_images(), np.zeros(6, int))
+        inference_figures(model, toy_images(), np.zeros(6, int))
 
 
 def test_channel_groups_too(toy_images):

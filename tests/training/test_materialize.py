@@ -48,7 +48,7 @@ def test_what_is_left_gives_the_same_outputs_for_less(toy_images, tmp_path):
     np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
     assert np.std(smaller(images), axis=0).min() > 1e-3
     assert type(smaller.decider) is Always
-    assert smaller.cost_tree.total_macs == STEM + (3 + 1) * GROUP + HEAD == evaluate(model, images, range(30)).macs[0]
+    assert smaller.cost_tree.total_macs == STEM + (3 + 1) * GROUP + HEAD == evaluate(model, images).macs[0]
     assert smaller.count_params() == model.chain.count_params() - 4 * GROUP_PARAMETERS
     kernels = [weight.shape for weight in smaller.chain.units[0].weights if weight.name == "kernel"]
     assert kernels == [(3, 3, WIDTH, 12), (3, 3, 12, WIDTH)]
@@ -270,7 +270,7 @@ def test_masks_on_input_and_output_channels_really_slice(before, toy_images, tmp
     model = pruned(made, settled)
     smaller = materialize(model)
     np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
-    macs = evaluate(model, toy_images(4), range(4)).macs
+    macs = evaluate(model, toy_images(4)).macs
     extra = 0 if before is None else 64 * WIDTH * 12
     assert smaller.cost_tree.total_macs == STEM + extra + 64 * 9 * 12 * (4 + 4) + HEAD == macs[0]
     kernels = [w.shape for w in smaller.chain.units[0].weights if w.name == "kernel"]
@@ -341,7 +341,7 @@ def test_units_that_are_off_as_a_whole_are_gone_beside_groups(dependent, toy_ima
     # a unit that changes the size leaves its shortcut, one that does not leaves nothing
     assert names == ["stage1_unit1", "stage2_unit1", "stage2_unit2", "stage3_unit1", "stage3_unit2"]
     gates = sum(node.total_macs for k in range(6) for node in model.decider.unit_nodes(k))
-    assert smaller.cost_tree.total_macs == evaluate(model, images, range(12)).macs[0] - gates
+    assert smaller.cost_tree.total_macs == evaluate(model, images).macs[0] - gates
     smaller.save(tmp_path / "smaller.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "smaller.keras")(images), smaller(images))
 

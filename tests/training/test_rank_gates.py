@@ -167,12 +167,12 @@ def test_numbers_out_of_range(arguments, message):
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (IMAGES, r"must be pairs of images .* and as many int labels \[batch\], got ndarray as batch 1; e.g."),
+        (IMAGES, r"must be pairs of images .* and as many labels \[batch\], got ndarray as batch 1; e.g."),
         ((IMAGES,), "got tuple as batch 1"),
-        ((IMAGES, LABELS[:1]), r"got shapes \[\(2, 1, 1, 3\), \(1,\)\] as batch 1"),
-        ((IMAGES, np.eye(3)[LABELS]), r"got shapes \[\(2, 1, 1, 3\), \(2, 3\)\] as batch 1"),
-        ((IMAGES, LABELS + 2), "labels must be ints from 0 to 2, got others in batch 1"),
-        ((IMAGES, LABELS + 0.5), "labels must be ints from 0 to 2, got others in batch 1"),
+        ((IMAGES, LABELS[:1]), "y must be 2 labels, one per image, got 1"),
+        ((IMAGES, np.eye(4)[LABELS]), r"labels must be class numbers \[n\], or one-hot \[n, 3\], got shape \[2, 4\]"),
+        ((IMAGES, LABELS + 2), "labels must be class numbers from 0 to 2, got some from 2 to 3"),
+        ((IMAGES, LABELS + 0.5), "whole numbers from 0 to 2, got fractions"),
     ],
     ids=["images", "no labels", "fewer", "one-hot", "others", "fractions"],
 )

@@ -1,0 +1,87 @@
+"""Checks of labels and images as users give them (NumPy)."""
+
+import numpy as np
+
+_ROUNDING = 1e-2  # of a row of soft labels in float16
+
+
+def check_classes(count, what):
+    """Raises a ValueError unless logits have two classes or more.
+
+    Args:
+        count: number of logits per image; None where it is not known.
+        what: what needs the classes, the beginning of a sentence.
+
+    Raises:
+        ValueError: if there is one logit, as of a binary classifier or a regression.
+    """
+    if count is not None and count < 2:
+        raise ValueError(
+            f"{what} needs logits of two classes or more, got {count} per image, as of a binary classifier or a "
+            "regression; end a binary classifier in Dense(2), with labels 0 and 1."
+        )
+
+
+def class_numbers(y, classes, images=None) -> np.ndarray:
+    """Returns labels as class numbers.
+
+    Args:
+        y: class numbers from 0 to classes - 1, [n] or [n, 1] of any number type; or one-hot or soft labels,
+            [n, classes], of which the largest counts.
+        classes: number of classes.
+        images: how many images the labels belong to; None does not compare.
+
+    Returns:
+        int64 array, [n].
+
+    Raises:
+        ValueError: if there is one logit instead of classes, labels are multi-label, no class numbers or out of range,
+            or there are not as many as images.
+    """
+    check_classes(classes, "an accuracy")
+    y = np.asarray(y)
+    if y.dtype.kind not in "biuf" or (y.shape[1:] not in ((), (1,), (classes,))) or not y.ndim:
+        raise ValueError(
+            f"labels must be class numbers [n], or one-hot [n, {classes}], got shape {list(y.shape)} of {y.dtype}."
+        )
+    if images is not None and len(y) != images:
+        raise ValueError(f"y must be {images} labels, one per image, got {len(y)}; give those of the images.")
+    if y.shape[1:] == (classes,):
+        if not ((y >= 0).all() and (np.abs(y.sum(axis=1, dtype=float) - 1) <= _ROUNDING).all()):
+            raise ValueError(
+                f"one-hot labels [n, {classes}] must sum to 1 for each image, got others, as of a multi-label task or "
+                "a regression; give one class per image."
+            )
+        return y.argmax(axis=1)
+    y = y.reshape(-1)
+    if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.floor(y))).all():
+        raise ValueError(
+            f"labels must be class numbers, whole numbers from 0 to {classes - 1}, got fractions or NaN, as of a "
+            "regression; give each image's class."
+        )
+    if len(y) and not 0 <= y.min() <= y.max() < classes:
+        raise ValueError(
+            f"labels must be class numbers from 0 to {classes - 1}, got some from {y.min():g} to {y.max():g}; "
+            "renumber the classes from 0 and leave out images without a class."
+        )
+    return y.astype(np.int64)
+
+
+def check_images(x):
+    """Raises a ValueError if there are no images, or some are not finite.
+
+    Args:
+        x: images, [n, height, width, channels].
+
+    Raises:
+        ValueError: if there are none, or one holds NaN or infinity.
+    """
+    if not len(x):
+        raise ValueError("expected held-out or test images, got none; give images [n, height, width, channels].")
+    x = np.asarray(x)
+    # The least and the largest are NaN where any is, and take no copy of the images.
+    if x.dtype.kind == "f" and not (np.isfinite(x.min()) and np.isfinite(x.max())):
+        bad = next(index for index, image in enumerate(x) if not np.isfinite(image).all())
+        raise ValueError(
+            f"images must be finite numbers, got NaN or infinity in image {bad} of {len(x)}; leave it out or mend it."
+        )

@@ -1,0 +1,109 @@
+"""Binary classifiers of one logit: what needs classes refuses them in one sentence, what needs none works."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_dynamic import methods, training
+from keras_dynamic.deciders import Confidence, Patience, PerUnitGates
+from keras_dynamic.layers import DynamicModel, Exit
+
+REFUSED = "two classes or more, got 1 per image, as of a binary classifier or a regression; end a binary classifier in"
+
+
+@pytest.fixture
+def binary(toy_chain):
+    """Function (exits=()) -> built chain of one logit for 8x8 RGB images."""
+
+    def make(exits=()):
+        heads = [Exit([layers.GlobalAveragePooling2D(), layers.Dense(1)], f"unit{k}", name=f"exit{k}") for k in exits]
+        chain = toy_chain(classes=1, exits=heads)
+        chain.build((None, 8, 8, 3))
+        return chain
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda chain: DynamicModel(chain, Confidence()),
+        lambda chain: DynamicModel(chain, Confidence("margin")),
+        lambda chain: DynamicModel(chain, Patience()),
+        methods.BlockDrop,
+        methods.SGAD,
+        lambda chain: methods.ActivationGating(chain, PerUnitGates(), teacher=DynamicModel(chain)),
+    ],
+    ids=["confidence", "margin", "patience", "BlockDrop", "SGAD", "teacher"],
+)
+def test_what_needs_classes_is_refused_when_it_is_built(make, binary):
+    with pytest.raises(ValueError, match=REFUSED):
+        make(binary([1, 2])).build((None, 8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        lambda model, x, y: training.evaluate(model, x, y),
+        lambda model, x, y: training.accuracy_shuffled(model, x, y, {}),
+        lambda model, x, y: training.static_twin(model, (x, y), (x, y), 1e3),
+        lambda model, x, y: training.serve(model, [x]),
+        lambda model, x, y: training.fit_budget(model, x, macs=1e9, y=y),
+        lambda model, x, y: training.decision_importance(model, [(x, y)]),
+        lambda model, x, y: training.tau_sweep(model, x, y),
+        lambda model, x, y: training.inference_figures(model, x, y),
+    ],
+)
+def test_what_counts_right_answers_is_refused(judge, binary, toy_images):
+    model = DynamicModel(binary(), PerUnitGates())
+    model.build((None, 8, 8, 3))
+    with pytest.raises(ValueError, match=REFUSED):
+        judge(model, toy_images(), np.arange(6) % 2)
+
+
+def test_what_reads_exits_is_refused(binary, toy_images):
+    model = DynamicModel(binary([1]))
+    model.build((None, 8, 8, 3))
+    data = toy_images(), np.arange(6) % 2
+    for judge in (
+        lambda: training.exit_answers(model, data[0]),
+        lambda: training.exit_figures(model, data, data),
+        lambda: training.budget_figures(model, data, data),
+        lambda: training.gradient_variances(model, *data, batch_size=2),
+    ):
+        with pytest.raises(ValueError, match=REFUSED):
+            judge()
+
+
+def test_decisions_need_no_classes(binary, toy_images, spread_gates):
+    """A binary network with gates is run, judged without labels, pruned and trained by its own loss."""
+    images = toy_images(20)
+    model = methods.ActivationGating(binary(), PerUnitGates())
+    model.build((None, 8, 8, 3))
+    spread_gates(model, images)
+    found = training.evaluate(model, images)
+    assert found.logits.shape == (20, 1)
+    assert found.predictions is found.labels is None
+    assert np.isnan(found.accuracy)
+    training.prune_dead_units(model, images)
+    training.fit_usage(model, images, 0.5)
+    training.fit_budget(model, images, macs=0.9 * model.cost_tree.total_macs)
+    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    model.fit(images, np.arange(20) % 2, verbose=0)
+
+
+@pytest.mark.parametrize("method", [methods.BlockDrop, methods.SGAD])
+def test_labels_of_several_classes_or_none_are_refused_before_training(method, toy_chain, toy_images):
+    chain = toy_chain()
+    chain.build((None, 8, 8, 3))
+    model = method(chain)
+    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    model.build((None, 8, 8, 3))
+    for y, message in (
+        (np.array([[1, 1, 0]] * 6), "must sum to 1 for each image, got others, as of a multi-label task"),
+        (np.linspace(0, 1, 6), "as of a regression"),
+        (np.arange(6) % 3 + 1, "class numbers from 0 to 2, got some from 1 to 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(toy_images(), y, verbose=0)
