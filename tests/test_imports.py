@@ -10,7 +10,7 @@ from tools import source_tree
 # A part may import those on its own level or below, as long as no parts import each other in a circle.
 LEVELS = [
     {"messages"},
-    {"ops", "train steps on TensorFlow"},
+    {"ops", "seeds of replicas", "train steps on TensorFlow"},
     {"cost", "layers", "deciders"},
     {"models", "losses", "metrics", "callbacks", "zoo"},
     {"methods"},
@@ -20,8 +20,12 @@ LEVELS = [
 ]
 RANK = {part: rank for rank, parts in enumerate(LEVELS) for part in parts}
 
-# Files that stand elsewhere than the rest of their folder: training steps know no method, and methods run them.
-OF_THEIR_OWN = {Path("keras_dynamic/training/tape_step.py"): "train steps on TensorFlow"}
+# Files that stand elsewhere than the rest of their folder: training steps know no method, and methods run them; random
+# numbers depend on the replica of tf.distribute.
+OF_THEIR_OWN = {
+    Path("keras_dynamic/training/tape_step.py"): "train steps on TensorFlow",
+    Path("keras_dynamic/ops/seed_generator.py"): "seeds of replicas",
+}
 
 # The package's front page, which names everything, and what tests import.
 ABOVE_ALL = {"__init__", "testing"}
@@ -29,7 +33,7 @@ ABOVE_ALL = {"__init__", "testing"}
 # What a bare install has; everything else is imported where it is used.
 BASE = {"absl", "keras", "keras_dynamic", "ml_collections", "numpy", "PIL"}
 
-MAY_IMPORT_TENSORFLOW = {"data", "training", "lite", "train steps on TensorFlow"}
+MAY_IMPORT_TENSORFLOW = {"data", "training", "lite", "seeds of replicas", "train steps on TensorFlow"}
 
 
 def product() -> list[Path]:
