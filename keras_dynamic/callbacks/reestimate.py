@@ -29,7 +29,8 @@ def reestimate_batch_norm(model, batches, decisions=None, steps=None):
     """
     norms = [layer for layer in model.chain._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     kept = [(norm.momentum, norm.trainable) for norm in norms]
-    sums, seen, before = [], 0, []
+    before: list[np.ndarray] = []
+    sums, seen = before, 0
     try:
         for norm in norms:
             norm.trainable, norm.momentum = True, 0.0  # after a batch the moving statistics are that batch's

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_dynamic.deciders.threshold import ThresholdDecider
 from keras_dynamic.messages import check_fraction
-from keras_dynamic.ops import bounded
+from keras_dynamic.ops import SeedGenerator, bounded
 
 _ALL = 1_000_000  # units: more than any chain has
 _LIFT = 3e4  # stands for the infinite logit of a unit that is held open; more than any threshold's log odds
@@ -44,7 +44,7 @@ class BernoulliPolicy(ThresholdDecider):
                 "takes 0.8."
             )
         self.alpha, self.seed = float(alpha), seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
         self.tau = self.scalar("tau", check_fraction("tau", tau))
         self.opened = self._counter("opened", _ALL)
         self.steps = self._counter("steps", 0)

@@ -10,7 +10,7 @@ from keras import layers, ops
 from keras_dynamic.cost import Node, tree
 from keras_dynamic.deciders.threshold import ThresholdDecider
 from keras_dynamic.messages import check_fraction, check_number, check_open_probability, is_count
-from keras_dynamic.ops import round_straight_through, scale_gradient
+from keras_dynamic.ops import SeedGenerator, round_straight_through, scale_gradient
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -70,7 +70,7 @@ class BinaryMaskNetwork(ThresholdDecider):
         self.open_probability = check_open_probability(open_probability)
         self.last_always = always is None
         self.gradient_scale = check_number("gradient_scale", gradient_scale, positive=True)
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
         self.noise = self.scalar("noise", check_number("noise", noise))
         self.tau = self.scalar("tau", check_fraction("tau", tau))
         self.network: Any = None  # until it is bound

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_dynamic.deciders.threshold import ThresholdDecider
 from keras_dynamic.messages import check_fraction, check_number, check_open_probability
-from keras_dynamic.ops import binary_gumbel, scale_gradient
+from keras_dynamic.ops import SeedGenerator, binary_gumbel, scale_gradient
 
 
 class GumbelGates(ThresholdDecider):
@@ -54,7 +54,7 @@ class GumbelGates(ThresholdDecider):
         self.gradient_scale = check_number("gradient_scale", gradient_scale)
         self.temperature = self.scalar("temperature", check_number("temperature", temperature, positive=True))
         self.tau = self.scalar("tau", check_fraction("tau", tau))
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
         self.gates = {}
 
     def gate_input(self, x, training=None):

@@ -4,7 +4,7 @@ import keras
 
 from keras_dynamic.deciders.per_unit_gates import PerUnitGates
 from keras_dynamic.layers import Decider
-from keras_dynamic.ops import binary_gumbel
+from keras_dynamic.ops import SeedGenerator, binary_gumbel
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -27,7 +27,7 @@ class Stochastic(Decider):
         if not isinstance(gates, PerUnitGates):
             raise ValueError(f"Stochastic samples a PerUnitGates decider, got {type(gates).__name__}.")
         self.gates, self.seed = gates, seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
 
     def decision_of(self, name):
         """Returns what the gates say."""

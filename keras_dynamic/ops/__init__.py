@@ -21,6 +21,7 @@ from keras_dynamic.ops.policy_gradient import (
 )
 from keras_dynamic.ops.predicted_class import predicted_class
 from keras_dynamic.ops.quota import budget_thresholds, quota_thresholds, quotas
+from keras_dynamic.ops.seed_generator import SeedGenerator
 from keras_dynamic.ops.select import blend, select
 from keras_dynamic.ops.straight_through import ESTIMATORS, round_straight_through
 from keras_dynamic.ops.temperature import fit_temperature
@@ -31,6 +32,7 @@ __all__ = [
     "ESTIMATORS",
     "MEASURES",
     "Fitted",
+    "SeedGenerator",
     "Spent",
     "bernoulli_entropy",
     "bernoulli_log_probability",
