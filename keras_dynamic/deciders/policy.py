@@ -64,7 +64,7 @@ class Policy(BernoulliPolicy):
 
     def begin_nodes(self) -> list[Node]:
         """Returns the network's cost."""
-        return [self._binding.nodes["policy"]]
+        return [] if self.idle else [self._binding.nodes["policy"]]
 
     def get_config(self):
         """Returns the arguments, the network serialized."""

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_dynamic.cost import Guard, Node, expected, tree
 from keras_dynamic.layers.exit import answer, head_node
-from keras_dynamic.layers.needs import needs_of
+from keras_dynamic.layers.needs import decided_exits, needs_of
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.layers.unit import Unit
@@ -189,12 +189,12 @@ class Chain(keras.layers.Layer):
             Node: stem, decider, units, exits, head.
         """
         nodes = [tree(self.stem, self._specs.image, "stem"), *decider.begin_nodes()]
-        guards = [Guard(name) for name in self.exit_names if name in decider.names]
+        guards = [Guard(name) for name in decided_exits(self, decider)]
         previous = None
         for step, needs in zip(self.steps(), needs_of(self, decider), strict=True):
             passed = guards[: needs.exits]  # an image that stopped at one of them is not here
             if step.exit is not None:
-                name, decided = step.exit.name, step.exit.name in decider.names
+                name, decided = step.exit.name, Guard(step.exit.name) in guards
                 node = step.exit.cost_node(self.output_of(step.place), previous)
                 if decided and not needs.read:
                     node = _for_who_stops(Guard(name), node)

@@ -19,9 +19,11 @@ class Branching:
         groups: {unit name: Lowered} for units with channel groups that are decided, see lowering.lower_groups.
 
     Attributes:
-        conditions: {decision name: bool tensor [1], or True or False where no image changes it}, filled in order of
-            execution while the graph is traced. Decisions that images change are numbered in this order.
-        bits: {decision name: int32 tensor [1]} of those that images change: 1 if the unit runs. A decision inside a
+        conditions: {decision name: bool tensor [1]; True or False where no image changes it; or the name of an earlier
+            decision that is always the same}, filled in order of execution while the graph is traced.
+        listed: names of the decisions that a file lists, by number: those that images change, and those that are
+            constant only because of a threshold's value, so that a file's outputs do not depend on that.
+        bits: {decision name: int32 tensor [1]} of those listed: 1 if the unit runs. A decision inside a
             unit comes out of it through that unit's own select, as everything does, and is 0 where the unit is skipped.
         units: names of the chain's units and exits as they were met, likewise.
         masked: {unit name: decisions on its groups that became masks, not IFs: what they switch off is computed}.
@@ -33,6 +35,7 @@ class Branching:
         self.names = list(names)
         self.groups = groups or {}
         self.conditions = {}
+        self.listed = []
         self.bits = {}
         self.units = []
         self.masked = {}
@@ -52,9 +55,12 @@ class Branching:
         with tf.name_scope(decision_scope(self._next())):
             decided, chances, after = decider.decide(k, x, carry, training=training)
         decision = self._one_bool(name, decided[own])
-        if not isinstance(decision, bool) and not _depends_on_image(decision):
+        constant = decider.constant(own)
+        if constant is not None:
+            decision = constant
+        elif not isinstance(decision, bool) and not _depends_on_image(decision):
             decision = _values(decider, k, x, carry, training)[own]
-        self._note(name, decision)
+        self._note(name, decision, listed=constant is not None and own not in decider.known)
         return {**decided, own: decision}, chances, after
 
     def _decide_groups(self, decider, k, x, carry, training):
@@ -66,6 +72,8 @@ class Branching:
 
         decided, chances, after = decider.decide(k, x, carry, training=training)
         decided = {name: self._one_bool(self._prefix + name, value) for name, value in decided.items()}
+        constants = {name: decider.constant(name) for name in decided}
+        decided |= {name: value for name, value in constants.items() if value is not None}
         tensors = [value for value in decided.values() if not isinstance(value, bool)]
         if tensors and not any(map(_depends_on_image, tensors)):
             decided |= _values(decider, k, x, carry, training)
@@ -74,7 +82,8 @@ class Branching:
             if not isinstance(value, bool) and self._prefix + name in switched:
                 with tf.name_scope(decision_scope(self._next())):
                     decided[name] = decider.decide(k, x, carry, training=training)[0][name]
-            self._note(self._prefix + name, decided[name])
+            listed = constants[name] is not None and name not in decider.known
+            self._note(self._prefix + name, decided[name], listed)
         return decided, chances, after
 
     def _one_bool(self, name, decision):
@@ -88,13 +97,18 @@ class Branching:
         return True
 
     def _next(self):
-        """Returns the number of the next decision that images change."""
-        return sum(not isinstance(condition, bool) for condition in self.conditions.values())
+        """Returns the number of the next decision that is listed."""
+        return len(self.listed)
 
-    def _note(self, name, decision):
-        self.conditions[name] = decision
-        if not isinstance(decision, bool):
-            self.bits[name] = keras.ops.cast(keras.ops.reshape(decision, (1,)), "int32")
+    def _note(self, name, decision, listed=False):
+        """Notes a decision's condition, and its bit if images change it or it is listed all the same."""
+        constant = isinstance(decision, bool)
+        same = (other for other, condition in self.conditions.items() if condition is decision and not constant)
+        self.conditions[name] = next(same, decision)
+        if listed or not constant:
+            self.listed.append(name)
+            bit = keras.ops.convert_to_tensor([decision]) if constant else keras.ops.reshape(decision, (1,))
+            self.bits[name] = keras.ops.cast(bit, "int32")
 
     def run(self, unit, x, decision, training=None, **nested):
         """Returns combine(x, select(decision, branch(x), otherwise(x))), traced under the unit's name scope."""
@@ -177,13 +191,16 @@ class Branching:
         with tf.name_scope(decision_scope(self._next())):
             decided, chances, after = decider.decide_exit(name, logits, x, carry, training=training)
         decision = self._one_bool(full, decided[name])
-        if not isinstance(decision, bool) and not _depends_on_image(decision):
+        constant = decider.constant(name)
+        if constant is not None:
+            decision = constant
+        elif not isinstance(decision, bool) and not _depends_on_image(decision):
             self.problems.append(
                 f"decision {full!r} at an exit must look at the image, but it is the same for all; leave the exit out "
                 "instead."
             )
             decision = True
-        self._note(full, decision)
+        self._note(full, decision, listed=constant is not None and name not in decider.known)
         return {**decided, name: decision}, chances, after
 
     def fork(self, x, behind):
@@ -206,7 +223,8 @@ class Branching:
     def inside(self, unit):
         """Returns the reading for the dynamic network inside a unit; what it notes goes into the same tables."""
         inner = Branching(self.names, self.groups)
-        inner.conditions, inner.problems, inner.masked = self.conditions, self.problems, self.masked
+        inner.conditions, inner.listed = self.conditions, self.listed
+        inner.problems, inner.masked = self.problems, self.masked
         inner._prefix = f"{self._prefix}{unit.name}/"
         return inner
 
