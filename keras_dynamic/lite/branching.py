@@ -3,12 +3,9 @@
 import keras
 
 from keras_dynamic.layers import masked
+from keras_dynamic.lite.convert import TIE_BREAKER_SLOPE
 from keras_dynamic.lite.naming import decision_scope, unit_scope
 from keras_dynamic.ops import select
-
-# An operator that may rescale, so that the quantiser does not give both operands of a select one scale; it is removed
-# or becomes QUANTIZE afterwards.
-_TIE_BREAKER_SLOPE = 1.0 - 2.0**-23
 
 
 class Branching:
@@ -269,7 +266,7 @@ def _values(decider, k, x, carry, training):
 
 
 def _own_scale(leaf):
-    return keras.ops.leaky_relu(leaf, negative_slope=_TIE_BREAKER_SLOPE)
+    return keras.ops.leaky_relu(leaf, negative_slope=TIE_BREAKER_SLOPE)
 
 
 def _untied(otherwise, x, run):

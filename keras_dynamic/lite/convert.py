@@ -7,6 +7,18 @@ import tempfile
 
 import numpy as np
 
+# An operator that may rescale, so that the quantiser does not give its input and its output one scale; it is removed or
+# becomes QUANTIZE afterwards.
+TIE_BREAKER_SLOPE = 1.0 - 2.0**-23
+
+# Operations whose int8 input and output have one scale.
+_KEEP_SCALE = frozenset(
+    """
+    BatchToSpaceND DepthToSpace ExpandDims GatherV2 MaxPool MirrorPad Pad PadV2 Reshape ResizeBilinear
+    ResizeNearestNeighbor ReverseV2 Slice SpaceToBatchND SpaceToDepth Split Squeeze StridedSlice Tile Transpose
+    """.split()
+)
+
 _CALIBRATED_ON = 200  # images; more change the scales little
 
 
@@ -76,6 +88,30 @@ def trace(function, shape):
     return frozen
 
 
+def _break_ties(graph):
+    """Lets operations rescale that share an input with a concatenation, in place.
+
+    The quantiser gives all that is concatenated one scale. Another operation that keeps the scale of its input it then
+    leaves in float, with the convolution after it.
+    """
+    import tensorflow as tf
+
+    with graph.as_default():
+        for operation in graph.get_operations():
+            for place, tensor in enumerate(operation.inputs):
+                tied = operation.type in _KEEP_SCALE and len(tensor.consumers()) > 1 and _concatenated(tensor)
+                if tied and tensor.dtype == tf.float32:
+                    rescaled = tf.nn.leaky_relu(tensor, TIE_BREAKER_SLOPE)
+                    operation._update_input(place, rescaled)  # TensorFlow offers no public way to change a graph
+
+
+def _concatenated(tensor) -> bool:
+    """Returns whether a tensor is concatenated, perhaps after operations that keep its scale."""
+    readers = tensor.consumers()
+    further = (output for each in readers if each.type in _KEEP_SCALE for output in each.outputs)
+    return any(each.type == "ConcatV2" for each in readers) or any(map(_concatenated, further))
+
+
 def convert(frozen, quantize=None, calibration=None) -> bytes:
     """Converts a traced function.
 
@@ -94,6 +130,7 @@ def convert(frozen, quantize=None, calibration=None) -> bytes:
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if quantize:
+        _break_ties(frozen.graph)
         chosen = np.linspace(0, len(calibration) - 1, min(len(calibration), _CALIBRATED_ON)).astype(int)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([np.asarray(calibration[k], np.float32)[None]] for k in chosen)
