@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_dynamic.cost import Guard, Node, expected, tree
 from keras_dynamic.layers.exit import answer, head_node
+from keras_dynamic.layers.logits_end import check_logits
 from keras_dynamic.layers.needs import decided_exits, needs_of
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
@@ -45,7 +46,8 @@ class Chain(keras.layers.Layer):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if two units or exits share a name, one has a '[' in it, or an exit names a unit that is not there.
+        ValueError: if two units or exits share a name, one has a '[' in it, an exit names a unit that is not there, or
+            the chain or an exit ends in a softmax or sigmoid.
     """
 
     def __init__(self, stem, units, head, exits=(), **kwargs):
@@ -73,6 +75,9 @@ class Chain(keras.layers.Layer):
                 raise ValueError(
                     f"exit {exit_.name!r} is after unit {exit_.after!r}, which is not there{near(exit_.after, names)}."
                 )
+        check_logits([self.stem, *self.units, self.head], "a chain")
+        for exit_ in self.exits:
+            check_logits(exit_, f"exit {exit_.name!r}")
         self._specs = _Specs()
 
     def replace(self, **parts):

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
@@ -63,11 +64,17 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         The .tflite's bytes.
 
     Raises:
-        ValueError: if the model is not built or not in float32, int8 comes without calibration images or with ones of
+        ValueError: if Keras runs on another backend than TensorFlow, the model is not built or not in float32, draws
+            random numbers or runs a loop, int8 comes without calibration images or with ones of
             another shape or range, an argument is unknown, exits are wanted of a model that stops at them, a decision
             is not one bool per image, thresholds are to be an input but nothing compares confidences, or their scales
             differ in int8, or the model has an operation that TFLite's builtins lack.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
+            "and export it in a process with KERAS_BACKEND=tensorflow."
+        )
     if not isinstance(model, DynamicModel):
         raise ValueError(
             f"export takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and DynamicModel."
