@@ -44,18 +44,26 @@ def _dense(layer, inputs):
     return math.prod(inputs.shape[1:]) * layer.units
 
 
-@register(layers.LSTM)
-def _lstm(layer, inputs):
-    """Steps x 4 gates x units x (input features + units): the first step's state of zeros is multiplied too."""
-    _, steps, features = keras.tree.flatten(inputs)[0].shape  # behind it, an initial state
-    return steps * 4 * layer.units * (features + layer.units)
+_GATES = {layers.LSTMCell: 4, layers.GRUCell: 3, layers.SimpleRNNCell: 1}
 
 
-@register(layers.LSTMCell)
-def _lstm_cell(layer, inputs):
-    """One step."""
-    features = keras.tree.flatten(inputs)[0].shape[-1]  # behind it, the state
-    return 4 * layer.units * (features + layer.units)
+@register(layers.LSTM, layers.GRU, layers.SimpleRNN)
+def _recurrent(layer, inputs):
+    """Steps x the cell's; an unrolled layer does not multiply its first step's state of zeros."""
+    sequence, *initial = keras.tree.flatten(inputs)
+    _, steps, features = sequence.shape
+    zeros = layer.unroll and not initial
+    return steps * _cell(layer.cell, keras.KerasTensor((None, features))) - zeros * _cell(
+        layer.cell, keras.KerasTensor((None, 0))
+    )
+
+
+@register(*_GATES)
+def _cell(cell, inputs):
+    """One step: gates x units x (input features + units), 4 gates of an LSTM, 3 of a GRU, 1 of a SimpleRNN."""
+    gates = next(count for kind, count in _GATES.items() if isinstance(cell, kind))
+    features = keras.tree.flatten(inputs)[0].shape[-1]  # the state follows
+    return gates * cell.units * (features + cell.units)
 
 
 _FREE_LAYERS = (

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_dynamic.deciders.threshold import ThresholdDecider
+from keras_dynamic.layers.frozen import frozen_value
 from keras_dynamic.messages import check_fraction
 from keras_dynamic.ops import SeedGenerator, bounded
 
@@ -80,6 +81,12 @@ class BernoulliPolicy(ThresholdDecider):
         units = len(self.names)
         return ops.cast(ops.arange(units, dtype="int32") >= units - ops.convert_to_tensor(self.opened), "float32")
 
+    def constant(self, name):
+        """Returns True for a unit that is held open as the variables are frozen, else what follows from tau."""
+        opened = frozen_value(self.opened)
+        held = opened is not None and self.names.index(name) < len(self.names) - opened
+        return True if held else super().constant(name)
+
     def sample(self, probabilities, free):
         """Draws decisions.
 
@@ -101,7 +108,9 @@ class BernoulliPolicy(ThresholdDecider):
 
     def greedy(self, logits, free):
         """Returns where a probability exceeds tau, a bool tensor of the logits' shape; arguments as in sample."""
-        return self.over_tau(logits + (1.0 - ops.cast(free, "float32")) * _LIFT) > 0
+        if frozen_value(self.opened) is None:
+            logits += (1.0 - ops.cast(free, "float32")) * _LIFT
+        return self.over_tau(logits) > 0  # frozen, units that are held open are constant
 
     def begin(self, image, x, training=None):
         """Counts the training step."""

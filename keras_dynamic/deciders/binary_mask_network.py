@@ -155,7 +155,7 @@ class BinaryMaskNetwork(ThresholdDecider):
 
     def begin_nodes(self) -> list[Node]:
         """Returns the network's cost."""
-        return [self._binding.nodes["bmnet"]]
+        return [] if self.idle else [self._binding.nodes["bmnet"]]
 
     def get_config(self):
         """Returns the arguments; noise and tau are those of now."""

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_dynamic.layers import Decider
+from keras_dynamic.layers.frozen import frozen_value
 from keras_dynamic.messages import near
 from keras_dynamic.ops import MEASURES, check_classes, confidence
 
@@ -43,10 +44,27 @@ class Confidence(Decider):
         """Returns its measure, for all its names."""
         return self.measure if name in self.names else None
 
+    def constant(self, name):
+        """Returns what follows from frozen thresholds; behind an exit, for the images that come to it."""
+        names = self.names[: self.names.index(name) + 1]
+        follows = [self._follows(each) for each in (names if self._stays_stopped else names[-1:])]
+        return False if False in follows else (None if None in follows else True)
+
+    def _follows(self, name):
+        """Returns True if all confidences are under a frozen threshold, False if none is, else None."""
+        thresholds = frozen_value(self.thresholds)
+        if thresholds is None:
+            return None
+        threshold = thresholds[self.names.index(name)]
+        if not threshold > 0:
+            return False
+        return True if threshold == np.inf or (self.measure != "margin" and threshold > 1) else None
+
     def prepare(self, chain):
         """Makes the thresholds."""
         for spec in chain.answer_specs:
             check_classes(spec.shape[-1], "Confidence")
+        self._stays_stopped = not chain.exit_names  # the chain itself ends where an image stops at an exit
         self.thresholds = self.add_weight(
             shape=(len(self.names),), initializer=_infinite, trainable=False, name="thresholds", autocast=False
         )
@@ -75,7 +93,7 @@ class Confidence(Decider):
         if name not in self.names:
             return {}, {}, carry
         going = self._unsure(name, x[self.leaf])
-        going = going if carry is None else ops.logical_and(carry, going)
+        going = going if carry is None else _both(carry, going)
         return {name: going}, {name: going}, going
 
     def decide_exit(self, name, logits, x, carry, training=None):
@@ -84,11 +102,21 @@ class Confidence(Decider):
         return {name: going}, {name: going}, carry
 
     def _unsure(self, name, logits):
+        follows = self._follows(name)
+        if follows is not None:
+            return follows
         return confidence(logits, self.measure) < self.thresholds[self.names.index(name)]
 
     def get_config(self):
         """Returns the arguments."""
         return {**super().get_config(), "measure": self.measure, "leaf": self.leaf}
+
+
+def _both(one, other):
+    """Returns one and other; each is True, False or a bool tensor."""
+    if one is True or other is False:
+        return other
+    return one if other is True or one is False else ops.logical_and(one, other)
 
 
 def _infinite(shape, dtype=None):

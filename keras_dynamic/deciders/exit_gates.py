@@ -118,7 +118,7 @@ class ExitGates(GumbelGates):
 
     def exit_nodes(self, name):
         """Returns the gate's cost."""
-        return [self._binding.nodes[name]] if name in self._binding.nodes else []
+        return [self._binding.nodes[name]] if name in self._binding.nodes and not self.idle else []
 
     def get_config(self):
         """Returns the arguments; temperature and tau are those of now."""

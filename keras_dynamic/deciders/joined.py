@@ -51,6 +51,10 @@ class Joined(Decider):
         """What each of them knows."""
         return {name: run for each in self.deciders for name, run in each.known.items()}
 
+    def constant(self, name):
+        """Returns that of the decider that decides it."""
+        return next((each.constant(name) for each in self.deciders if name in each.names), None)
+
     def choose(self, chain):
         """Returns the names of what all decide, in order of execution."""
         chosen = [each.choose(chain) for each in self.deciders]

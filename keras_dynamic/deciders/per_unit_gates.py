@@ -117,7 +117,7 @@ class PerUnitGates(GumbelGates):
     def unit_nodes(self, k):
         """Returns the gate's cost."""
         name = self.unit_names[k]
-        return [self._binding.nodes[name]] if name in self._binding.nodes else []
+        return [self._binding.nodes[name]] if name in self._binding.nodes and not self.idle else []
 
     def get_config(self):
         """Returns the arguments; temperature and tau are those of now."""

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_dynamic.cost import Node, output_spec, tree
 from keras_dynamic.deciders.bernoulli_policy import BernoulliPolicy
+from keras_dynamic.layers.logits_end import check_logits
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -47,6 +48,7 @@ class Policy(BernoulliPolicy):
                 f"policy network {self.network.name!r} must give one logit for each of the {units} units that it "
                 f"decides, [batch, {units}], got {shape}; build it with {units} outputs."
             )
+        check_logits(self.network, f"policy network {self.network.name!r}")
         self._binding.nodes["policy"] = tree(self.network, chain.image_spec, "policy")
 
     def begin(self, image, x, training=None):
@@ -64,7 +66,7 @@ class Policy(BernoulliPolicy):
 
     def begin_nodes(self) -> list[Node]:
         """Returns the network's cost."""
-        return [self._binding.nodes["policy"]]
+        return [] if self.idle else [self._binding.nodes["policy"]]
 
     def get_config(self):
         """Returns the arguments, the network serialized."""

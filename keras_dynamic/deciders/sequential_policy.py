@@ -64,7 +64,7 @@ class SequentialPolicy(BernoulliPolicy):
     def unit_nodes(self, k):
         """Returns the score's cost."""
         name = self.unit_names[k]
-        return [self._binding.nodes[name]] if name in self._binding.nodes else []
+        return [self._binding.nodes[name]] if name in self._binding.nodes and self.constant(name) is None else []
 
     def get_config(self):
         """Returns the arguments."""

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.decider import check_names
+from keras_dynamic.layers.frozen import frozen_value
 from keras_dynamic.messages import check_fraction
 from keras_dynamic.ops import log_odds
 
@@ -56,6 +57,16 @@ class ThresholdDecider(Decider):
             ValueError: if tau is outside [0, 1].
         """
         self.tau.assign(np.float32(check_fraction("tau", tau)))
+
+    def constant(self, name):
+        """Returns what is known, and what follows from a frozen tau of 0 or 1."""
+        known, tau = self.known.get(name), frozen_value(self.tau)
+        return bool(tau <= 0) if known is None and tau is not None and not 0 < tau < 1 else known
+
+    @property
+    def idle(self) -> bool:
+        """Whether every decision is constant, so that what makes decisions is not needed."""
+        return all(self.constant(name) is not None for name in self.names)
 
     def over_tau(self, logits):
         """Returns by how much logits exceed the log odds of tau: a unit runs where that is positive."""

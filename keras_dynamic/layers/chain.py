@@ -7,7 +7,8 @@ from keras import ops
 
 from keras_dynamic.cost import Guard, Node, expected, tree
 from keras_dynamic.layers.exit import answer, head_node
-from keras_dynamic.layers.needs import needs_of
+from keras_dynamic.layers.logits_end import check_logits
+from keras_dynamic.layers.needs import decided_exits, needs_of
 from keras_dynamic.layers.outcome import Outcome
 from keras_dynamic.layers.readings import masked
 from keras_dynamic.layers.unit import Unit
@@ -45,7 +46,8 @@ class Chain(keras.layers.Layer):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if two units or exits share a name, one has a '[' in it, or an exit names a unit that is not there.
+        ValueError: if two units or exits share a name, one has a '[' in it, an exit names a unit that is not there, or
+            the chain or an exit ends in a softmax or sigmoid.
     """
 
     def __init__(self, stem, units, head, exits=(), **kwargs):
@@ -73,6 +75,9 @@ class Chain(keras.layers.Layer):
                 raise ValueError(
                     f"exit {exit_.name!r} is after unit {exit_.after!r}, which is not there{near(exit_.after, names)}."
                 )
+        check_logits([self.stem, *self.units, self.head], "a chain")
+        for exit_ in self.exits:
+            check_logits(exit_, f"exit {exit_.name!r}")
         self._specs = _Specs()
 
     def replace(self, **parts):
@@ -192,12 +197,12 @@ class Chain(keras.layers.Layer):
             Node: stem, decider, units, exits, head.
         """
         nodes = [tree(self.stem, self._specs.image, "stem"), *decider.begin_nodes()]
-        guards = [Guard(name) for name in self.exit_names if name in decider.names]
+        guards = [Guard(name) for name in decided_exits(self, decider)]
         previous = None
         for step, needs in zip(self.steps(), needs_of(self, decider), strict=True):
             passed = guards[: needs.exits]  # an image that stopped at one of them is not here
             if step.exit is not None:
-                name, decided = step.exit.name, step.exit.name in decider.names
+                name, decided = step.exit.name, Guard(step.exit.name) in guards
                 node = step.exit.cost_node(self.output_of(step.place), previous)
                 if decided and not needs.read:
                     node = Node(name, children=(node._replace(when=Guard(name, on=False)),))  # for images that stop

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_dynamic.cost import Node
+from keras_dynamic.layers.frozen import frozen_trees
 from keras_dynamic.messages import near
 
 
@@ -103,6 +104,17 @@ class Decider(keras.layers.Layer):
         """{decision name: whether it runs} of decisions that it says are the same for all images; none by default."""
         return {}
 
+    def constant(self, name) -> bool | None:
+        """Returns the value of a decision that is the same for all images, None if images change it.
+
+        By default those are `known`; a decider whose thresholds are variables may add, where layers.frozen_value has
+        their values, what follows from them. It then decides True or False, and has no cost for what it does not need.
+
+        Args:
+            name: one of names.
+        """
+        return self.known.get(name)
+
     @property
     def confidence_names(self) -> tuple[str, ...]:
         """Those of names that compare a confidence with a threshold, which an exported file may set anew."""
@@ -116,13 +128,22 @@ class Decider(keras.layers.Layer):
     @property
     def decision_names(self):
         """Names of all decisions in execution order, those of networks inside units included."""
-        found = dict.fromkeys(guard.decision for guard in self.tree.guards())
+        found = dict.fromkeys(guard.decision for guard in self._bound_tree().guards())
         own = iter([name for name in self.names if name in found])  # in their own order, not that of costs
         return [next(own) if name in self.names else name for name in found]
 
     @property
     def tree(self) -> Node:
-        """Cost tree of the chain under this decider, once it is bound."""
+        """Cost tree of the chain under this decider, once it is bound; under the values of frozen variables."""
+        tree, trees = self._bound_tree(), frozen_trees()
+        if trees is None:
+            return tree
+        if id(self) not in trees:
+            chain: Any = self._binding.chain
+            trees[id(self)] = chain.cost_node(self)
+        return trees[id(self)]
+
+    def _bound_tree(self) -> Node:
         if self._binding.tree is None:
             raise ValueError(f"decider {self.name!r} is not bound to a chain yet; build the model that it decides for.")
         return self._binding.tree

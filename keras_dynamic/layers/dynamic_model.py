@@ -258,6 +258,24 @@ class DynamicModel(keras.Model):
         with _step_of(self):
             return super().test_step(*args, **kwargs)
 
+    def export(self, filepath, format="tf_saved_model", **kwargs):
+        """Exports the model as Keras does, with everything computed; for a .tflite that skips, see lite.export.
+
+        Args:
+            filepath: where to write.
+            format: as in Keras, but for 'litert'.
+            **kwargs: as in Keras.
+
+        Raises:
+            ValueError: if the format is 'litert'.
+        """
+        if format == "litert":
+            raise ValueError(
+                "Keras' export to 'litert' computes everything, whatever is decided; write the bytes of "
+                "keras_dynamic.lite.export(model) to a file, in which what is skipped is not computed."
+            )
+        super().export(filepath, format=format, **kwargs)
+
     def _check_built(self, what):
         if not self.decider.bound and self.chain.built:
             self.build(self.image_shape)  # another model has built the chain that they share

@@ -40,7 +40,7 @@ def needs_of(chain, decider) -> list[Needs]:
         decider: Decider with names for it.
     """
     steps, specs = chain.steps(), chain.input_specs
-    decided = [name for name in chain.exit_names if name in decider.names]
+    decided = decided_exits(chain, decider)
     found: list[Any] = [None] * len(steps)
     wanted = _of(getattr(chain.head, "leaf", None), len(decided), chain.output_of(len(chain.units) - 1))
     head, computed = chain.head, True  # the next classifier, and whether anybody wants its answer
@@ -70,6 +70,11 @@ def needs_of(chain, decider) -> list[Needs]:
             wanted = _of(None, first, specs[step.place])
             found[place] = Needs(first)
     return found
+
+
+def decided_exits(chain, decider) -> list[str]:
+    """Returns the names of the exits at which images may stop, in order."""
+    return [name for name in chain.exit_names if name in decider.names and decider.constant(name) is not True]
 
 
 def _of(leaf, count, x) -> dict:

@@ -3,12 +3,9 @@
 import keras
 
 from keras_dynamic.layers import masked
+from keras_dynamic.lite.convert import TIE_BREAKER_SLOPE
 from keras_dynamic.lite.naming import decision_scope, unit_scope
 from keras_dynamic.ops import select
-
-# An operator that may rescale, so that the quantiser does not give both operands of a select one scale; it is removed
-# or becomes QUANTIZE afterwards.
-_TIE_BREAKER_SLOPE = 1.0 - 2.0**-23
 
 
 class Branching:
@@ -19,9 +16,11 @@ class Branching:
         groups: {unit name: Lowered} for units with channel groups that are decided, see lowering.lower_groups.
 
     Attributes:
-        conditions: {decision name: bool tensor [1], or True or False where no image changes it}, filled in order of
-            execution while the graph is traced. Decisions that images change are numbered in this order.
-        bits: {decision name: int32 tensor [1]} of those that images change: 1 if the unit runs. A decision inside a
+        conditions: {decision name: bool tensor [1]; True or False where no image changes it; or the name of an earlier
+            decision that is always the same}, filled in order of execution while the graph is traced.
+        listed: names of the decisions that a file lists, by number: those that images change, and those that are
+            constant only because of a threshold's value, so that a file's outputs do not depend on that.
+        bits: {decision name: int32 tensor [1]} of those listed: 1 if the unit runs. A decision inside a
             unit comes out of it through that unit's own select, as everything does, and is 0 where the unit is skipped.
         units: names of the chain's units and exits as they were met, likewise.
         masked: {unit name: decisions on its groups that became masks, not IFs: what they switch off is computed}.
@@ -33,6 +32,7 @@ class Branching:
         self.names = list(names)
         self.groups = groups or {}
         self.conditions = {}
+        self.listed = []
         self.bits = {}
         self.units = []
         self.masked = {}
@@ -52,11 +52,14 @@ class Branching:
         constant = None
         for name in sorted(decided, key=decider.within.__contains__):  # that on the unit before those on its groups
             full = self._prefix + name
-            whole = self.conditions[self._prefix + decider.within[name]] if name in decider.within else True
+            whole = self._condition(self._prefix + decider.within[name]) if name in decider.within else True
             if full not in self.names or full in self.conditions:
                 continue
             value = self._one_bool(full, decided[name]) if whole is not False else False
-            if not isinstance(value, bool) and not _depends_on_image(value):
+            follows = decider.constant(name)
+            if follows is not None:
+                value = follows and whole is not False
+            elif not isinstance(value, bool) and not _depends_on_image(value):
                 constant = _values(decider, k, x, carry, training) if constant is None else constant
                 value = constant[name]
             if not isinstance(value, bool) and full not in masks:
@@ -64,8 +67,14 @@ class Branching:
                     asked, chances, after = decider.decide(k, x, carry, training=training)
                 value = asked[name]
             decided = {**decided, name: value}
-            self._note(full, value, whole)
+            listed = follows is not None or (whole is False and self._prefix + decider.within[name] in self.listed)
+            self._note(full, value, whole, listed and name not in decider.known)
         return decided, chances, after
+
+    def _condition(self, name):
+        """Returns the condition of a decision: a bool tensor [1], True or False."""
+        condition = self.conditions[name]
+        return self.conditions[condition] if isinstance(condition, str) else condition
 
     def _one_bool(self, name, decision):
         """Returns the decision, or True and notes a problem if it is not one bool."""
@@ -78,15 +87,22 @@ class Branching:
         return True
 
     def _next(self):
-        """Returns the number of the next decision that images change."""
-        return sum(not isinstance(condition, bool) for condition in self.conditions.values())
+        """Returns the number of the next decision that is listed."""
+        return len(self.listed)
 
-    def _note(self, name, decision, whole=True):
-        """Notes a decision, and its bit, which is 0 where that on the unit that it is within is."""
-        self.conditions[name] = decision
-        if not isinstance(decision, bool):
-            bit = keras.ops.cast(keras.ops.reshape(decision, (1,)), "int32")
-            self.bits[name] = bit if whole is True else select(whole, bit, keras.ops.zeros_like(bit))
+    def _note(self, name, decision, whole=True, listed=False):
+        """Notes a decision's condition, and its bit if images change it or it is listed all the same.
+
+        A bit is 0 where the decision on the unit that it is within is 0.
+        """
+        constant = isinstance(decision, bool)
+        same = (other for other, condition in self.conditions.items() if condition is decision and not constant)
+        self.conditions[name] = next(same, decision)
+        if listed or not constant:
+            self.listed.append(name)
+            bit = keras.ops.convert_to_tensor([decision]) if constant else keras.ops.reshape(decision, (1,))
+            bit = keras.ops.cast(bit, "int32")
+            self.bits[name] = bit if isinstance(whole, bool) else select(whole, bit, keras.ops.zeros_like(bit))
 
     def run(self, unit, x, decision, training=None, **parts):
         """Returns combine(x, select(decision, branch(x), otherwise(x))), traced under the unit's name scope."""
@@ -168,13 +184,16 @@ class Branching:
         with tf.name_scope(decision_scope(self._next())):
             decided, chances, after = decider.decide_exit(name, logits, x, carry, training=training)
         decision = self._one_bool(full, decided[name])
-        if not isinstance(decision, bool) and not _depends_on_image(decision):
+        constant = decider.constant(name)
+        if constant is not None:
+            decision = constant
+        elif not isinstance(decision, bool) and not _depends_on_image(decision):
             self.problems.append(
                 f"decision {full!r} at an exit must look at the image, but it is the same for all; leave the exit out "
                 "instead."
             )
             decision = True
-        self._note(full, decision)
+        self._note(full, decision, listed=constant is not None and name not in decider.known)
         return {**decided, name: decision}, chances, after
 
     def fork(self, x, behind):
@@ -197,7 +216,8 @@ class Branching:
     def inside(self, unit):
         """Returns the reading for the dynamic network inside a unit; what it notes goes into the same tables."""
         inner = Branching(self.names, self.groups)
-        inner.conditions, inner.problems, inner.masked = self.conditions, self.problems, self.masked
+        inner.conditions, inner.listed = self.conditions, self.listed
+        inner.problems, inner.masked = self.problems, self.masked
         inner._prefix = f"{self._prefix}{unit.name}/"
         return inner
 
@@ -242,7 +262,7 @@ def _values(decider, k, x, carry, training):
 
 
 def _own_scale(leaf):
-    return keras.ops.leaky_relu(leaf, negative_slope=_TIE_BREAKER_SLOPE)
+    return keras.ops.leaky_relu(leaf, negative_slope=TIE_BREAKER_SLOPE)
 
 
 def _untied(otherwise, x, run):

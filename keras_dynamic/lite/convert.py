@@ -4,8 +4,23 @@ import contextlib
 import os
 import re
 import tempfile
+from typing import Any
 
 import numpy as np
+
+from keras_dynamic.lite import schema
+
+# An operator that may rescale, so that the quantiser does not give its input and its output one scale; it is removed or
+# becomes QUANTIZE afterwards.
+TIE_BREAKER_SLOPE = 1.0 - 2.0**-23
+
+# Operations whose int8 input and output have one scale.
+_KEEP_SCALE = frozenset(
+    """
+    BatchToSpaceND DepthToSpace ExpandDims GatherV2 MaxPool MirrorPad Pad PadV2 Reshape ResizeBilinear
+    ResizeNearestNeighbor ReverseV2 Slice SpaceToBatchND SpaceToDepth Split Squeeze StridedSlice Tile Transpose
+    """.split()
+)
 
 _CALIBRATED_ON = 200  # images; more change the scales little
 
@@ -59,13 +74,16 @@ def trace(function, shape):
         Concrete function without variables.
 
     Raises:
-        ValueError: if it computes in a float type that TFLite does not run.
+        ValueError: if it computes in a float type that TFLite does not run, draws random numbers or changes variables,
+            or runs a loop.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     traced = tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
-    frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
+    concrete = traced.get_concrete_function()
+    _check_operations(concrete.graph)
+    frozen = convert_variables_to_constants_v2(concrete)
     for operation in frozen.graph.get_operations():
         for tensor in operation.outputs:
             if tensor.dtype.is_floating and tensor.dtype != "float32":
@@ -74,6 +92,65 @@ def trace(function, shape):
                     "build it again under the policy 'float32' and give it this one's weights (set_weights)."
                 )
     return frozen
+
+
+def _check_operations(graph) -> None:
+    """Raises a ValueError if a graph does what a file cannot, or what the quantiser crashes on."""
+    for operation in graph.get_operations():
+        if "Random" in operation.type or operation.type.startswith("Assign"):
+            raise ValueError(
+                f"export needs a model that answers an image alike each time, but this one draws random numbers or "
+                f"changes a variable, first in {operation.name!r}; give it layers that do not, and in place of a "
+                "Stochastic decider its gates: DynamicModel(chain, decider.gates)."
+            )
+        if operation.type in ("While", "StatelessWhile"):
+            raise ValueError(
+                f"export needs a model without loops, so that what runs is known step by step, got one in "
+                f"{operation.name!r}; make recurrent layers with unroll=True."
+            )
+
+
+def _break_ties(graph):
+    """Lets operations rescale that share an input with a concatenation, in place.
+
+    The quantiser gives all that is concatenated one scale. Another operation that keeps the scale of its input it then
+    leaves in float, with the convolution after it.
+    """
+    import tensorflow as tf
+
+    with graph.as_default():
+        for operation in graph.get_operations():
+            for place, tensor in enumerate(operation.inputs):
+                tied = operation.type in _KEEP_SCALE and len(tensor.consumers()) > 1 and _concatenated(tensor)
+                if tied and tensor.dtype == tf.float32:
+                    rescaled = tf.nn.leaky_relu(tensor, TIE_BREAKER_SLOPE)
+                    operation._update_input(place, rescaled)
+
+
+def _restate(graph):
+    """Replaces operations that the quantiser leaves in float, as in normalisations, by others that give the same."""
+    import tensorflow as tf
+
+    instead: dict[str, Any] = {"Neg": lambda x: -1.0 * x, "SquaredDifference": lambda x, y: (x - y) * (x - y)}
+    with graph.as_default():
+        for operation in graph.get_operations():
+            if operation.type not in instead or operation.outputs[0].dtype != tf.float32:
+                continue
+            readers = operation.outputs[0].consumers()
+            if any(reader.type == "Relu" for reader in readers):  # relu(-x) is a part of PReLU, which has an operator
+                continue
+            same = instead[operation.type](*operation.inputs)
+            for reader in readers:
+                for place, tensor in enumerate(reader.inputs):
+                    if tensor is operation.outputs[0]:
+                        reader._update_input(place, same)  # TensorFlow offers no public way to change a graph
+
+
+def _concatenated(tensor) -> bool:
+    """Returns whether a tensor is concatenated, perhaps after operations that keep its scale."""
+    readers = tensor.consumers()
+    further = (output for each in readers if each.type in _KEEP_SCALE for output in each.outputs)
+    return any(each.type == "ConcatV2" for each in readers) or any(map(_concatenated, further))
 
 
 def convert(frozen, quantize=None, calibration=None) -> bytes:
@@ -94,6 +171,8 @@ def convert(frozen, quantize=None, calibration=None) -> bytes:
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if quantize:
+        _restate(frozen.graph)
+        _break_ties(frozen.graph)
         chosen = np.linspace(0, len(calibration) - 1, min(len(calibration), _CALIBRATED_ON)).astype(int)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([np.asarray(calibration[k], np.float32)[None]] for k in chosen)
@@ -101,11 +180,28 @@ def convert(frozen, quantize=None, calibration=None) -> bytes:
         converter.inference_input_type = converter.inference_output_type = tf.int8
     try:
         with _quiet():
-            return converter.convert()
+            converted = converter.convert()
     except Exception as error:  # the converter raises its own types, which are not public
         if type(error).__name__ not in ("ConverterError", "RuntimeError", "ValueError"):
             raise
         raise ValueError(_reason(str(error), frozen.graph.get_operations())) from error
+    if quantize:
+        _refuse_float(converted)
+    return converted
+
+
+def _refuse_float(converted) -> None:
+    """Raises a ValueError if an operator of an int8 model computes in float."""
+    parsed = schema.load(converted)
+    for graph in parsed.subgraphs:
+        for operator in graph.operators:
+            name, tensors = schema.op_name(parsed, operator), [*operator.inputs, *operator.outputs]
+            kinds = {schema.type_name(graph.tensors[t]) for t in tensors if t >= 0}
+            if "FLOAT32" in kinds and name not in ("QUANTIZE", "DEQUANTIZE"):
+                raise ValueError(
+                    f"TensorFlow's quantiser leaves {name} in float, which makes "
+                    f"{graph.tensors[operator.outputs[0]].name!r}; replace that layer, or export in float32."
+                )
 
 
 def _reason(message, operations) -> str:

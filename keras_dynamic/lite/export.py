@@ -3,10 +3,13 @@
 import warnings
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
-from keras_dynamic.layers import DynamicModel
+from keras_dynamic.deciders import Confidence
+from keras_dynamic.layers import Decider, DynamicModel
+from keras_dynamic.layers.frozen import frozen
 from keras_dynamic.lite.branching import Branching
 from keras_dynamic.lite.budgets import budget_table, macs_of_stops
 from keras_dynamic.lite.comparisons import confidences
@@ -15,7 +18,7 @@ from keras_dynamic.lite.lowering import FOLD, lower_groups, note
 from keras_dynamic.lite.metadata import cost_table, write_metadata
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.passes import simplify
-from keras_dynamic.lite.refit import refit_thresholds
+from keras_dynamic.lite.refit import confidence_names, refit_thresholds
 from keras_dynamic.lite.signature import write_signature
 from keras_dynamic.lite.threshold_input import take_thresholds
 from keras_dynamic.lite.thresholds import written
@@ -61,11 +64,17 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         The .tflite's bytes.
 
     Raises:
-        ValueError: if the model is not built or not in float32, int8 comes without calibration images or with ones of
+        ValueError: if Keras runs on another backend than TensorFlow, the model is not built or not in float32, draws
+            random numbers or runs a loop, int8 comes without calibration images or with ones of
             another shape or range, an argument is unknown, exits are wanted of a model that stops at them, a decision
             is not one bool per image, thresholds are to be an input but nothing compares confidences, or their scales
             differ in int8, or the model has an operation that TFLite's builtins lack.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
+            "and export it in a process with KERAS_BACKEND=tensorflow."
+        )
     if not isinstance(model, DynamicModel):
         raise ValueError(
             f"export takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and DynamicModel."
@@ -90,8 +99,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         raise ValueError(f"fold must be one of {FOLD}, got {fold!r}{near(fold, FOLD)}.")
     if thresholds not in THRESHOLDS:
         raise ValueError(f"thresholds must be one of {THRESHOLDS}, got {thresholds!r}{near(thresholds, THRESHOLDS)}.")
-    wanted, as_input = model.decider.confidence_names, thresholds == "input"
-    if as_input and not wanted:
+    as_input = thresholds == "input"
+    if as_input and not model.decider.confidence_names:
         raise ValueError(
             f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
             "deciders.Confidence or models.cascade, or leave thresholds='baked'."
@@ -103,17 +112,21 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         calibration = check_calibration(calibration, shape[1:], wanted_for)
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
     graph = _Graph(model, names, lower_groups(model, quantize, fold))
-    frozen = trace(graph, shape)
+    with frozen(_constants(model, as_input)):
+        graph.node = model.cost_tree  # made before tracing
+        traced = trace(graph, shape)
     if graph.problems:
         raise ValueError(graph.problems[0])
-    converted = convert(frozen, quantize, calibration)
+    converted = convert(traced, quantize, calibration)
     metadata, inputs, seen = graph.metadata(quantize), ["image"], None
+    own = [name for name in model.decider.confidence_names if graph.changes(name)]
+    wanted = [name for name in confidence_names(model) if graph.changes(name)] if quantize else own
     if wanted and uses_images:
-        seen = confidences(converted, wanted, graph.dynamic, calibration)
+        seen = confidences(converted, wanted, graph.listed, calibration)
     if wanted and quantize:
-        converted = refit_thresholds(converted, model, calibration, graph.dynamic, seen)
+        converted = refit_thresholds(converted, model, calibration, graph.listed, wanted, seen)
     if as_input:
-        taken = take_thresholds(converted, wanted, graph.dynamic)
+        taken = take_thresholds(converted, own, graph.listed)
         converted, inputs = taken.model, ["image", taken.port.name]
         metadata |= _threshold_notes(model.decider, taken, seen, metadata)
     result = write_signature(simplify(outline(converted)), inputs, graph.given(names))
@@ -124,38 +137,60 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     return result
 
 
+def _constants(model, as_input):
+    """Returns the variables of all deciders, also in networks inside units, but thresholds that become an input."""
+    found = [layer for layer in model._flatten_layers() if isinstance(layer, Decider)]
+    kept = [layer for layer in model.decider._flatten_layers() if isinstance(layer, Confidence)] if as_input else []
+    given = {id(layer.thresholds) for layer in kept}
+    return [each for layer in found for each in layer.non_trainable_variables if id(each) not in given]
+
+
 class _Graph:
     """The function that is traced, and what is known of it once it has been."""
 
     def __init__(self, model, names, groups):
         self.model, self.names, self.groups = model, names, groups
-        self.dynamic: list[str] = []
+        self.listed: list[str] = []
+        self.conditions: dict[str, Any] = {}
         self.units: list[str] = []
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self.node: Node = model.cost_tree
+        self.decisions = model.decision_names
+        self.node: Node = model.cost_tree  # of what the file holds
+        self.whole: Node = model.cost_tree  # with guards on all that is listed
 
     def __call__(self, image):
         """Returns [logits, decisions, macs], as far as they are asked for."""
         import tensorflow as tf
 
-        reading = Branching(self.model.decision_names, self.groups)
+        reading = Branching(self.decisions, self.groups)
         outcome = self.model.outcome(image, training=False, read=reading)
-        self.dynamic = [name for name, condition in reading.conditions.items() if not isinstance(condition, bool)]
+        self.conditions, self.listed = reading.conditions, reading.listed
+        if any(self.conditions[name] is False for name in self.listed):
+            unasked = [name for name in self.decisions if name not in self.conditions]
+            self.listed += unasked
+            reading.bits.update((name, tf.zeros((1,), tf.int32)) for name in unasked)
         self.units, self.problems = reading.units, reading.problems
         self.notes = [note(unit, self.groups[unit], names) for unit, names in reading.masked.items()]
         computed = {name: True for names in reading.masked.values() for name in names}
-        self.node = _settled(self.model.cost_tree, {**reading.conditions, **computed}, "exits" in self.names)
+        known = {**reading.conditions, **computed}
+        self.node = _settled(self.node, known, "exits" in self.names)
+        unlisted = {name: run for name, run in known.items() if name not in self.listed or name in computed}
+        self.whole = _settled(self.whole, unlisted, "exits" in self.names)
         results = {"logits": outcome.logits, **outcome.exits}
-        if self.dynamic:
-            results["decisions"] = tf.stack([reading.bits[name] for name in self.dynamic], axis=1)
+        if self.listed:
+            results["decisions"] = tf.stack([reading.bits[name] for name in self.listed], axis=1)
             results["macs"] = self._macs(reading.bits)
         return [results[name] for name in self.given(self.names)]
+
+    def changes(self, name) -> bool:
+        """Returns whether images change a decision, and not as they change an earlier one."""
+        return not isinstance(self.conditions.get(name, False), (bool, str))
 
     def given(self, names):
         """Returns the file's outputs for these names, as far as there are any: a static model decides nothing."""
         can = {"logits": ["logits"], "exits": self.model.chain.exit_names}
-        decided = ["decisions", "macs"] if self.dynamic else []
+        decided = ["decisions", "macs"] if self.listed else []
         return [output for name in names for output in can.get(name, [name] if name in decided else [])]
 
     def _macs(self, bits):
@@ -173,13 +208,15 @@ class _Graph:
 
     def metadata(self, quantize):
         """Returns what the file says of itself."""
+        conditions = {name: self.conditions.get(name, False) for name in self.listed}
         return {
             "version": 1,
-            "decisions": self.dynamic,
-            "exits": [name for name in self.dynamic if name in self.model.chain.exit_names],
+            "decisions": self.listed,
+            "constant": {name: run for name, run in conditions.items() if isinstance(run, bool)},
+            "exits": [name for name in self.listed if name in self.model.chain.exit_names],
             "units": self.units,
             "cost": cost_table(self.node),
-            "parts": _parts_of(self.node, [*self.units, "head"]),
+            "parts": _parts_of(self.whole, [*self.model.chain.own_names, "head"]),
             "macs_unit": greatest_common_unit(self.node),
             "notes": self.notes,
             "quantize": quantize,
@@ -216,5 +253,7 @@ def _settled(node, conditions, exits=False):
         if settled is not when.on:
             return Node(node.name)
         when = None
+    elif isinstance(settled, str):
+        when = when._replace(decision=settled)
     children = tuple(_settled(child, conditions, exits) for child in node.children if exits or not child.exit)
     return node._replace(when=when, children=children)

@@ -6,7 +6,23 @@ from keras_dynamic.lite import schema
 from keras_dynamic.lite.comparisons import comparisons_of, set_threshold
 
 
-def refit_thresholds(converted, model, images, names, seen) -> bytes:
+def confidence_names(model, prefix="") -> list[str]:
+    """Returns the names of the decisions that compare confidences, those of networks inside units after the unit.
+
+    Args:
+        model: built DynamicModel.
+        prefix: before the names, of a network inside a unit.
+    """
+    own, found = model.decider.confidence_names, []
+    for step in model.chain.steps():
+        name = step.exit.name if step.unit is None else step.unit.name
+        found += [prefix + name] if name in own else []
+        if getattr(step.unit, "nested", False):
+            found += confidence_names(step.unit.network, f"{prefix}{name}/")
+    return found
+
+
+def refit_thresholds(converted, model, images, names, wanted, seen) -> bytes:
     """Sets the thresholds so that on these images each unit runs as often as in float32.
 
     An int8 softmax has steps of 1/256, and the logits before it are quantised too, so the float thresholds let through
@@ -14,10 +30,11 @@ def refit_thresholds(converted, model, images, names, seen) -> bytes:
 
     Args:
         converted: int8 select model, before outlining.
-        model: the DynamicModel, whose decider compares confidences.
+        model: the DynamicModel.
         images: held-out images, [n, height, width, channels].
         names: of the decisions in the converted model, by number.
-        seen: its confidences on these images, int8 array [n, decisions], see comparisons.confidences.
+        wanted: those that compare confidences, as confidence_names orders them.
+        seen: the model's confidences on these images, int8 array [n, wanted], see comparisons.confidences.
 
     Returns:
         The .tflite's bytes.
@@ -26,21 +43,23 @@ def refit_thresholds(converted, model, images, names, seen) -> bytes:
         ValueError: if a decision's comparison with its threshold is not found.
     """
     parsed = schema.load(converted)
-    comparisons = comparisons_of(parsed, model.decider.confidence_names, names)
-    shares = [float(np.mean(value)) for value in _decisions(model, images)]
-    here = np.ones(len(images), bool)
-    for comparison, values, share in zip(comparisons, seen.T, shares, strict=True):
-        value = _nearest(values[here], share * len(images))
+    comparisons = comparisons_of(parsed, wanted, names)
+    decisions = _decisions(model, images)
+    here: dict[str, np.ndarray] = {"": np.ones(len(images), bool)}  # images that are left, in each network
+    for name, comparison, values in zip(wanted, comparisons, seen.T, strict=True):
+        network = name.rpartition("/")[0]
+        left = here.get(network, decisions[network] > 0 if network else None)
+        value = _nearest(values[left], decisions[name].sum())
         scales, zeros = schema.quantization(parsed.subgraphs[0].tensors[comparison.confidence])
         set_threshold(parsed, comparison, np.int8(value), scales[0], zeros[0])
-        here &= values < value
+        here[network] = here[name] = left & (values < value)
     return schema.pack(parsed)
 
 
-def _decisions(model, images, batch=250):
-    """Returns the float model's decisions, in order, each [n]."""
+def _decisions(model, images, batch=250) -> dict[str, np.ndarray]:
+    """Returns the float model's decisions, float32 [n] each."""
     taken = [model.outcome(images[i : i + batch], training=False).decisions for i in range(0, len(images), batch)]
-    return [np.concatenate([np.asarray(part[name]) for part in taken]) for name in model.decider.confidence_names]
+    return {name: np.concatenate([np.asarray(part[name]) for part in taken]) for name in taken[0]}
 
 
 def _nearest(values, wanted):

@@ -47,7 +47,7 @@ class Stages:
 
     def __init__(self, models: list[bytes], **interpreter):
         self._stages = [Interpreter(model, **interpreter) for model in models]
-        self._metadata = metadata_needed(schema.load(models[0]))
+        self._notes = [metadata_needed(schema.load(model)) for model in models]
 
     def run(self, image, thresholds=None) -> Stopped:
         """Runs the stages until one stops.
@@ -65,18 +65,18 @@ class Stages:
         """
         known: dict[str, Any] = {}
         if thresholds is not None:
-            known[THRESHOLDS] = given_or_noted(thresholds, self._metadata)
+            known[THRESHOLDS] = given_or_noted(thresholds, self._notes[0])
         known["image"] = encode_image(image, self._stages[0].inputs["image"])
-        passed = 0
-        for stage in self._stages:
+        exit_ = 0
+        for stage, notes in zip(self._stages, self._notes, strict=True):
+            exit_ = notes["stops_at"]
             stage.feed({name: known[name] for name in stage.inputs if name in known})
             stage.invoke()
             found = stage.results(raw=True)
             if GO_ON not in found or not found[GO_ON].item():
                 break
             known |= found
-            passed += 1
-        return Stopped(decode(found["logits"], stage.outputs["logits"]), passed)
+        return Stopped(decode(found["logits"], stage.outputs["logits"]), exit_)
 
 
 def stages(model: bytes) -> list[bytes]:
@@ -104,22 +104,26 @@ def stages(model: bytes) -> list[bytes]:
     lean = with_outputs(model, ["logits"])
     parsed = schema.load(lean)
     metadata = metadata_needed(parsed)
-    names = metadata["decisions"]
-    if not names or metadata.get("exits") != names:
+    listed, constant = metadata["decisions"], metadata.get("constant", {})
+    names = [name for name in listed if name not in constant]
+    if not names or metadata.get("exits") != listed:
         raise ValueError(
-            f"stages are cut from a model that decides its exits alone, got decisions {names} of which exits are "
-            f"{metadata.get('exits', [])}; give a network with exits and a decider such as deciders.Confidence()."
+            f"stages are cut from a model that decides its exits alone, got decisions {listed} of which exits are "
+            f"{metadata.get('exits', [])}; give a network with exits and a decider such as deciders.Confidence(), with "
+            "thresholds at which some images stop."
         )
-    _check_heads(parsed, names)
+    last_exit = next((index for index, name in enumerate(listed) if constant.get(name) is False), len(listed))
+    stops = [*map(listed.index, names), last_exit]
+    _check_heads(parsed, listed)
     main = parsed.subgraphs[0]
     begin = _Begin(main, main.outputs[0], dict(zip(main.inputs, signature_names(parsed)[0], strict=True)))
     macs = np.diff([0, *macs_of_stops(metadata["cost"], names)]).tolist()
     made = []
     for index in range(len(names)):
         stage, begin = _cut(parsed, begin)
-        made.append(_packed(lean, stage, _notes(metadata, index, macs[index])))
+        made.append(_packed(lean, stage, _notes(metadata, index, macs[index], stops[index])))
     last = _Stage(begin.graph, begin.known, {begin.logits: ["logits"]})
-    return [*made, _packed(lean, last, _notes(metadata, len(names), macs[-1]))]
+    return [*made, _packed(lean, last, _notes(metadata, len(names), macs[-1], stops[-1]))]
 
 
 class _Begin(NamedTuple):
@@ -211,7 +215,7 @@ def _packed(model: bytes, stage: _Stage, metadata: Mapping[str, Any]) -> bytes:
     return found
 
 
-def _notes(metadata: Mapping[str, Any], index: int, macs: int) -> dict[str, Any]:
+def _notes(metadata: Mapping[str, Any], index: int, macs: int, stops_at: int) -> dict[str, Any]:
     """Returns what a stage says of itself: what the whole model says, but that it decides nothing and costs its own."""
     own = {"decisions": [], "exits": [], "units": [], "parts": {}, "cost": [{"macs": macs, "when": []}]}
-    return {**metadata, **own, "stage": index}
+    return {**metadata, **own, "stage": index, "stops_at": stops_at}

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from keras_dynamic.lite import schema
 from keras_dynamic.lite.macs import Work, work_of
 from keras_dynamic.lite.metadata import macs_under, metadata_needed
 from keras_dynamic.lite.schema import Graph, Model, Operator, Tensor
 
 RANDOM_PATTERNS = 64
+_COMPARING = ("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")
+_LARGEST_SCALE = 1e6  # real activations and weights stay far under it, an infinity is far over it
 _FLOATS = ("FLOAT16", "BFLOAT16", "FLOAT32", "FLOAT64")
 
 
@@ -44,8 +48,9 @@ def verify(model: bytes) -> Verified:
     """Checks an exported model.
 
     Every branch subgraph is used once; shapes are static; the branches' inputs and outputs have the types, shapes and
-    scales of the IF's; no constant is an operand of an IF; no tensor of an int8 model is float; and the MACs counted by
-    walking the file equal its cost table exactly, with all decisions on, all off, each one off, and 64 random patterns.
+    scales of the IF's; no constant is an operand of an IF; no tensor of an int8 model is float; no constant is NaN, and
+    scales are such as every runtime computes with; and the MACs counted by walking the file equal its cost table
+    exactly, with all decisions on, all off, each one off, and 64 random patterns.
 
     Args:
         model: the .tflite's bytes, with the metadata that export writes.
@@ -64,6 +69,7 @@ def verify(model: bytes) -> Verified:
     problems = [*_subgraph_problems(parsed), *_tensor_problems(parsed, metadata["quantize"])]
     for graph in parsed.subgraphs:
         for operator in graph.operators:
+            problems += _comparison_problems(parsed, graph, operator)
             if schema.branches(operator):
                 problems += _if_problems(parsed, graph, operator)
     try:
@@ -103,8 +109,33 @@ def _tensor_problems(model: Model, quantize: str | None) -> Iterator[str]:
             shape = schema.shape(tensor)
             if any(size < 1 for size in shape):
                 yield f"Tensor {tensor.name!r} of {graph.name!r} must have a static shape, has {list(shape)}."
+            if (wrong := _absurd(model, tensor)) is not None:
+                yield f"Tensor {tensor.name!r} of {graph.name!r} {wrong}."
             if quantize == "int8" and schema.type_name(tensor) in _FLOATS:
                 yield f"Tensor {tensor.name!r} of {graph.name!r} is {schema.type_name(tensor)} in an int8 model."
+
+
+def _absurd(model: Model, tensor: Tensor) -> str | None:
+    """Returns what is wrong with a tensor's scale or constant values, None if they are numbers to compute with."""
+    scales, _ = schema.quantization(tensor)
+    wrong = next((scale for scale in scales if not 0 < scale <= _LARGEST_SCALE), None)
+    if wrong is not None:
+        return f"has scale {wrong:g}, which must be over 0 and at most {_LARGEST_SCALE:g}"
+    floats = schema.type_name(tensor) in ("FLOAT32", "FLOAT64") and schema.is_constant(model, tensor)
+    return "is a constant that holds NaN" if floats and np.isnan(schema.constant(model, tensor)).any() else None
+
+
+def _comparison_problems(model: Model, graph: Graph, operator: Operator) -> Iterator[str]:
+    """TensorFlow Lite Micro aborts where an int8 comparison reads a scale of 1 or more."""
+    if schema.op_name(model, operator) not in _COMPARING:
+        return
+    for tensor in (graph.tensors[t] for t in operator.inputs):
+        scales, _ = schema.quantization(tensor)
+        if scales and max(scales) >= 1:
+            yield (
+                f"Tensor {tensor.name!r} of {graph.name!r} is compared in int8 with scale {max(scales):g}, which must "
+                "be under 1; normalise what the comparison reads."
+            )
 
 
 def _if_problems(model: Model, graph: Graph, operator: Operator) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import keras
 
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers.logits_end import check_logits
 from keras_dynamic.losses import distillation, weight_decay
 from keras_dynamic.messages import check_number
 from keras_dynamic.ops import check_classes, class_numbers
@@ -28,8 +29,8 @@ class Method(DynamicModel):
 
     Raises:
         ValueError: if a weight is no number of at least 0, task_weight or the temperature not positive, or teacher no
-            model; or, when it is built, if no unit of the chain is decided, teacher or decider share weights with it,
-            or there is a teacher and one logit.
+            model or one that ends in a softmax or sigmoid; or, when it is built, if no unit of the chain is decided, teacher
+            or decider share weights with it, or there is a teacher and one logit.
     """
 
     one_class_per_image = False  # whether a loss beside the compiled one compares labels with a class
@@ -57,6 +58,8 @@ class Method(DynamicModel):
                 f"teacher must be a Keras model that gives logits, got {type(teacher).__name__} {teacher!r}; load it, "
                 "e.g. by zoo.load."
             )
+        if teacher is not None:
+            check_logits(teacher, f"teacher {teacher.name!r}")
         self._teacher = _Untracked(teacher)
 
     def prepare(self, image_shape):

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_dynamic.cost import output_spec
 from keras_dynamic.deciders import BinaryMaskNetwork, ChannelGates, PerUnitGates
+from keras_dynamic.layers.logits_end import check_logits
 from keras_dynamic.losses import cross_entropy, drop_ratio
 from keras_dynamic.messages import check_number
 from keras_dynamic.methods.method import Method
@@ -102,12 +103,7 @@ class SGAD(Method):
                 f"guideline {self.guideline.name!r} must give a logit for each of the network's {classes} classes, "
                 f"[batch, {classes}], got {shape}."
             )
-        last = (getattr(self.guideline, "layers", None) or [self.guideline])[-1]
-        if getattr(last, "activation", None) in (keras.activations.softmax, keras.activations.sigmoid):
-            raise ValueError(
-                f"guideline {self.guideline.name!r} must give logits, got a last layer {last.name!r} with activation "
-                f"{last.activation.__name__}; equation 9 has the softmax itself, so take it off."
-            )
+        check_logits(self.guideline, f"guideline {self.guideline.name!r}")  # equation 9 has the softmax itself
 
     @property
     def learners(self) -> dict:

@@ -3,13 +3,7 @@
 import keras
 
 from keras_dynamic.layers import DynamicModel
-
-# Ends that leave logits logits: those that make them, and those that hand them on.
-_MAKING = {"Dense", "Conv2D", "Add", "Average", "Subtract"}
-_HANDING_ON = {
-    *("Activation", "AveragePooling2D", "BatchNormalization", "Dropout", "Flatten", "GlobalAveragePooling2D"),
-    *("Identity", "Mean", "Permute", "Rescaling", "Reshape", "Squeeze", "Transpose"),
-}
+from keras_dynamic.layers.logits_end import backwards, described, function_of, hands_on, origin
 
 
 def logits_model(network):
@@ -37,48 +31,27 @@ def logits_model(network):
             f"network {network.name!r} must have one input and one output, got {len(network.inputs)} and "
             f"{len(network.outputs)}."
         )
-    last, before = _origin(network.outputs[0])
+    last, before = origin(network.outputs[0])
     if isinstance(last, keras.Model):
         inner = logits_model(last)
         return network if inner is last else keras.Model(network.inputs[0], inner(before), name=network.name)
-    if _function(last) == "softmax":
+    if function_of(last) == "softmax":
         logits = before if type(last).__name__ in ("Softmax", "Activation") else _linear_twin(last, before)(before)
         return keras.Model(network.inputs[0], logits, name=network.name)
-    _check_linear(network, last, before)
+    _check_linear(network, last)
     return network
 
 
-def _origin(tensor):
-    """Returns the operation that made a symbolic tensor in its own graph, and that operation's first input."""
-    history = tensor._keras_history  # Keras offers no public way back from a tensor to the layer that made it
-    node = history.operation._inbound_nodes[history.node_index]
-    return history.operation, next(iter(node.input_tensors), None)
-
-
-def _function(operation):
-    """Returns the name of the non-linear function that an operation ends with, or None."""
-    kind = type(operation).__name__
-    if kind not in _MAKING | _HANDING_ON and not hasattr(operation, "activation"):
-        return kind.lower()
-    name = getattr(getattr(operation, "activation", None), "__name__", "linear")
-    return None if name == "linear" else name
-
-
-def _check_linear(network, last, before):
+def _check_linear(network, last):
     """Raises unless the network's last operation gives logits."""
-    found = last
-    while type(found).__name__ in _HANDING_ON and _function(found) is None and before is not None:
-        found, before = _origin(before)
+    found = next((each for each in backwards(network) if not hands_on(each)), last)
     # A feature map may have any function before it is pooled to logits; probabilities have theirs last.
-    wrong = last if _function(last) else found if _function(found) in ("softmax", "sigmoid") else None
+    wrong = last if function_of(last) else found if function_of(found) in ("softmax", "sigmoid") else None
     if wrong is None:
         return
-    ending = f"{type(wrong).__name__} {wrong.name!r}"
-    if hasattr(wrong, "activation"):
-        ending += f" with activation {_function(wrong)!r}"
     after = "" if wrong is last else f", handed on by {type(last).__name__} {last.name!r}"
     raise ValueError(
-        f"network {network.name!r} ends in {ending}{after}; "
+        f"network {network.name!r} ends in {described(wrong)}{after}; "
         "a cascade needs logits (a linear end) or a softmax over them."
     )
 

@@ -38,9 +38,11 @@ COUNTED = [
     (
         lambda: layers.LSTM(6, use_bias=False, unroll=True, return_sequences=True),
         (10, 5),
-        10 * 4 * 6 * (5 + 6),
+        4 * 6 * (10 * 5 + 9 * 6),  # its first state, of zeros, is not multiplied
         4 * 6 * (5 + 6),
     ),
+    (lambda: layers.GRU(6, reset_after=False), (10, 5), 10 * 3 * 6 * (5 + 6), 3 * 6 * (5 + 6 + 1)),
+    (lambda: layers.SimpleRNN(6, unroll=True), (10, 5), 6 * (10 * 5 + 9 * 6), 6 * (5 + 6 + 1)),
     (lambda: layers.LSTMCell(6), (5,), 4 * 6 * (5 + 6), 4 * 6 * (5 + 6 + 1)),
 ]
 

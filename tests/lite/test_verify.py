@@ -93,6 +93,20 @@ def make_a_tensor_float(model):
     model.subgraphs[0].tensors[-1].type = schema.schema().TensorType.FLOAT32
 
 
+def make_a_scale_infinite(model):
+    rescale(model.subgraphs[0].tensors[-1], 1.3e36)
+
+
+def compare_large_numbers(model):
+    compared = next(o for o in model.subgraphs[0].operators if schema.op_name(model, o) == "GREATER")
+    rescale(model.subgraphs[0].tensors[compared.inputs[0]], 39.2)
+
+
+def rescale(tensor, scale):
+    tensor.quantization = copy.deepcopy(tensor.quantization) or schema.schema().QuantizationParametersT()
+    tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [0]
+
+
 DAMAGES = [
     (share_a_branch, r"\('decision_0_then'\) must be used 1 times, is used 2 times"),
     (leave_a_subgraph_over, "must be used 1 times, is used 0 times"),
@@ -102,6 +116,8 @@ DAMAGES = [
     (pass_a_constant, "is passed to an IF of 'main'"),
     (drop_an_operand, r"has \d inputs, its IF \d"),
     (make_a_tensor_float, "is FLOAT32 in an int8 model"),
+    (make_a_scale_infinite, r"has scale 1\.3e\+36, which must be over 0 and at most 1e\+06"),
+    (compare_large_numbers, r"compared in int8 with scale 39\.2, which must be under 1"),
 ]
 
 
@@ -121,6 +137,16 @@ def test_all_damage_is_named_at_once(example):
         verify(schema.pack(model))
     for words in ("static shape", "scale (0.5,)", "INT16", "passed to an IF", "inputs, its IF", "in an int8 model"):
         assert words in str(raised.value)
+
+
+def test_a_constant_that_is_not_a_number_is_found_out(example):
+    model = schema.load(example("units", False).outlined)
+    tensor = next(
+        t for t in model.subgraphs[0].tensors if schema.is_constant(model, t) and schema.type_name(t) == "FLOAT32"
+    )
+    tensor.buffer = schema.add_buffer(model, np.full(schema.shape(tensor), np.nan, np.float32).tobytes())
+    with pytest.raises(ValueError, match="is a constant that holds NaN"):
+        verify(schema.pack(model))
 
 
 def test_models_that_are_not_ours_are_refused(to_tflite, example, images):

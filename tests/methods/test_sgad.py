@@ -268,7 +268,7 @@ def test_saving_and_loading_in_a_fresh_process(training, toy_chain, toy_images, 
 
 def test_a_guideline_that_ends_in_a_softmax_is_an_error(toy_chain):
     guideline = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(3, "softmax", name="answers")])
-    with pytest.raises(ValueError, match="must give logits, got a last layer 'answers' with activation softmax"):
+    with pytest.raises(ValueError, match="must end in logits, got Dense 'answers' with activation 'softmax'"):
         sgad(toy_chain(), guideline=guideline)
 
 
