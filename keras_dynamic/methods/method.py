@@ -29,8 +29,8 @@ class Method(DynamicModel):
 
     Raises:
         ValueError: if a weight is no number of at least 0, task_weight or the temperature not positive, or teacher no
-            model or one that ends in a softmax or sigmoid; or, when it is built, if no unit of the chain is decided, teacher
-            or decider share weights with it, or there is a teacher and one logit.
+            model or one that ends in a softmax or sigmoid; or, when it is built, if no unit of the chain is decided,
+            teacher or decider share weights with it, or there is a teacher and one logit.
     """
 
     one_class_per_image = False  # whether a loss beside the compiled one compares labels with a class

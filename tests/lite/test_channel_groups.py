@@ -313,7 +313,7 @@ def test_where_no_if_is_possible_none_is_promised(images):
 def test_groups_that_pay_are_not_folded(images):
     model = gated(images, made=chain(granularity=16, hidden=32))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)  # ours, not what other packages deprecate
         exported = lite.export(model)
     assert (lite.verify(exported).conditionals, lite.read_metadata(exported)["notes"]) == (2, [])
 
