@@ -71,7 +71,7 @@ def test_cost_is_that_of_what_lies_before_the_exit(model):
     np.testing.assert_allclose(cost.expected(model.cost_tree, floats), np.array(wanted) / wanted[-1], rtol=1e-6)
 
 
-def test_soft_decisions_behind_exits_cost_once(model, toy_images, gradient):
+def test_soft_decisions_after_exits_cost_once(model, toy_images, gradient):
     images, classifier = toy_images(2), 4 * 3
     stem, unit = 64 * 27 * 4, 2 * 64 * 9 * 4 * 4
     given = {"exit1": np.float32([0.5, 1.0]), "exit2": np.float32([0.25, 0.5])}
@@ -101,8 +101,8 @@ def test_soft_decisions_inside_a_unit_cost_once(toy_chain, toy_images):
     assert reported == {"inner": 0.5, "inner/unit1": 0.25, "inner/exit1": 0.25, "inner/unit2": 0.0625}
     assert {name: float(array(value)[0]) for name, value in outcome.conditional.items()} == given
     stem, unit, classifier, gate = 64 * 27 * 4, 2 * 64 * 9 * 4 * 4, 4 * 3, 4 * 4 + 4
-    behind = gate + 0.25 * unit + classifier
-    macs = stem + unit + classifier + 0.5 * (stem + gate + 0.5 * unit + classifier + 0.5 * behind)
+    later = gate + 0.25 * unit + classifier
+    macs = stem + unit + classifier + 0.5 * (stem + gate + 0.5 * unit + classifier + 0.5 * later)
     np.testing.assert_allclose(outcome.cost * model.cost_tree.total_macs, macs, rtol=1e-6)
 
 
