@@ -7,7 +7,7 @@ from keras import ops
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.frozen import frozen_value
 from keras_dynamic.messages import near
-from keras_dynamic.ops import MEASURES, check_classes, confidence
+from keras_dynamic.ops import MEASURES, confidence
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -25,7 +25,7 @@ class Confidence(Decider):
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if the measure is none of the three, or, when it is bound, if an exit or the head has one logit.
+        ValueError: if the measure is none of the three.
 
     Source: Wisdom of Committees (arXiv 2012.01988); IMTA, section 3.1.
     """
@@ -62,8 +62,6 @@ class Confidence(Decider):
 
     def prepare(self, chain):
         """Makes the thresholds."""
-        for spec in chain.answer_specs:
-            check_classes(spec.shape[-1], "Confidence")
         self._stays_stopped = not chain.exit_names  # the chain itself ends where an image stops at an exit
         self.thresholds = self.add_weight(
             shape=(len(self.names),), initializer=_infinite, trainable=False, name="thresholds", autocast=False

@@ -2,11 +2,9 @@
 
 import math
 
-import keras
 from keras import ops
 
 from keras_dynamic.messages import near
-from keras_dynamic.ops.labels import check_classes
 
 
 def max_probability(logits):
@@ -18,7 +16,6 @@ def max_probability(logits):
     Returns:
         float tensor, [batch], in [1/classes, 1].
     """
-    check_classes(logits.shape[-1], "a confidence")
     return ops.max(ops.softmax(logits, axis=-1), axis=-1)
 
 
@@ -31,7 +28,6 @@ def entropy_confidence(logits):
     Returns:
         float tensor, [batch], in [0, 1].
     """
-    check_classes(logits.shape[-1], "a confidence")
     log_p = ops.log_softmax(logits, axis=-1)
     return 1.0 + ops.sum(ops.softmax(logits, axis=-1) * log_p, axis=-1) / math.log(logits.shape[-1])
 
@@ -48,7 +44,6 @@ def margin(logits):
     Returns:
         float tensor, [batch], at least 0.
     """
-    check_classes(logits.shape[-1], "a confidence")
     left, losers = logits, []
     while (count := left.shape[-1]) > 1:
         one, other = left[:, : count // 2], left[:, count // 2 : count // 2 * 2]
@@ -65,15 +60,18 @@ def confidence(logits, measure="max_probability"):
     """Returns a measure of certainty by name.
 
     Args:
-        logits: float tensor, [batch, classes].
+        logits: float tensor, [batch, classes]; one logit is that of a binary classifier, whose other class has logit 0.
         measure: 'max_probability', 'entropy' or 'margin'.
 
     Returns:
         float tensor, [batch]; all three rise with certainty.
 
     Raises:
-        ValueError: if the measure is none of the three, or there is one logit per image.
+        ValueError: if the measure is none of the three.
     """
     if measure not in MEASURES:
         raise ValueError(f"measure must be one of {sorted(MEASURES)}, got {measure!r}{near(measure, MEASURES)}.")
-    return MEASURES[measure](keras.ops.convert_to_tensor(logits))
+    logits = ops.convert_to_tensor(logits)
+    if logits.shape[-1] == 1:
+        logits = ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
+    return MEASURES[measure](logits)

@@ -160,9 +160,15 @@ def test_one_logit_has_no_accuracy_of_exits_and_trains_them():
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (lambda: SGAD(network(1, False)), "measures how easy an image is by a softmax .* has one logit .*binary"),
-        (lambda: BlockDrop(network(1, False), policy()), "class numbers need two logits or more, got one .*binary"),
-        (lambda: IMTA(network(1), alpha=0.5), "distillation compares softmaxes .* got one .*binary"),
+        (lambda: SGAD(network(1, False)), "SGAD's guideline needs logits of two classes or more, got 1 .*binary"),
+        (
+            lambda: BlockDrop(network(1, False), policy()),
+            "BlockDrop's reward needs logits of two classes or more, got 1 .*binary",
+        ),
+        (
+            lambda: IMTA(network(1), alpha=0.5),
+            "distillation needs logits of two classes or more, got 1 .*binary .* got one .*binary",
+        ),
         (
             lambda: ActivationGating(network(1, False), teacher=DynamicModel(network(1))),
             "distillation compares softmaxes",

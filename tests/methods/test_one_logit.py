@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic import methods, training
+from keras_dynamic import lite, methods, ops, training
 from keras_dynamic.deciders import Confidence, Patience, PerUnitGates
 from keras_dynamic.layers import DynamicModel, Exit
 
@@ -28,18 +28,41 @@ def binary(toy_chain):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda chain: DynamicModel(chain, Confidence()),
-        lambda chain: DynamicModel(chain, Confidence("margin")),
         lambda chain: DynamicModel(chain, Patience()),
         methods.BlockDrop,
         methods.SGAD,
         lambda chain: methods.ActivationGating(chain, PerUnitGates(), teacher=DynamicModel(chain)),
     ],
-    ids=["confidence", "margin", "patience", "BlockDrop", "SGAD", "teacher"],
+    ids=["patience", "BlockDrop", "SGAD", "teacher"],
 )
 def test_what_needs_classes_is_refused_when_it_is_built(make, binary):
     with pytest.raises(ValueError, match=REFUSED):
         make(binary([1, 2])).build((None, 8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"), [("max_probability", 0.75), ("entropy", 0.1887219), ("margin", 1.0986123)]
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_confidence_of_one_logit_is_that_of_two_classes(measure, expected, sign):
+    """Of a logit ln 3: probabilities 3/4 and 1/4, an entropy of 0.8112781 bits, a margin of ln 3."""
+    logits = np.array([[sign * np.log(3.0)]], np.float32)
+    np.testing.assert_allclose(ops.confidence(logits, measure), [expected], rtol=1e-5)
+
+
+def test_exits_of_one_logit_stop_the_confident_images_in_keras_and_in_a_file(binary, toy_images, spread_exits):
+    model = DynamicModel(binary([1]), Confidence())
+    model.build((None, 8, 8, 3))
+    images = toy_images(20)
+    spread_exits(model, images)
+    logits = keras.ops.convert_to_numpy(model.outcome(images).exits["exit1"])[:, 0]
+    certain = 1 / (1 + np.exp(-np.abs(logits.astype(np.float64))))
+    model.decider.set_thresholds([float(np.median(certain))])
+    going = keras.ops.convert_to_numpy(model.outcome(images).decisions["exit1"])
+    np.testing.assert_array_equal(going, certain < np.median(certain))
+    assert going.sum() == 10
+    runner = lite.Interpreter(lite.export(model, outputs=("logits", "decisions")))
+    np.testing.assert_array_equal([runner.run(image)["decisions"][0, 0] for image in images], going)
 
 
 @pytest.mark.parametrize(
