@@ -11,7 +11,8 @@ class _Frozen:
     """Values of the frozen variables by id, and the cost trees of deciders under these values."""
 
     def __init__(self, variables):
-        self.values = {id(variable): keras.ops.convert_to_numpy(variable) for variable in variables}
+        tensors = {id(variable): keras.ops.convert_to_tensor(variable) for variable in variables}
+        self.values = {key: keras.ops.convert_to_numpy(tensor) for key, tensor in tensors.items()}
         self.trees: dict[int, Any] = {}
 
 
