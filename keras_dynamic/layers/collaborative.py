@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Node, register, tree
+from keras_dynamic.messages import check_number
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Collaborative(keras.layers.Layer):
-    """head(x) + transfer(logits of the exit before), whose gradient is stopped: inline subnetwork collaboration.
+    """head(x) + share * transfer(logits of the exit before), gradient stopped: inline subnetwork collaboration.
 
     As head of an Exit, or of a Chain, it gets the logits of the exit before; not for the first exit, which has none.
 
@@ -18,6 +19,7 @@ class Collaborative(keras.layers.Layer):
     Args:
         head: Keras layer (or list of layers) from x to logits.
         transfer: Keras layer (or list of layers) from logits to logits, [batch, classes]; None for the identity.
+        share: of what was transferred that is added, a positive number.
         **kwargs: of keras.layers.Layer.
 
     Source: IMTA, section 3.2.
@@ -25,10 +27,11 @@ class Collaborative(keras.layers.Layer):
 
     reads_previous = True
 
-    def __init__(self, head, transfer=None, **kwargs):
+    def __init__(self, head, transfer=None, share=1.0, **kwargs):
         super().__init__(**kwargs, autocast=False)  # the logits before stay float32
         self.head = keras.Sequential(list(head)) if isinstance(head, (list, tuple)) else head
         self.transfer = keras.Sequential(list(transfer)) if isinstance(transfer, (list, tuple)) else transfer
+        self.share = check_number("share", share, positive=True)
 
     def call(self, x, previous=None, training=None):
         """Returns logits, float32 [batch, classes].
@@ -54,12 +57,13 @@ class Collaborative(keras.layers.Layer):
             )
         previous = ops.stop_gradient(previous)
         passed = previous if self.transfer is None else self.transfer(previous, training=training)
-        return own + ops.cast(passed, "float32")
+        passed = ops.cast(passed, "float32")
+        return own + (passed if self.share == 1 else self.share * passed)
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
         pack = keras.saving.serialize_keras_object
-        return {**super().get_config(), "head": pack(self.head), "transfer": pack(self.transfer)}
+        return {**super().get_config(), "head": pack(self.head), "transfer": pack(self.transfer), "share": self.share}
 
     @classmethod
     def from_config(cls, config):

@@ -9,25 +9,33 @@ from keras_dynamic.layers import DynamicModel, Exit
 from keras_dynamic.messages import is_count, near
 
 
-def attach_exits(network, after: Sequence[str], filters=64) -> DynamicModel:
-    """Returns the network with an exit behind each of some units: convolution, batch norm, ReLU, pool and dense layer.
+def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str] = (), frozen=False) -> DynamicModel:
+    """Returns the network with an exit after each of some units: convolution, batch norm, ReLU, pool and dense layer.
 
     The network's layers are shared, so its own answer, that of the last exit, stays; the exits' layers are new.
 
         network = kd.models.attach_exits(kd.zoo.load("resnet32_cifar10_45k"), after=["stage2_unit2", "stage2_unit5"])
         model = kd.methods.IMTA(network.chain)
 
+    With `copies` an exit is instead a shortened copy of the rest of a trained network, which needs few images to learn:
+
+        kd.models.attach_exits(network, ["stage2_unit1"], copies=["stage3_unit1", "stage3_unit5"], frozen=True)
+
     Args:
         network: built DynamicModel whose units hand on feature maps, [batch, height, width, channels].
         after: names of units.
         filters: of each exit's 3x3 convolution of stride 2; 0 for a pool and a dense layer alone.
+        copies: names of later units; copies of them, with their weights, and of the network's head make each exit, in
+            place of convolution and dense layer.
+        frozen: True sets the network's own layers to trainable=False, batch norm included, so that the exits alone are
+            trained and the network's answer stays as it is; also in the network that was given.
 
     Returns:
         DynamicModel, built, in which everything runs; the exits are 'exit1', 'exit2', ... in the order of the units.
 
     Raises:
         ValueError: if the network is not built or has exits already, a unit is not there, named twice or hands on no
-            feature map, or filters is negative.
+            feature map, filters is negative, or units to copy do not follow the exit or do not fit its feature map.
     """
     chain = network.chain
     if not chain.built or chain.exits:
@@ -36,9 +44,12 @@ def attach_exits(network, after: Sequence[str], filters=64) -> DynamicModel:
     if not is_count(filters, 0):
         raise ValueError(f"filters must be a number of at least 0, got {filters!r}; 0 leaves the convolution out.")
     names = [unit.name for unit in chain.units]
-    for name in after:
-        if name not in names:
-            raise ValueError(f"after names unit {name!r}, which is not there{near(name, names)}; units are {names}.")
+    for argument, given in (("after", after), ("copies", copies)):
+        for name in given:
+            if name not in names:
+                raise ValueError(
+                    f"{argument} names unit {name!r}, which is not there{near(name, names)}; units are {names}."
+                )
     if len(set(after)) != len(after) or not after:
         raise ValueError(f"after must be one unit or several different ones, got {list(after)}.")
     classes = chain.answer_specs[-1].shape[-1]
@@ -48,9 +59,18 @@ def attach_exits(network, after: Sequence[str], filters=64) -> DynamicModel:
         if len(shape) != 4:
             raise ValueError(f"an exit reads a feature map, but unit {name!r} hands on {tuple(shape) or 'several'}.")
         number = len(exits) + 1
-        exits.append(Exit(_head(filters, classes, number), name, name=f"exit{number}"))
+        head = _copied(chain, name, copies, number) if copies else _head(filters, classes, number)
+        exits.append(Exit(head, name, name=f"exit{number}"))
     made = DynamicModel(chain.replace(exits=exits), name=network.name, dtype=network.dtype_policy)
     made.build(network.image_shape)
+    if copies:
+        sources = [*(chain.units[names.index(name)] for name in copies), chain.head]
+        for each in exits:
+            for layer, source in zip(each.head.layers, sources, strict=True):
+                layer.set_weights(source.get_weights())
+    if frozen:
+        for layer in (chain.stem, *chain.units, chain.head):
+            layer.trainable = False
     return made
 
 
@@ -64,3 +84,39 @@ def _head(filters, classes, number):
         ]
     head += [layers.GlobalAveragePooling2D(name="pool"), layers.Dense(classes, name="dense")]
     return keras.Sequential(head, name=f"exit{number}_head")
+
+
+def _copied(chain, after, copies, number):
+    """Returns copies of units and of the chain's head, to be built, as the head of an exit.
+
+    Raises:
+        ValueError: if a unit does not take what the exit reads, or what the unit copied before it gives.
+    """
+    names = [unit.name for unit in chain.units]
+    given, before = chain.output_of(names.index(after)), names.index(after)
+    for name in copies:
+        index = names.index(name)
+        wanted = chain.output_of(index - 1)
+        if index <= before or tuple(wanted.shape) != tuple(given.shape):
+            raise ValueError(
+                f"copies must be later units, in order, that fit one after the other after {after!r}, but {name!r} "
+                f"takes {tuple(wanted.shape)[1:]} and gets {tuple(given.shape)[1:]}; copy the units that change the "
+                "shape too."
+            )
+        given, before = chain.output_of(index), index
+    last = chain.output_of(len(names) - 1)
+    if tuple(given.shape) != tuple(last.shape):
+        raise ValueError(
+            f"copies must end with the shape that the network's head takes, {tuple(last.shape)[1:]}, but "
+            f"{copies[-1]!r} gives {tuple(given.shape)[1:]}; copy the units that change the shape too."
+        )
+    layers_ = [*(chain.units[names.index(name)] for name in copies), chain.head]
+    return keras.Sequential([_copy(layer, number) for layer in layers_], name=f"exit{number}_head")
+
+
+def _copy(layer, number):
+    """Returns a new layer of the same configuration, trainable, whose name has the exit's before it."""
+    config = keras.saving.serialize_keras_object(layer)
+    config["config"].update(name=f"exit{number}_{layer.name}", trainable=True)
+    config.pop("build_config", None)
+    return keras.saving.deserialize_keras_object(config)

@@ -7,7 +7,7 @@ from keras_dynamic.layers import Collaborative, DynamicModel, Exit
 from keras_dynamic.messages import is_count
 
 
-def collaborate(network, hidden=0) -> DynamicModel:
+def collaborate(network, hidden=0, share=1.0) -> DynamicModel:
     """Returns the network with inline subnetwork collaboration: each classifier gets the logits of the exit before.
 
     The very layers are taken over, so give it a network that nothing else uses.
@@ -19,12 +19,15 @@ def collaborate(network, hidden=0) -> DynamicModel:
         network: built DynamicModel with exits.
         hidden: width of the small dense network that logits pass through (dense, batch norm, ReLU, dense), whose last
             weights are 0 at first, so that answers stay as they are; 0 for the identity, which changes them.
+        share: of the logits before that is added, a positive number. With hidden=0 and some 0.5 the exits of a trained
+            network answer as an ensemble, and nothing more is trained.
 
     Returns:
         DynamicModel, built, in which everything runs.
 
     Raises:
-        ValueError: if the network has no exits, its exits collaborate already, or hidden is negative.
+        ValueError: if the network has no exits, its exits collaborate already, hidden is negative, or share is not
+            positive.
 
     Source: IMTA, section 3.2; the small dense network is that of the authors' code.
     """
@@ -43,7 +46,7 @@ def collaborate(network, hidden=0) -> DynamicModel:
     classes = chain.answer_specs[-1].shape[-1]
 
     def joined(head, name):
-        return Collaborative(head, _transfer(hidden, classes) if hidden else None, name=f"{name}_collaborative")
+        return Collaborative(head, _transfer(hidden, classes) if hidden else None, share, name=f"{name}_collaborative")
 
     first, *later = ordered
     exits = [first, *(Exit(joined(each.head, each.name), each.after, each.leaf, name=each.name) for each in later)]

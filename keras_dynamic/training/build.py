@@ -28,7 +28,7 @@ def build_network(config):
             'mobilenet_v2'; depth and growth of 'densenet_bc'; of 'msdnet' those arguments of models.msdnet that differ
             from its defaults. Perhaps with size, the side of the images in pixels, and granularity (filters per
             channel group, an int or {unit or stage: int}, see models.group_channels), or exits (names of the units
-            behind which they stand) and exit_filters, see models.attach_exits.
+            after which they stand), exit_filters, exit_copies and frozen, see models.attach_exits.
 
     Returns:
         DynamicModel, built.
@@ -40,7 +40,8 @@ def build_network(config):
     """
     network = _grouped(plain_network(config), config)
     if config.get("exits"):
-        return attach_exits(network, list(config.exits), config.get("exit_filters", 64))
+        copies, frozen = list(config.get("exit_copies", ())), config.get("frozen", False)
+        return attach_exits(network, list(config.exits), config.get("exit_filters", 64), copies, frozen)
     return network
 
 

@@ -52,7 +52,7 @@ def build(config, network, teacher, seed):
 
 
 def schedule(config, model, steps_per_epoch):
-    """Returns no callbacks; the best epoch is that whose deepest exit is the most accurate.
+    """Returns no callbacks; the best epoch is that whose deepest trained exit is the most accurate.
 
     Args:
         config: ml_collections ConfigDict with `start_from` and `method`.
@@ -68,7 +68,10 @@ def schedule(config, model, steps_per_epoch):
             "start_from.",
             stacklevel=2,
         )
-    return Schedule([], 0, "val_accuracy")
+    chain = model.chain
+    trained = [each.name for each in chain.exits if each.trainable_variables]
+    frozen = trained and not any(part.trainable_variables for part in (chain.stem, *chain.units, chain.head))
+    return Schedule([], 0, f"val_{trained[-1]}_accuracy" if frozen else "val_accuracy")
 
 
 def figures(model, config, splits, evaluation) -> dict:

@@ -8,6 +8,8 @@ from keras_dynamic import cost, deciders, layers, lite
 from keras_dynamic.lite import benchmark as bench
 from keras_dynamic.lite import metadata
 from keras_dynamic.lite.metadata import macs_under
+from keras_dynamic.models import attach_exits, collaborate
+from keras_dynamic.training.exit_answers import exit_answers
 from tests.layers import grouped
 
 
@@ -225,3 +227,21 @@ def test_locked_groups_on_both_sides_of_an_exit_are_skipped_on_both(toy_images):
     found = agrees(model, images, fold="never")
     assert 3 < found[:, -1].sum() < 29
     assert len(np.unique(found, axis=0)) > 4
+
+
+def test_exits_of_copied_units_that_the_head_adds(toy_chain, toy_images):
+    network = layers.DynamicModel(toy_chain(units=4))
+    network.build((None, 8, 8, 3))
+    joined = collaborate(attach_exits(network, ["unit1", "unit2"], copies=["unit3", "unit4"]), share=0.5)
+    rng = np.random.default_rng(0)
+    for each in joined.chain.exits:  # as if trained: the converter computes equal work once
+        each.set_weights([value * rng.uniform(0.9, 1.1, value.shape) for value in each.get_weights()])
+    model = layers.DynamicModel(joined.chain, deciders.Confidence())
+    model.build((None, 8, 8, 3))
+    images = toy_images(32)
+    model.decider.set_thresholds(
+        np.median(exit_answers(model, images).confidences[:, :2], axis=0)
+    )  # between two images
+    rates = agrees(model, images).mean(axis=0)
+    assert 0 < rates[-1] <= rates[0] < 1
+    agrees_nearly(model, images, 0.15)

@@ -41,6 +41,20 @@ def test_the_identity_sums_the_answers(network, toy_images):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+def test_a_share_of_the_answer_before_is_added(network, toy_images):
+    images = toy_images(4)
+    first, second, third = answers(network.outcome(images))
+    found = answers(collaborate(network, share=0.5).outcome(images))
+    np.testing.assert_allclose(found[1], second + 0.5 * first, atol=1e-5)
+    np.testing.assert_allclose(found[2], third + 0.5 * (second + 0.5 * first), atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0, -0.5, "half"])
+def test_shares_that_are_no_positive_number(network, share):
+    with pytest.raises(ValueError, match="share must be a"):
+        collaborate(network, share=share)
+
+
 def test_a_small_network_adds_nothing_at_first(network, toy_images):
     images = toy_images(4)
     plain = answers(network.outcome(images))

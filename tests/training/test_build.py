@@ -15,6 +15,16 @@ def test_network_with_exits(config):
     assert found == [("exit1", "stage1_unit1"), ("exit2", "stage2_unit1")]
 
 
+def test_network_with_an_exit_of_copies_on_frozen_layers(config):
+    with config.unlocked():
+        config.network.exits, config.network.exit_copies = ("stage1_unit1",), ("stage2_unit1", "stage3_unit1")
+        config.network.frozen = True
+    network = build_network(config.network)
+    (head,) = (each.head for each in network.chain.exits)
+    assert [layer.name for layer in head.layers[:2]] == ["exit1_stage2_unit1", "exit1_stage3_unit1"]
+    assert len(network.trainable_variables) == len(head.trainable_variables) > 0
+
+
 def test_network_from_the_zoo_has_its_weights(config):
     config.network.num_classes, config.network.weights = 10, "zoo:resnet8_cifar10_45k"
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)

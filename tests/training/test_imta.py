@@ -70,8 +70,18 @@ def test_phase_two_without_phase_one_is_warned_of():
     assert (found.callbacks, found.settled, found.monitor) == ([], 0, "val_accuracy")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        schedule(small(), None, 3)
-        schedule(small("II", "runs/one"), None, 3)
+        for settings in (small(), small("II", "runs/one")):
+            schedule(settings, build(settings), 3)
+
+
+def test_on_a_frozen_network_the_best_epoch_is_that_of_its_last_exit():
+    config = small()
+    with config.unlocked():
+        config.network = {"depth": 8, "num_classes": CLASSES, "weights": "", "frozen": True}
+        config.network.exits, config.network.exit_filters = ("stage1_unit1", "stage2_unit1"), 4
+    assert schedule(config, build(config), 3).monitor == "val_exit2_accuracy"
+    config.network.frozen = False
+    assert schedule(config, build(config), 3).monitor == "val_accuracy"
 
 
 @pytest.mark.parametrize(
