@@ -72,7 +72,7 @@ def agrees_nearly(model, images, most):
     return found
 
 
-@pytest.mark.parametrize("patience", [2, 3])
+@pytest.mark.parametrize("patience", [2, pytest.param(3, marks=pytest.mark.ci)])
 def test_patience(patience, stopping, toy_images):
     model = stopping(deciders.Patience(patience))
     rates = agrees(model, toy_images(32)).mean(axis=0)

@@ -141,6 +141,7 @@ def phase_one(data_dir, tmp_path_factory):
     return model, folder
 
 
+@pytest.mark.ci
 def test_phase_two_trains_from_phase_one(phase_one, data_dir, tmp_path):
     one, folder = phase_one
     two, _ = train(small("II", str(folder)), tmp_path / "two", data_dir, verbose=0)
@@ -148,6 +149,7 @@ def test_phase_two_trains_from_phase_one(phase_one, data_dir, tmp_path):
     assert not same(two.chain.exits[0], one.chain.exits[0])
 
 
+@pytest.mark.ci
 def test_the_job_judges_it_under_a_budget(phase_one, data_dir):
     _, folder = phase_one
     config = small()

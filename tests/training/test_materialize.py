@@ -324,7 +324,7 @@ WHOLE_AND_GROUPED = [
 ]
 
 
-@pytest.mark.parametrize("dependent", [False, True])
+@pytest.mark.parametrize("dependent", [False, pytest.param(True, marks=pytest.mark.ci)])
 def test_units_that_are_off_as_a_whole_are_gone_beside_groups(dependent, toy_images, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype(np.uint8)
     model = whole_and_grouped(data_dependent=dependent)

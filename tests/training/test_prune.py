@@ -73,7 +73,11 @@ def parameters(model, dead):
     return sum(unit.count_params() for unit in model.chain.units if unit.name in dead)
 
 
-@pytest.mark.parametrize("dead", [["unit1"], ["unit2", "unit3"], ["unit4"]], ids=str)
+@pytest.mark.parametrize(
+    "dead",
+    [pytest.param(["unit1"], marks=pytest.mark.ci), ["unit2", "unit3"], pytest.param(["unit4"], marks=pytest.mark.ci)],
+    ids=str,
+)
 def test_gates_of_other_units_decide_as_before(dead, toy_chain, toy_images):
     model = gated(toy_chain(units=4), dead, toy_images(30))
     before = model.get_weights()
