@@ -54,6 +54,7 @@ def test_int8_decides_nearly_as_keras_and_holds_no_float(gated, images):
     assert np.mean(found["decisions"] != expected) <= 0.05
 
 
+@pytest.mark.ci
 def test_int8_thresholds_let_through_as_many_as_in_float32(images):
     model = models.cascade([zoo.load("resnet8_cifar10_45k"), zoo.load("resnet20_cifar10_45k")])
     held_out = images.x_heldout[:200]

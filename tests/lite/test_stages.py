@@ -78,6 +78,7 @@ def test_patience(stopping, images):
     assert len(set(seen)) > 1
 
 
+@pytest.mark.ci
 def test_a_multi_scale_network():
     keras.utils.set_random_seed(0)
     pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.uint8)

@@ -188,6 +188,7 @@ def test_the_yardstick_of_exits(stopping, toy_images):
     assert found["overhead_with_decider"] == pytest.approx(found["latency_dynamic_ms"] / ran)
 
 
+@pytest.mark.ci
 def test_locked_groups_on_both_sides_of_an_exit_are_skipped_on_both(toy_images):
     early = layers.Exit([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)], "unit1", name="early")
     gates = deciders.ChannelGates(hidden=4, locked={"both": ["unit1", "unit2"]})
