@@ -139,6 +139,7 @@ print(float(model.current_target.value.numpy()))
 """
 
 
+@pytest.mark.ci
 def test_two_devices_move_it_together():
     root = Path(__file__).parents[2]
     child = subprocess.run([sys.executable, "-c", _MIRRORED], capture_output=True, text=True, cwd=root)
