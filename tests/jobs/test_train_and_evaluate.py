@@ -171,6 +171,7 @@ def test_a_budget_is_kept_after_batch_norm_is_estimated_again(job, config, folde
     assert any((a != b).any() for a, b in zip(fitted.chain.get_weights(), trained.chain.get_weights(), strict=True))
 
 
+@pytest.mark.ci
 def test_decisions_that_nearly_all_images_share_are_settled(job, config, folder):
     rates = job[0]["activation_rates"]
     other = config.copy_and_resolve_references()

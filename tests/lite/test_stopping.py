@@ -136,7 +136,7 @@ def test_int8_sets_the_confidence_among_several_deciders_anew(joined, toy_images
             assert share == pytest.approx(float(array(outcome.decisions[name]).mean()), abs=0.05)
 
 
-@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+@pytest.mark.parametrize("int8", [pytest.param(False, marks=pytest.mark.ci), True], ids=["float32", "int8"])
 def test_patience_on_micro(int8, stopping, toy_images):
     pytest.importorskip("tflite_micro")
     images = toy_images(16)
@@ -161,7 +161,7 @@ def test_the_answers_of_exits_at_which_images_stop_are_no_outputs(stopping):
         lite.export(stopping(deciders.Confidence()), outputs="exits")
 
 
-@pytest.mark.parametrize("gates", [False, True], ids=["confidence", "gates"])
+@pytest.mark.parametrize("gates", [False, pytest.param(True, marks=pytest.mark.ci)], ids=["confidence", "gates"])
 def test_each_exit_and_the_head_are_parts_of_what_an_image_runs(gates, stopping):
     model = stopping(deciders.ExitGates((6,)) if gates else deciders.Confidence())
     metadata = lite.read_metadata(lite.export(model, outputs="decisions"))

@@ -173,7 +173,7 @@ def test_frozen_batch_norm_keeps_statistics_scales_and_offsets(toy_chain, toy_im
     assert all(path.endswith(("kernel", "bias")) for path in changed)
 
 
-@pytest.mark.parametrize("stage", ["curriculum", "finetuning"])
+@pytest.mark.parametrize("stage", [pytest.param("curriculum", marks=pytest.mark.ci), "finetuning"])
 def test_the_written_out_step_is_keras_own(stage, toy_chain, monkeypatch):
     before, after = one_step(toy_chain(), stage)
     monkeypatch.setattr(BlockDrop, "train_step", DynamicModel.train_step)

@@ -63,7 +63,9 @@ def with_tau(kind, toy_chain, images, spread_gates):
     return model
 
 
-@pytest.mark.parametrize("kind", ["gates", "policy", pytest.param("sequential", marks=pytest.mark.ci), "exit gates"])
+@pytest.mark.parametrize(
+    "kind", ["gates", *(pytest.param(kind, marks=pytest.mark.ci) for kind in ("policy", "sequential")), "exit gates"]
+)
 def test_tau_comes_up_to_the_budget(kind, toy_chain, toy_images, spread_gates):
     images = toy_images(60)
     model = with_tau(kind, toy_chain, images, spread_gates)

@@ -19,7 +19,7 @@ from tests.training.conftest import CLASSES
 
 def small(phase="I", start_from=""):
     """Settings for an MSDNet with two exits on the tiny data set."""
-    made = imta.get_config(phase, start_from, blocks=2, channels=4, growth=2, num_classes=CLASSES)
+    made = imta.get_config(phase, start_from, blocks=2, base=1, step=1, channels=4, growth=2, num_classes=CLASSES)
     made.data.name, made.data.held_out = "tiny", 16
     made.epochs, made.batch_size, made.method.hidden = 1, 16, 5
     made.optimizer.learning_rate = 0.01
