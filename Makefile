@@ -16,11 +16,12 @@ SERVE_JOB ?= tflite/serve_demo.py
 RESULTS_JOB ?= -m keras_dynamic.report.pages
 ARGS ?=
 
-# Processes that the default tests run in.
+# Processes that the tests run in.
 WORKERS ?= 2
+PYTEST := $(PYTHON) -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test slow bench serve-demo results lint format lock clean
+.PHONY: help setup run test ci slow bench serve-demo results lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +37,10 @@ run: $(INSTALLED) ## run the main job; its models and its report land in runs/qu
 	$(PYTHON) $(MAIN_JOB) $(ARGS)
 
 test: $(INSTALLED) ## run the default tests
-	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
+
+ci: lint ## check everything and run all tests but the slow ones
+	$(PYTEST) -m "not slow" $(ARGS)
 
 slow: $(INSTALLED) ## run the slow tests (DATA_DIR and WEIGHTS_DIR say where data and weights lie)
 	$(PYTHON) -m pytest -m slow $(ARGS)

@@ -15,6 +15,7 @@ from keras_dynamic.training import build, build_optimizer, exit_macs
 from keras_dynamic.training.build import METHODS
 
 ROOT = Path(__file__).parents[1]
+RESNET8 = ("stage1_unit1", "stage2_unit1", "stage3_unit1")
 NO_EXPERIMENTS = ("__init__", "base", "blockdrop", "imagenet", "imta", "sgad")  # what experiments stand on
 _FEW = 3
 FILES = sorted(path for path in (ROOT / "configs").glob("*.py") if path.stem not in NO_EXPERIMENTS)
@@ -35,6 +36,28 @@ def stages(path):
     settings = module.SETTINGS
     some = settings if len(settings) <= _FEW else (settings[0], settings[-1])
     return [module.get_config(setting) for setting in some]
+
+
+def smaller(config):
+    """The config with a network of its kind that is built in no time: ResNet-8, bottlenecks of one unit, two exits."""
+    with config.unlocked(), config.network.unlocked():
+        network = config.network
+        network.weights = "zoo:resnet8_cifar10_45k" if network.weights.startswith("zoo:") else ""
+        name = network.get("name")
+        if name in ("resnet50", "resnet101"):
+            del network["name"]
+            network.stages, network.size = (1, 1, 1, 1), 32
+        elif name == "msdnet":
+            network.update(blocks=2, base=2, step=1, channels=4, growth=2)
+        elif name == "mobilenet_v2":
+            network.size = 32
+        else:
+            network.depth = 8
+        if network.get("exits"):
+            network.exits = ("stage1_unit1", "stage2_unit1")
+        if hasattr(config.method.get("usage"), "items"):
+            config.method.usage = {name: share for name, share in config.method.usage.items() if name in RESNET8}
+    return config
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
@@ -72,10 +95,13 @@ def test_every_setting_is_a_config_of_its_own(path):
         module.get_config("nothing")
 
 
-def test_network_and_method_can_be_built(path):
+@pytest.mark.parametrize("size", ["small", pytest.param("full", marks=pytest.mark.ci)])
+def test_network_and_method_can_be_built(path, size):
     for config in stages(path):
         if config.job not in ("train", "quickstart"):
             pytest.skip("it trains nothing")
+        if size == "small":
+            config = smaller(config)
         if "WEIGHTS_DIR" in config.network.weights:
             config.network.weights = ""  # these do not come along
         model = build(config)
@@ -84,10 +110,11 @@ def test_network_and_method_can_be_built(path):
             decided = len(model.chain.group_names) + len(wholes) * (config.method.gates == "channels and units")
         elif config.method.name == "imta":
             decided = len(model.chain.exit_names)
-            assert model.cost_tree.total_macs > config.evaluation.macs > exit_macs(model)[0]
+            if size == "full":
+                assert model.cost_tree.total_macs > config.evaluation.macs > exit_macs(model)[0]
         else:
-            last_runs = config.method.name == "sgad"
-            decided = len(model.chain.skippable_names) - len(config.method.get("always", ())) - last_runs
+            last = model.chain.skippable_names[-1:] if config.method.name == "sgad" else []  # which always runs
+            decided = len(model.chain.skippable_names) - len({*config.method.get("always", ()), *last})
         assert len(model.decision_names) == decided
         schedule = METHODS[config.method.name].schedule(config, model, 176)
         assert schedule.settled < config.epochs

@@ -13,16 +13,27 @@ from tests.layers.grouped import outcome_by_numbers
 CHILD = Path(__file__).with_name("jax_child.py")
 
 
-@pytest.fixture(scope="module")
-def said() -> dict[str, str]:
+def run_child(part: str) -> dict[str, str]:
     """What the child process printed: 'name: result' lines."""
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(CHILD.parent.parent)}
-    done = subprocess.run([sys.executable, CHILD], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, CHILD, part], env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
 
 
-def test_core_imports_without_tensorflow(said):
+@pytest.fixture(scope="module")
+def said():
+    return run_child("core")
+
+
+@pytest.fixture(scope="module")
+def said_of_methods():
+    return run_child("methods")
+
+
+@pytest.mark.parametrize("part", ["said", pytest.param("said_of_methods", marks=pytest.mark.ci)])
+def test_core_imports_without_tensorflow(part, request):
+    said = request.getfixturevalue(part)
     assert said["backend"] == "jax"
     assert said["imported"] == "core"
     assert said["loaded"] == "[]"
@@ -33,26 +44,30 @@ def test_a_gated_network_trains(said):
     assert last < first
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("network", ["policy_32", "policy_224", "policy_recurrent", "imagenet", "densenet", "msdnet"])
-def test_policies_and_networks_train(said, network):
-    first, last = map(float, said[network].split())
+def test_policies_and_networks_train(said_of_methods, network):
+    first, last = map(float, said_of_methods[network].split())
     assert last < first
 
 
-def test_sgad_trains(said):
-    first, last = map(float, said["guided"].split())
+@pytest.mark.ci
+def test_sgad_trains(said_of_methods):
+    first, last = map(float, said_of_methods["guided"].split())
     assert last < first
 
 
-def test_a_step_of_sgad_is_as_by_hand(said):
-    loss, by_hand = map(float, said["guided_step"].split())
+@pytest.mark.ci
+def test_a_step_of_sgad_is_as_by_hand(said_of_methods):
+    loss, by_hand = map(float, said_of_methods["guided_step"].split())
     assert loss == pytest.approx(by_hand, rel=1e-4)
-    least, most = map(float, said["guided_moved"].split())
+    least, most = map(float, said_of_methods["guided_moved"].split())
     assert 0 < least <= most
 
 
-def test_channel_groups_train(said):
-    first, last = map(float, said["channels"].split())
+@pytest.mark.ci
+def test_channel_groups_train(said_of_methods):
+    first, last = map(float, said_of_methods["channels"].split())
     assert last < first
 
 

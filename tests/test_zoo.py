@@ -17,7 +17,12 @@ def test_the_plain_networks_are_there_and_come_first():
     assert zoo.names()[:4] == [f"resnet{depth}_cifar10_45k" for depth in (8, 14, 20, 32)]
 
 
-@pytest.mark.parametrize("name", zoo.names())
+QUICK = ("resnet8_cifar10_45k", "resnet32_cifar10_gated")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.ci) for name in zoo.names()]
+)
 def test_a_network_is_as_accurate_and_as_dear_as_described(name):
     row, network = zoo.describe(name), zoo.load(name)
     assert cost.tree(network).total_macs == row["macs"]

@@ -96,6 +96,7 @@ def test_a_resumed_fit_sees_what_the_uninterrupted_one_saw():
     assert not np.allclose(whole.get_weights()[0], restarted.get_weights()[0])
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
 def test_jax_is_served_the_same_and_trains_on_it_without_tensorflow():
     code = """

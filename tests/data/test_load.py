@@ -1,5 +1,4 @@
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -96,25 +95,17 @@ def test_an_unreadable_file_is_told_so(tmp_path):
             load(name, tmp_path)
 
 
-def test_without_tfds_the_extra_is_named(tmp_path):
+def test_without_tfds_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "cifar10").mkdir()
-    code = """
-import sys
-sys.modules["tensorflow_datasets"] = None
-from keras_dynamic.data import load
-for name in ("cifar10", "owls"):
-    try:
-        load(name, sys.argv[1])
-    except (ImportError, ValueError) as error:
-        print(type(error).__name__, error)
-"""
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    for_the_folder, for_the_name = done.stdout.splitlines()
-    assert for_the_folder.startswith(
-        "ImportError Expected tensorflow-datasets, which reads the TFDS folder of 'cifar10'"
-    )
-    assert for_the_name.startswith("ValueError Expected the name of an image set, got 'owls'")
-    assert all("keras_dynamic[data]" in line for line in (for_the_folder, for_the_name))
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    for name, kind, said in (
+        ("cifar10", ImportError, "Expected tensorflow-datasets, which reads the TFDS folder of 'cifar10'"),
+        ("owls", ValueError, "Expected the name of an image set, got 'owls'"),
+    ):
+        with pytest.raises(kind) as raised:
+            load(name, tmp_path)
+        assert str(raised.value).startswith(said)
+        assert "keras_dynamic[data]" in str(raised.value)
 
 
 @pytest.mark.slow

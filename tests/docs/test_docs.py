@@ -66,7 +66,12 @@ def fresh_start(tmp_path, monkeypatch):
     keras.utils.set_random_seed(0)
 
 
-@pytest.mark.parametrize("page", with_blocks(slow=False))
+def marked(page: str):
+    """README.md is for every change, the other pages are for CI."""
+    return pytest.param(page, marks=() if page == "README.md" else pytest.mark.ci)
+
+
+@pytest.mark.parametrize("page", map(marked, with_blocks(slow=False)))
 def test_examples_run(page, tmp_path):
     run(page, [block for block in blocks(page) if not block.slow], tmp_path)
 

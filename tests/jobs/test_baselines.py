@@ -19,6 +19,7 @@ from keras_dynamic.report import records
 from keras_dynamic.training import build_network, evaluate, pattern_macs
 
 EPOCHS = {"curriculum": 2, "finetuning": 1}
+pytestmark = pytest.mark.ci  # two runs, then four patterns finetuned
 PATTERNS = ("first_k", "random_k", "distribute_k", "greedy")
 
 

@@ -8,6 +8,7 @@ from keras_dynamic.jobs.plain import judge_stages
 from keras_dynamic.training.evaluate import accuracy_shuffled, evaluate, static_twin
 
 
+@pytest.mark.ci
 def test_a_cascade_judged_by_its_stages_is_the_cascade_as_it_runs():
     images = data.shipped()
     x, y = images.x_test[:120], images.y_test[:120]

@@ -1,6 +1,7 @@
 """What training steps are timed against."""
 
 import numpy as np
+import pytest
 
 from configs import blockdrop
 from keras_dynamic import models
@@ -16,6 +17,7 @@ def test_the_plain_network_is_the_same_network():
     np.testing.assert_allclose(np.asarray(plain(x)), np.asarray(ours(x)), atol=1e-5)
 
 
+@pytest.mark.ci
 def test_a_curriculum_is_timed_beside_its_parts():
     config = blockdrop.get_config()
     with config.unlocked():

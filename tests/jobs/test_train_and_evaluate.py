@@ -145,6 +145,7 @@ Gated ResNet-32; cifar10, 10,000 test images
     assert lines[2] == "  top-5 accuracy           99.31%"
 
 
+@pytest.mark.ci
 def test_the_same_command_measures_again_and_trains_nothing(job, config, folder):
     figures, _, _ = job
     (folder / "run" / "figures.json").unlink()
@@ -155,6 +156,7 @@ def test_the_same_command_measures_again_and_trains_nothing(job, config, folder)
     assert (folder / "run" / "figures.json").exists()
 
 
+@pytest.mark.ci
 def test_a_budget_is_kept_after_batch_norm_is_estimated_again(job, config, folder):
     figures, printed, _ = job
     assert "held-out images" not in printed
@@ -169,6 +171,7 @@ def test_a_budget_is_kept_after_batch_norm_is_estimated_again(job, config, folde
     assert any((a != b).any() for a, b in zip(fitted.chain.get_weights(), trained.chain.get_weights(), strict=True))
 
 
+@pytest.mark.ci
 def test_decisions_that_nearly_all_images_share_are_settled(job, config, folder):
     rates = job[0]["activation_rates"]
     other = config.copy_and_resolve_references()

@@ -159,6 +159,7 @@ def test_sample_weights_and_class_weights_work(toy_chain, toy_images):
     assert model.evaluate(images, labels, sample_weight=np.zeros(8), verbose=0, return_dict=True)["loss"] == 0.0
 
 
+@pytest.mark.ci
 def test_inside_another_models_step_it_gives_logits(toy_chain, toy_images):
     inside = DynamicModel(toy_chain(units=1), PerUnitGates())
     image = keras.Input((8, 8, 3))
@@ -242,8 +243,8 @@ def with_policy(toy_chain):
     return model, [network]
 
 
-@pytest.mark.parametrize("trained_before", [False, True])
-@pytest.mark.parametrize("make", [cascade_of_two, with_policy])
+@pytest.mark.parametrize("trained_before", [False, pytest.param(True, marks=pytest.mark.ci)])
+@pytest.mark.parametrize("make", [pytest.param(cascade_of_two, marks=pytest.mark.ci), with_policy])
 def test_networks_inside_show_no_metrics(make, trained_before, toy_chain, toy_images):
     model, inside = make(toy_chain)
     images, labels = toy_images(24), np.arange(24) % 3

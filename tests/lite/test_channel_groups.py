@@ -197,7 +197,7 @@ def test_locked_units_have_ifs_of_their_own_on_one_decision(images):
     np.testing.assert_allclose(told["logits"][0], logits[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [pytest.param(None, marks=pytest.mark.ci), "int8"])
 def test_memory_is_two_dense_layers_more(quantize, images):
     model = spread(gated(images, deciders.ChannelGates(hidden=4, memory=5)), images)
     exported = lite.export(model, quantize, images, outputs=ALL, fold="never")
@@ -351,7 +351,7 @@ def test_fold_is_one_of_two_words(model):
 
 
 @pytest.mark.parametrize("quantize", [None, "int8"])
-@pytest.mark.parametrize("fold", ["auto", "never"])
+@pytest.mark.parametrize("fold", ["auto", pytest.param("never", marks=pytest.mark.ci)])
 def test_masks_on_input_and_output_channels_are_multiplications(quantize, fold, images):
     """Of the groups between the convolutions there are IFs; the masks at the ends always count."""
     ends = body(input_granularity=4, output_granularity=4)

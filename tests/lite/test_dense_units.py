@@ -56,7 +56,7 @@ def test_int8_is_as_near_to_keras_as_without_gates(model, images):
     assert np.abs(found["logits"] - np.asarray(outcome.logits))[alike].max() < 2 * error
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [pytest.param(None, marks=pytest.mark.ci), "int8"])
 def test_the_zeros_of_units_of_one_size_are_stored_once(model, images, quantize):
     parsed = schema.load(lite.export(model, quantize, images if quantize else None))
     found = {}

@@ -31,7 +31,7 @@ def alone(model, quantize=None, calibration=None):
     return [lite.export(each, quantize, calibration) for each in static]
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"], ids=["float32", "int8"])
+@pytest.mark.parametrize("quantize", [pytest.param(None, marks=pytest.mark.ci), "int8"], ids=["float32", "int8"])
 def test_every_exit_has_a_time_and_a_ratio(quantize, stopping, images):
     dynamic = lite.export(stopping, quantize, images, ("logits", "decisions"), thresholds="input")
     found = measure_exits(dynamic, alone(stopping, quantize, images), images)

@@ -32,7 +32,7 @@ def run(model, x):
     return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
-@pytest.mark.parametrize("name", ["gated", "cascade"])
+@pytest.mark.parametrize("name", ["gated", pytest.param("cascade", marks=pytest.mark.ci)])
 def test_float32_answers_decides_and_costs_as_keras(name, images, request):
     model, x = request.getfixturevalue(name), images.x_test[:IMAGES]
     exported = lite.export(model, outputs=("logits", "decisions", "macs"))
@@ -45,6 +45,7 @@ def test_float32_answers_decides_and_costs_as_keras(name, images, request):
     assert 0 < np.mean(found["decisions"]) < 1
 
 
+@pytest.mark.ci
 def test_int8_decides_nearly_as_keras_and_holds_no_float(gated, images):
     exported = lite.export(gated, "int8", images.x_heldout[:100], outputs=("logits", "decisions"))
     assert lite.verify(exported).quantize == "int8"
@@ -53,6 +54,7 @@ def test_int8_decides_nearly_as_keras_and_holds_no_float(gated, images):
     assert np.mean(found["decisions"] != expected) <= 0.05
 
 
+@pytest.mark.ci
 def test_int8_thresholds_let_through_as_many_as_in_float32(images):
     model = models.cascade([zoo.load("resnet8_cifar10_45k"), zoo.load("resnet20_cifar10_45k")])
     held_out = images.x_heldout[:200]

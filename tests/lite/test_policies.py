@@ -23,7 +23,10 @@ def images():
     return data.shipped().x_test[:40]
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(
+    scope="module",
+    params=["resnet", pytest.param("recurrent", marks=pytest.mark.ci), "sequential", "bmnet"],
+)
 def model(request, images):
     """A small network under a policy that runs each unit for half of the images or so."""
     keras.utils.set_random_seed(1)

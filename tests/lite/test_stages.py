@@ -61,7 +61,7 @@ def test_their_ports_have_names(stopping_file):
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
-@pytest.mark.parametrize("transfer", [None, 4])
+@pytest.mark.parametrize("transfer", [pytest.param(None, marks=pytest.mark.ci), 4])
 def test_exits_that_go_on_from_one_another(transfer, int8, stopping, images):
     def joined(head):
         between = None if transfer is None else [keras.layers.Dense(transfer), keras.layers.Dense(3)]
@@ -78,6 +78,7 @@ def test_patience(stopping, images):
     assert len(set(seen)) > 1
 
 
+@pytest.mark.ci
 def test_a_multi_scale_network():
     keras.utils.set_random_seed(0)
     pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.uint8)

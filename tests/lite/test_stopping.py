@@ -76,7 +76,7 @@ def agrees_nearly(model, images, most):
     return found
 
 
-@pytest.mark.parametrize("patience", [2, 3])
+@pytest.mark.parametrize("patience", [2, pytest.param(3, marks=pytest.mark.ci)])
 def test_patience(patience, stopping, toy_images):
     model = stopping(deciders.Patience(patience))
     rates = agrees(model, toy_images(32)).mean(axis=0)
@@ -163,7 +163,7 @@ def test_int8_sets_the_confidence_among_several_deciders_anew(joined, toy_images
             assert share == pytest.approx(float(array(outcome.decisions[name]).mean()), abs=0.05)
 
 
-@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+@pytest.mark.parametrize("int8", [pytest.param(False, marks=pytest.mark.ci), True], ids=["float32", "int8"])
 def test_patience_on_micro(int8, stopping, toy_images):
     pytest.importorskip("tflite_micro")
     images = toy_images(16)
@@ -188,7 +188,7 @@ def test_the_answers_of_exits_at_which_images_stop_are_no_outputs(stopping):
         lite.export(stopping(deciders.Confidence()), outputs="exits")
 
 
-@pytest.mark.parametrize("gates", [False, True], ids=["confidence", "gates"])
+@pytest.mark.parametrize("gates", [False, pytest.param(True, marks=pytest.mark.ci)], ids=["confidence", "gates"])
 def test_each_exit_and_the_head_are_parts_of_what_an_image_runs(gates, stopping):
     model = stopping(deciders.ExitGates((6,)) if gates else deciders.Confidence())
     notes = lite.read_metadata(lite.export(model, outputs="decisions"))
@@ -212,6 +212,7 @@ def test_the_yardstick_of_exits(stopping, toy_images):
     assert found["overhead_with_decider"] == pytest.approx(found["latency_dynamic_ms"] / ran)
 
 
+@pytest.mark.ci
 def test_locked_groups_on_both_sides_of_an_exit_are_skipped_on_both(toy_images):
     early = layers.Exit([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)], "unit1", name="early")
     gates = deciders.ChannelGates(hidden=4, locked={"both": ["unit1", "unit2"]})

@@ -222,6 +222,7 @@ def test_it_learns_a_toy_problem(tmp_path):
     check_learning(learn(tmp_path))
 
 
+@pytest.mark.ci
 def test_it_learns_a_toy_problem_on_jax():
     script = Path(__file__).with_name("learning.py")
     root = str(script.parents[2])

@@ -188,7 +188,7 @@ def test_frozen_batch_norm_keeps_statistics_scales_and_offsets(toy_chain, toy_im
     assert all(path.endswith(("kernel", "bias")) for path in changed)
 
 
-@pytest.mark.parametrize("stage", ["curriculum", "finetuning"])
+@pytest.mark.parametrize("stage", [pytest.param("curriculum", marks=pytest.mark.ci), "finetuning"])
 def test_the_written_out_step_is_keras_own(stage, toy_chain, monkeypatch):
     before, after = one_step(toy_chain(), stage)
     monkeypatch.setattr(BlockDrop, "train_step", DynamicModel.train_step)
@@ -198,6 +198,7 @@ def test_the_written_out_step_is_keras_own(stage, toy_chain, monkeypatch):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("stage", ["curriculum", "finetuning"])
 def test_gradients_equal_those_on_jax(stage, toy_chain, tmp_path):
     """One step of SGD at rate 1 from the same weights and draws: the weights move by minus the gradient."""
@@ -387,10 +388,12 @@ def check_learning(found):
     assert found["steps"] == 240
 
 
+@pytest.mark.ci
 def test_it_learns_which_images_need_which_unit():
     check_learning(learn())
 
 
+@pytest.mark.ci
 def test_it_learns_on_jax():
     script = Path(__file__).with_name("dropping.py")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}

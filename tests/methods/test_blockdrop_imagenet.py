@@ -18,6 +18,7 @@ def config_of(stage="curriculum"):
     return config
 
 
+@pytest.mark.ci
 def test_the_policy_costs_what_the_paper_says():
     """3.0 % of the network's FLOPs; it always runs, so everything on costs the sum."""
     model = build(config_of())

@@ -15,6 +15,7 @@ WHOLE = STEM + 8 * GROUP + HEAD + 2 * GATE
 LEAST = WHOLE - 6 * GROUP
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("loss", "target"), [("batch", 0.5), ("macs", 0.6)])
 def test_it_learns_a_toy_problem(loss, target, tmp_path):
     keras.utils.set_random_seed(0)

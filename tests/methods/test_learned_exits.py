@@ -88,6 +88,7 @@ def test_gates_learn(tmp_path):
     check_learning(learn(tmp_path))
 
 
+@pytest.mark.ci
 def test_gates_learn_on_jax():
     script = Path(__file__).with_name("exiting.py")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(script.parents[2])}

@@ -321,6 +321,7 @@ def test_other_deciders_can_be_guided(toy_chain, toy_images):
     assert moved(found["decider"]) > 0
 
 
+@pytest.mark.ci
 def test_it_learns_to_drop_units_for_easy_images():
     found = learn()
     assert found["losses"][-1] < 0.6 * found["losses"][0]

@@ -69,7 +69,9 @@ def test_the_target_starts_anew_in_each_epoch(toy_chain):
         assert target_of(model) == pytest.approx((start + 1.0) / 3)
 
 
-@pytest.mark.parametrize("loss", ["batch", "per_gate", "macs"])
+@pytest.mark.parametrize(
+    "loss", [*(pytest.param(loss, marks=pytest.mark.ci) for loss in ("batch", "per_gate")), "macs"]
+)
 def test_a_compiled_training_moves_it_and_an_evaluation_does_not(loss, toy_chain, toy_images):
     gates = PerUnitGates(open_probability=1e-6, data_dependent=False)  # always closed
     model = ActivationGating(toy_chain(), gates, 0.8, loss, variable_target="exponential", target_momentum=0.5)
@@ -139,6 +141,7 @@ print(float(model.current_target.value.numpy()))
 """
 
 
+@pytest.mark.ci
 def test_two_devices_move_it_together():
     root = Path(__file__).parents[2]
     child = subprocess.run([sys.executable, "-c", _MIRRORED], capture_output=True, text=True, cwd=root)

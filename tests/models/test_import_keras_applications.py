@@ -44,12 +44,13 @@ def assert_equal_logits(network, images, wanted):
     assert np.ptp(wanted, axis=0).max() > 0.01 * np.abs(wanted).max()  # images differ, so equal answers say something
 
 
+@pytest.mark.ci
 def test_resnet50_gives_the_same_logits(resnet):
     network = models.import_keras_applications(models.resnet50(10, **VERSION_1), resnet)
     assert_equal_logits(network, IMAGES.astype("uint8"), resnet(resnet50.preprocess_input(IMAGES.copy())))
 
 
-@pytest.mark.parametrize(("alpha", "size"), [(1.0, 96), (0.35, 65)])
+@pytest.mark.parametrize(("alpha", "size"), [pytest.param(1.0, 96, marks=pytest.mark.ci), (0.35, 65)])
 def test_mobilenet_v2_gives_the_same_logits(alpha, size):
     model = lively(MobileNetV2(alpha=alpha, **{**TOP, "input_shape": (size, size, 3)}))
     dark = np.random.default_rng(2).integers(0, 64, (3, size, size, 3))
@@ -100,6 +101,7 @@ def refused():
 BUILD = r"; build it with stride_on='first_1x1', bias=True, epsilon=1\.001e-5, momentum=0\.99, pixels='caffe'\."
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("change", "found"),
     [
@@ -114,6 +116,7 @@ def test_the_other_version_of_resnet_is_refused(change, found, resnet, refused):
     refused(models.resnet50(10, **{**VERSION_1, **change}, name="mine"), resnet, message)
 
 
+@pytest.mark.ci
 def test_another_depth_is_refused(resnet, refused):
     short = models.resnet_imagenet((3, 4, 5, 3), 10, **VERSION_1, name="short")
     refused(
@@ -123,6 +126,7 @@ def test_another_depth_is_refused(resnet, refused):
     refused(long, resnet, r"do not fit 'long': they lack conv4_block7_1_conv, .* and 3 more; give those of the same ")
 
 
+@pytest.mark.ci
 def test_another_network_is_refused(resnet, mobile, refused):
     network = models.mobilenet_v2(0.35, 10, "mine")
     refused(
@@ -149,7 +153,7 @@ def test_other_pixels_are_refused(mobile, refused):
 
 
 @pytest.mark.parametrize("ending", [".weights.h5", ".keras", ".h5"])
-@pytest.mark.parametrize("kind", ["text", "empty", "truncated"])
+@pytest.mark.parametrize("kind", ["text", pytest.param("empty", marks=pytest.mark.ci), "truncated"])
 def test_a_wrong_file_is_named(kind, ending, mobile, refused, tmp_path):
     path = tmp_path / f"wrong{ending}"
     (mobile.save_weights if "weights" in ending else mobile.save)(path)

@@ -41,6 +41,7 @@ def test_macs_of_width_1_as_arithmetic(size, millions):
 
 
 # MACs in millions and parameters without batch norm's statistics, of the authors' checkpoints.
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("width", "millions", "parameters"),
     [(0.35, 59, 1.66e6), (0.5, 97, 1.95e6), (0.75, 209, 2.61e6), (1.4, 582, 6.06e6)],
@@ -82,6 +83,7 @@ def test_odd_sizes_and_pixels_of_any_type():
     assert [spec.shape[1] for spec in model.chain.input_specs] == [19] * 2 + [10] * 2 + [5] * 3 + [3] * 7 + [2] * 3
 
 
+@pytest.mark.ci
 def test_gates_train():
     keras.utils.set_random_seed(0)
     model = methods.ActivationGating(mobilenet_v2(0.35, num_classes=2).chain, target=0.5)
@@ -112,6 +114,7 @@ def test_saving(fresh_process):
     np.testing.assert_allclose(fresh_process(model, batch)["logits"], model(batch), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.ci
 def test_two_gated_units_export(spread_gates):
     keras.utils.set_random_seed(0)
     gated = ["stage4_unit2", "stage6_unit3"]

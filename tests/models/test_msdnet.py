@@ -72,6 +72,7 @@ def added_by_the_authors_counter(sizes, scales_of, transitions, classes):
     return np.array(found)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("arguments", "published", "parameters", "sizes", "scales_of", "transitions"),
     [

@@ -1,6 +1,8 @@
 """A small gated model, and a way to run the scripts as a user does."""
 
+import functools
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -77,18 +79,76 @@ def module():
     return load
 
 
+# Imports what the scripts import, once, then runs each script that a line of JSON names in a fork of its own.
+_FORKER = """
+import json, os, runpy, sys, traceback
+import keras, keras_dynamic
+if keras.backend.backend() == "tensorflow":
+    import tensorflow
+for line in sys.stdin:
+    order = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(order["folder"])
+        for stream, path in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), stream)
+        sys.argv = order["command"]
+        sys.path[0] = os.path.dirname(sys.argv[0])
+        code = 0
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def forkers():
+    """forkers(environment, as items) -> process that runs scripts in forks of its own: imports are paid once."""
+    started = []
+
+    @functools.cache
+    def start(environment):
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", _FORKER],
+                env={**os.environ, **dict(environment)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, tmp_path_factory, forkers):
     """run(script, *arguments, **environment) -> CompletedProcess, in an empty folder."""
+    said = tmp_path_factory.mktemp("said")
 
     def start(script, *arguments, **environment):
-        return subprocess.run(
-            [sys.executable, str(ROOT / "tflite" / script), *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
+        forker = forkers(tuple(sorted(environment.items())))
+        order = {"command": [str(ROOT / "tflite" / script), *map(str, arguments)], "folder": str(tmp_path)}
+        streams = {name: str(said / name) for name in ("stdout", "stderr")}
+        forker.stdin.write(json.dumps({**order, **streams}) + "\n")
+        forker.stdin.flush()
+        code = int(forker.stdout.readline())
+        return subprocess.CompletedProcess(
+            order["command"], code, *(Path(path).read_text() for path in streams.values())
         )
 
     return start

@@ -265,6 +265,7 @@ print(keras.backend.backend())
 """
 
 
+@pytest.mark.ci
 def test_on_jax_too():
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     child = subprocess.run([sys.executable, "-c", _ON_JAX], capture_output=True, text=True, env=environment)

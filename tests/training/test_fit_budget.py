@@ -63,7 +63,9 @@ def with_tau(kind, toy_chain, images, spread_gates):
     return model
 
 
-@pytest.mark.parametrize("kind", ["gates", "policy", "sequential", "exit gates"])
+@pytest.mark.parametrize(
+    "kind", ["gates", *(pytest.param(kind, marks=pytest.mark.ci) for kind in ("policy", "sequential")), "exit gates"]
+)
 def test_tau_comes_up_to_the_budget(kind, toy_chain, toy_images, spread_gates):
     images = toy_images(60)
     model = with_tau(kind, toy_chain, images, spread_gates)
@@ -104,6 +106,7 @@ def both(toy_chain, toy_images, spread_gates, spread_exits):
     return model, images
 
 
+@pytest.mark.ci
 def test_thresholds_and_tau_together_are_the_most_accurate_pair(both):
     model, images = both
     gates, certain = model.decider.deciders

@@ -86,6 +86,7 @@ class Stop(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
+@pytest.mark.ci
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(fixed_config, data_dir, tmp_path):
     whole, _ = train(fixed_config, tmp_path / "whole", data_dir, verbose=0)
     with pytest.raises(KeyboardInterrupt):

@@ -19,7 +19,7 @@ from tests.training.conftest import CLASSES
 
 def small(phase="I", start_from=""):
     """Settings for an MSDNet with two exits on the tiny data set."""
-    made = imta.get_config(phase, start_from, blocks=2, channels=4, growth=2, num_classes=CLASSES)
+    made = imta.get_config(phase, start_from, blocks=2, base=1, step=1, channels=4, growth=2, num_classes=CLASSES)
     made.data.name, made.data.held_out = "tiny", 16
     made.epochs, made.batch_size, made.method.hidden = 1, 16, 5
     made.optimizer.learning_rate = 0.01
@@ -151,6 +151,7 @@ def phase_one(data_dir, tmp_path_factory):
     return model, folder
 
 
+@pytest.mark.ci
 def test_phase_two_trains_from_phase_one(phase_one, data_dir, tmp_path):
     one, folder = phase_one
     two, _ = train(small("II", str(folder)), tmp_path / "two", data_dir, verbose=0)
@@ -158,6 +159,7 @@ def test_phase_two_trains_from_phase_one(phase_one, data_dir, tmp_path):
     assert not same(two.chain.exits[0], one.chain.exits[0])
 
 
+@pytest.mark.ci
 def test_the_job_judges_it_under_a_budget(phase_one, data_dir):
     _, folder = phase_one
     config = small()

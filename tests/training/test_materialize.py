@@ -213,7 +213,9 @@ def test_units_of_derived_classes_are_not_slimmed():
         materialize(pruned(other, {"unit1": [1, 0, 1]}))
 
 
-@pytest.mark.parametrize(("then", "now"), [("mixed_bfloat16", "float32"), ("float32", "mixed_bfloat16")])
+@pytest.mark.parametrize(
+    ("then", "now"), [("mixed_bfloat16", "float32"), pytest.param("float32", "mixed_bfloat16", marks=pytest.mark.ci)]
+)
 @pytest.mark.parametrize("ends", [{}, {"input_granularity": 4, "output_granularity": 4}], ids=["groups", "ends"])
 def test_layers_keep_their_precision_whatever_is_in_force(then, now, ends, toy_images, tmp_path):
     with made_under(then):
@@ -258,7 +260,11 @@ def test_locked_units_are_slimmed_alike(toy_images):
     assert smaller.cost_tree.total_macs == STEM + 2 * 3 * GROUP + HEAD
 
 
-@pytest.mark.parametrize("before", [None, [layers.Conv2D(12, 1, activation="relu")]], ids=["x", "before"])
+@pytest.mark.parametrize(
+    "before",
+    [None, pytest.param([layers.Conv2D(12, 1, activation="relu")], marks=pytest.mark.ci)],
+    ids=["x", "before"],
+)
 def test_masks_on_input_and_output_channels_really_slice(before, toy_images, tmp_path):
     """One of three input groups, three of four groups, two of four output groups are left, others are zeros."""
     ends = {"input_granularity": 4, "output_granularity": 2, "before": before}
@@ -324,7 +330,7 @@ WHOLE_AND_GROUPED = [
 ]
 
 
-@pytest.mark.parametrize("dependent", [False, True])
+@pytest.mark.parametrize("dependent", [False, pytest.param(True, marks=pytest.mark.ci)])
 def test_units_that_are_off_as_a_whole_are_gone_beside_groups(dependent, toy_images, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype(np.uint8)
     model = whole_and_grouped(data_dependent=dependent)
@@ -346,6 +352,7 @@ def test_units_that_are_off_as_a_whole_are_gone_beside_groups(dependent, toy_ima
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "smaller.keras")(images), smaller(images))
 
 
+@pytest.mark.ci
 def test_whole_units_and_groups_are_exported_together():
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8)
     model = whole_and_grouped(open_probability=0.5)

@@ -73,7 +73,11 @@ def parameters(model, dead):
     return sum(unit.count_params() for unit in model.chain.units if unit.name in dead)
 
 
-@pytest.mark.parametrize("dead", [["unit1"], ["unit2", "unit3"], ["unit4"]], ids=str)
+@pytest.mark.parametrize(
+    "dead",
+    [pytest.param(["unit1"], marks=pytest.mark.ci), ["unit2", "unit3"], pytest.param(["unit4"], marks=pytest.mark.ci)],
+    ids=str,
+)
 def test_gates_of_other_units_decide_as_before(dead, toy_chain, toy_images):
     model = gated(toy_chain(units=4), dead, toy_images(30))
     before = model.get_weights()
@@ -88,7 +92,7 @@ def test_gates_of_other_units_decide_as_before(dead, toy_chain, toy_images):
         np.testing.assert_array_equal(value, kept)
 
 
-@pytest.mark.parametrize("always", [None, ("unit2",)], ids=str)
+@pytest.mark.parametrize("always", [None, pytest.param(("unit2",), marks=pytest.mark.ci)], ids=str)
 def test_a_mask_network_loses_columns(always, toy_chain, toy_images):
     dead = ["unit1", "unit3"]
     model = masked(toy_chain(units=5), dead, toy_images(30), always=always, tau=0.4, noise=0.7)
@@ -112,6 +116,7 @@ def test_free_gates(toy_chain, toy_images):
     assert lacks(model, pruned) == (UNIT, parameters(model, ["unit2"]) + 2)
 
 
+@pytest.mark.ci
 def test_of_a_unit_that_changes_the_size_the_shortcut_stays(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 32, 32, 3)).astype("uint8")

@@ -71,7 +71,7 @@ def test_a_cascade_is_held_against_its_last_network_alone(toy_images):
     assert set(served.stopped) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("exits", [True, False], ids=["beside exits", "alone"])
+@pytest.mark.parametrize("exits", [True, pytest.param(False, marks=pytest.mark.ci)], ids=["beside exits", "alone"])
 def test_gates(exits, toy_chain, toy_images, spread_gates):
     gates, images = PerUnitGates(), toy_images(12)
     model = with_gates(toy_chain, Joined([gates, Confidence()])) if exits else DynamicModel(toy_chain(), gates)

@@ -101,8 +101,8 @@ def test_in_a_file_what_is_settled_is_no_if(images):
     assert names.count("CONV_2D") == 1 + 2 * 2  # what always runs of a unit is one path
 
 
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("memory", [None, 5])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.ci), 2])
+@pytest.mark.parametrize("memory", [None, pytest.param(5, marks=pytest.mark.ci)])
 def test_int8_takes_gates_of_which_part_is_settled(count, memory, images):
     model = say(gated(images, memory=memory), images, {f"unit1[{k}]": 39 * (k % 2) for k in range(1, count + 1)})
     settled = settle(model, images, tolerance=0.03)

@@ -229,6 +229,7 @@ print(model.count_params(), np.isfinite(model(np.zeros((1, 32, 32, 3)))).all())
 """
 
 
+@pytest.mark.ci
 def test_two_devices(config, finished, data_dir, tmp_path):
     config.distribute, config.anneal.a, config.epochs = "mirrored", 1.0, 2
     text = f"import ml_collections\nconfig = ml_collections.ConfigDict({config.to_dict()!r})\n"
