@@ -13,7 +13,7 @@ EXTRAS ?= $(ACCELERATOR),jax,tflite,micro,data,dev
 MAIN_JOB ?= train_main.py --config=configs/quickstart.py --workdir=runs/quickstart
 BENCH_JOB ?= tflite/benchmark.py
 SERVE_JOB ?= tflite/serve_demo.py
-RESULTS_JOB ?= -m keras_dynamic.report.pages
+RESULTS_JOB ?= -m keras_dynamic.experiments.pages
 ARGS ?=
 
 # Processes that the tests run in.

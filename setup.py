@@ -39,6 +39,7 @@ EXTRAS = {
 PACKAGE_DATA = {
     "keras_dynamic": ["weights/*.npz", "weights/*.keras", "weights/*.json"],
     "keras_dynamic.data": ["shipped/*"],
+    "keras_dynamic.experiments": ["templates/*"],
     "keras_dynamic.report": ["templates/*"],
 }
 

@@ -26,7 +26,7 @@ def main(argv):
     """Runs the job."""
     if len(argv) > 1:
         sys.exit(f"train_main: unknown arguments {argv[1:]}; flags start with --.")
-    from keras_dynamic import jobs
+    from keras_dynamic.experiments import jobs
 
     config = _CONFIG.value
     if _SEED.value is not None:

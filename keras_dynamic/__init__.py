@@ -7,7 +7,19 @@ from keras_dynamic import cost, deciders, layers, methods, models, ops
 
 __version__ = "0.1.0"
 
-_ON_DEMAND = ("callbacks", "data", "lite", "losses", "metrics", "report", "training", "zoo")
+_ON_DEMAND = (
+    "callbacks",
+    "data",
+    "evaluation",
+    "experiments",
+    "lite",
+    "losses",
+    "metrics",
+    "report",
+    "serving",
+    "transform",
+    "zoo",
+)
 
 __all__ = ["cost", "deciders", "layers", "methods", "models", "ops", *_ON_DEMAND]
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_dynamic.jobs import JOBS
-from keras_dynamic.jobs.train_and_evaluate import NAMES
-from keras_dynamic.report.records import parse_target
-from keras_dynamic.training import build, build_optimizer, exit_macs
-from keras_dynamic.training.build import METHODS
+from keras_dynamic.evaluation import exit_macs
+from keras_dynamic.experiments import build, build_optimizer
+from keras_dynamic.experiments.build import METHODS
+from keras_dynamic.experiments.jobs import JOBS
+from keras_dynamic.experiments.records import parse_target
+from keras_dynamic.experiments.train_and_evaluate import NAMES
 
 ROOT = Path(__file__).parents[1]
 RESNET8 = ("stage1_unit1", "stage2_unit1", "stage3_unit1")

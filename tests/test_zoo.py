@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_dynamic import cost, data, training, zoo
+from keras_dynamic import cost, data, evaluation, zoo
 
 IMAGES = 300
 PLAIN = [name for name in zoo.names() if zoo.describe(name)["file"].endswith(".npz")]
@@ -27,7 +27,7 @@ def test_a_network_is_as_accurate_and_as_dear_as_described(name):
     row, network = zoo.describe(name), zoo.load(name)
     assert cost.tree(network).total_macs == row["macs"]
     images = data.shipped()
-    found = training.evaluate(network, images.x_test[:IMAGES], images.y_test[:IMAGES], batch_size=100)
+    found = evaluation.evaluate(network, images.x_test[:IMAGES], images.y_test[:IMAGES], batch_size=100)
     expected = row["accuracy"]
     assert found.accuracy == pytest.approx(expected, abs=3 * np.sqrt(expected * (1 - expected) / IMAGES))
     spread = max(found.macs.std(), 1.0)

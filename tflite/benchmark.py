@@ -70,7 +70,7 @@ def main(argv):
         with terminal.quiet():
             found = measure(_MODEL.value, _STATIC.value)
             if _JSON.value:
-                from keras_dynamic.report.files import write_atomically
+                from keras_dynamic.report.html import write_atomically
 
                 write_atomically(Path(_JSON.value), json.dumps(found, indent=2) + "\n")
             if _RECORD.value:
@@ -150,7 +150,7 @@ def table(found) -> str:
 
 
 def _write_record(found, seconds):
-    from keras_dynamic.jobs.record import flat, write_record
+    from keras_dynamic.experiments.records import flat, write_record
 
     targets = {}
     for target in _TARGETS.value:

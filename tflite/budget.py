@@ -32,8 +32,8 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
         ValueError: if the model has no thresholds, images or labels are missing, the images have another size, or the
             budget cannot be met.
     """
-    from keras_dynamic import layers, models, training
-    from keras_dynamic.training.operating_point import exit_confidence, with_tau
+    from keras_dynamic import evaluation, layers, models
+    from keras_dynamic.evaluation.exits import exit_confidence, with_tau
 
     is_cascade = isinstance(model, models.Cascade)
     if not isinstance(model, layers.DynamicModel) or not (is_cascade or exit_confidence(model) or with_tau(model)):
@@ -53,7 +53,7 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
         fitted = model.fit_thresholds(images, labels, macs=macs)
         spent, numbers = fitted.macs, _list(fitted.thresholds)
     else:
-        fitted = training.fit_budget(model, images, macs, y=labels)
+        fitted = evaluation.fit_budget(model, images, macs, y=labels)
         parts = [_list(fitted.thresholds)] if fitted.thresholds is not None else []
         spent, numbers = fitted.spent, ", ".join(parts + ([f"tau {fitted.tau:.4g}"] if fitted.tau is not None else []))
     right = "" if fitted.accuracy is None else f"{fitted.accuracy:.2%} right at "

@@ -74,7 +74,7 @@ def export_to(output: Path) -> list[str]:
     import_own(_IMPORTS.value)
 
     from keras_dynamic import lite, models
-    from keras_dynamic.report.files import write_atomically
+    from keras_dynamic.report.html import write_atomically
 
     loaded = [load(spec) for spec in _MODEL.value]
     model = loaded[0] if len(loaded) == 1 else models.cascade(loaded)

@@ -70,12 +70,12 @@ def serve_folder() -> tuple[list[str], list[str]]:
         raise ValueError(f"--output must name a CSV to write, got the folder {_OUTPUT.value!r}; add NAME.csv to it.")
     import_own(_IMPORTS.value)
 
-    from keras_dynamic import data, training
-    from keras_dynamic.report.files import write_atomically
+    from keras_dynamic import data, serving
+    from keras_dynamic.report.html import write_atomically
 
     files = data.image_files(_IMAGES.value if _IMAGES.value is not None else shipped_images(_SHIPPED))
     model = served_model([load(spec) for spec in _MODEL.value])
-    places, static = training.stopping_places(model), training.static_network(model)
+    places, static = serving.stopping_places(model), serving.static_network(model)
     names = class_names(model.chain.answer_specs[-1].shape[-1])
     check_classes(_CALIBRATION.value, model)
     macs = macs_of(static)
@@ -83,7 +83,7 @@ def serve_folder() -> tuple[list[str], list[str]]:
     lines = fit_thresholds(model, *read_images(_CALIBRATION.value), budget)
     folder = Reader(files, tuple(model.image_shape[1:]))
     batches = folder.batches(_BATCH_SIZE.value)
-    served = training.serve(model, batches)
+    served = serving.serve(model, batches)
     if _OUTPUT.value is not None:
         write_atomically(_OUTPUT.value, table(folder.read, served, names, places))
         lines.append(f"wrote {_OUTPUT.value}")
@@ -95,7 +95,7 @@ def shipped_images(folder: Path) -> Path:
     from PIL import Image
 
     from keras_dynamic import data
-    from keras_dynamic.report.files import write_atomically
+    from keras_dynamic.report.html import write_atomically
 
     shipped = data.shipped()
     for number, (image, label) in enumerate(zip(shipped.x_test, shipped.y_test, strict=True)):
@@ -186,7 +186,7 @@ def table(paths, served, names, places) -> str:
 
     Args:
         paths: of the images.
-        served: training.Served.
+        served: serving.Served.
         names: of the classes.
         places: where images stop.
     """
@@ -208,7 +208,7 @@ def describe(served, folder, places, budget, static_name, static_macs) -> list[s
     """Returns the lines about a folder.
 
     Args:
-        served: training.Served.
+        served: serving.Served.
         folder: Reader, which has read it.
         places: where images stop.
         budget: mean MACs per image.

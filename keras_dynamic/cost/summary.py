@@ -1,7 +1,7 @@
 """A table of what each unit costs."""
 
-from keras_dynamic.cost.node import Node
-from keras_dynamic.cost.registry import tree
+from keras_dynamic.cost.nodes import Node
+from keras_dynamic.cost.rules import tree
 
 _HEADINGS = ("part", "when", "MACs", "parameters", "activation rate", "expected MACs")
 

@@ -1,15 +1,10 @@
 """Image sets, augmentation, batches and the held-out split; imports TensorFlow only to read a TFDS folder."""
 
-from keras_dynamic.data.augment import random_crop_flip
-from keras_dynamic.data.batches import Batches
-from keras_dynamic.data.dataset import Dataset, from_arrays
+from keras_dynamic.data.batches import Batches, StreamBatches, random_crop_flip
+from keras_dynamic.data.datasets import Dataset, from_arrays, hold_out, load, load_arrays
 from keras_dynamic.data.image_files import image_files, read_image
-from keras_dynamic.data.image_stream import ImageStream
-from keras_dynamic.data.load import load, load_arrays
 from keras_dynamic.data.shipped import Shipped, shipped
-from keras_dynamic.data.split import hold_out
-from keras_dynamic.data.stream import Streamed, stream
-from keras_dynamic.data.stream_batches import StreamBatches
+from keras_dynamic.data.streams import ImageStream, Streamed, stream
 
 __all__ = [
     "Batches",

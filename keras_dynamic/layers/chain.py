@@ -6,13 +6,11 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Guard, Node, expected, tree
-from keras_dynamic.layers.exit import answer, head_node
+from keras_dynamic.layers.exits import answer, head_node
+from keras_dynamic.layers.forward import Outcome, Walk, masked
+from keras_dynamic.layers.liveness import decided_exits, needs_of
 from keras_dynamic.layers.logits_end import check_logits
-from keras_dynamic.layers.needs import decided_exits, needs_of
-from keras_dynamic.layers.outcome import Outcome
-from keras_dynamic.layers.readings import masked
-from keras_dynamic.layers.unit import Unit
-from keras_dynamic.layers.walk import Walk
+from keras_dynamic.layers.units import Unit
 from keras_dynamic.messages import near
 
 

@@ -1,4 +1,4 @@
-"""The decider's contract."""
+"""The base class of deciders, and the decider of the static network."""
 
 from collections import Counter
 from typing import Any
@@ -294,3 +294,16 @@ def check_names(names, chain, what, known=None):
             there = name in [unit.name for unit in chain.units]
             wrong = "always runs as it is" if there else f"is not there{near(name, known)}"
             raise ValueError(f"{what} names unit {name!r}, which {wrong}; units that can be decided are {known}.")
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class Always(Decider):
+    """Runs every unit and decides nothing: the static network."""
+
+    def choose(self, chain):
+        """Returns no names."""
+        return []
+
+    def decide(self, k, x, carry, training=None):
+        """Returns no decision."""
+        return {}, {}, carry

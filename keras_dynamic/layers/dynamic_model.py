@@ -1,4 +1,4 @@
-"""The keras.Model of a chain and a decider."""
+"""DynamicModel: the keras.Model of a chain and a decider."""
 
 import contextlib
 import contextvars
@@ -7,12 +7,28 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import register
-from keras_dynamic.layers.always import Always
 from keras_dynamic.layers.chain import Chain, several_inputs
-from keras_dynamic.layers.decider import Decider
-from keras_dynamic.layers.outcome import Outcome
-from keras_dynamic.layers.readings import masked
+from keras_dynamic.layers.decider import Always, Decider
+from keras_dynamic.layers.forward import Outcome, masked
 from keras_dynamic.messages import near
+
+
+@contextlib.contextmanager
+def made_under(policy):
+    """Layers made in this context have a dtype policy, unless they are told another.
+
+    Layers made in place of others need theirs, whatever the policy is of the process in which that happens.
+
+    Args:
+        policy: keras.dtype_policies.DTypePolicy, or its name.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
 
 _in_step: contextvars.ContextVar[keras.Model | None] = contextvars.ContextVar("in_step", default=None)
 

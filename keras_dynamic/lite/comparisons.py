@@ -1,15 +1,17 @@
-"""Where a select model compares confidences with thresholds, and what the confidences are."""
+"""Comparisons of confidences with thresholds in a file: found, refitted, taken from an input, fitted to a budget."""
 
 import copy
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_dynamic.lite import schema
-from keras_dynamic.lite.graph import producers
-from keras_dynamic.lite.interpreter import Interpreter
-from keras_dynamic.lite.naming import decision_of_tensor
-from keras_dynamic.lite.schema import Model, Operator
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.branching import decision_of_tensor
+from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, producers, schedule
+from keras_dynamic.lite.interpreter import Interpreter, Port, decode
+from keras_dynamic.lite.metadata import macs_under
+from keras_dynamic.lite.thresholds import THRESHOLDS, written
+from keras_dynamic.ops import budget_thresholds, stops
 
 # Above any int8 confidence: 127.5. The kernel takes scales under 1 only.
 _ALWAYS_SCALE, _ALWAYS_ZERO_POINT, _ALWAYS = 0.5, -128, np.int8(127)
@@ -41,11 +43,11 @@ def comparisons_of(model: Model, wanted, names) -> list[Comparison]:
     made_by = producers(graph)
     found = {}
     for operator in graph.operators:
-        if schema.op_name(model, operator) != "LESS":
+        if flatbuffer.op_name(model, operator) != "LESS":
             continue
         index = decision_of_tensor(graph.tensors[operator.outputs[0]].name)
         confidence, threshold = operator.inputs
-        if index is not None and schema.is_constant(model, graph.tensors[threshold]) and confidence in made_by:
+        if index is not None and flatbuffer.is_constant(model, graph.tensors[threshold]) and confidence in made_by:
             found[names[index]] = Comparison(operator, confidence, threshold)
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -65,9 +67,9 @@ def set_threshold(model: Model, comparison: Comparison, value, scale=None, zero_
     """
     graph = model.subgraphs[0]
     tensor = copy.copy(graph.tensors[comparison.threshold])
-    tensor.buffer = schema.add_buffer(model, value.tobytes())
+    tensor.buffer = flatbuffer.add_buffer(model, value.tobytes())
     if scale is not None:
-        tensor.quantization = schema.schema().QuantizationParametersT()
+        tensor.quantization = flatbuffer.schema().QuantizationParametersT()
         tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero_point]
     graph.tensors.append(tensor)
     comparison.operator.inputs = [comparison.confidence, len(graph.tensors) - 1]
@@ -88,19 +90,203 @@ def confidences(converted: bytes, wanted, names, images) -> np.ndarray:
     Raises:
         ValueError: if a decision's comparison with its threshold is not found.
     """
-    parsed = schema.load(converted)
+    parsed = flatbuffer.load(converted)
     graph = parsed.subgraphs[0]
     found = comparisons_of(parsed, wanted, names)
     for each in found:
-        if schema.type_name(graph.tensors[each.confidence]) == "INT8":
+        if flatbuffer.type_name(graph.tensors[each.confidence]) == "INT8":
             set_threshold(parsed, each, _ALWAYS, _ALWAYS_SCALE, _ALWAYS_ZERO_POINT)
         else:
             set_threshold(parsed, each, np.float32(np.inf))
     graph.outputs, parsed.signatureDefs = [*graph.outputs, *(each.confidence for each in found)], []
     told = [graph.tensors[each.confidence].name for each in found]
-    interpreter = Interpreter(schema.pack(parsed))
+    interpreter = Interpreter(flatbuffer.pack(parsed))
     rows = []
     for image in images:
         results = interpreter.run(image, raw=True)
         rows.append([np.ravel(results[name])[0] for name in told])
     return np.array(rows)
+
+
+ROWS = 25  # which has the halves, thirds and sixths of the way
+
+
+def budget_table(seen, macs, port: Port) -> list[dict]:
+    """Fits thresholds for budgets from the first stop's MACs to the last's.
+
+    An int8 confidence of the largest integer is under no threshold: such images stop, and are counted so.
+
+    Args:
+        seen: confidences at each decision on held-out images, as the model has them, [n, k].
+        macs: MACs of an image that stops at each decision or at none, rising, [k + 1].
+        port: the thresholds' input.
+
+    Returns:
+        ROWS rows {'macs': budget, 'macs_mean': what is spent on these images, never more, 'thresholds': k numbers,
+        None for infinity}.
+
+    Source: MSDNet, section 4.2, for the quotas.
+    """
+    macs = np.asarray(macs)
+    confidences, most = decode(seen, port), np.inf
+    if port.scale:
+        largest = np.iinfo(port.dtype).max
+        confidences = np.where(seen == largest, np.float32(np.inf), confidences)
+        most = decode(np.array(largest, port.dtype), port).item()
+    rows = []
+    for budget in np.linspace(macs[0], macs[-1], ROWS).astype(int):
+        thresholds = np.minimum(budget_thresholds(confidences, macs, budget), np.float32(most))
+        mean = float(macs[stops(confidences, thresholds)].mean())
+        rows.append({"macs": int(budget), "macs_mean": mean, "thresholds": written(thresholds)})
+    return rows
+
+
+def macs_of_stops(cost, names) -> list[int]:
+    """Returns the MACs of an image that stops at each decision, the first first, and at none.
+
+    Args:
+        cost: the metadata's cost table.
+        names: of the decisions, in order; who stops at one passes none behind it.
+    """
+    stops = range(len(names) + 1)
+    return [macs_under(cost, {name: int(k < stop) for k, name in enumerate(names)}) for stop in stops]
+
+
+class Taken(NamedTuple):
+    """A model whose thresholds are its last input.
+
+    Attributes:
+        model: the .tflite's bytes.
+        port: the input, [k].
+        values: the constants that it had before, float32 array [k].
+    """
+
+    model: bytes
+    port: Port
+    values: np.ndarray
+
+
+def take_thresholds(converted: bytes, wanted, names) -> Taken:
+    """Makes thresholds an input, [k], of the confidences' type and scale, of which each comparison reads a slice.
+
+    Args:
+        converted: select model, before outlining.
+        wanted: names of the decisions that compare confidences.
+        names: of all decisions in the model, by number.
+
+    Returns:
+        Taken.
+
+    Raises:
+        ValueError: if a decision's comparison with its threshold is not found, or confidences have several scales.
+    """
+    parsed = flatbuffer.load(converted)
+    graph = parsed.subgraphs[0]
+    found = comparisons_of(parsed, wanted, names)
+    compared = [graph.tensors[each.confidence] for each in found]
+    scales = [flatbuffer.quantization(tensor) for tensor in compared]
+    if len(set(scales)) > 1:
+        told = ", ".join(f"{name} {scale[0]:.4g}" for name, (scale, _) in zip(wanted, scales, strict=True))
+        raise ValueError(
+            f"thresholds='input' needs confidences of one scale, got in int8 {told}; use the measure 'max_probability' "
+            "or thresholds='baked'."
+        )
+    (scale, zero_point), kind = scales[0], compared[0]
+    shape, dtype = (len(found),), flatbuffer.dtype(kind)
+    port = Port(THRESHOLDS, shape, dtype, scale[0], zero_point[0]) if scale else Port(THRESHOLDS, shape, dtype)
+    values = [
+        decode(flatbuffer.constant(parsed, graph.tensors[each.threshold]).reshape(()), port) for each in found
+    ]  # constants have the confidences' scale since refit_thresholds
+    given = _tensor(graph, THRESHOLDS, [len(found)], kind.type, kind.quantization)
+    graph.inputs.append(given)
+    size = _constant(parsed, graph, 1)
+    for number, each in enumerate(found):
+        own = _tensor(graph, f"{THRESHOLDS}_{number}", [1], kind.type, kind.quantization)
+        slicing = flatbuffer.schema().OperatorT()
+        slicing.opcodeIndex = flatbuffer.op_code(parsed, "SLICE", version=2 if scale else 1)  # 2 knows int8
+        slicing.builtinOptionsType = flatbuffer.schema().BuiltinOptions.SliceOptions
+        slicing.builtinOptions = flatbuffer.schema().SliceOptionsT()
+        slicing.inputs, slicing.outputs = [given, _constant(parsed, graph, number), size], [own]
+        graph.operators.append(slicing)
+        each.operator.inputs = [each.confidence, own]
+    schedule(graph)
+    parsed.signatureDefs = []
+    return Taken(flatbuffer.pack(parsed), port, np.array(values, np.float32))
+
+
+def _constant(model: Model, graph: Graph, value: int) -> int:
+    """Adds an int32 constant [1] and returns its index."""
+    made = _tensor(graph, "slice", [1], flatbuffer.schema().TensorType.INT32, None)
+    graph.tensors[made].buffer = flatbuffer.add_buffer(model, np.int32(value).tobytes())
+    return made
+
+
+def _tensor(graph: Graph, name: str, shape: list[int], kind: int, quantization) -> int:
+    """Adds a tensor and returns its index."""
+    tensor = flatbuffer.schema().TensorT()
+    tensor.name, tensor.shape, tensor.type, tensor.quantization = name, shape, kind, quantization
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def confidence_names(model, prefix="") -> list[str]:
+    """Returns the names of the decisions that compare confidences, those of networks inside units after the unit.
+
+    Args:
+        model: built DynamicModel.
+        prefix: before the names, of a network inside a unit.
+    """
+    own, found = model.decider.confidence_names, []
+    for step in model.chain.steps():
+        name = step.exit.name if step.unit is None else step.unit.name
+        found += [prefix + name] if name in own else []
+        if getattr(step.unit, "nested", False):
+            found += confidence_names(step.unit.network, f"{prefix}{name}/")
+    return found
+
+
+def refit_thresholds(converted, model, images, names, wanted, seen) -> bytes:
+    """Sets the thresholds so that on these images each unit runs as often as in float32.
+
+    An int8 softmax has steps of 1/256, and the logits before it are quantised too, so the float thresholds let through
+    other shares of the images.
+
+    Args:
+        converted: int8 select model, before outlining.
+        model: the DynamicModel.
+        images: held-out images, [n, height, width, channels].
+        names: of the decisions in the converted model, by number.
+        wanted: those that compare confidences, as confidence_names orders them.
+        seen: the model's confidences on these images, int8 array [n, wanted], see comparisons.confidences.
+
+    Returns:
+        The .tflite's bytes.
+
+    Raises:
+        ValueError: if a decision's comparison with its threshold is not found.
+    """
+    parsed = flatbuffer.load(converted)
+    comparisons = comparisons_of(parsed, wanted, names)
+    decisions = _decisions(model, images)
+    here: dict[str, np.ndarray] = {"": np.ones(len(images), bool)}  # images that are left, in each network
+    for name, comparison, values in zip(wanted, comparisons, seen.T, strict=True):
+        network = name.rpartition("/")[0]
+        left = here.get(network, decisions[network] > 0 if network else None)
+        value = _nearest(values[left], decisions[name].sum())
+        scales, zeros = flatbuffer.quantization(parsed.subgraphs[0].tensors[comparison.confidence])
+        set_threshold(parsed, comparison, np.int8(value), scales[0], zeros[0])
+        here[network] = here[name] = left & (values < value)
+    return flatbuffer.pack(parsed)
+
+
+def _decisions(model, images, batch=250) -> dict[str, np.ndarray]:
+    """Returns the float model's decisions, float32 [n] each."""
+    taken = [model.outcome(images[i : i + batch], training=False).decisions for i in range(0, len(images), batch)]
+    return {name: np.concatenate([np.asarray(part[name]) for part in taken]) for name in taken[0]}
+
+
+def _nearest(values, wanted):
+    """Returns the integer threshold under which the number of values is nearest to the wanted one."""
+    candidates = np.arange(-128, 128)
+    under = np.searchsorted(np.sort(values), candidates, side="left")
+    return int(candidates[np.argmin(np.abs(under - wanted))])

@@ -1,4 +1,4 @@
-"""From a traced function to the bytes of a .tflite, by TensorFlow's own converter."""
+"""From a traced function to TFLite bytes, and the passes that make skipping cheap."""
 
 import contextlib
 import os
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.lite import schema
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, prune, redirect, schedule
 
 # An operator that may rescale, so that the quantiser does not give its input and its output one scale; it is removed or
 # becomes QUANTIZE afterwards.
@@ -192,11 +193,11 @@ def convert(frozen, quantize=None, calibration=None) -> bytes:
 
 def _refuse_float(converted) -> None:
     """Raises a ValueError if an operator of an int8 model computes in float."""
-    parsed = schema.load(converted)
+    parsed = flatbuffer.load(converted)
     for graph in parsed.subgraphs:
         for operator in graph.operators:
-            name, tensors = schema.op_name(parsed, operator), [*operator.inputs, *operator.outputs]
-            kinds = {schema.type_name(graph.tensors[t]) for t in tensors if t >= 0}
+            name, tensors = flatbuffer.op_name(parsed, operator), [*operator.inputs, *operator.outputs]
+            kinds = {flatbuffer.type_name(graph.tensors[t]) for t in tensors if t >= 0}
             if "FLOAT32" in kinds and name not in ("QUANTIZE", "DEQUANTIZE"):
                 raise ValueError(
                     f"TensorFlow's quantiser leaves {name} in float, which makes "
@@ -228,3 +229,103 @@ def _quiet():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+# A LEAKY_RELU whose slope is this close to 1 is there only to give an operand a scale of its own.
+SLOPE_TOLERANCE = 1e-3
+
+_KEEPS_SIGN = ("AVERAGE_POOL_2D", "LEAKY_RELU", "MAX_POOL_2D", "RESHAPE")
+
+
+def simplify(model: bytes) -> bytes:
+    """Removes or replaces rectifiers that change no value.
+
+    A RELU whose input cannot be negative, and a LEAKY_RELU with slope 1 (to SLOPE_TOLERANCE), only hand their input
+    through. They are removed; where they change the scale of an int8 tensor, they become QUANTIZE. So does every other
+    int8 RELU whose output has zero point -128, since there saturation is the rectifier. XNNPACK runs QUANTIZE, but no
+    int8 RELU. On built-in kernels the integers stay the same; XNNPACK's QUANTIZE may round to the next one.
+
+    Args:
+        model: the bytes of a .tflite, outlined or not.
+
+    Returns:
+        The new .tflite's bytes.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite.
+    """
+    parsed = flatbuffer.load(model)
+    nonnegative: list[set[int]] = [set() for _ in parsed.subgraphs]
+    _mark_nonnegative(parsed, 0, nonnegative)
+    for index, graph in enumerate(parsed.subgraphs):
+        for operator in graph.operators:
+            hands_through = _hands_through(parsed, operator, nonnegative[index])
+            if hands_through and _same_scale(graph, operator):
+                redirect(parsed, index, operator.outputs[0], operator.inputs[0])
+            elif _is_int8(graph, operator) and (hands_through or _saturates(parsed, graph, operator)):
+                _to_quantize(parsed, operator)
+    prune(parsed)
+    return flatbuffer.pack(parsed)
+
+
+def _mark_nonnegative(model: Model, index: int, found: list[set[int]]) -> None:
+    """Adds the tensors that cannot be negative, in a subgraph whose inputs are marked already and in its branches."""
+    graph, known = model.subgraphs[index], found[index]
+    schedule(graph)
+    known.update(t for t, tensor in enumerate(graph.tensors) if _cannot_hold_negative(tensor))
+    for operator in graph.operators:
+        pair = flatbuffer.branches(operator)
+        for branch in pair:
+            inner = model.subgraphs[branch]
+            found[branch].update(own for t, own in zip(operator.inputs[1:], inner.inputs, strict=True) if t in known)
+            _mark_nonnegative(model, branch, found)
+        for position, t in enumerate(operator.outputs):
+            if pair:
+                rectified = all(model.subgraphs[b].outputs[position] in found[b] for b in pair)
+            else:
+                rectified = _is_rectified(model, operator, known)
+            if rectified:
+                known.add(t)
+
+
+def _cannot_hold_negative(tensor: Tensor) -> bool:
+    """Whether every integer of a quantised tensor stands for a number of 0 or more."""
+    _, zero_points = flatbuffer.quantization(tensor)
+    return flatbuffer.type_name(tensor) == "INT8" and bool(zero_points) and set(zero_points) == {-128}
+
+
+def _is_rectified(model: Model, operator: Operator, nonnegative: set[int]) -> bool:
+    """Whether an operator is a rectifier, ends in one, or keeps the sign of what cannot be negative."""
+    name = flatbuffer.op_name(model, operator)
+    if name in ("RELU", "RELU6") or (name in _KEEPS_SIGN and operator.inputs[0] in nonnegative):
+        return True
+    kinds = flatbuffer.schema().ActivationFunctionType
+    return getattr(operator.builtinOptions, "fusedActivationFunction", kinds.NONE) in (kinds.RELU, kinds.RELU6)
+
+
+def _hands_through(model: Model, operator: Operator, nonnegative: set[int]) -> bool:
+    """Whether an operator is a rectifier that leaves its input as it is."""
+    name = flatbuffer.op_name(model, operator)
+    if name == "LEAKY_RELU" and abs(operator.builtinOptions.alpha - 1) <= SLOPE_TOLERANCE:
+        return True
+    return name in ("RELU", "LEAKY_RELU") and operator.inputs[0] in nonnegative
+
+
+def _same_scale(graph: Graph, operator: Operator) -> bool:
+    source, result = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
+    return source.type == result.type and flatbuffer.quantization(source) == flatbuffer.quantization(result)
+
+
+def _is_int8(graph: Graph, operator: Operator) -> bool:
+    return all(flatbuffer.type_name(graph.tensors[t]) == "INT8" for t in (operator.inputs[:1] + operator.outputs[:1]))
+
+
+def _saturates(model: Model, graph: Graph, operator: Operator) -> bool:
+    """Whether a RELU cuts where its output's integers end."""
+    return flatbuffer.op_name(model, operator) == "RELU" and _cannot_hold_negative(graph.tensors[operator.outputs[0]])
+
+
+def _to_quantize(model: Model, operator: Operator) -> None:
+    operator.opcodeIndex = flatbuffer.op_code(model, "QUANTIZE", version=2)
+    operator.builtinOptionsType = flatbuffer.schema().BuiltinOptions.QuantizeOptions
+    operator.builtinOptions = flatbuffer.schema().QuantizeOptionsT()

@@ -10,17 +10,18 @@ from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Decider, DynamicModel
 from keras_dynamic.layers.frozen import frozen
-from keras_dynamic.lite.branching import Branching
-from keras_dynamic.lite.budgets import budget_table, macs_of_stops
-from keras_dynamic.lite.comparisons import confidences
-from keras_dynamic.lite.convert import check_calibration, convert, trace
-from keras_dynamic.lite.lowering import FOLD, lower_groups, note
-from keras_dynamic.lite.metadata import cost_table, write_metadata
+from keras_dynamic.lite.branching import FOLD, Branching, lower_groups, note
+from keras_dynamic.lite.comparisons import (
+    budget_table,
+    confidence_names,
+    confidences,
+    macs_of_stops,
+    refit_thresholds,
+    take_thresholds,
+)
+from keras_dynamic.lite.convert import check_calibration, convert, simplify, trace
+from keras_dynamic.lite.metadata import cost_table, write_metadata, write_signature
 from keras_dynamic.lite.outline import outline
-from keras_dynamic.lite.passes import simplify
-from keras_dynamic.lite.refit import confidence_names, refit_thresholds
-from keras_dynamic.lite.signature import write_signature
-from keras_dynamic.lite.threshold_input import take_thresholds
 from keras_dynamic.lite.thresholds import written
 from keras_dynamic.lite.verify import verify
 from keras_dynamic.messages import near

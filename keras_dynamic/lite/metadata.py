@@ -1,15 +1,78 @@
-"""What export notes in a .tflite: the decisions' names, the cost table and the like, as JSON in a metadata buffer."""
+"""Names of inputs and outputs, and the JSON that export stores in a file."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_dynamic.cost import Node, parts
-from keras_dynamic.lite import schema
-from keras_dynamic.lite.schema import Model
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.flatbuffer import Model
+
+DEFAULT_KEY = "serving_default"
+
+
+def write_signature(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """Returns the model with one signature, 'serving_default', that names its inputs and outputs.
+
+    Args:
+        model: the .tflite's bytes.
+        inputs: one name per input, in the model's order.
+        outputs: one name per output, in the model's order.
+
+    Returns:
+        The new .tflite's bytes.
+
+    Raises:
+        ValueError: if there are more or fewer names than inputs or outputs, or a name stands twice.
+    """
+    parsed = flatbuffer.load(model)
+    main = parsed.subgraphs[0]
+    signature = flatbuffer.schema().SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = DEFAULT_KEY, 0
+    signature.inputs = _named("input", inputs, main.inputs)
+    signature.outputs = _named("output", outputs, main.outputs)
+    parsed.signatureDefs = [signature]
+    return flatbuffer.pack(parsed)
+
+
+def _named(kind: str, names: Sequence[str], tensors: list[int]) -> list:
+    if len(names) != len(tensors) or len(set(names)) != len(names):
+        raise ValueError(
+            f"Expected one name for each of the model's {len(tensors)} {kind}s, all different, got {list(names)}."
+        )
+    entries = []
+    for name, tensor in zip(names, tensors, strict=True):
+        entry = flatbuffer.schema().TensorMapT()
+        entry.name, entry.tensorIndex = name, tensor
+        entries.append(entry)
+    return entries
+
+
+def signature_names(model: Model) -> tuple[list[str], list[str]]:
+    """Returns the names of the first subgraph's inputs and outputs, in its order.
+
+    Args:
+        model: a parsed model.
+
+    Returns:
+        The names in its signature; where it has none, those of the tensors.
+    """
+    main = model.subgraphs[0]
+    for signature in model.signatureDefs:
+        if signature.subgraphIndex == 0:
+            inputs = {value.tensorIndex: value.name for value in signature.inputs}
+            outputs = {value.tensorIndex: value.name for value in signature.outputs}
+            break
+    else:
+        inputs, outputs = {}, {}
+    return (
+        [inputs.get(t, main.tensors[t].name) for t in main.inputs],
+        [outputs.get(t, main.tensors[t].name) for t in main.outputs],
+    )
+
 
 METADATA_NAME = "keras_dynamic"
 _KEYS = (("when", True), ("unless", False))
@@ -49,7 +112,7 @@ def metadata_of(model: Model) -> dict[str, Any] | None:
 
 def read_metadata(model: bytes) -> dict[str, Any] | None:
     """Returns what export noted in a .tflite, None if nothing. As metadata_of, from bytes."""
-    return metadata_of(schema.load(model))
+    return metadata_of(flatbuffer.load(model))
 
 
 def metadata_needed(model: Model) -> dict[str, Any]:
@@ -79,13 +142,13 @@ def write_metadata(model: bytes, metadata: Mapping[str, Any]) -> bytes:
     Returns:
         The new .tflite's bytes.
     """
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     text = json.dumps(metadata, separators=(",", ":")).encode()
     for entry in parsed.metadata:
         if entry.name == METADATA_NAME:
             parsed.buffers[entry.buffer].data = np.frombuffer(text, np.uint8)
-            return schema.pack(parsed)
-    entry = schema.schema().MetadataT()
-    entry.name, entry.buffer = METADATA_NAME, schema.add_buffer(parsed, text)
+            return flatbuffer.pack(parsed)
+    entry = flatbuffer.schema().MetadataT()
+    entry.name, entry.buffer = METADATA_NAME, flatbuffer.add_buffer(parsed, text)
     parsed.metadata.append(entry)
-    return schema.pack(parsed)
+    return flatbuffer.pack(parsed)

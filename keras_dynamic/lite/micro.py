@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.lite import schema
-from keras_dynamic.lite.metadata import metadata_of
-from keras_dynamic.lite.pixels import Port, decode, encode, encode_image
-from keras_dynamic.lite.schema import Tensor
-from keras_dynamic.lite.signature import signature_names
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.flatbuffer import Tensor
+from keras_dynamic.lite.interpreter import Port, decode, encode, encode_image
+from keras_dynamic.lite.metadata import metadata_of, signature_names
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
 
 
@@ -37,7 +36,7 @@ class MicroInterpreter:
     """
 
     def __init__(self, model: bytes, arena_bytes: int | None = None):
-        parsed = schema.load(model)
+        parsed = flatbuffer.load(model)
         main = parsed.subgraphs[0]
         inputs, outputs = signature_names(parsed)
         if inputs[1:] not in ([], [THRESHOLDS]):
@@ -47,7 +46,7 @@ class MicroInterpreter:
         self.outputs = [_port(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
         self._model = bytes(model)
         tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
-        self._generous = 2**20 + sum(1024 + 8 * math.prod(schema.shape(tensor)) for tensor in tensors)
+        self._generous = 2**20 + sum(1024 + 8 * math.prod(flatbuffer.shape(tensor)) for tensor in tensors)
         try:
             self._interpreter = _allocate(self._model, arena_bytes or self._generous)
         except _Refused as error:
@@ -117,8 +116,8 @@ def _allocate(model: bytes, arena_bytes: int) -> Any:
 
 
 def _port(name: str, tensor: Tensor) -> Port:
-    scales, zero_points = schema.quantization(tensor)
-    shape, dtype = schema.shape(tensor), schema.dtype(tensor)
+    scales, zero_points = flatbuffer.quantization(tensor)
+    shape, dtype = flatbuffer.shape(tensor), flatbuffer.dtype(tensor)
     return Port(name, shape, dtype, scales[0], zero_points[0]) if scales else Port(name, shape, dtype)
 
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_dynamic.lite import schema
-from keras_dynamic.lite.graph import (
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.branching import branch_name, decision_of_branch, decision_of_tensor
+from keras_dynamic.lite.flatbuffer import (
+    Graph,
+    Model,
+    Operator,
     ancestors,
     cut,
     drop_dead,
@@ -19,8 +23,6 @@ from keras_dynamic.lite.graph import (
     redirect,
     schedule,
 )
-from keras_dynamic.lite.naming import branch_name, decision_of_branch, decision_of_tensor
-from keras_dynamic.lite.schema import Graph, Model, Operator
 
 _RESHAPING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 _SIDES = {"then": 1, "else": 2}  # position among a select's inputs
@@ -57,7 +59,7 @@ def outline(model: bytes) -> bytes:
     Raises:
         ValueError: if the bytes are no .tflite, or an operand of a select is computed in another shape than the result.
     """
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     waiting = list(range(len(parsed.subgraphs)))
     while waiting:
         index = waiting.pop()
@@ -68,7 +70,7 @@ def outline(model: bytes) -> bytes:
             schedule(graph)
     _number_branches(parsed)
     prune(parsed)
-    return schema.pack(parsed)
+    return flatbuffer.pack(parsed)
 
 
 def _selects(model: Model, graph: Graph) -> list[_Select]:
@@ -76,13 +78,15 @@ def _selects(model: Model, graph: Graph) -> list[_Select]:
     makers = producers(graph)
     found = []
     for k, operator in enumerate(graph.operators):
-        if schema.op_name(model, operator) not in ("SELECT", "SELECT_V2"):
+        if flatbuffer.op_name(model, operator) not in ("SELECT", "SELECT_V2"):
             continue
         tensor = operator.inputs[0]
-        if math.prod(schema.shape(graph.tensors[tensor])) != 1:
+        if math.prod(flatbuffer.shape(graph.tensors[tensor])) != 1:
             continue
         names = [graph.tensors[tensor].name]
-        while (maker := makers.get(tensor)) is not None and schema.op_name(model, graph.operators[maker]) in _RESHAPING:
+        while (maker := makers.get(tensor)) is not None and flatbuffer.op_name(
+            model, graph.operators[maker]
+        ) in _RESHAPING:
             tensor = graph.operators[maker].inputs[0]
             names.append(graph.tensors[tensor].name)
         told = ((decision_of_tensor(name), name) for name in names)
@@ -108,8 +112,8 @@ def _prepare(model: Model, index: int) -> None:
         operator.inputs[0] = select.condition
         for position in _SIDES.values():
             operator.inputs[position] = _fitted(model, graph, operator.inputs[position], operator.outputs[0], buffers)
-        if schema.is_constant(model, condition):
-            side = "then" if schema.constant(model, condition).item() else "else"
+        if flatbuffer.is_constant(model, condition):
+            side = "then" if flatbuffer.constant(model, condition).item() else "else"
             redirect(model, index, operator.outputs[0], operator.inputs[_SIDES[side]])
     schedule(graph)
     drop_dead(graph)
@@ -122,37 +126,37 @@ def _fitted(model: Model, graph: Graph, operand: int, result: int, buffers: dict
     of the same bytes share one of the buffers.
     """
     source, target = graph.tensors[operand], graph.tensors[result]
-    wanted = schema.shape(target)
-    if schema.shape(source) == wanted:
+    wanted = flatbuffer.shape(target)
+    if flatbuffer.shape(source) == wanted:
         return operand
     fitted = copy.copy(source)
     fitted.shape, fitted.shapeSignature, fitted.hasRank = list(wanted), None, True
     graph.tensors.append(fitted)
     made = len(graph.tensors) - 1
-    if schema.is_constant(model, source):
-        values = np.broadcast_to(schema.constant(model, source), wanted).tobytes()
+    if flatbuffer.is_constant(model, source):
+        values = np.broadcast_to(flatbuffer.constant(model, source), wanted).tobytes()
         if values not in buffers:
-            buffers[values] = schema.add_buffer(model, values)
+            buffers[values] = flatbuffer.add_buffer(model, values)
         fitted.buffer = buffers[values]
-    elif math.prod(schema.shape(source)) == math.prod(wanted):
+    elif math.prod(flatbuffer.shape(source)) == math.prod(wanted):
         graph.operators.append(_reshape(model, graph, operand, made))
     else:
         raise ValueError(
             f"Both sides of a decision must have the shape of its result {list(wanted)}, got "
-            f"{list(schema.shape(source))} computed by {source.name!r}; broadcast it before the decision selects."
+            f"{list(flatbuffer.shape(source))} computed by {source.name!r}; broadcast it before the decision selects."
         )
     return made
 
 
 def _reshape(model: Model, graph: Graph, source: int, result: int) -> Operator:
     """Returns an operator that gives one tensor the shape of another."""
-    shape = np.array(schema.shape(graph.tensors[result]), np.int32)
-    constant = schema.schema().TensorT()
-    constant.name, constant.shape, constant.type = "shape", [shape.size], schema.schema().TensorType.INT32
-    constant.buffer = schema.add_buffer(model, shape.tobytes())
+    shape = np.array(flatbuffer.shape(graph.tensors[result]), np.int32)
+    constant = flatbuffer.schema().TensorT()
+    constant.name, constant.shape, constant.type = "shape", [shape.size], flatbuffer.schema().TensorType.INT32
+    constant.buffer = flatbuffer.add_buffer(model, shape.tobytes())
     graph.tensors.append(constant)
-    operator = schema.schema().OperatorT()
-    operator.opcodeIndex = schema.op_code(model, "RESHAPE")
+    operator = flatbuffer.schema().OperatorT()
+    operator.opcodeIndex = flatbuffer.op_code(model, "RESHAPE")
     operator.inputs, operator.outputs = [source, len(graph.tensors) - 1], [result]
     return operator
 
@@ -191,13 +195,13 @@ def _to_if(model: Model, graph: Graph, group: list[_Select]) -> tuple[int, int]:
         branch.name = branch_name(group[0].decision, side)
         model.subgraphs.append(branch)
 
-    made = schema.schema().OperatorT()
-    made.opcodeIndex = schema.op_code(model, "IF")
+    made = flatbuffer.schema().OperatorT()
+    made.opcodeIndex = flatbuffer.op_code(model, "IF")
     made.inputs = [group[0].condition, *operands]
     made.outputs = [select.outputs[0] for select in selects]
     new = len(model.subgraphs) - 2, len(model.subgraphs) - 1
-    made.builtinOptionsType = schema.schema().BuiltinOptions.IfOptions
-    made.builtinOptions = schema.schema().IfOptionsT()
+    made.builtinOptionsType = flatbuffer.schema().BuiltinOptions.IfOptions
+    made.builtinOptions = flatbuffer.schema().IfOptionsT()
     made.builtinOptions.thenSubgraphIndex, made.builtinOptions.elseSubgraphIndex = new
     gone = {*inside["then"], *inside["else"], *(select.operator for select in group)}
     graph.operators = [operator for k, operator in enumerate(graph.operators) if k not in gone] + [made]
@@ -209,7 +213,7 @@ def _number_branches(model: Model) -> None:
     ordinals: Counter[int] = Counter()
     waiting = model.subgraphs[0].operators[::-1]
     while waiting:
-        pair = schema.branches(waiting.pop())
+        pair = flatbuffer.branches(waiting.pop())
         if not pair:
             continue
         decision = decision_of_branch(model.subgraphs[pair[0]].name)

@@ -6,18 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_dynamic.lite import schema
-from keras_dynamic.lite.budgets import macs_of_stops
-from keras_dynamic.lite.graph import cut, drop_dead, producers, prune
-from keras_dynamic.lite.interpreter import Interpreter
-from keras_dynamic.lite.macs import work_of
-from keras_dynamic.lite.metadata import metadata_needed, write_metadata
-from keras_dynamic.lite.pixels import decode, encode_image
-from keras_dynamic.lite.schema import Graph, Model
-from keras_dynamic.lite.signature import signature_names, write_signature
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.comparisons import macs_of_stops
+from keras_dynamic.lite.flatbuffer import Graph, Model, cut, drop_dead, producers, prune
+from keras_dynamic.lite.interpreter import Interpreter, decode, encode_image
+from keras_dynamic.lite.metadata import metadata_needed, signature_names, write_metadata, write_signature
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
 from keras_dynamic.lite.variants import with_outputs
-from keras_dynamic.lite.verify import verify
+from keras_dynamic.lite.verify import verify, work_of
 
 GO_ON = "go_on"
 
@@ -47,7 +43,7 @@ class Stages:
 
     def __init__(self, models: list[bytes], **interpreter):
         self._stages = [Interpreter(model, **interpreter) for model in models]
-        self._notes = [metadata_needed(schema.load(model)) for model in models]
+        self._notes = [metadata_needed(flatbuffer.load(model)) for model in models]
 
     def run(self, image, thresholds=None) -> Stopped:
         """Runs the stages until one stops.
@@ -102,7 +98,7 @@ def stages(model: bytes) -> list[bytes]:
             that stop there, as where gates decide.
     """
     lean = with_outputs(model, ["logits"])
-    parsed = schema.load(lean)
+    parsed = flatbuffer.load(lean)
     metadata = metadata_needed(parsed)
     listed, constant = metadata["decisions"], metadata.get("constant", {})
     names = [name for name in listed if name not in constant]
@@ -160,7 +156,7 @@ def _cut(model: Model, begin: _Begin) -> tuple[_Stage, _Begin]:
     """Returns the stage up to the IF that gives the logits, and where the next one begins."""
     graph = begin.graph
     choice = graph.operators[producers(graph)[begin.logits]]
-    then, otherwise = (model.subgraphs[branch] for branch in schema.branches(choice))
+    then, otherwise = (model.subgraphs[branch] for branch in flatbuffer.branches(choice))
     place = choice.outputs.index(begin.logits)
     condition, *operands = choice.inputs
     then.outputs = [then.outputs[place]]
@@ -200,7 +196,7 @@ def _packed(model: bytes, stage: _Stage, metadata: Mapping[str, Any]) -> bytes:
 
     model: the whole model, to whose buffers and operator codes the stage refers.
     """
-    parsed, graph = schema.load(model), stage.graph
+    parsed, graph = flatbuffer.load(model), stage.graph
     graph.outputs = list(stage.outputs)
     drop_dead(graph)
     read = {t for operator in graph.operators for t in operator.inputs}
@@ -209,7 +205,7 @@ def _packed(model: bytes, stage: _Stage, metadata: Mapping[str, Any]) -> bytes:
     parsed.subgraphs = [cut(graph, list(range(len(graph.operators))), list(inputs), [t for t, _ in outputs])]
     parsed.signatureDefs = []
     prune(parsed)
-    named = write_signature(schema.pack(parsed), list(inputs.values()), [name for _, name in outputs])
+    named = write_signature(flatbuffer.pack(parsed), list(inputs.values()), [name for _, name in outputs])
     found = write_metadata(named, metadata)
     verify(found)
     return found

@@ -1,10 +1,9 @@
 """Models made from an exported one without converting again: fewer outputs, decisions given, single parts."""
 
-from keras_dynamic.lite import schema
-from keras_dynamic.lite.graph import cut, prune, read_from_outside
-from keras_dynamic.lite.metadata import metadata_needed
-from keras_dynamic.lite.naming import decision_of_branch, unit_of_tensor
-from keras_dynamic.lite.signature import signature_names, write_signature
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.branching import decision_of_branch, unit_of_tensor
+from keras_dynamic.lite.flatbuffer import cut, prune, read_from_outside
+from keras_dynamic.lite.metadata import metadata_needed, signature_names, write_signature
 
 
 def with_outputs(model: bytes, names) -> bytes:
@@ -17,7 +16,7 @@ def with_outputs(model: bytes, names) -> bytes:
     Raises:
         ValueError: if the model has no output of such a name.
     """
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     inputs, outputs = signature_names(parsed)
     for name in names:
         if name not in outputs:
@@ -28,7 +27,7 @@ def with_outputs(model: bytes, names) -> bytes:
     main.outputs = [main.outputs[outputs.index(name)] for name in names]
     parsed.signatureDefs = []
     prune(parsed)
-    return write_signature(schema.pack(parsed), inputs, names)
+    return write_signature(flatbuffer.pack(parsed), inputs, names)
 
 
 def driven(model: bytes) -> bytes:
@@ -42,21 +41,21 @@ def driven(model: bytes) -> bytes:
     Returns:
         The new .tflite's bytes; its one output is logits.
     """
-    parsed = schema.load(with_outputs(model, ["logits"]))
+    parsed = flatbuffer.load(with_outputs(model, ["logits"]))
     names = metadata_needed(parsed)["decisions"]
     main = parsed.subgraphs[0]
     inputs, _ = signature_names(parsed)
     given: dict[str, int] = {}
     for operator in main.operators:
-        if schema.branches(operator):
-            index = decision_of_branch(parsed.subgraphs[schema.branches(operator)[0]].name)
+        if flatbuffer.branches(operator):
+            index = decision_of_branch(parsed.subgraphs[flatbuffer.branches(operator)[0]].name)
             given[names[index]] = operator.inputs[0]
     makers = [operator for operator in main.operators if set(operator.outputs) & set(given.values())]
     main.operators = [operator for operator in main.operators if operator not in makers]
     main.inputs = [*main.inputs, *given.values()]
     parsed.signatureDefs = []
     prune(parsed)
-    return write_signature(schema.pack(parsed), [*inputs, *given], ["logits"])
+    return write_signature(flatbuffer.pack(parsed), [*inputs, *given], ["logits"])
 
 
 def unit_parts(model: bytes) -> dict[str, bytes]:
@@ -69,7 +68,7 @@ def unit_parts(model: bytes) -> dict[str, bytes]:
         {part: .tflite's bytes} in order of execution: 'stem', the units by name, 'head'. Parts without operators are
         left out. Inputs and outputs of a part have no meaning but their number.
     """
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     names = metadata_needed(parsed)["units"]
     graph = parsed.subgraphs[0]
     owner = [unit_of_tensor(graph.tensors[operator.outputs[0]].name) for operator in graph.operators]
@@ -85,7 +84,7 @@ def unit_parts(model: bytes) -> dict[str, bytes]:
 
 
 def _cut_out(model, inside, outputs):
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     graph = parsed.subgraphs[0]
     made = [t for k in inside for t in graph.operators[k].outputs]
     read = {t for k, operator in enumerate(graph.operators) if k not in set(inside) for t in operator.inputs}
@@ -94,4 +93,4 @@ def _cut_out(model, inside, outputs):
     parsed.subgraphs = [cut(graph, inside, taken, results)]
     parsed.signatureDefs = []
     prune(parsed)
-    return schema.pack(parsed)
+    return flatbuffer.pack(parsed)

@@ -1,17 +1,238 @@
-"""Checks that an exported model really skips, and that it runs what its cost table says."""
+"""Checks that a file really skips: its operators, and its MACs under given decisions."""
 
+import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_dynamic.lite import schema
-from keras_dynamic.lite.macs import Work, work_of
-from keras_dynamic.lite.metadata import macs_under, metadata_needed
-from keras_dynamic.lite.schema import Graph, Model, Operator, Tensor
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.branching import decision_of_branch
+from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor
+from keras_dynamic.lite.metadata import macs_under, metadata_needed, metadata_of
+from keras_dynamic.messages import near
+
+
+@dataclass(frozen=True)
+class ListedOperator:
+    """One operator of a .tflite.
+
+    Attributes:
+        subgraph: the name of its subgraph.
+        index: its place there.
+        name: such as 'CONV_2D'.
+        inputs: one text per input: type and shape, such as 'int8[1,32,32,16]' or 'const int32[2]'; '-' if left out.
+        outputs: likewise.
+        branches: the names of the subgraphs of an IF.
+    """
+
+    subgraph: str
+    index: int
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    branches: tuple[str, ...]
+
+
+def list_operators(model: bytes) -> list[ListedOperator]:
+    """Returns every operator of every subgraph.
+
+    Args:
+        model: the .tflite's bytes.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite.
+    """
+    parsed = flatbuffer.load(model)
+    return [
+        ListedOperator(
+            graph.name,
+            k,
+            flatbuffer.op_name(parsed, operator),
+            tuple(_text(parsed, graph, t) for t in operator.inputs),
+            tuple(_text(parsed, graph, t) for t in operator.outputs),
+            tuple(parsed.subgraphs[b].name for b in flatbuffer.branches(operator)),
+        )
+        for graph in parsed.subgraphs
+        for k, operator in enumerate(graph.operators)
+    ]
+
+
+def operator_table(model: bytes) -> str:
+    """Returns the operators as text, one line each, in columns, under the names of their subgraphs.
+
+    Args:
+        model: the .tflite's bytes.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite.
+    """
+    parsed = flatbuffer.load(model)
+    listed = list_operators(model)
+    width = max((len(row.name) for row in listed), default=0)
+    lines = []
+    for graph in parsed.subgraphs:
+        sides = (", ".join(_text(parsed, graph, t) for t in tensors) for tensors in (graph.inputs, graph.outputs))
+        lines.append(f"{graph.name}: {' -> '.join(sides)}")
+        for row in (row for row in listed if row.subgraph == graph.name):
+            text = f"  {row.index:3d} {row.name:{width}s}  {', '.join(row.inputs)} -> {', '.join(row.outputs)}"
+            lines.append(f"{text}  {' | '.join(row.branches)}" if row.branches else text)
+    return "\n".join(lines)
+
+
+def _text(model: Model, graph: Graph, index: int) -> str:
+    if index < 0:
+        return "-"
+    tensor = graph.tensors[index]
+    sizes = ",".join(map(str, flatbuffer.shape(tensor)))
+    return f"{'const ' if flatbuffer.is_constant(model, tensor) else ''}{flatbuffer.type_name(tensor).lower()}[{sizes}]"
+
+
+# Operators without multiply-accumulates over a weight or a matrix: element-wise, pooling, reductions, shapes.
+FREE = frozenset(
+    """
+    ABS ADD ADD_N ARG_MAX ARG_MIN AVERAGE_POOL_2D BROADCAST_ARGS BROADCAST_TO CAST CEIL CONCATENATION COS CUMSUM
+    DEPTH_TO_SPACE DEQUANTIZE DIV ELU EQUAL EXP EXPAND_DIMS FAKE_QUANT FILL FLOOR FLOOR_DIV FLOOR_MOD GATHER
+    GATHER_ND GELU GREATER GREATER_EQUAL HARD_SWISH L2_NORMALIZATION LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND
+    LOGICAL_NOT LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL
+    ONE_HOT PACK PAD PADV2 POW PRELU QUANTIZE RANGE RANK REDUCE_ALL REDUCE_ANY REDUCE_MAX REDUCE_MIN REDUCE_PROD
+    RELU RELU6 RELU_0_TO_1 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT
+    SCATTER_ND SELECT SELECT_V2 SHAPE SIGN SIN SLICE SOFTMAX SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE
+    SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM TANH TILE TOPK_V2 TRANSPOSE UNPACK WHERE ZEROS_LIKE
+    """.split()
+)
+
+Shape = tuple[int, ...]
+
+
+def _conv_2d(inputs: list[Shape], output: Shape, _: Operator) -> int:
+    return math.prod(output) * math.prod(inputs[1][1:])  # filters [out, height, width, in / groups]
+
+
+def _depthwise_conv_2d(inputs: list[Shape], output: Shape, _: Operator) -> int:
+    return math.prod(output) * math.prod(inputs[1][1:3])  # filters [1, height, width, out]
+
+
+def _fully_connected(inputs: list[Shape], output: Shape, _: Operator) -> int:
+    return math.prod(output) * inputs[1][-1]  # weights [out, in]
+
+
+def _transpose_conv(inputs: list[Shape], _output: Shape, _: Operator) -> int:
+    return math.prod(inputs[2]) * math.prod(inputs[1][:3])  # filters [out, height, width, in], the image third
+
+
+def _batch_matmul(inputs: list[Shape], output: Shape, operator: Operator) -> int:
+    return math.prod(output) * inputs[0][-2 if operator.builtinOptions.adjX else -1]
+
+
+_RULES: dict[str, Callable[[list[Shape], Shape, Operator], int]] = {
+    "CONV_2D": _conv_2d,
+    "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
+    "FULLY_CONNECTED": _fully_connected,
+    "TRANSPOSE_CONV": _transpose_conv,
+    "BATCH_MATMUL": _batch_matmul,
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """The multiply-accumulates of a subgraph.
+
+    Attributes:
+        macs: those that always run.
+        branches: per IF, the decision's name and the work of its two branches.
+    """
+
+    macs: int
+    branches: "tuple[tuple[str, Work, Work], ...]"
+
+    def count(self, decisions: Mapping[str, bool]) -> int:
+        """Returns how many run under given decisions.
+
+        Args:
+            decisions: whether each decision runs its unit; only those on the way are read.
+
+        Raises:
+            ValueError: if a decision on the way is missing.
+        """
+        total = self.macs
+        for name, then, otherwise in self.branches:
+            if name not in decisions:
+                raise ValueError(f"The model asks for decision {name!r}, got only {sorted(decisions)}; add it.")
+            total += (then if decisions[name] else otherwise).count(decisions)
+        return total
+
+
+def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
+    """Counts the multiply-accumulates that a model runs under given decisions.
+
+    Args:
+        model: the .tflite's bytes, as exported: its metadata names the decisions.
+        decisions: whether each decision runs its unit, by name; {} for a static model.
+
+    Returns:
+        MACs of one inference.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite, a decision is missing or unknown, or an operator's
+            MACs are unknown.
+    """
+    parsed = flatbuffer.load(model)
+    names = list((metadata_of(parsed) or {}).get("decisions", []))
+    for name in decisions:
+        if name not in names:
+            raise ValueError(f"The model's decisions are {names}, got {name!r}{near(name, names)}.")
+    return work_of(parsed, names).count(decisions)
+
+
+def work_of(model: Model, names: list[str]) -> Work:
+    """Returns the multiply-accumulates of a parsed model as a tree over its IFs.
+
+    Args:
+        model: the parsed model.
+        names: the decisions' names, by index.
+
+    Raises:
+        ValueError: if an operator's MACs are unknown, or an IF is no decision's.
+    """
+    return _work(model, names, 0, ())
+
+
+def _work(model: Model, names: list[str], index: int, above: tuple[int, ...]) -> Work:
+    if index in above:
+        raise ValueError(f"Subgraph {model.subgraphs[index].name!r} runs itself; a .tflite with loops has no MACs.")
+    macs, found = 0, []
+    graph = model.subgraphs[index]
+    for operator in graph.operators:
+        if pair := flatbuffer.branches(operator):
+            decision = decision_of_branch(model.subgraphs[pair[0]].name)
+            if decision is None or decision >= len(names):
+                raise ValueError(
+                    f"The IF with branch {model.subgraphs[pair[0]].name!r} belongs to none of the decisions {names}; "
+                    "export the model with keras_dynamic, which names both."
+                )
+            then, otherwise = (_work(model, names, branch, (*above, index)) for branch in pair)
+            found.append((names[decision], then, otherwise))
+        else:
+            macs += _macs(model, graph, operator)
+    return Work(macs, tuple(found))
+
+
+def _macs(model: Model, graph: Graph, operator: Operator) -> int:
+    name = flatbuffer.op_name(model, operator)
+    if name in FREE:
+        return 0
+    if name not in _RULES:
+        raise ValueError(
+            f"The MACs of operator {name} are unknown, expected one of {sorted(_RULES)} or one without any; "
+            "express the layer by these."
+        )
+    inputs = [flatbuffer.shape(graph.tensors[t]) for t in operator.inputs if t >= 0]
+    return _RULES[name](inputs, flatbuffer.shape(graph.tensors[operator.outputs[0]]), operator)
+
 
 RANDOM_PATTERNS = 64
 _COMPARING = ("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")
@@ -61,7 +282,7 @@ def verify(model: bytes) -> Verified:
     Raises:
         ValueError: if the bytes are no whole .tflite or lack the metadata, or with all that is wrong, one line each.
     """
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     metadata = metadata_needed(parsed)
     missing = {"decisions", "cost", "quantize"} - metadata.keys()
     if missing:
@@ -70,7 +291,7 @@ def verify(model: bytes) -> Verified:
     for graph in parsed.subgraphs:
         for operator in graph.operators:
             problems += _comparison_problems(parsed, graph, operator)
-            if schema.branches(operator):
+            if flatbuffer.branches(operator):
                 problems += _if_problems(parsed, graph, operator)
     try:
         work = work_of(parsed, metadata["decisions"])
@@ -87,7 +308,7 @@ def verify(model: bytes) -> Verified:
         macs_all_on=work.count(dict.fromkeys(names, True)),
         macs_all_off=work.count(dict.fromkeys(names, False)),
         subgraphs=len(parsed.subgraphs),
-        conditionals=sum(bool(schema.branches(operator)) for operator in operators),
+        conditionals=sum(bool(flatbuffer.branches(operator)) for operator in operators),
         operators=len(operators),
         quantize=metadata["quantize"],
         size_bytes=len(model),
@@ -96,7 +317,9 @@ def verify(model: bytes) -> Verified:
 
 def _subgraph_problems(model: Model) -> Iterator[str]:
     """Every subgraph but the first must be the branch of one IF."""
-    uses = Counter(b for graph in model.subgraphs for operator in graph.operators for b in schema.branches(operator))
+    uses = Counter(
+        b for graph in model.subgraphs for operator in graph.operators for b in flatbuffer.branches(operator)
+    )
     for index, graph in enumerate(model.subgraphs):
         wanted = int(index > 0)
         if uses[index] != wanted:
@@ -106,31 +329,31 @@ def _subgraph_problems(model: Model) -> Iterator[str]:
 def _tensor_problems(model: Model, quantize: str | None) -> Iterator[str]:
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            shape = schema.shape(tensor)
+            shape = flatbuffer.shape(tensor)
             if any(size < 1 for size in shape):
                 yield f"Tensor {tensor.name!r} of {graph.name!r} must have a static shape, has {list(shape)}."
             if (wrong := _absurd(model, tensor)) is not None:
                 yield f"Tensor {tensor.name!r} of {graph.name!r} {wrong}."
-            if quantize == "int8" and schema.type_name(tensor) in _FLOATS:
-                yield f"Tensor {tensor.name!r} of {graph.name!r} is {schema.type_name(tensor)} in an int8 model."
+            if quantize == "int8" and flatbuffer.type_name(tensor) in _FLOATS:
+                yield f"Tensor {tensor.name!r} of {graph.name!r} is {flatbuffer.type_name(tensor)} in an int8 model."
 
 
 def _absurd(model: Model, tensor: Tensor) -> str | None:
     """Returns what is wrong with a tensor's scale or constant values, None if they are numbers to compute with."""
-    scales, _ = schema.quantization(tensor)
+    scales, _ = flatbuffer.quantization(tensor)
     wrong = next((scale for scale in scales if not 0 < scale <= _LARGEST_SCALE), None)
     if wrong is not None:
         return f"has scale {wrong:g}, which must be over 0 and at most {_LARGEST_SCALE:g}"
-    floats = schema.type_name(tensor) in ("FLOAT32", "FLOAT64") and schema.is_constant(model, tensor)
-    return "is a constant that holds NaN" if floats and np.isnan(schema.constant(model, tensor)).any() else None
+    floats = flatbuffer.type_name(tensor) in ("FLOAT32", "FLOAT64") and flatbuffer.is_constant(model, tensor)
+    return "is a constant that holds NaN" if floats and np.isnan(flatbuffer.constant(model, tensor)).any() else None
 
 
 def _comparison_problems(model: Model, graph: Graph, operator: Operator) -> Iterator[str]:
     """TensorFlow Lite Micro aborts where an int8 comparison reads a scale of 1 or more."""
-    if schema.op_name(model, operator) not in _COMPARING:
+    if flatbuffer.op_name(model, operator) not in _COMPARING:
         return
     for tensor in (graph.tensors[t] for t in operator.inputs):
-        scales, _ = schema.quantization(tensor)
+        scales, _ = flatbuffer.quantization(tensor)
         if scales and max(scales) >= 1:
             yield (
                 f"Tensor {tensor.name!r} of {graph.name!r} is compared in int8 with scale {max(scales):g}, which must "
@@ -142,9 +365,9 @@ def _if_problems(model: Model, graph: Graph, operator: Operator) -> Iterator[str
     condition, *operands = (graph.tensors[t] for t in operator.inputs)
     results = [graph.tensors[t] for t in operator.outputs]
     for tensor in (condition, *operands):
-        if schema.is_constant(model, tensor):
+        if flatbuffer.is_constant(model, tensor):
             yield f"Constant {tensor.name!r} is passed to an IF of {graph.name!r}; it belongs into the branches."
-    for index in schema.branches(operator):
+    for index in flatbuffer.branches(operator):
         branch = model.subgraphs[index]
         for kind, outside, inside in (("inputs", operands, branch.inputs), ("outputs", results, branch.outputs)):
             if len(outside) != len(inside):
@@ -156,9 +379,9 @@ def _if_problems(model: Model, graph: Graph, operator: Operator) -> Iterator[str
 
 
 def _kind(tensor: Tensor) -> str:
-    scales, zero_points = schema.quantization(tensor)
+    scales, zero_points = flatbuffer.quantization(tensor)
     scale = f" scale {scales} zero point {zero_points}" if scales else ""
-    return f"{schema.type_name(tensor)} {list(schema.shape(tensor))}{scale}"
+    return f"{flatbuffer.type_name(tensor)} {list(flatbuffer.shape(tensor))}{scale}"
 
 
 def _patterns(names: list[str]) -> Iterator[dict[str, bool]]:

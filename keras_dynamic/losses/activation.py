@@ -1,4 +1,4 @@
-"""Losses that hold activation near a target rate."""
+"""Losses that hold activation rates near a target."""
 
 from keras import ops
 
@@ -56,3 +56,83 @@ def _squared(shortfall, const_quad):
 
 
 ACTIVATION_LOSSES = ("batch", "per_gate", "macs")
+
+
+def exit_rate(going, target):
+    """Returns the mean over exits of (target - exit rate)^2 where the rate is below the target, of 0 elsewhere.
+
+    An exit's rate is the share of images that stop there among those that reach it: it is the rate of the one decision
+    that its gate makes, so that one target serves all exits, whatever those before them do. Each exit answers for its
+    own rate: how many images reach it has no gradient. An exit that no image reaches costs nothing.
+
+    Args:
+        going: float tensor, [exits, batch], in order: 1 for an image that goes on behind the exit, 0 for one that stops
+            there or has stopped before.
+        target: target rate in [0, 1], scalar, or [exits] for a target per exit.
+
+    Returns:
+        Scalar tensor.
+
+    Source: Herrmann et al., section 5. S1.5 cites equation 3, which as printed penalises rates above a target; applied
+    to the rate of going on it is the same. The paper does not say among which images the rate is taken.
+    """
+    going = ops.convert_to_tensor(going, "float32")
+    reached = ops.concatenate([ops.ones_like(going[:1]), ops.stop_gradient(going[:-1])])
+    stopped = ops.sum(reached - going, axis=1)
+    rate = stopped / ops.maximum(ops.sum(reached, axis=1), 1e-7)
+    some = ops.cast(ops.sum(reached, axis=1) > 0, "float32")
+    return ops.mean(some * ops.square(ops.relu(target - rate)))
+
+
+VARIABLE_TARGETS = ("moving", "exponential")
+
+
+def moving_target(target, rate, seen):
+    """Returns the mean of the values that a target has averaged so far and a batch's rate.
+
+    Args:
+        target: mean of the values so far, the first of which is the rate that the epoch started with.
+        rate: activation rate of a batch, of the target's shape.
+        seen: how many values these are, at least 1.
+
+    Returns:
+        Tensor of the target's shape.
+
+    Source: Herrmann et al., section S1.2 (variable target rate, moving average). The paper has no formula; that the
+    start counts as one batch is a choice of this project.
+    """
+    return target + (rate - target) / (seen + 1.0)
+
+
+def exponential_target(target, rate, momentum):
+    """Returns momentum * target + (1 - momentum) * rate.
+
+    Args:
+        target: target rate so far.
+        rate: activation rate of a batch, of the target's shape.
+        momentum: share of the old target, in [0, 1].
+
+    Returns:
+        Tensor of the target's shape.
+
+    Source: Herrmann et al., section S1.2 (variable target rate, exponential moving average).
+    """
+    return momentum * target + (1.0 - momentum) * rate
+
+
+def drop_ratio(decisions, expected, units):
+    """Returns the mean over images of |expected - (1 - units that run / units)|.
+
+    Args:
+        decisions: float tensor, [decided units, batch], 0/1 with a gradient.
+        expected: share of units that an image should drop, float tensor [batch] or scalar; its gradient is stopped, or
+            whoever expects would learn to be unsure.
+        units: number of units, those that always run included.
+
+    Returns:
+        Scalar tensor.
+
+    Source: SGAD, equation 10.
+    """
+    dropped = ops.sum(1.0 - decisions, axis=0) / units
+    return ops.mean(ops.abs(ops.stop_gradient(expected) - dropped))

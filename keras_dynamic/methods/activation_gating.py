@@ -16,7 +16,7 @@ from keras_dynamic.losses import (
     weight_decay,
 )
 from keras_dynamic.messages import check_fraction, check_number, near
-from keras_dynamic.methods.annealed import Annealed
+from keras_dynamic.methods.method import Annealed
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")

@@ -10,8 +10,7 @@ from keras_dynamic.layers import Outcome
 from keras_dynamic.layers.dynamic_model import _step_of
 from keras_dynamic.losses import class_indices, per_gate
 from keras_dynamic.messages import check_number, near
-from keras_dynamic.methods.annealed import Annealed
-from keras_dynamic.methods.usage import STRENGTHS, check_usage
+from keras_dynamic.methods.method import STRENGTHS, Annealed, check_usage
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
     bernoulli_entropy,
@@ -174,7 +173,7 @@ class BlockDrop(Annealed):
         self._set_trainable()
         if keras.backend.backend() != "tensorflow":
             return super().train_step(*args, **kwargs)
-        from keras_dynamic.training.tape_step import tape_step
+        from keras_dynamic.methods.tape_step import tape_step
 
         with _step_of(self):
             return tape_step(self, *args)

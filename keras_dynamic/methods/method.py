@@ -1,12 +1,44 @@
-"""What methods share: a teacher to distil from, and weight decay as PyTorch's optimizers have it."""
+"""What methods share: a teacher to distil from, weight decay, annealed targets."""
 
 import keras
+import numpy as np
+from keras import ops
 
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.layers.logits_end import check_logits
 from keras_dynamic.losses import distillation, weight_decay
-from keras_dynamic.messages import check_number
+from keras_dynamic.messages import check_fraction, check_number
 from keras_dynamic.ops import check_classes, class_numbers
+
+STRENGTHS = {"gamma": 15.0, "units": 50.0}  # the ways to hold it, and how strongly by default
+
+
+def check_usage(usage, hold):
+    """Returns a usage as floats, or raises if it does not fit the way in which it is held.
+
+    Args:
+        usage: share of units, {unit name: share}, or None.
+        hold: one of STRENGTHS.
+
+    Returns:
+        Likewise.
+
+    Raises:
+        ValueError: if a share is outside (0, 1], or a usage per unit or none comes with the wrong hold.
+    """
+    if isinstance(usage, dict):
+        if hold != "units":
+            raise ValueError(f"a usage per unit needs hold='units', got {hold!r}.")
+        return {name: _check_share(f"usage of {name!r}", value) for name, value in usage.items()}
+    if usage is None and hold != "gamma":
+        raise ValueError(f"hold={hold!r} needs a usage to hold, got None; give a share of units, e.g. usage=0.6.")
+    return None if usage is None else _check_share("usage", usage)
+
+
+def _check_share(name, value):
+    if not check_fraction(name, value) > 0:
+        raise ValueError(f"{name} must be over 0, got {value!r}; give usage=None to leave it to gamma.")
+    return float(value)
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -124,3 +156,54 @@ class _Untracked:
 
     def __init__(self, model):
         self.model = model
+
+
+class Annealed(Method):
+    """A method with a target share, or one per decided unit, that callbacks.AnnealTarget brings down.
+
+    The target in force is a non-trainable variable: saved with the model, seen by compiled graphs when it changes.
+    """
+
+    _floor = np.float32(0.0)
+
+    def _add_target(self, name, final):
+        """Makes and returns the variable; `final` is a share or a list of one per decided unit."""
+        self._final = np.float32(final)
+        self._target = self.add_weight(
+            shape=self._final.shape,
+            initializer=self._in_force,
+            trainable=False,
+            name=name,
+            autocast=False,
+            aggregation="mean",  # of replicas, where a method moves it within a step
+        )
+        return self._target
+
+    def _in_force(self, shape=None, dtype="float32"):
+        """Returns the target in force."""
+        return ops.convert_to_tensor(np.maximum(self._final, self._floor), dtype)
+
+    def _per_unit(self, target, expected, these):
+        """Returns a target as it is, or of {unit name: share} the list in the decider's order.
+
+        Args:
+            target: share, or {unit name: share}.
+            expected: what it should have been, for the error.
+            these: what the decider's units are, for the error.
+        """
+        if not isinstance(target, dict):
+            return target
+        units = list(self.decider.names)
+        if sorted(target) != sorted(units):
+            raise ValueError(f"{expected}, got {list(target)}; {these} {units}.")
+        return [target[name] for name in units]
+
+    def set_target_floor(self, floor):
+        """Sets the targets in force to the final ones, or to `floor` where that is higher; AnnealTarget calls this.
+
+        Args:
+            floor: share of units; of a model that is not built yet it is kept until it is.
+        """
+        self._floor = np.float32(min(floor, 1.0))
+        if self.built:
+            self._target.assign(self._in_force())

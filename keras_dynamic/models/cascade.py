@@ -1,18 +1,19 @@
-"""Cascades: whole networks, cheapest first, each run only if those before it are not sure."""
+"""Cascades: whole networks, cheapest first, each run only if those before it are not certain."""
 
 import itertools
 import warnings
 
 import keras
 import numpy as np
+from keras import ops
 
-from keras_dynamic.cost import given, tree
+from keras_dynamic.cost import Guard, Node, given, register, tree
 from keras_dynamic.deciders import Confidence
-from keras_dynamic.layers import Chain, DynamicModel
-from keras_dynamic.models.cascade_units import FirstNetwork, Leaf, NextNetwork
-from keras_dynamic.models.logits import logits_model
+from keras_dynamic.layers import Chain, Decided, DynamicModel, Unit
+from keras_dynamic.layers.logits_end import backwards, described, function_of, hands_on, origin
 from keras_dynamic.ops import (
     Fitted,
+    blend,
     check_classes,
     check_images,
     class_numbers,
@@ -22,6 +23,205 @@ from keras_dynamic.ops import (
     quantile_thresholds,
     stops,
 )
+
+
+def logits_model(network):
+    """Returns the network itself if it ends in logits, or a model that ends before its softmax and shares its layers.
+
+    Args:
+        network: keras.Model, a classifier with one input and one output [batch, classes].
+
+    Returns:
+        keras.Model that gives logits.
+
+    Raises:
+        ValueError: if it ends in anything else than logits or a softmax, or its end cannot be seen.
+    """
+    if isinstance(network, DynamicModel):
+        return network
+    if not isinstance(network, keras.Model) or not getattr(network, "outputs", None):
+        raise ValueError(
+            f"a cascade takes functional, sequential or dynamic Keras models, got {type(network).__name__} "
+            f"{getattr(network, 'name', network)!r}; wrap its layers in keras.Sequential or "
+            "keras.Model(inputs, outputs)."
+        )
+    if len(network.outputs) != 1 or len(network.inputs) != 1:
+        raise ValueError(
+            f"network {network.name!r} must have one input and one output, got {len(network.inputs)} and "
+            f"{len(network.outputs)}."
+        )
+    last, before = origin(network.outputs[0])
+    if isinstance(last, keras.Model):
+        inner = logits_model(last)
+        return network if inner is last else keras.Model(network.inputs[0], inner(before), name=network.name)
+    if function_of(last) == "softmax":
+        logits = before if type(last).__name__ in ("Softmax", "Activation") else _linear_twin(last, before)(before)
+        return keras.Model(network.inputs[0], logits, name=network.name)
+    _check_linear(network, last)
+    return network
+
+
+def _check_linear(network, last):
+    """Raises unless the network's last operation gives logits."""
+    found = next((each for each in backwards(network) if not hands_on(each)), last)
+    # A feature map may have any function before it is pooled to logits; probabilities have theirs last.
+    wrong = last if function_of(last) else found if function_of(found) in ("softmax", "sigmoid") else None
+    if wrong is None:
+        return
+    after = "" if wrong is last else f", handed on by {type(last).__name__} {last.name!r}"
+    raise ValueError(
+        f"network {network.name!r} ends in {described(wrong)}{after}; "
+        "a cascade needs logits (a linear end) or a softmax over them."
+    )
+
+
+def _linear_twin(layer, before):
+    """Returns the layer with its weights and no activation."""
+    twin = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    twin.build(before.shape)
+    twin.set_weights(layer.get_weights())
+    return twin
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class FirstNetwork(keras.layers.Layer):
+    """The stem of a cascade: x = {image, logits of the first network / temperature}."""
+
+    def __init__(self, network, temperature=1.0, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.network = network
+        self.temperature = _temperature(self, temperature)
+
+    def call(self, image, training=None):
+        """Returns {'image': [batch, ...], 'logits': float32 [batch, classes]}."""
+        return {
+            "image": image,
+            "logits": ops.cast(self.network(image, training=training), "float32") / self.temperature,
+        }
+
+    def get_config(self):
+        """Returns the arguments, the network serialized."""
+        network = keras.saving.serialize_keras_object(self.network)
+        return {
+            **super().get_config(),
+            "network": network,
+            "temperature": float(ops.convert_to_numpy(self.temperature)),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuilds the layer from get_config()."""
+        return cls(**{**config, "network": keras.saving.deserialize_keras_object(config["network"])})
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class NextNetwork(Unit):
+    """A later network of a cascade as a unit: it adds its logits / temperature to the sum.
+
+    Args:
+        network: keras.Model that gives logits; a DynamicModel's own decisions appear as 'unit/decision'.
+        temperature: divides its logits; a non-trainable variable.
+        **kwargs: of keras.layers.Layer.
+    """
+
+    def __init__(self, network, temperature=1.0, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.network = network
+        self.temperature = _temperature(self, temperature)
+
+    @property
+    def nested(self) -> bool:
+        """Whether the network itself makes decisions."""
+        return isinstance(self.network, DynamicModel) and bool(self.network.decision_names)
+
+    def branch(self, x, training=None, given=None, read=None):
+        """Returns x with the network's logits added, and what a dynamic network decided."""
+        if not self.nested:
+            return self._added(x, self.network(x["image"], training=training))
+        reading = {} if read is None else {"read": read}
+        inner = self.network.outcome(x["image"], decisions=given or None, training=training, **reading)
+        return self._added(x, inner.logits), Decided(inner.decisions, inner.probabilities, inner.conditional)
+
+    def _added(self, x, logits):
+        return {"image": x["image"], "logits": x["logits"] + ops.cast(logits, "float32") / self.temperature}
+
+    def otherwise(self, x, training=None):
+        """Returns x."""
+        return x
+
+    def call(self, x, decision=None, training=None, given=None, read=None):
+        """Runs the masked reading: logits + decision * network(image) / temperature."""
+        if not self.nested:
+            return super().call(x, decision, training)
+        y, inner = self.branch(x, training, given, read)
+        return (y if decision is None else blend(decision, y, x)), inner
+
+    def skip(self, x, training=None, given=None, read=None):
+        """Returns x, and a dynamic network's decisions as 0."""
+        if not self.nested:
+            return x
+        closed = dict.fromkeys(self.network.decision_names, 0.0)
+        return x, Decided(closed, closed, closed)
+
+    def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
+        """Returns the network's cost tree under guard."""
+        inner = tree(self.network, x["image"]).prefixed(self.name)
+        return Node(self.name, when=guard, children=(inner,))
+
+    def get_config(self):
+        """Returns the arguments, the network serialized."""
+        network = keras.saving.serialize_keras_object(self.network)
+        return {
+            **super().get_config(),
+            "network": network,
+            "temperature": float(ops.convert_to_numpy(self.temperature)),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuilds the unit from get_config()."""
+        return cls(**{**config, "network": keras.saving.deserialize_keras_object(config["network"])})
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class Leaf(keras.layers.Layer):
+    """Hands through one leaf of a dictionary: the head of a cascade.
+
+    Args:
+        key: of the leaf.
+        **kwargs: of keras.layers.Layer.
+    """
+
+    def __init__(self, key, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.key = key
+
+    def call(self, x):
+        """Returns x[key]."""
+        return x[self.key]
+
+    def get_config(self):
+        """Returns the arguments."""
+        return {**super().get_config(), "key": self.key}
+
+
+@register(Leaf)
+def _leaf_cost(layer, inputs):
+    return 0
+
+
+@register(FirstNetwork)
+def _first_cost(layer, inputs):
+    return tree(layer.network, inputs)
+
+
+def _temperature(layer, value):
+    if not value > 0:
+        raise ValueError(f"a temperature must be positive, got {value!r}.")
+    return layer.add_weight(
+        shape=(), initializer=keras.initializers.Constant(value), trainable=False, dtype="float32", name="temperature"
+    )
+
 
 _SEEN = 0.005  # share of the errors of always answering the largest class: with fewer, a network may know the data
 

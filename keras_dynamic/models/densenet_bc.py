@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_dynamic.layers import Chain, Concatenated, DynamicModel
 from keras_dynamic.messages import check_fraction, is_count
-from keras_dynamic.models.residual_blocks import normalize_pixels
+from keras_dynamic.models.resnet import normalize_pixels
 
 _PER_DEPTH = 6  # three blocks of units with two convolutions
 

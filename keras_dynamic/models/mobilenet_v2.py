@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Chain, DynamicModel, Residual
-from keras_dynamic.models.pixels import pixels_layer
+from keras_dynamic.models.resnet import pixels_layer
 
 # Of each stage: expansion, channels at width 1, units, stride of the first unit; Sandler et al. 2018, Table 2.
 _STAGES = (

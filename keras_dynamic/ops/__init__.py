@@ -1,15 +1,24 @@
 """Pure functions: estimators, selection, confidence (keras.ops), thresholds and temperatures (NumPy)."""
 
-from keras_dynamic.ops.bracket import Spent, bracket, within_budget
-from keras_dynamic.ops.budgets import BUDGETS, budgets_between, judged_stops, kept_budgets
-from keras_dynamic.ops.confidence import MEASURES, confidence, entropy_confidence, margin, max_probability
-from keras_dynamic.ops.gradient_scale import scale_gradient
+from keras_dynamic.ops.confidence import (
+    MEASURES,
+    confidence,
+    entropy_confidence,
+    fit_temperature,
+    margin,
+    max_probability,
+    predicted_class,
+)
+from keras_dynamic.ops.estimators import (
+    ESTIMATORS,
+    binary_gumbel,
+    log_odds,
+    logistic_noise,
+    round_straight_through,
+    scale_gradient,
+)
 from keras_dynamic.ops.guideline import expected_drop_ratio, softmax_variance
-from keras_dynamic.ops.gumbel import binary_gumbel, logistic_noise
-from keras_dynamic.ops.labels import check_classes, check_images, class_numbers
-from keras_dynamic.ops.log_odds import log_odds
-from keras_dynamic.ops.mask_channels import mask_channels
-from keras_dynamic.ops.mean_over_batch import mean_over_batch
+from keras_dynamic.ops.labels import check_classes, check_images, class_numbers, mean_over_batch
 from keras_dynamic.ops.policy_gradient import (
     bernoulli_entropy,
     bernoulli_log_probability,
@@ -19,13 +28,24 @@ from keras_dynamic.ops.policy_gradient import (
     self_critical_advantage,
     usage_reward,
 )
-from keras_dynamic.ops.predicted_class import predicted_class
-from keras_dynamic.ops.quota import budget_thresholds, quota_thresholds, quotas
 from keras_dynamic.ops.seed_generator import SeedGenerator
-from keras_dynamic.ops.select import blend, select
-from keras_dynamic.ops.straight_through import ESTIMATORS, round_straight_through
-from keras_dynamic.ops.temperature import fit_temperature
-from keras_dynamic.ops.thresholds import Fitted, fit_thresholds, quantile_thresholds, stops
+from keras_dynamic.ops.select import blend, mask_channels, select
+from keras_dynamic.ops.thresholds import (
+    BUDGETS,
+    Fitted,
+    Spent,
+    bracket,
+    budget_thresholds,
+    budgets_between,
+    fit_thresholds,
+    judged_stops,
+    kept_budgets,
+    quantile_thresholds,
+    quota_thresholds,
+    quotas,
+    stops,
+    within_budget,
+)
 
 __all__ = [
     "BUDGETS",

@@ -1,10 +1,12 @@
-"""How certain logits are: three measures that all rise with certainty."""
+"""Confidence of logits, the predicted class, and temperature scaling."""
 
 import math
 
+import numpy as np
 from keras import ops
 
 from keras_dynamic.messages import near
+from keras_dynamic.ops.labels import check_classes, class_numbers
 
 
 def max_probability(logits):
@@ -75,3 +77,70 @@ def confidence(logits, measure="max_probability"):
     if logits.shape[-1] == 1:
         logits = ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
     return MEASURES[measure](logits)
+
+
+def predicted_class(logits):
+    """Returns the index of the largest logit, the first of equal ones.
+
+    It looks for the largest among marks, not among the logits: for floats keras.ops.argmax adds operations on their
+    sign bits, which no int8 file can have.
+
+    Args:
+        logits: float tensor, [batch, classes].
+
+    Returns:
+        int32 tensor, [batch].
+
+    Raises:
+        ValueError: if there is one logit per image.
+    """
+    logits = ops.convert_to_tensor(logits)
+    check_classes(logits.shape[-1], "a predicted class")
+    largest = logits >= ops.max(logits, axis=-1, keepdims=True)
+    return ops.argmax(ops.cast(largest, "int8"), axis=-1)
+
+
+_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
+
+
+def fit_temperature(logits, labels, low=0.05, high=20.0) -> float:
+    """Returns the temperature of least mean cross entropy, by golden-section search on its logarithm.
+
+    Cross entropy is convex in 1 / T, so it has one minimum in log T.
+
+    Args:
+        logits: float array, [n, classes].
+        labels: class numbers [n], or one-hot [n, classes].
+        low: least temperature tried.
+        high: largest temperature tried.
+
+    Returns:
+        Temperature, to a relative precision of 1e-4.
+
+    Raises:
+        ValueError: if labels are not one class per image, from 0 to classes - 1.
+
+    Source: Guo et al. 2017, section 4.2.
+    """
+    logits = np.asarray(logits, np.float64)
+    labels = class_numbers(labels, logits.shape[1], len(logits))
+    rows = np.arange(len(logits))
+
+    def loss(log_t):
+        scaled = logits / np.exp(log_t)
+        scaled = scaled - scaled.max(axis=1, keepdims=True)
+        return (np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, labels]).mean()
+
+    a, b = np.log(low), np.log(high)
+    c, d = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
+    at_c, at_d = loss(c), loss(d)
+    while b - a > 1e-4:
+        if at_c < at_d:
+            b, d, at_d = d, c, at_c
+            c = b - _GOLDEN * (b - a)
+            at_c = loss(c)
+        else:
+            a, c, at_c = c, d, at_d
+            d = a + _GOLDEN * (b - a)
+            at_d = loss(d)
+    return float(np.exp((a + b) / 2.0))

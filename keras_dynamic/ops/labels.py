@@ -1,6 +1,7 @@
-"""Checks of labels and images as users give them (NumPy)."""
+"""Labels, images and sample weights as users give them: checked, and brought into one form."""
 
 import numpy as np
+from keras import ops
 
 _ROUNDING = 1e-2  # of a row of soft labels in float16
 
@@ -85,3 +86,18 @@ def check_images(x):
         raise ValueError(
             f"images must be finite numbers, got NaN or infinity in image {bad} of {len(x)}; leave it out or mend it."
         )
+
+
+def mean_over_batch(values, sample_weight=None):
+    """Returns the sum of values times sample weights over the number of images, as Keras' losses reduce a batch.
+
+    Args:
+        values: float tensor, [batch].
+        sample_weight: float tensor, [batch] or [batch, 1]; None for 1 each.
+
+    Returns:
+        Scalar tensor.
+    """
+    if sample_weight is not None:
+        values = values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
+    return ops.mean(values)

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_dynamic.ops.mean_over_batch import mean_over_batch
+from keras_dynamic.ops.labels import mean_over_batch
 
 _TINY = 1e-7  # keeps logarithms of probabilities finite
 

@@ -1,10 +1,10 @@
-"""Confidence thresholds for a sequence of classifiers, chosen from their answers on held-out data (NumPy)."""
+"""Confidence thresholds of a sequence of classifiers, fitted on held-out data to budgets or quotas (NumPy)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_dynamic.ops.bracket import within_budget
+from keras_dynamic.messages import check_number, is_count
 
 _GRID = 4000  # candidate prefixes that the search tries at most; the last threshold is always exact
 
@@ -149,3 +149,183 @@ def _last_threshold(confidence, correct, macs, stage):
     for going_on in cuts[records]:
         threshold = values[going_on] if going_on < len(values) else np.float32(np.inf)
         yield threshold, base + int(gain[going_on]), cheapest + dearer[going_on]
+
+
+_QUOTA_ROUNDING = 1e-6  # images; a quota of 0.3 of ten images is three of them
+_FLATTEST, _HALVINGS = 12.0, 60  # budgets are searched with p from 1e-12, all stop at once, to 1e12, all go to the end
+
+
+def quotas(p, exits):
+    """Returns the share of the images that is to stop at each exit, proportional to p^k at exit k.
+
+    Args:
+        p: positive; under 1 most images stop early, above 1 late.
+        exits: how many there are, the deepest included.
+
+    Returns:
+        float64 array, [exits], of sum 1.
+
+    Raises:
+        ValueError: if p is not positive.
+
+    Source: MSDNet, section 4.2, as in the authors' code.
+    """
+    logarithms = np.log(check_number("p", p, positive=True)) * np.arange(1, exits + 1)
+    powers = np.exp(logarithms - logarithms.max())
+    return powers / powers.sum()
+
+
+def quota_thresholds(confidences, shares):
+    """Returns the thresholds at which each exit's quota of the images stops: the most confident of those that came.
+
+    Args:
+        confidences: float array, [n, exits - 1] or [n, exits]; a last exit's confidence is not used.
+        shares: of all n images, per exit, as quotas gives them; the last is what is left over.
+
+    Returns:
+        float32 array, [exits - 1]; infinite where the quota is under one image. Equal confidences stop together.
+
+    Raises:
+        ValueError: if there are no images, or shares are no shares of one whole.
+
+    Source: MSDNet, section 4.2, as in the authors' code.
+    """
+    shares = np.asarray(shares, float)
+    if shares.ndim != 1 or (shares < 0).any() or abs(shares.sum() - 1) > _QUOTA_ROUNDING:
+        raise ValueError(f"shares must be numbers of at least 0 that sum to 1, one per exit, got {shares.tolist()}.")
+    confidences = np.asarray(confidences, np.float32)
+    if not len(confidences):
+        raise ValueError("thresholds are fitted on images, got none; give held-out confidences [n, exits].")
+    here = np.ones(len(confidences), bool)
+    thresholds = []
+    for exit_, share in enumerate(shares[:-1]):
+        seen = np.sort(confidences[here, exit_])[::-1]
+        wanted = min(int(share * len(confidences) + _QUOTA_ROUNDING), len(seen))
+        thresholds.append(seen[wanted - 1] if wanted else np.float32(np.inf))
+        here &= confidences[:, exit_] < thresholds[-1]
+    return np.array(thresholds, np.float32)
+
+
+def budget_thresholds(confidences, costs, budget):
+    """Returns the quota thresholds that spend most, but on these images no more than a budget.
+
+    Args:
+        confidences: float array, [n, exits - 1] or [n, exits].
+        costs: float array, what an image costs that stops at each exit, in MACs or any other unit, rising: [exits], or
+            [n, exits] where it depends on the image.
+        budget: mean cost per image.
+
+    Returns:
+        float32 array, [exits - 1].
+
+    Raises:
+        ValueError: if there are no images, or the budget lies under what the first exit costs.
+    """
+    costs, rows = np.asarray(costs, float), np.arange(len(confidences))
+    each = np.broadcast_to(costs, (len(rows), costs.shape[-1]))
+
+    def thresholds(exponent):
+        return quota_thresholds(confidences, quotas(10.0**exponent, costs.shape[-1]))
+
+    def spent(exponent):
+        return each[rows, stops(confidences, thresholds(exponent))].mean()
+
+    within, _ = bracket(spent, budget, -_FLATTEST, _FLATTEST, _HALVINGS)
+    if not within_budget(within.spent, budget):
+        raise ValueError(
+            f"the budget must be at least the first exit's cost of {within.spent:,.10g}, got {budget:,.10g}; raise it."
+        )
+    return thresholds(within.number)
+
+
+_ROUNDING = 1e-9  # of the budget; the mean of a thousand times 0.4 is more than 0.4
+
+
+class Spent(NamedTuple):
+    """A number, and what is spent at it."""
+
+    number: float
+    spent: Any
+
+
+def within_budget(spent, budget) -> bool:
+    """Returns whether what is spent is no more than a budget, but for rounding.
+
+    Args:
+        spent: number, such as a mean over images.
+        budget: what may be spent, in the same unit.
+    """
+    return bool(spent <= budget + _ROUNDING * abs(budget))
+
+
+def bracket(spent, budget, low, high, halvings) -> tuple[Spent, Spent]:
+    """Returns the neighbours between which what is spent passes a budget.
+
+    Args:
+        spent: function of a number in [low, high]; it rises, or nearly so.
+        budget: what may be spent.
+        low: number at which least is spent.
+        high: number at which most is spent.
+        halvings: how often the range is halved.
+
+    Returns:
+        (within, over), two Spent: the first is within the budget and the second is not. Both are `high` if that is
+        within the budget, both `low` if not even that is.
+    """
+    over = Spent(high, spent(high))
+    if within_budget(over.spent, budget):
+        return over, over
+    within = Spent(low, spent(low))
+    if not within_budget(within.spent, budget):
+        return within, within
+    for _ in range(halvings):
+        number = (within.number + over.number) / 2
+        tried = Spent(number, spent(number))
+        within, over = (tried, over) if within_budget(tried.spent, budget) else (within, tried)
+    return within, over
+
+
+BUDGETS = 5  # judged, if nothing is said
+
+
+def budgets_between(least, most, count) -> list[float]:
+    """Returns budgets evenly spaced between two, without these: each can be missed both ways.
+
+    Args:
+        least: what the first exit costs.
+        most: what the last one does.
+        count: how many.
+
+    Raises:
+        ValueError: if count is no positive whole number.
+    """
+    if not is_count(count):
+        raise ValueError(f"budgets must be how many there are, a positive whole number, got {count!r}.")
+    return np.linspace(least, most, count + 2)[1:-1].tolist()
+
+
+def judged_stops(at, right, spent, exits) -> dict:
+    """Returns 'accuracy', 'macs_mean' and 'stops', the share of images that stop at each exit.
+
+    Args:
+        at: int array [n], the exit at which each image stops.
+        right: bool array [n], whether the answer there is right.
+        spent: MACs of each image, [n].
+        exits: how many there are.
+    """
+    stops = (np.bincount(at, minlength=exits) / len(at)).tolist()
+    return {"accuracy": float(np.mean(right)), "macs_mean": float(np.mean(spent)), "stops": stops}
+
+
+def kept_budgets(rows) -> dict:
+    """Returns how well budgets are kept.
+
+    Args:
+        rows: dicts with 'budget' and 'macs_mean'.
+
+    Returns:
+        'budgets', the rows, each with 'kept', the MACs spent over the budget; 'budget_error', the largest difference of
+        'kept' from 1.
+    """
+    rows = [{**row, "kept": row["macs_mean"] / row["budget"]} for row in rows]
+    return {"budgets": rows, "budget_error": max(abs(row["kept"] - 1) for row in rows)}

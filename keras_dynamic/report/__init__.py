@@ -1,21 +1,18 @@
-"""What was measured, said plainly: records, pages, pictures and the report of the main job. Needs no TensorFlow."""
+"""Reports of measured networks: tables, pictures and one HTML page. Needs no TensorFlow."""
 
-from keras_dynamic.report import analysis, frontier, records
-from keras_dynamic.report.analysis_section import analysis_section
+from keras_dynamic.report import analysis, frontier
+from keras_dynamic.report.decision_sections import analysis_section
+from keras_dynamic.report.frontier import Verdict, judge
 from keras_dynamic.report.html import write_report
-from keras_dynamic.report.records import Record
 from keras_dynamic.report.schema import PerImage
 from keras_dynamic.report.sections import Cell, Folded, Picture, Section, Table, Text
-from keras_dynamic.report.system_sections import default_sections
-from keras_dynamic.report.table import short_table
-from keras_dynamic.report.verdicts import Verdict, judge
+from keras_dynamic.report.system_sections import default_sections, short_table
 
 __all__ = [
     "Cell",
     "Folded",
     "PerImage",
     "Picture",
-    "Record",
     "Section",
     "Table",
     "Text",
@@ -25,7 +22,6 @@ __all__ = [
     "default_sections",
     "frontier",
     "judge",
-    "records",
     "short_table",
     "write_report",
 ]

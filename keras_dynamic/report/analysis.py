@@ -1,10 +1,8 @@
-"""Which images run what: units and accuracy, frequent paths, easy and hard images of a class. For any dynamic network.
-
-A unit here is whatever a decision runs or skips: a residual unit, a group of channels, a network of a cascade.
-"""
+"""Statistics on which images run what, for any system with decisions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -174,3 +172,45 @@ def accuracy_interval(right: np.ndarray, images: np.ndarray) -> tuple[np.ndarray
     middle = (share + extra / 2) / (1 + extra)
     half = z * np.sqrt(share * (1 - share) / images + extra / (4 * images)) / (1 + extra)
     return middle - half, middle + half
+
+
+NEARLY = 0.05  # activation rates nearer to 0 or 1 count as polarised (section 4.5.3)
+
+
+class Polarisation(NamedTuple):
+    """How many decisions are settled.
+
+    Attributes:
+        always_off: Decisions that run for no image.
+        between: Decisions that run for some images.
+        always_on: Decisions that run for all images.
+        polarised: Share of the decisions that run for less than 5 % or more than 95 % of the images.
+    """
+
+    always_off: int
+    between: int
+    always_on: int
+    polarised: float
+
+
+def polarisation(rates: Mapping[str, float]) -> Polarisation:
+    """Counts the decisions that hardly depend on the image.
+
+    Args:
+        rates: Share of images that run each decision {name: rate in [0, 1]}, at least one.
+
+    Returns:
+        The counts.
+
+    Raises:
+        ValueError: If there are no rates.
+
+    Source:
+        Herrmann et al., sections 3.1 and 4.5.3.
+    """
+    if not rates:
+        raise ValueError("Expected activation rates {decision: rate}, got none; a static network cannot polarise.")
+    values = np.array([float(rate) for rate in rates.values()])
+    off, on = int((values == 0).sum()), int((values == 1).sum())
+    polarised = float(((values < NEARLY) | (values > 1 - NEARLY)).mean())
+    return Polarisation(off, len(values) - off - on, on, polarised)

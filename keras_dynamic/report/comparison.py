@@ -1,7 +1,4 @@
-"""Several runs in one report: gates on units beside gates on channel groups, one target beside another.
-
-python -m keras_dynamic.report.comparison --directory=runs/both units=runs/gating channels=runs/channels/conditional
-"""
+"""Several runs in one report."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any
 
 from keras_dynamic.report.html import write_report
 from keras_dynamic.report.schema import PRECISIONS, check_report
-from keras_dynamic.report.table import short_table
+from keras_dynamic.report.system_sections import short_table
 
 
 def compare(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

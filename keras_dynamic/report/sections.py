@@ -1,7 +1,4 @@
-"""What a report is made of: sections of sentences, tables and pictures, which know nothing of HTML.
-
-A method adds to a report by giving write_report its own sections after the default ones.
-"""
+"""What a report is made of: sections of text, tables and pictures."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import pytest
 from configs.imagenet import MOBILENET_GRANULARITY, RESNET_GRANULARITY
 from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.methods import ActivationGating
-from keras_dynamic.models import group_channels, mobilenet_v2, resnet50
+from keras_dynamic.models import mobilenet_v2, resnet50
+from keras_dynamic.transform import group_channels
 
 PAGE = Path(__file__).parents[2] / "docs" / "channels.md"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.data.crop import centre_crop, random_resized_crop
+from keras_dynamic.data.streams import centre_crop, random_resized_crop
 
 
 def places(height, width):

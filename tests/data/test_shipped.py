@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from keras_dynamic.data import shipped
-from keras_dynamic.data.make_shipped import DIGESTS, digest
 from keras_dynamic.data.shipped import FOLDER, PARTS, read_sheet, to_sheet
+from keras_dynamic.experiments.make_shipped import DIGESTS, digest
 
 
 def test_sizes_types_and_classes():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic.data import StreamBatches, stream
-from keras_dynamic.data.crop import centre_crop
+from keras_dynamic.data.streams import centre_crop
 from tests.data.folders import CLASSES, example, prepare
 
 pytest.importorskip("tensorflow_datasets")

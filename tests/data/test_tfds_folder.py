@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic.data import load, load_arrays
-from keras_dynamic.data.tfds_folder import load_tfds, tfds_names
+from keras_dynamic.data.datasets import load_tfds, tfds_names
 from tests.data.folders import CLASSES, example, image, prepare
 
 pytest.importorskip("tensorflow_datasets")

@@ -6,8 +6,9 @@ import pytest
 from keras import layers
 
 from keras_dynamic.deciders import ChannelGates, PerUnitGates, Stochastic
+from keras_dynamic.evaluation import ensemble, stochastic
 from keras_dynamic.layers import Chain, DynamicModel, FreeGate, Gate, Residual
-from keras_dynamic.methods import ActivationGating, ensemble, stochastic
+from keras_dynamic.methods import ActivationGating
 from tests.layers.grouped import GATE, GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, enliven, spread
 
 NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]

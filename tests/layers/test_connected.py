@@ -6,7 +6,7 @@ import pytest
 
 from keras_dynamic import cost
 from keras_dynamic.layers import ConnectionGroups
-from keras_dynamic.layers.connected import connected
+from keras_dynamic.layers.connection_groups import connected
 from tests.layers.grouped import conv, enliven
 
 X = np.random.default_rng(0).normal(size=(3, 6, 6, 4)).astype(np.float32)

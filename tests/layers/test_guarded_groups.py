@@ -6,8 +6,10 @@ import pytest
 
 from keras_dynamic import cost
 from keras_dynamic.deciders import ChannelGates, Joined, Pattern, PerUnitGates
+from keras_dynamic.evaluation import greedy_patterns, pattern_macs
 from keras_dynamic.layers import Chain, Decider, DynamicModel, Residual
-from keras_dynamic.training import compact, greedy_patterns, materialize, pattern_macs, settle
+from keras_dynamic.serving import compact
+from keras_dynamic.transform import materialize, settle
 from tests.layers.grouped import GATE, GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, enliven, guarded
 
 WHOLE_GATE = 4 * WIDTH + 4  # MACs: a hidden layer of 4

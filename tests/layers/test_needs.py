@@ -8,7 +8,7 @@ from keras_dynamic import cost
 from keras_dynamic.cost import Node, register
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, DynamicModel, Exit, LeafHead, LeafPart
-from keras_dynamic.layers.needs import needs_of
+from keras_dynamic.layers.liveness import needs_of
 
 
 class TwoLeaves(layers.Layer):

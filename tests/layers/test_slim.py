@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_dynamic.layers import ChannelGroups
-from keras_dynamic.layers.slim import slim, slim_paths
+from keras_dynamic.layers.slices import slim, slim_paths
 from tests.layers.grouped import conv, enliven, norm
 
 SPEC = keras.KerasTensor((None, 8, 8, 6))

@@ -9,7 +9,7 @@ import pytest
 
 from keras_dynamic import deciders, layers, lite, ops
 from keras_dynamic.lite import outline, write_metadata, write_signature
-from keras_dynamic.lite.naming import decision_scope
+from keras_dynamic.lite.branching import decision_scope
 
 SIZE, CHANNELS, CLASSES = 8, 8, 5
 CONV = SIZE * SIZE * 9 * CHANNELS * CHANNELS  # MACs of one 3x3 convolution inside the networks

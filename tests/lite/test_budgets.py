@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.lite.budgets import ROWS, budget_table, macs_of_stops
-from keras_dynamic.lite.pixels import Port
+from keras_dynamic.lite.comparisons import ROWS, budget_table, macs_of_stops
+from keras_dynamic.lite.interpreter import Port
 
 MACS = [100, 300, 1000]
 FLOAT = Port("thresholds", (2,), np.dtype(np.float32))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models
-from keras_dynamic.lite import benchmark, schema
+from keras_dynamic.lite import benchmark, flatbuffer
 from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, enliven, spread
 
 NAMES = [f"unit{u}[{k}]" for u in (1, 2) for k in (1, 2, 3)]
@@ -63,8 +63,8 @@ def test_float32_is_as_in_keras(model, float32, images):
 
 def test_each_group_has_an_if_of_its_own(model, float32, int8):
     for exported in (float32, int8):
-        graph = schema.load(exported)
-        names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+        graph = flatbuffer.load(exported)
+        names = [flatbuffer.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
         assert names.count("IF") == 6
         assert not {"WHILE", "SELECT", "SELECT_V2"} & set(names)
         found = lite.verify(exported)
@@ -76,8 +76,8 @@ def test_each_group_has_an_if_of_its_own(model, float32, int8):
 def test_the_gate_of_a_unit_runs_once(model, float32):
     gates = sum(node.total_macs for node in model.cost_tree.children if node.name.endswith("_gate"))
     assert lite.count_macs(float32, dict.fromkeys(NAMES, False)) == STEM + 2 * GROUP + HEAD + gates
-    graph = schema.load(float32)
-    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    graph = flatbuffer.load(float32)
+    names = [flatbuffer.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
     assert names.count("FULLY_CONNECTED") == 2 * 2 + 1  # of each gate two, and the head
 
 
@@ -135,8 +135,8 @@ def test_groups_that_no_image_changes_are_folded_away(kind, images):
     found = lite.verify(exported)
     assert (found.decisions, found.conditionals) == ((), 0)
     assert found.macs_all_on == STEM + left * GROUP + HEAD == cost.given(model.cost_tree, expected(model, images)[1])[0]
-    graph = schema.load(exported)
-    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    graph = flatbuffer.load(exported)
+    names = [flatbuffer.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
     assert names.count("CONV_2D") == 1 + 2 * 2  # what is left of a unit is computed as a whole
     np.testing.assert_allclose(answers(exported, images[:6])["logits"], expected(model, images[:6])[0], atol=1e-4)
 
@@ -201,8 +201,8 @@ def test_locked_units_have_ifs_of_their_own_on_one_decision(images):
 def test_memory_is_two_dense_layers_more(quantize, images):
     model = spread(gated(images, deciders.ChannelGates(hidden=4, memory=5)), images)
     exported = lite.export(model, quantize, images, outputs=ALL, fold="never")
-    graph = schema.load(exported)
-    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    graph = flatbuffer.load(exported)
+    names = [flatbuffer.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
     assert names.count("FULLY_CONNECTED") == 2 * 4 + 1
     assert lite.verify(exported).macs_all_on == model.cost_tree.total_macs
     found, (logits, decisions) = answers(exported, images), expected(model, images)
@@ -277,8 +277,8 @@ def folded(model, quantize=None, images=None, units=("unit1", "unit2")):
 @pytest.mark.parametrize("quantize", [None, "int8"])
 def test_small_groups_are_computed_under_masks(quantize, model, images):
     exported = folded(model, quantize, images)
-    graph = schema.load(exported)
-    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    graph = flatbuffer.load(exported)
+    names = [flatbuffer.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
     assert (len(graph.subgraphs), names.count("IF"), names.count("CONV_2D")) == (1, 0, 1 + 2 * 2)
     verified = lite.verify(exported)
     assert verified.decisions == tuple(NAMES)

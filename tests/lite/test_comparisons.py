@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.lite import schema
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.branching import decision_scope
 from keras_dynamic.lite.comparisons import comparisons_of, confidences, set_threshold
-from keras_dynamic.lite.naming import decision_scope
 
 NAMES = ("first", "second")
 
@@ -51,19 +51,19 @@ def test_int8_confidences_are_integers(converted, images):
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 def test_a_threshold_is_set_for_its_own_comparison_alone(int8, converted):
-    model = schema.load(converted(int8))
+    model = flatbuffer.load(converted(int8))
     first, second = comparisons_of(model, NAMES, NAMES)
     assert first.threshold == second.threshold  # the converter makes one constant of equal ones
     set_threshold(model, first, np.int8(7) if int8 else np.float32(0.25), *((1 / 256, -128) if int8 else ()))
-    first, second = comparisons_of(schema.load(schema.pack(model)), NAMES, NAMES)
+    first, second = comparisons_of(flatbuffer.load(flatbuffer.pack(model)), NAMES, NAMES)
     tensors = model.subgraphs[0].tensors
-    assert schema.constant(model, tensors[first.threshold]) == (7 if int8 else np.float32(0.25))
-    assert schema.constant(model, tensors[second.threshold]) == (127 if int8 else np.float32(0.6))
+    assert flatbuffer.constant(model, tensors[first.threshold]) == (7 if int8 else np.float32(0.25))
+    assert flatbuffer.constant(model, tensors[second.threshold]) == (127 if int8 else np.float32(0.6))
     if int8:
-        assert schema.quantization(tensors[first.threshold]) == ((1 / 256,), (-128,))
-        assert schema.quantization(tensors[second.threshold]) != ((1 / 256,), (-128,))
+        assert flatbuffer.quantization(tensors[first.threshold]) == ((1 / 256,), (-128,))
+        assert flatbuffer.quantization(tensors[second.threshold]) != ((1 / 256,), (-128,))
 
 
 def test_a_comparison_that_is_not_there_is_an_error(converted):
     with pytest.raises(ValueError, match=r"does not compare a confidence with a threshold for decisions \['third'\]"):
-        comparisons_of(schema.load(converted(False)), ["third"], NAMES)
+        comparisons_of(flatbuffer.load(converted(False)), ["third"], NAMES)

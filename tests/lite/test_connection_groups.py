@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost, deciders, layers, lite
-from keras_dynamic.lite import schema
+from keras_dynamic.lite import flatbuffer
 from tests.layers.grouped import as_numpy, conv, enliven, norm, spread
 
 NAMES = ["unit[0,1]", "unit[1,0]"]
@@ -86,8 +86,8 @@ def test_connections_that_no_image_changes_are_not_in_the_file(images):
     verified = lite.verify(exported)
     assert (verified.decisions, verified.conditionals) == ((), 0)
     assert verified.macs_all_on == model.cost_tree.total_macs - 64 * 9 * 4 * 4
-    graph = schema.load(exported)
-    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    graph = flatbuffer.load(exported)
+    names = [flatbuffer.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
     assert not {"IF", "SELECT", "SELECT_V2"} & set(names)
     runner = lite.Interpreter(exported)
     for image in images[:4]:

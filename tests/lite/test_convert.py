@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from keras_dynamic import lite
-from keras_dynamic.lite import schema
+from keras_dynamic.lite import flatbuffer
 
 
 def test_calibration_images_are_spread_over_all_that_are_given(tiny, images):
     dark_first = np.concatenate([np.minimum(np.resize(images, (200, *images.shape[1:])), 10), images])
-    parsed = schema.load(lite.export(tiny(), "int8", dark_first))
+    parsed = flatbuffer.load(lite.export(tiny(), "int8", dark_first))
     main = parsed.subgraphs[0]
-    scales, _ = schema.quantization(main.tensors[main.inputs[0]])
+    scales, _ = flatbuffer.quantization(main.tensors[main.inputs[0]])
     assert scales[0] == pytest.approx(images.max() / 255, rel=0.05)
 
 

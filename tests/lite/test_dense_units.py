@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models
-from keras_dynamic.lite import schema
+from keras_dynamic.lite import flatbuffer
 
 GROWTH = 4
 
@@ -58,12 +58,17 @@ def test_int8_is_as_near_to_keras_as_without_gates(model, images):
 
 @pytest.mark.parametrize("quantize", [pytest.param(None, marks=pytest.mark.ci), "int8"])
 def test_the_zeros_of_units_of_one_size_are_stored_once(model, images, quantize):
-    parsed = schema.load(lite.export(model, quantize, images if quantize else None))
+    parsed = flatbuffer.load(lite.export(model, quantize, images if quantize else None))
     found = {}
     for graph in parsed.subgraphs:
         for tensor in graph.tensors:
-            shape = schema.shape(tensor)
-            if len(shape) == 4 and shape[-1] == GROWTH and schema.is_constant(parsed, tensor) and shape[1] == shape[2]:
+            shape = flatbuffer.shape(tensor)
+            if (
+                len(shape) == 4
+                and shape[-1] == GROWTH
+                and flatbuffer.is_constant(parsed, tensor)
+                and shape[1] == shape[2]
+            ):
                 found.setdefault(shape[1], []).append(tensor.buffer)
     assert {size: len(buffers) for size, buffers in found.items() if size >= 8} == {32: 2, 16: 2, 8: 2}
     assert all(len(set(buffers)) == 1 for size, buffers in found.items() if size >= 8)

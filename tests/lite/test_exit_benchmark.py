@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dynamic import deciders, layers, lite, models, ops
-from keras_dynamic.lite.exit_benchmark import measure_budgets, measure_exits
-from keras_dynamic.lite.timing import times_in_turn
+from keras_dynamic import deciders, layers, lite, ops, transform
+from keras_dynamic.lite.benchmark import measure_budgets, measure_exits, times_in_turn
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def stopping(toy_chain, spread_exits, images):
 
 
 def alone(model, quantize=None, calibration=None):
-    static = [models.until_exit(model, name) for name in model.chain.exit_names] + [layers.DynamicModel(model.chain)]
+    static = [transform.until_exit(model, name) for name in model.chain.exit_names] + [layers.DynamicModel(model.chain)]
     return [lite.export(each, quantize, calibration) for each in static]
 
 

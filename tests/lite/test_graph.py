@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_dynamic.lite.graph import ancestors, drop_dead, guards, schedule
+from keras_dynamic.lite.flatbuffer import ancestors, drop_dead, guards, schedule
 
 
 def graph(outputs, *operators):

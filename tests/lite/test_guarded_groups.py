@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models
-from keras_dynamic.lite import schema
+from keras_dynamic.lite import flatbuffer
 from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, conv, enliven, guarded, norm
 from tests.lite.test_channel_groups import answers, columns, expected
 
@@ -24,14 +24,14 @@ def agrees(model, images, exported):
 
 
 def operators(graph, index):
-    return [schema.op_name(graph, operator) for operator in graph.subgraphs[index].operators]
+    return [flatbuffer.op_name(graph, operator) for operator in graph.subgraphs[index].operators]
 
 
 def test_gates_of_groups_run_inside_the_unit(images):
     model = guarded(images)
     exported = lite.export(model, outputs=ALL, fold="never")
     assert len(np.unique(agrees(model, images, exported), axis=0)) > 5
-    graph = schema.load(exported)
+    graph = flatbuffer.load(exported)
     assert operators(graph, 0).count("IF") == 2
     assert operators(graph, 0).count("FULLY_CONNECTED") == 2 * 2 + 1  # gates of the units, and the head
     found = lite.verify(exported)

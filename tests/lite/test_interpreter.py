@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_dynamic.lite import Interpreter, schema
-from keras_dynamic.lite.passes import simplify
+from keras_dynamic.lite import Interpreter, flatbuffer
+from keras_dynamic.lite.convert import simplify
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,15 +95,15 @@ def test_backends_agree(made, backend, threads):
 
 def test_further_inputs_go_by_name(to_tflite, made):
     """A model with two inputs: the image, and a decision that is given."""
-    model = schema.load(made.outlined)
+    model = flatbuffer.load(made.outlined)
     main = model.subgraphs[0]
-    branch = next(o for o in main.operators if schema.branches(o))
-    entry = schema.schema().TensorMapT()
+    branch = next(o for o in main.operators if flatbuffer.branches(o))
+    entry = flatbuffer.schema().TensorMapT()
     entry.name, entry.tensorIndex = "one", branch.inputs[0]
     model.signatureDefs[0].inputs.append(entry)
     main.inputs.append(branch.inputs[0])
     main.operators = [o for o in main.operators if branch.inputs[0] not in o.outputs]
-    interpreter = Interpreter(schema.pack(model))
+    interpreter = Interpreter(flatbuffer.pack(model))
     for decided in (True, False):
         found = interpreter.run(made.images[0], one=np.array([[decided]]))
         assert found["decisions"][0] == decided

@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from keras_dynamic.lite import count_macs, outline, read_metadata, schema, write_metadata
+from keras_dynamic.lite import count_macs, flatbuffer, outline, read_metadata, write_metadata
 
 
 def counted(to_tflite, images, layer, int8=False):
@@ -83,10 +83,10 @@ def test_unknown_operators_are_named(to_tflite, images):
 
 def test_ifs_of_no_decision_are_refused(example):
     made = example("units", False)
-    model = schema.load(made.outlined)
+    model = flatbuffer.load(made.outlined)
     next(g for g in model.subgraphs if g.name == "decision_1_then").name = "mine"
     with pytest.raises(ValueError, match="branch 'mine' belongs to none of the decisions"):
-        count_macs(schema.pack(model), dict.fromkeys(made.decisions, True))
+        count_macs(flatbuffer.pack(model), dict.fromkeys(made.decisions, True))
     few = write_metadata(made.outlined, {**read_metadata(made.outlined), "decisions": ["one", "two"]})
     with pytest.raises(ValueError, match="decision_2_then"):
         count_macs(few, {"one": True, "two": True})

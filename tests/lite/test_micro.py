@@ -3,8 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from keras_dynamic.lite import Interpreter, MicroInterpreter, schema
-from keras_dynamic.lite.passes import simplify
+from keras_dynamic.lite import Interpreter, MicroInterpreter, flatbuffer
+from keras_dynamic.lite.convert import simplify
 
 pytest.importorskip("tflite_micro")
 
@@ -59,10 +59,10 @@ def test_bad_models_and_images_are_refused(example):
         MicroInterpreter(made.outlined[:-100])
     with pytest.raises(ValueError, match=r"got \[4, 8, 3\]"):
         MicroInterpreter(made.outlined).run(made.images[0][:4])
-    model = schema.load(made.outlined)
+    model = flatbuffer.load(made.outlined)
     model.subgraphs[0].inputs.append(model.subgraphs[0].inputs[0])
     with pytest.raises(ValueError, match="one input, the image"):
-        MicroInterpreter(schema.pack(model))
+        MicroInterpreter(flatbuffer.pack(model))
 
 
 def test_without_the_runtime_the_extra_is_named(example, monkeypatch):

@@ -1,6 +1,6 @@
 import pytest
 
-from keras_dynamic.lite.naming import branch_name, decision_of_branch, decision_of_tensor, decision_scope
+from keras_dynamic.lite.branching import branch_name, decision_of_branch, decision_of_tensor, decision_scope
 
 
 @pytest.mark.parametrize("index", [0, 7, 12])

@@ -1,10 +1,10 @@
-from keras_dynamic.lite import list_operators, operator_table, schema
+from keras_dynamic.lite import flatbuffer, list_operators, operator_table
 
 
 def test_rows_say_what_there_is(example):
     model = example("units", True).outlined
     rows = list_operators(model)
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     assert len(rows) == sum(len(graph.operators) for graph in parsed.subgraphs)
     first = rows[0]
     assert (first.subgraph, first.index, first.name) == ("main", 0, "CONV_2D")
@@ -17,7 +17,7 @@ def test_rows_say_what_there_is(example):
 def test_table_has_a_line_for_each(example):
     model = example("exits", False).outlined
     lines = operator_table(model).splitlines()
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     assert len(lines) == len(list_operators(model)) + len(parsed.subgraphs)
     assert lines[0] == "main: float32[1,8,8,3] -> bool[3], float32[1,5], int32[1]"
     assert any(line.endswith("decision_1_then | decision_1_else") for line in lines)

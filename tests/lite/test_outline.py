@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_dynamic.lite import Interpreter, list_operators, outline, schema, verify
-from keras_dynamic.lite.naming import decision_scope
+from keras_dynamic.lite import Interpreter, flatbuffer, list_operators, outline, verify
+from keras_dynamic.lite.branching import decision_scope
 
 NAMES = ["units", "exits", "leaves", "locked"]
 KINDS = pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
@@ -100,10 +100,10 @@ def test_locked_selects_become_ifs_in_order_and_keep_their_guards(example):
 @KINDS
 def test_constants_are_shared_and_belong_to_the_branches(example, int8):
     made = example("locked", int8)
-    model = schema.load(made.outlined)
+    model = flatbuffer.load(made.outlined)
     for graph, operator in ((g, o) for g in model.subgraphs for o in g.operators):
-        if schema.branches(operator):
-            assert not any(schema.is_constant(model, graph.tensors[t]) for t in operator.inputs)
+        if flatbuffer.branches(operator):
+            assert not any(flatbuffer.is_constant(model, graph.tensors[t]) for t in operator.inputs)
     # Outlining adds names and tables, the materialised zeros of 8 x 8 x 8 elements, and no second copy of any weight.
     zeros = 8 * 8 * 8 * (1 if int8 else 4)
     assert len(made.outlined) < len(made.select) + zeros + 800 * len(model.subgraphs)
@@ -131,16 +131,16 @@ def test_branches_are_never_shared(example):
 
 def test_constant_condition_needs_no_if(example, images):
     made = example("units", False)
-    model = schema.load(made.select)
+    model = flatbuffer.load(made.select)
     graph = model.subgraphs[0]
-    first = next(o for o in graph.operators if schema.op_name(model, o).startswith("SELECT"))
+    first = next(o for o in graph.operators if flatbuffer.op_name(model, o).startswith("SELECT"))
     condition = first.inputs[0]
     for always in (True, False):
-        graph.tensors[condition].buffer = schema.add_buffer(model, np.array([always]).tobytes())
+        graph.tensors[condition].buffer = flatbuffer.add_buffer(model, np.array([always]).tobytes())
         for operator in list(graph.operators):
             if condition in operator.outputs:
                 graph.operators.remove(operator)
-        fixed = schema.pack(model)
+        fixed = flatbuffer.pack(model)
         outlined = outline(fixed)
         assert len(conditionals(outlined)) == 2
         for one, other in zip(results(fixed, images), results(outlined, images), strict=True):

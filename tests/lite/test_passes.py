@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.lite import Interpreter, list_operators, schema, verify
-from keras_dynamic.lite.passes import simplify
+from keras_dynamic.lite import Interpreter, flatbuffer, list_operators, verify
+from keras_dynamic.lite.convert import simplify
 
 KINDS = pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 
@@ -44,12 +44,12 @@ def test_int8_skips_rescale_or_hand_through(example):
     assert {"RELU", "LEAKY_RELU"} <= set(names(made.outlined))
     simple = simplify(made.outlined)
     assert not {"RELU", "LEAKY_RELU"} & set(names(simple))
-    model = schema.load(simple)
+    model = flatbuffer.load(simple)
     for k in range(3):
         (branch,) = [g for g in model.subgraphs if g.name == f"decision_{k}_else"]
         source, result = branch.tensors[branch.inputs[-1]], branch.tensors[branch.outputs[-1]]
-        rescales = schema.quantization(source) != schema.quantization(result)
-        assert [schema.op_name(model, o) for o in branch.operators] == ["QUANTIZE"] * rescales
+        rescales = flatbuffer.quantization(source) != flatbuffer.quantization(result)
+        assert [flatbuffer.op_name(model, o) for o in branch.operators] == ["QUANTIZE"] * rescales
 
 
 @KINDS

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.lite.pixels import Port, decode, encode, encode_image
+from keras_dynamic.lite.interpreter import Port, decode, encode, encode_image
 
 FLOAT = Port("image", (1, 2, 2, 3), np.dtype("float32"))
 INT8 = Port("image", (1, 2, 2, 3), np.dtype("int8"), 1.0, -128)

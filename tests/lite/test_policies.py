@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost, data, deciders, lite, methods, models
-from keras_dynamic.lite import schema
+from keras_dynamic.lite import flatbuffer
 
 pytest.importorskip("tflite_micro")
 
@@ -81,8 +81,8 @@ def test_float32_is_as_in_keras(model, images):
 
 def test_the_policy_runs_once_and_every_unit_under_one_if(model):
     units = len(model.decision_names)
-    graph = schema.load(lite.export(model))
-    names = [schema.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    graph = flatbuffer.load(lite.export(model))
+    names = [flatbuffer.op_name(graph, operator) for operator in graph.subgraphs[0].operators]
     assert names.count("IF") == units
     assert len(graph.subgraphs) == 1 + 2 * units
     assert not {"WHILE", "SELECT", "SELECT_V2"} & set(names)

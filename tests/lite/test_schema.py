@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_dynamic.lite import Interpreter, schema
+from keras_dynamic.lite import Interpreter, flatbuffer
 
 
 @pytest.fixture(scope="module")
@@ -13,16 +13,16 @@ def model(example):
 
 
 def test_packing_keeps_the_model(model, example):
-    parsed = schema.load(model)
-    again = schema.pack(parsed)
-    assert schema.pack(schema.load(again)) == again
+    parsed = flatbuffer.load(model)
+    again = flatbuffer.pack(parsed)
+    assert flatbuffer.pack(flatbuffer.load(again)) == again
     image = example("units", True).images[0]
     before, after = (Interpreter(m).run(image, raw=True) for m in (model, again))
     assert {name: values.tolist() for name, values in before.items()} == {n: v.tolist() for n, v in after.items()}
 
 
 def test_buffers_are_aligned(model):
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     contents = [bytes(b.data) for b in parsed.buffers if b.data is not None and len(b.data) >= 64]
     assert contents
     for content in contents:
@@ -33,18 +33,18 @@ def test_buffers_are_aligned(model):
 def test_every_truncation_is_refused(model):
     for length in range(0, len(model), 61):
         with pytest.raises(ValueError, match=r"Expected .*\.tflite.* got \d+ bytes"):
-            schema.load(model[:length])
+            flatbuffer.load(model[:length])
 
 
 @pytest.mark.parametrize("foreign", [b"", b"PK\x03\x04" + bytes(100), b"\x1c\0\0\0TFL3", b"\x89HDF\r\n" * 50])
 def test_foreign_bytes_are_refused(foreign):
     with pytest.raises(ValueError, match=r"Expected .*\.tflite"):
-        schema.load(foreign)
+        flatbuffer.load(foreign)
 
 
 def test_path_instead_of_bytes_is_refused():
     with pytest.raises(ValueError, match="got str"):
-        schema.load("model.tflite")
+        flatbuffer.load("model.tflite")
 
 
 @pytest.mark.parametrize(
@@ -58,43 +58,43 @@ def test_path_instead_of_bytes_is_refused():
     ],
 )
 def test_references_to_nothing_are_refused(model, damage, words):
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     damage(parsed)
     with pytest.raises(ValueError, match=words):
-        schema.load(schema.pack(parsed))
+        flatbuffer.load(flatbuffer.pack(parsed))
 
 
 def test_constants_and_scales(to_tflite, images):
     import tensorflow as tf
 
     kernel = np.arange(3 * 4, dtype=np.float32).reshape(3, 4)
-    parsed = schema.load(to_tflite(lambda image: {"y": tf.reduce_mean(image, (1, 2)) @ kernel}, images, False))
+    parsed = flatbuffer.load(to_tflite(lambda image: {"y": tf.reduce_mean(image, (1, 2)) @ kernel}, images, False))
     graph = parsed.subgraphs[0]
-    (dense,) = [o for o in graph.operators if schema.op_name(parsed, o) == "FULLY_CONNECTED"]
+    (dense,) = [o for o in graph.operators if flatbuffer.op_name(parsed, o) == "FULLY_CONNECTED"]
     source, weights = (graph.tensors[t] for t in dense.inputs[:2])
-    assert schema.is_constant(parsed, weights)
-    assert not schema.is_constant(parsed, source)
-    np.testing.assert_array_equal(schema.constant(parsed, weights), kernel.T)
-    assert schema.shape(source) == (1, 3)
-    assert schema.type_name(source) == "FLOAT32"
-    assert schema.quantization(source) == ((), ())
+    assert flatbuffer.is_constant(parsed, weights)
+    assert not flatbuffer.is_constant(parsed, source)
+    np.testing.assert_array_equal(flatbuffer.constant(parsed, weights), kernel.T)
+    assert flatbuffer.shape(source) == (1, 3)
+    assert flatbuffer.type_name(source) == "FLOAT32"
+    assert flatbuffer.quantization(source) == ((), ())
 
 
 def test_scales_of_int8(model):
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     image = parsed.subgraphs[0].tensors[parsed.subgraphs[0].inputs[0]]
-    (scale,), (zero_point,) = schema.quantization(image)
+    (scale,), (zero_point,) = flatbuffer.quantization(image)
     assert zero_point == -128
     assert scale == pytest.approx(255 / 255, rel=0.05)
-    assert schema.dtype(image) == np.int8
+    assert flatbuffer.dtype(image) == np.int8
 
 
 def test_operator_codes_are_added_once(model):
-    parsed = schema.load(model)
+    parsed = flatbuffer.load(model)
     count = len(parsed.operatorCodes)
-    index = schema.op_code(parsed, "HARD_SWISH")
-    assert index == count == schema.op_code(parsed, "HARD_SWISH")
-    assert schema.op_code(parsed, "HARD_SWISH", version=3) == count + 1
+    index = flatbuffer.op_code(parsed, "HARD_SWISH")
+    assert index == count == flatbuffer.op_code(parsed, "HARD_SWISH")
+    assert flatbuffer.op_code(parsed, "HARD_SWISH", version=3) == count + 1
 
 
 def test_without_any_schema_the_extra_is_named():
@@ -106,13 +106,13 @@ import importlib.util, types
 from pathlib import Path
 spec = importlib.util.spec_from_file_location("schema", sys.argv[1])
 schema = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(schema)
+spec.loader.exec_module(flatbuffer)
 try:
-    schema.schema()
+    flatbuffer.schema()
 except ImportError as error:
     print(error)
 """
     said = subprocess.run(
-        [sys.executable, "-c", code, schema.__file__], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code, flatbuffer.__file__], capture_output=True, text=True, check=True, timeout=60
     )
     assert "keras_dynamic[tflite]" in said.stdout

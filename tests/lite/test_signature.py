@@ -1,12 +1,12 @@
 import pytest
 
-from keras_dynamic.lite import Interpreter, schema, write_signature
-from keras_dynamic.lite.signature import signature_names
+from keras_dynamic.lite import Interpreter, flatbuffer, write_signature
+from keras_dynamic.lite.metadata import signature_names
 
 
 def test_names_are_the_interpreters(example):
     made = example("units", False)
-    assert signature_names(schema.load(made.outlined)) == (["image"], ["decisions", "logits", "macs"])
+    assert signature_names(flatbuffer.load(made.outlined)) == (["image"], ["decisions", "logits", "macs"])
     renamed = write_signature(made.outlined, ["picture"], ["a", "b", "c"])
     before, after = Interpreter(made.outlined).run(made.images[0]), Interpreter(renamed).run(made.images[0])
     assert after["b"].tolist() == before["logits"].tolist()
@@ -14,11 +14,11 @@ def test_names_are_the_interpreters(example):
 
 
 def test_without_signature_the_tensors_names_serve(example):
-    model = schema.load(example("units", False).outlined)
+    model = flatbuffer.load(example("units", False).outlined)
     model.signatureDefs = []
     main = model.subgraphs[0]
     assert signature_names(model)[1] == [main.tensors[t].name for t in main.outputs]
-    assert list(Interpreter(schema.pack(model)).outputs) == signature_names(model)[1]
+    assert list(Interpreter(flatbuffer.pack(model)).outputs) == signature_names(model)[1]
 
 
 @pytest.mark.parametrize("outputs", [["a", "b"], ["a", "b", "b"], ["a", "b", "c", "d"]])

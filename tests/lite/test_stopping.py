@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost, deciders, layers, lite
+from keras_dynamic.evaluation.exits import exit_answers
 from keras_dynamic.lite import benchmark as bench
 from keras_dynamic.lite import metadata
 from keras_dynamic.lite.metadata import macs_under
-from keras_dynamic.models import attach_exits, collaborate
-from keras_dynamic.training.exit_answers import exit_answers
+from keras_dynamic.transform import attach_exits, collaborate
 from tests.layers import grouped
 
 

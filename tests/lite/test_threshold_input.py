@@ -209,7 +209,7 @@ def test_only_noted_thresholds_need_the_schema(stopping_file, images, monkeypatc
         raise ImportError("no schema")
 
     interpreter = lite.Interpreter(stopping_file(False, "input"))
-    monkeypatch.setattr(lite.schema, "schema", missing)
+    monkeypatch.setattr(lite.flatbuffer, "schema", missing)
     assert interpreter.run(images[0], thresholds=[0.0, 0.5, 0.5])["decisions"].sum() == 0
     with pytest.raises(ImportError, match="no schema"):
         interpreter.run(images[0])

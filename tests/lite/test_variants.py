@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import deciders, layers, lite, models
-from keras_dynamic.lite import schema
+from keras_dynamic.lite import flatbuffer
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def test_parts_are_stem_units_and_head_and_hold_all_the_work(gated):
     all_on = lite.export(layers.DynamicModel(gated.chain))
     parts = lite.unit_parts(all_on)
     assert list(parts) == ["stem", "stage1_unit1", "stage2_unit1", "stage3_unit1", "head"]
-    whole = len(schema.load(all_on).subgraphs[0].operators)
-    assert sum(len(schema.load(part).subgraphs[0].operators) for part in parts.values()) == whole
+    whole = len(flatbuffer.load(all_on).subgraphs[0].operators)
+    assert sum(len(flatbuffer.load(part).subgraphs[0].operators) for part in parts.values()) == whole
     for part in parts.values():
         runner = lite.Interpreter(part)
         runner.fill()

@@ -3,7 +3,7 @@ import copy
 import numpy as np
 import pytest
 
-from keras_dynamic.lite import outline, read_metadata, schema, verify, write_metadata
+from keras_dynamic.lite import flatbuffer, outline, read_metadata, verify, write_metadata
 
 
 def graph_named(model, name):
@@ -11,7 +11,7 @@ def graph_named(model, name):
 
 
 def conditionals(model):
-    return [(graph, o) for graph in model.subgraphs for o in graph.operators if schema.branches(o)]
+    return [(graph, o) for graph in model.subgraphs for o in graph.operators if flatbuffer.branches(o)]
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
@@ -46,12 +46,12 @@ def test_one_mac_too_many_is_found_out(example):
 def test_work_dragged_out_of_a_branch_is_found_out(to_tflite, example, images):
     """A second output that reads inside a branch leaves the results right and the skipping broken."""
     made = example("units", False)
-    model = schema.load(made.select)
+    model = flatbuffer.load(made.select)
     graph = model.subgraphs[0]
-    inner = [o for o in graph.operators if schema.op_name(model, o) == "CONV_2D"][-1].outputs[0]
+    inner = [o for o in graph.operators if flatbuffer.op_name(model, o) == "CONV_2D"][-1].outputs[0]
     graph.outputs.append(inner)
     with pytest.raises(ValueError, match="MACs differ"):
-        verify(outline(schema.pack(model)))
+        verify(outline(flatbuffer.pack(model)))
 
 
 def share_a_branch(model):
@@ -70,19 +70,19 @@ def make_a_shape_dynamic(model):
 
 def change_a_scale(model):
     branch = graph_named(model, "decision_1_else")
-    tensor = next(t for t in (branch.tensors[i] for i in branch.outputs) if schema.quantization(t)[0])
+    tensor = next(t for t in (branch.tensors[i] for i in branch.outputs) if flatbuffer.quantization(t)[0])
     tensor.quantization = copy.deepcopy(tensor.quantization)
     tensor.quantization.scale = np.array([0.5], np.float32)
 
 
 def change_a_type(model):
     branch = graph_named(model, "decision_2_then")
-    branch.tensors[branch.inputs[0]].type = schema.schema().TensorType.INT16
+    branch.tensors[branch.inputs[0]].type = flatbuffer.schema().TensorType.INT16
 
 
 def pass_a_constant(model):
     graph, operator = conditionals(model)[0]
-    graph.tensors[operator.inputs[1]].buffer = schema.add_buffer(model, bytes(8 * 8 * 8))
+    graph.tensors[operator.inputs[1]].buffer = flatbuffer.add_buffer(model, bytes(8 * 8 * 8))
 
 
 def drop_an_operand(model):
@@ -90,7 +90,7 @@ def drop_an_operand(model):
 
 
 def make_a_tensor_float(model):
-    model.subgraphs[0].tensors[-1].type = schema.schema().TensorType.FLOAT32
+    model.subgraphs[0].tensors[-1].type = flatbuffer.schema().TensorType.FLOAT32
 
 
 def make_a_scale_infinite(model):
@@ -98,12 +98,12 @@ def make_a_scale_infinite(model):
 
 
 def compare_large_numbers(model):
-    compared = next(o for o in model.subgraphs[0].operators if schema.op_name(model, o) == "GREATER")
+    compared = next(o for o in model.subgraphs[0].operators if flatbuffer.op_name(model, o) == "GREATER")
     rescale(model.subgraphs[0].tensors[compared.inputs[0]], 39.2)
 
 
 def rescale(tensor, scale):
-    tensor.quantization = copy.deepcopy(tensor.quantization) or schema.schema().QuantizationParametersT()
+    tensor.quantization = copy.deepcopy(tensor.quantization) or flatbuffer.schema().QuantizationParametersT()
     tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [0]
 
 
@@ -123,30 +123,32 @@ DAMAGES = [
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGES, ids=[damage.__name__ for damage, _ in DAMAGES])
 def test_damage_is_named(example, damage, words):
-    model = schema.load(example("units", True).outlined)
+    model = flatbuffer.load(example("units", True).outlined)
     damage(model)
     with pytest.raises(ValueError, match=words):
-        verify(schema.pack(model))
+        verify(flatbuffer.pack(model))
 
 
 def test_all_damage_is_named_at_once(example):
-    model = schema.load(example("units", True).outlined)
+    model = flatbuffer.load(example("units", True).outlined)
     for damage, _ in DAMAGES[2:]:
         damage(model)
     with pytest.raises(ValueError, match="found") as raised:
-        verify(schema.pack(model))
+        verify(flatbuffer.pack(model))
     for words in ("static shape", "scale (0.5,)", "INT16", "passed to an IF", "inputs, its IF", "in an int8 model"):
         assert words in str(raised.value)
 
 
 def test_a_constant_that_is_not_a_number_is_found_out(example):
-    model = schema.load(example("units", False).outlined)
+    model = flatbuffer.load(example("units", False).outlined)
     tensor = next(
-        t for t in model.subgraphs[0].tensors if schema.is_constant(model, t) and schema.type_name(t) == "FLOAT32"
+        t
+        for t in model.subgraphs[0].tensors
+        if flatbuffer.is_constant(model, t) and flatbuffer.type_name(t) == "FLOAT32"
     )
-    tensor.buffer = schema.add_buffer(model, np.full(schema.shape(tensor), np.nan, np.float32).tobytes())
+    tensor.buffer = flatbuffer.add_buffer(model, np.full(flatbuffer.shape(tensor), np.nan, np.float32).tobytes())
     with pytest.raises(ValueError, match="is a constant that holds NaN"):
-        verify(schema.pack(model))
+        verify(flatbuffer.pack(model))
 
 
 def test_models_that_are_not_ours_are_refused(to_tflite, example, images):

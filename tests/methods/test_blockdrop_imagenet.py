@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from configs import blockdrop_resnet101_imagenet
+from keras_dynamic.experiments import build
 from keras_dynamic.models import resnet_imagenet
-from keras_dynamic.training import build
 
 FLOPS = 1.5603e10  # ResNet-101: 2 x MACs, as tests/models/test_resnet_imagenet.py works out
 

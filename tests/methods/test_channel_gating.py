@@ -6,8 +6,8 @@ import pytest
 
 from keras_dynamic.callbacks import AnnealTarget, reestimate_batch_norm
 from keras_dynamic.deciders import ChannelGates
+from keras_dynamic.evaluation import accuracy_shuffled, evaluate, static_twin
 from keras_dynamic.methods import ActivationGating
-from keras_dynamic.training import accuracy_shuffled, evaluate, static_twin
 from tests.layers.grouped import GATE, GROUP, HEAD, STEM, chain
 from tests.methods.learning import colours, compiled
 

@@ -8,7 +8,8 @@ from keras import layers
 from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.layers import Chain, DynamicModel, Exit
 from keras_dynamic.methods import IMTA
-from keras_dynamic.models import collaborate, msdnet
+from keras_dynamic.models import msdnet
+from keras_dynamic.transform import collaborate
 from tests.methods import learning
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic import lite, methods, ops, training
+from keras_dynamic import evaluation, lite, methods, ops, serving, transform
 from keras_dynamic.deciders import Confidence, Patience, PerUnitGates
 from keras_dynamic.layers import DynamicModel, Exit
 
@@ -68,14 +68,14 @@ def test_exits_of_one_logit_stop_the_confident_images_in_keras_and_in_a_file(bin
 @pytest.mark.parametrize(
     "judge",
     [
-        lambda model, x, y: training.evaluate(model, x, y),
-        lambda model, x, y: training.accuracy_shuffled(model, x, y, {}),
-        lambda model, x, y: training.static_twin(model, (x, y), (x, y), 1e3),
-        lambda model, x, y: training.serve(model, [x]),
-        lambda model, x, y: training.fit_budget(model, x, macs=1e9, y=y),
-        lambda model, x, y: training.decision_importance(model, [(x, y)]),
-        lambda model, x, y: training.tau_sweep(model, x, y),
-        lambda model, x, y: training.inference_figures(model, x, y),
+        lambda model, x, y: evaluation.evaluate(model, x, y),
+        lambda model, x, y: evaluation.accuracy_shuffled(model, x, y, {}),
+        lambda model, x, y: evaluation.static_twin(model, (x, y), (x, y), 1e3),
+        lambda model, x, y: serving.serve(model, [x]),
+        lambda model, x, y: evaluation.fit_budget(model, x, macs=1e9, y=y),
+        lambda model, x, y: transform.decision_importance(model, [(x, y)]),
+        lambda model, x, y: evaluation.tau_sweep(model, x, y),
+        lambda model, x, y: evaluation.inference_figures(model, x, y),
     ],
 )
 def test_what_counts_right_answers_is_refused(judge, binary, toy_images):
@@ -90,10 +90,10 @@ def test_what_reads_exits_is_refused(binary, toy_images):
     model.build((None, 8, 8, 3))
     data = toy_images(), np.arange(6) % 2
     for judge in (
-        lambda: training.exit_answers(model, data[0]),
-        lambda: training.exit_figures(model, data, data),
-        lambda: training.budget_figures(model, data, data),
-        lambda: training.gradient_variances(model, *data, batch_size=2),
+        lambda: evaluation.exit_answers(model, data[0]),
+        lambda: evaluation.exit_figures(model, data, data),
+        lambda: evaluation.budget_figures(model, data, data),
+        lambda: evaluation.gradient_variances(model, *data, batch_size=2),
     ):
         with pytest.raises(ValueError, match=REFUSED):
             judge()
@@ -105,13 +105,13 @@ def test_decisions_need_no_classes(binary, toy_images, spread_gates):
     model = methods.ActivationGating(binary(), PerUnitGates())
     model.build((None, 8, 8, 3))
     spread_gates(model, images)
-    found = training.evaluate(model, images)
+    found = evaluation.evaluate(model, images)
     assert found.logits.shape == (20, 1)
     assert found.predictions is found.labels is None
     assert np.isnan(found.accuracy)
-    training.prune_dead_units(model, images)
-    training.fit_usage(model, images, 0.5)
-    training.fit_budget(model, images, macs=0.9 * model.cost_tree.total_macs)
+    transform.prune_dead_units(model, images)
+    evaluation.fit_usage(model, images, 0.5)
+    evaluation.fit_budget(model, images, macs=0.9 * model.cost_tree.total_macs)
     model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
     model.fit(images, np.arange(20) % 2, verbose=0)
 

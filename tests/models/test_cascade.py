@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic import cost, data, training
+from keras_dynamic import cost, data, evaluation
 from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.methods import ActivationGating
@@ -401,6 +401,6 @@ def test_measured_cascades_of_cifar10(files, quantiles, macs, accuracy, cifar10)
         )
     model = cascade(networks)
     model.fit_thresholds(cifar10.x_train[45000:], quantiles=quantiles)
-    found = training.evaluate(model, cifar10.x_test, cifar10.y_test)
+    found = evaluation.evaluate(model, cifar10.x_test, cifar10.y_test)
     assert found.accuracy == pytest.approx(accuracy, abs=0.0005)
     assert found.macs.mean() == pytest.approx(macs, rel=0.005)

@@ -9,7 +9,7 @@ from keras_dynamic import cost
 from keras_dynamic.deciders import Never, Pattern, PerUnitGates
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.models import cascade
-from keras_dynamic.models.cascade_units import FirstNetwork, Leaf, NextNetwork
+from keras_dynamic.models.cascade import FirstNetwork, Leaf, NextNetwork
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost
-from keras_dynamic.models.msdnet_layers import MultiScaleDense, MultiScaleStem, MultiScaleTransition
+from keras_dynamic.models.msdnet import MultiScaleDense, MultiScaleStem, MultiScaleTransition
 
 SHAPES = {"scale1": (8, 8, 4), "scale2": (4, 4, 6), "scale3": (2, 2, 8)}
 

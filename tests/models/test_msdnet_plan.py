@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_dynamic.models.msdnet_plan import block_sizes, plan, scales_after
+from keras_dynamic.models.msdnet import block_sizes, plan, scales_after
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras.src.applications.imagenet_utils import preprocess_input
 
-from keras_dynamic.models.pixels import MODES, mode_of, pixels_layer
+from keras_dynamic.models.resnet import MODES, mode_of, pixels_layer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3))
 

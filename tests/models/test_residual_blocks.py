@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic.layers import PadShortcut
-from keras_dynamic.models.residual_blocks import (
-    check_stride_on,
-    convolution,
-    layers_per_unit,
-    normalize_pixels,
-    residual_units,
-)
+from keras_dynamic.models.resnet import check_stride_on, convolution, layers_per_unit, normalize_pixels, residual_units
 
 
 @pytest.mark.parametrize("size", [8, 7])

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dynamic.models.weights_by_layer import weights_by_layer
+from keras_dynamic.models.import_weights import weights_by_layer
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.report import analysis, class_pictures, style
+from keras_dynamic.report import analysis, decision_pictures, style
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def shown(figure):
 
 
 def test_every_class_has_its_paths_and_their_first_images(evaluation):
-    figure = class_pictures.paths_of_classes(evaluation, [0, 3], "#0072b2")
+    figure = decision_pictures.paths_of_classes(evaluation, [0, 3], "#0072b2")
     words, images, frames = [text.get_text() for text in figure.texts], [], []
     for label in (0, 3):
         assert evaluation.class_names[label] in words
@@ -30,7 +30,7 @@ def test_every_class_has_its_paths_and_their_first_images(evaluation):
 
 def test_a_path_is_a_strip_of_units(evaluation):
     evaluation = evaluation._replace(decisions={"first": np.zeros(40), "second": np.ones(40), "third": np.ones(40)})
-    figure = class_pictures.paths_of_classes(evaluation, [0], "#0072b2")
+    figure = decision_pictures.paths_of_classes(evaluation, [0], "#0072b2")
     (strip,) = (axes for axes in figure.axes if not axes.images)
     colours = [bar.get_facecolor() for bar in strip.patches]
     assert colours[0] != colours[1] == colours[2]
@@ -38,7 +38,7 @@ def test_a_path_is_a_strip_of_units(evaluation):
 
 
 def test_easy_images_stand_left_and_hard_ones_right(evaluation):
-    figure = class_pictures.easy_and_hard(evaluation, [5])
+    figure = decision_pictures.easy_and_hard(evaluation, [5])
     easy, hard = analysis.easiest_and_hardest(evaluation, 5, 4)
     images = [evaluation.images[index] for index in (*easy, *hard)]
     np.testing.assert_array_equal(shown(figure), images)
@@ -49,7 +49,7 @@ def test_easy_images_stand_left_and_hard_ones_right(evaluation):
     assert numbers == [str(units[index]) for index in (*easy, *hard)]
 
 
-@pytest.mark.parametrize("draw", [lambda e: class_pictures.easy_and_hard(e, [0, 1])])
+@pytest.mark.parametrize("draw", [lambda e: decision_pictures.easy_and_hard(e, [0, 1])])
 def test_nothing_reaches_over_the_edge(evaluation, draw):
     names = ("man-eating shark of the seas", *evaluation.class_names[1:])
     figure = draw(evaluation._replace(class_names=names))

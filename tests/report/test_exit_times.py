@@ -3,7 +3,7 @@
 import pytest
 
 from keras_dynamic.report import style
-from keras_dynamic.report.exit_times import exits_against_milliseconds
+from keras_dynamic.report.curve_pictures import exits_against_milliseconds
 
 
 def test_exits_and_budgets_are_drawn():

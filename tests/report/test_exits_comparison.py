@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from keras_dynamic.report.exits_comparison import curves, exits_comparison, trainings
+from keras_dynamic.report.exits import curves, exits_comparison, trainings
 from tests.report.test_exits_pictures import SYSTEM
 
 COLOURS = ("#0072b2", "#d55e00")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.report import exits_pictures
+from keras_dynamic.report import exits
 
 SYSTEM = {
     "accuracy": 0.71,
@@ -42,7 +42,7 @@ COLOUR = "#0072b2"
 
 def test_exits_and_budgets_beside_the_lines(report):
     report["systems"] = {"imta": SYSTEM}
-    (axes,) = exits_pictures.exits_against_macs(report, "imta").axes
+    (axes,) = exits.exits_against_macs(report, "imta").axes
     dashed = next(line for line in axes.lines if line.get_linestyle() == "--")
     np.testing.assert_allclose(dashed.get_xydata(), [[3, 62], [10, 70]])
     curve = next(line for line in axes.lines if line.get_color() == COLOUR and len(line.get_xdata()) == 2)
@@ -52,9 +52,9 @@ def test_exits_and_budgets_beside_the_lines(report):
 
 
 def test_a_bar_for_each_budget_and_a_part_for_each_exit():
-    (axes,) = exits_pictures.stops_under_budgets(SYSTEM["budgets"], ["exit1", "head"], COLOUR).axes
+    (axes,) = exits.stops_under_budgets(SYSTEM["budgets"], ["exit1", "head"], COLOUR).axes
     parts = [(bar.get_x(), bar.get_width(), bar.get_alpha()) for bar in axes.patches]
-    pale = exits_pictures.strengths(2)[0]
+    pale = exits.strengths(2)[0]
     np.testing.assert_allclose(parts, [(0, 70, pale), (0, 4, pale), (70, 30, 1), (4, 96, 1)])
     assert [text.get_text() for text in axes.texts] == ["70", "30", "96"]  # 4 has no room
     assert [label.get_text() for label in axes.get_yticklabels()] == ["5.0 M", "9.0 M"]
@@ -63,27 +63,27 @@ def test_a_bar_for_each_budget_and_a_part_for_each_exit():
 
 
 def test_a_line_over_the_training_for_each_exit():
-    (axes,) = exits_pictures.over_training(SYSTEM["exit_history"], COLOUR).axes
+    (axes,) = exits.over_training(SYSTEM["exit_history"], COLOUR).axes
     first, last = axes.lines
     np.testing.assert_allclose(first.get_xydata(), [[1, 30], [2, 50], [3, 60]])
     np.testing.assert_allclose(last.get_xydata(), [[1, 20], [2, 60], [3, 70]])
     assert (first.get_label(), last.get_label(), last.get_marker()) == ("exit1", "head", "o")
     assert first.get_alpha() < last.get_alpha() == 1.0
     long = {"epochs": list(range(1, 301)), "accuracies": {"head": [0.5] * 300}}
-    (axes,) = exits_pictures.over_training(long, COLOUR).axes
+    (axes,) = exits.over_training(long, COLOUR).axes
     assert axes.lines[0].get_marker() == ""
 
 
 def test_a_bar_for_each_pair_of_neighbours():
     ranks = [*SYSTEM["exit_ranks"], {"exits": ["head", "x"], "rank_correlation": -0.1}]
-    (axes,) = exits_pictures.rank_correlations(ranks, COLOUR).axes
+    (axes,) = exits.rank_correlations(ranks, COLOUR).axes
     assert [bar.get_height() for bar in axes.patches] == [0.81, -0.1]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1 and 2", "2 and 3"]
     assert axes.get_ylim()[0] == pytest.approx(-0.1)
 
 
 def test_a_line_for_each_exit():
-    (axes,) = exits_pictures.reliability(SYSTEM["exits"], COLOUR).axes
+    (axes,) = exits.reliability(SYSTEM["exits"], COLOUR).axes
     diagonal, first, last = axes.lines
     np.testing.assert_allclose(diagonal.get_xydata(), [[0, 0], [100, 100]])
     np.testing.assert_allclose(first.get_xydata(), [[30, 35], [90, 88]])
@@ -92,6 +92,6 @@ def test_a_line_for_each_exit():
 
 
 def test_two_bars_for_each_block():
-    (axes,) = exits_pictures.variances(SYSTEM["gradient_variances"], COLOUR).axes
+    (axes,) = exits.variances(SYSTEM["gradient_variances"], COLOUR).axes
     assert [bar.get_height() for bar in axes.patches] == [8, 1, 2, 1]
     assert axes.get_yscale() == "log"

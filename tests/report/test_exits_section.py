@@ -1,7 +1,7 @@
 """What the section says about figures made by hand."""
 
 from keras_dynamic.report import Text
-from keras_dynamic.report.exits_section import exits_section
+from keras_dynamic.report.exits import exits_section
 from tests.report.test_exits_pictures import SYSTEM
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_dynamic.report.files import write_atomically
+from keras_dynamic.report.html import write_atomically
 
 
 def test_writes_text_and_bytes_and_leaves_nothing_else(tmp_path):

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from keras_dynamic.report import frontier_pictures, style
+from keras_dynamic.report import curve_pictures, style
 
 
 def marks(figure) -> dict[tuple[float, float], str]:
@@ -22,7 +22,7 @@ def label_boxes(figure) -> dict[str, list]:
 
 
 def test_networks_stand_at_their_macs_and_accuracy(report):
-    figure = frontier_pictures.accuracy_against_macs(report)
+    figure = curve_pictures.accuracy_against_macs(report)
     points = marks(figure)
     assert points[34.3, 93.5] == style.look_of(["cascade"])["cascade"][0]
     for expected in [(45.9, 91.1), (12.2, 87.8), (40.6, 92.4), (69.0, 93.5), (23.2, 92.48)]:
@@ -36,13 +36,13 @@ def test_networks_stand_at_their_macs_and_accuracy(report):
 
 
 def test_times_are_measured_or_hollow(report):
-    points = marks(frontier_pictures.accuracy_against_time(report, "float32"))
+    points = marks(curve_pictures.accuracy_against_time(report, "float32"))
     assert points[2.9, 93.4] == style.STATIC
     assert points[1.55, 93.5] != "white"
     # ResNet-20 was not timed: 40.6 / 69 of 2.9 ms, at Keras' accuracy.
     assert points[round(2.9 * 40.6 / 69, 4), 92.4] == "white"
     report["static"]["resnet20"]["float32"] = {"latency_ms": 1.8, "accuracy": 0.9239}
-    assert marks(frontier_pictures.accuracy_against_time(report, "float32"))[1.8, 92.39] == style.STATIC
+    assert marks(curve_pictures.accuracy_against_time(report, "float32"))[1.8, 92.39] == style.STATIC
 
 
 def crowded(report) -> dict:
@@ -61,9 +61,9 @@ def crowded(report) -> dict:
 def test_labels_do_not_overlap_and_stay_inside(report, prepare, kind):
     report = prepare(report)
     if kind == "macs":
-        figure = frontier_pictures.accuracy_against_macs(report)
+        figure = curve_pictures.accuracy_against_macs(report)
     else:
-        figure = frontier_pictures.accuracy_against_time(report, kind)
+        figure = curve_pictures.accuracy_against_time(report, kind)
     boxes = label_boxes(figure)
     for first, second in itertools.combinations(boxes, 2):
         assert not first.overlaps(second)
@@ -72,5 +72,5 @@ def test_labels_do_not_overlap_and_stay_inside(report, prepare, kind):
 
 
 def test_a_report_of_static_networks_only(report):
-    figure = frontier_pictures.accuracy_against_macs({"static": report["static"], "systems": {}})
+    figure = curve_pictures.accuracy_against_macs({"static": report["static"], "systems": {}})
     assert sorted(text.get_text() for text in figure.axes[0].texts) == ["resnet20", "resnet32", "resnet8"]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.report import gradient_pictures, gradients
+from keras_dynamic.report import training_sections
 from tests.report.test_gradients import SYSTEM
 
 
 def drawn(system):
-    (axes,) = gradient_pictures.gradients_and_rates(gradients.stages_of(system), "#0072b2").axes
+    (axes,) = training_sections.gradients_and_rates(training_sections.stages_of(system), "#0072b2").axes
     return axes
 
 

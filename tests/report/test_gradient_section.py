@@ -1,7 +1,7 @@
 """What the section says about figures made by hand."""
 
 from keras_dynamic.report import Folded, Picture, Table, Text
-from keras_dynamic.report.gradient_section import gradient_section
+from keras_dynamic.report.training_sections import gradient_section
 from tests.report.test_gradients import SYSTEM
 
 

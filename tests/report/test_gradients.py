@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.report import gradients
+from keras_dynamic.report import training_sections
 
 SYSTEM = {
     "gradient_magnitudes": {"stage1_unit1": 4e-6, "stage1_unit2": 1e-6, "stage2_unit1": 2e-6, "stage2_unit2": 3e-6},
@@ -12,7 +12,7 @@ SYSTEM = {
 
 
 def test_stages():
-    first, second = gradients.stages_of(SYSTEM)
+    first, second = training_sections.stages_of(SYSTEM)
     assert (first.name, first.labels, first.units) == ("stage 1", ("1", "2"), ("stage1_unit1", "stage1_unit2"))
     np.testing.assert_allclose(first.magnitudes, [1, 0.25])
     np.testing.assert_allclose(first.rates, [0.9, 0.2])
@@ -22,27 +22,27 @@ def test_stages():
 
 
 def test_other_names_are_one_stage_and_counted():
-    (stage,) = gradients.stages_of({"gradient_magnitudes": {"stem_block": 0.0, "stage1_unit1": 0.0}})
+    (stage,) = training_sections.stages_of({"gradient_magnitudes": {"stem_block": 0.0, "stage1_unit1": 0.0}})
     assert (stage.name, stage.labels) == ("", ("1", "2"))
     assert stage.magnitudes.tolist() == [0.0, 0.0]  # nothing learns: no division by it
     assert not stage.decided.any()
 
 
 def test_correlation_is_over_the_decided_units():
-    stages = gradients.stages_of(SYSTEM)
-    assert gradients.correlation(stages) == pytest.approx(0.5)  # ranks 3 1 2 and 3 2 1
-    assert gradients.correlation(stages[:1]) == pytest.approx(1.0)
-    assert gradients.correlation(stages[1:]) is None
+    stages = training_sections.stages_of(SYSTEM)
+    assert training_sections.correlation(stages) == pytest.approx(0.5)  # ranks 3 1 2 and 3 2 1
+    assert training_sections.correlation(stages[:1]) == pytest.approx(1.0)
+    assert training_sections.correlation(stages[1:]) is None
 
 
 def test_nothing_to_show_is_an_error():
     with pytest.raises(ValueError, match="Expected gradient_magnitudes"):
-        gradients.stages_of({"activation_rates": {"a": 1.0}})
+        training_sections.stages_of({"activation_rates": {"a": 1.0}})
 
 
 def test_a_unit_with_channel_groups_runs_at_their_mean_rate():
     rates = {"stage1_unit1[1]": 0.2, "stage1_unit1[2]": 0.6, "stage1_unit10[1]": 1.0}
     system = {"gradient_magnitudes": {"stage1_unit1": 1.0, "stage1_unit2": 2.0}, "activation_rates": rates}
-    (stage,) = gradients.stages_of(system)
+    (stage,) = training_sections.stages_of(system)
     np.testing.assert_allclose(stage.rates, [0.4, 1.0])
     assert stage.decided.tolist() == [True, False]

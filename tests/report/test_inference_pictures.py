@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_dynamic.report import inference_pictures, style
+from keras_dynamic.report import style, training_sections
 
 SWEEP = [
     {"tau": 0.1, "accuracy": 0.925, "macs_mean": 66e6},
@@ -31,7 +31,7 @@ COLOUR = "#0072b2"
 
 
 def drawn(system):
-    (axes,) = inference_pictures.ways_to_run(system, COLOUR).axes
+    (axes,) = training_sections.ways_to_run(system, COLOUR).axes
     return axes
 
 

@@ -3,7 +3,7 @@
 import copy
 
 from keras_dynamic.report import Cell, Text
-from keras_dynamic.report.inference_section import inference_section
+from keras_dynamic.report.training_sections import inference_section
 from tests.report.test_inference_pictures import SYSTEM
 
 

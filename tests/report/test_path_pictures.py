@@ -2,35 +2,35 @@
 
 import numpy as np
 
-from keras_dynamic.report import path_pictures
+from keras_dynamic.report import decision_pictures
 
 
 def test_extremes_by_cost():
     macs = np.array([5, 1, 9, 3, 7])
     labels = np.zeros(5, int)
-    assert path_pictures.extremes(macs, labels, 2, longest=False).tolist() == [1, 3]
-    assert path_pictures.extremes(macs, labels, 3, longest=True).tolist() == [2, 4, 0]
+    assert decision_pictures.extremes(macs, labels, 2, longest=False).tolist() == [1, 3]
+    assert decision_pictures.extremes(macs, labels, 3, longest=True).tolist() == [2, 4, 0]
 
 
 def test_among_equal_costs_every_class_has_its_turn():
     macs = np.array([1, 1, 1, 1, 1, 0])
     labels = np.array([0, 0, 0, 1, 2, 0])
     # The cheapest first, then the first of each class in the data's order, then the second ones.
-    assert path_pictures.extremes(macs, labels, 6, longest=False).tolist() == [5, 0, 3, 4, 1, 2]
+    assert decision_pictures.extremes(macs, labels, 6, longest=False).tolist() == [5, 0, 3, 4, 1, 2]
 
 
 def test_fewer_images_than_places(evaluations):
     few = evaluations["gated"]
     few = few._replace(**{field: getattr(few, field)[:3] for field in ("images", "labels", "predictions", "macs")})
-    figure = path_pictures.shortest_and_longest(few)
+    figure = decision_pictures.shortest_and_longest(few)
     assert len(figure.axes) == 6
 
 
 def test_every_image_shows_its_class_its_cost_and_a_wrong_answer(evaluations):
     evaluation = evaluations["gated"]
-    figure = path_pictures.shortest_and_longest(evaluation)
+    figure = decision_pictures.shortest_and_longest(evaluation)
     assert len(figure.axes) == 16
-    chosen = path_pictures.extremes(evaluation.macs, evaluation.labels, 8, longest=False)
+    chosen = decision_pictures.extremes(evaluation.macs, evaluation.labels, 8, longest=False)
     for axes, index in zip(figure.axes[:8], chosen, strict=True):
         label, prediction = evaluation.labels[index], evaluation.predictions[index]
         texts = [text.get_text() for text in axes.texts]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_dynamic.report.polarisation import Polarisation, polarisation
+from keras_dynamic.report.analysis import Polarisation, polarisation
 
 
 def test_always_off_always_on_and_in_between():

@@ -1,7 +1,7 @@
 """What the section says about rates made by hand."""
 
 from keras_dynamic.report import Text
-from keras_dynamic.report.polarisation_section import polarisation_section
+from keras_dynamic.report.decision_sections import polarisation_section
 
 RATES = {"a": 0.0, "b": 0.0, "c": 0.3, "d": 0.99, "e": 1.0}
 HISTORY = {"epochs": [1, 2], "rates": {name: [1.0, rate] for name, rate in RATES.items()}}

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.report import rate_pictures
+from keras_dynamic.report import decision_pictures
 
 COLOUR = "#0072b2"
 
 
 def test_a_bar_for_every_five_percent():
     rates = {"a": 0.0, "b": 0.02, "c": 0.52, "d": 0.54, "e": 0.96, "f": 1.0}
-    (axes,) = rate_pictures.rates_histogram(rates, COLOUR).axes
+    (axes,) = decision_pictures.rates_histogram(rates, COLOUR).axes
     settled, others = axes.patches[:20], axes.patches[20:]
     assert {k: bar.get_height() for k, bar in enumerate(settled) if bar.get_height()} == {0: 1, 19: 1}
     assert {k: bar.get_height() for k, bar in enumerate(others) if bar.get_height()} == {0: 1, 10: 2, 19: 1}
@@ -30,7 +30,7 @@ def history(names, epochs=3, first=1):
 
 
 def test_the_mean_and_a_row_for_each_decision():
-    line, plane = rate_pictures.rates_over_training(history(["unit1", "unit2", "unit3"], first=4), COLOUR).axes
+    line, plane = decision_pictures.rates_over_training(history(["unit1", "unit2", "unit3"], first=4), COLOUR).axes
     (drawn,) = line.lines
     np.testing.assert_allclose(drawn.get_xydata(), [[4, 100], [5, 100 * (1 + 0.5 + 0.25) / 3], [6, 100 / 3]])
     (image,) = plane.images
@@ -42,7 +42,7 @@ def test_the_mean_and_a_row_for_each_decision():
 
 def test_channel_groups_are_named_by_their_unit():
     names = ["unit1[1]", "unit1[2]", "unit1[3]", "unit2[1]", "unit3"]
-    _, plane = rate_pictures.rates_over_training(history(names), COLOUR).axes
+    _, plane = decision_pictures.rates_over_training(history(names), COLOUR).axes
     assert [label.get_text() for label in plane.get_yticklabels()] == ["unit1", "unit2", "unit3"]
     assert plane.get_yticks() == pytest.approx([1, 3, 4])
     (between,) = plane.collections
@@ -51,6 +51,6 @@ def test_channel_groups_are_named_by_their_unit():
 
 @pytest.mark.parametrize("units", [54, 300])
 def test_many_rows_are_not_all_named(units):
-    figure = rate_pictures.rates_over_training(history([f"unit{k}" for k in range(units)]), COLOUR)
+    figure = decision_pictures.rates_over_training(history([f"unit{k}" for k in range(units)]), COLOUR)
     assert len(figure.axes[1].get_yticks()) <= 32
     assert figure.get_size_inches()[1] < 10

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_dynamic.report.table import short_table
+from keras_dynamic.report.system_sections import short_table
 
 
 def test_table_is_aligned_and_short(report):

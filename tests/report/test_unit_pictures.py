@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_dynamic.report import unit_pictures
+from keras_dynamic.report import decision_pictures
 from keras_dynamic.report.schema import PerImage
 
 
@@ -18,7 +18,7 @@ def evaluation_of(units, right, count):
 
 def test_bars_are_shares_of_images_and_points_shares_of_right_answers():
     evaluation = evaluation_of([1, 1, 1, 2, 2, 4, 4, 4, 4, 4], [1, 1, 1, 1, 0, 1, 1, 1, 0, 0], 5)
-    bars, points = unit_pictures.units_and_accuracy(evaluation, "red").axes
+    bars, points = decision_pictures.units_and_accuracy(evaluation, "red").axes
     assert [bar.get_height() for bar in bars.patches] == pytest.approx([30, 20, 50])
     assert [bar.get_x() + bar.get_width() / 2 for bar in bars.patches] == pytest.approx([1, 2, 4])
     assert [text.get_text() for text in bars.texts] == ["30", "20", "50"]
@@ -30,13 +30,13 @@ def test_bars_are_shares_of_images_and_points_shares_of_right_answers():
 
 def test_the_accuracy_of_a_few_images_is_left_out():
     units = [0] * 500 + [1] * 496 + [2] * 4
-    _, points = unit_pictures.units_and_accuracy(evaluation_of(units, [1] * 1000, 3), "red").axes
+    _, points = decision_pictures.units_and_accuracy(evaluation_of(units, [1] * 1000, 3), "red").axes
     assert points.lines[0].get_xdata().tolist() == [0, 1]
 
 
 def test_widely_spread_numbers_share_bars():
     units = np.arange(100)
-    bars, points = unit_pictures.units_and_accuracy(evaluation_of(units, units >= 50, 120), "red").axes
+    bars, points = decision_pictures.units_and_accuracy(evaluation_of(units, units >= 50, 120), "red").axes
     # 100 numbers in steps of 5: 20 bars of 5 images each.
     assert [bar.get_height() for bar in bars.patches] == pytest.approx([5] * 20)
     assert points.lines[0].get_xdata().tolist() == [5 * k + 2 for k in range(20)]
@@ -45,6 +45,6 @@ def test_widely_spread_numbers_share_bars():
 
 
 def test_one_number_of_units_is_one_bar():
-    bars, points = unit_pictures.units_and_accuracy(evaluation_of([2, 2], [1, 0], 3), "red").axes
+    bars, points = decision_pictures.units_and_accuracy(evaluation_of([2, 2], [1, 0], 3), "red").axes
     assert [bar.get_height() for bar in bars.patches] == [100]
     assert points.lines[0].get_ydata().tolist() == [50]

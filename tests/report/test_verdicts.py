@@ -2,12 +2,12 @@
 
 import pytest
 
-from keras_dynamic.report import verdicts
+from keras_dynamic.report import frontier
 
 
 def judge(report, name="gated", **changes):
     report["systems"][name].update(changes)
-    return verdicts.judge(report, name)
+    return frontier.judge(report, name)
 
 
 def test_a_dynamic_network_under_both_lines(report):
@@ -25,7 +25,7 @@ def test_a_dynamic_network_under_both_lines(report):
         "cost.",
     )
     expected = "Gated: dynamic, yet plain networks and cascades of plain networks do better at its cost."
-    assert verdicts.headline(report, "gated") == expected
+    assert frontier.headline(report, "gated") == expected
 
 
 def test_not_above_its_twin_is_merely_pruned(report):
@@ -33,7 +33,7 @@ def test_not_above_its_twin_is_merely_pruned(report):
     assert verdict.word == "merely pruned"
     assert verdict.sentences[2].startswith("It is 0.11 points under its static twin")
     assert verdict.sentences[2].endswith("it is merely pruned.")
-    assert verdicts.headline(report, "gated").startswith("Gated: merely pruned, and plain networks")
+    assert frontier.headline(report, "gated").startswith("Gated: merely pruned, and plain networks")
 
 
 def test_level_with_its_twin_is_merely_pruned(report):
@@ -60,13 +60,13 @@ def test_above_every_line(report):
     assert verdict.word == "dynamic"
     assert "2.39 points above the line through the static networks" in verdict.sentences[3]
     assert "1.45 points above the cascade frontier" in verdict.sentences[4]
-    assert verdicts.headline(report, "gated") == "Gated: dynamic."
+    assert frontier.headline(report, "gated") == "Gated: dynamic."
 
 
 def test_differences_under_the_standard_error_are_called_so(report):
     # sqrt(0.911 * 0.089 / 400) = 0.01424: the static line's 1.51 points are more, the twin's 1.00 are less.
     report["images"] = 400
-    assert verdicts.standard_error(report, report["systems"]["gated"]) == pytest.approx(0.014237, abs=1e-6)
+    assert frontier.standard_error(report, report["systems"]["gated"]) == pytest.approx(0.014237, abs=1e-6)
     verdict = judge(report)
     assert verdict.sentences[2].endswith("choosing by image pays (less than the standard error, 1.42 points).")
     assert verdict.sentences[3].endswith("plain networks do better at that cost.")
@@ -75,9 +75,9 @@ def test_differences_under_the_standard_error_are_called_so(report):
 def test_lines_that_were_not_measured_are_left_out(report):
     report["static"], report["cascade_frontier"] = {}, []
     assert len(judge(report).sentences) == 3
-    assert verdicts.margins_of(report, "gated").keys() == {"margin_static_twin"}
+    assert frontier.margins_of(report, "gated").keys() == {"margin_static_twin"}
 
 
 def test_stated_margins_win(report):
     report["systems"]["gated"]["margin_cascade"] = 0.002
-    assert verdicts.margins_of(report, "gated")["margin_cascade"] == 0.002
+    assert frontier.margins_of(report, "gated")["margin_cascade"] == 0.002

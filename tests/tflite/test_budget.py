@@ -27,7 +27,7 @@ def test_gates_get_their_tau(budget, model, images):
     everything = model.cost_tree.total_macs
     before = float(model.decider.tau)
     (line,) = budget.fit_thresholds(model, images, LABELS, 0.8 * everything)
-    found = kd.training.evaluate(model, images, LABELS)
+    found = kd.evaluation.evaluate(model, images, LABELS)
     assert line.startswith(
         f"tau {float(model.decider.tau):.4g}: {found.accuracy:.2%} right at {found.macs.mean():,.0f}"
     )

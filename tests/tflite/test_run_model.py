@@ -148,11 +148,11 @@ def test_other_files_than_exported_models_are_refused(run, exported, pictures, t
 
 def without_metadata(content: bytes) -> bytes:
     """Returns a .tflite as another exporter would have written it."""
-    from keras_dynamic.lite import schema
+    from keras_dynamic.lite import flatbuffer
 
-    parsed = schema.load(content)
+    parsed = flatbuffer.load(content)
     parsed.metadata = []
-    return schema.pack(parsed)
+    return flatbuffer.pack(parsed)
 
 
 @pytest.mark.parametrize("names", ["--cifar10", "--labels=names.txt", "--labels=none.txt"])

@@ -53,8 +53,8 @@ def served_alone(path, images, budget):
     loaded = keras.models.load_model(path, compile=False)
     model = kd.layers.DynamicModel(loaded.chain, kd.deciders.Confidence())
     model.build((None, 16, 16, 3))
-    kd.training.fit_budget(model, images[COUNT:], budget)
-    return kd.training.evaluate(model, images[:COUNT], np.zeros(COUNT))
+    kd.evaluation.fit_budget(model, images[COUNT:], budget)
+    return kd.evaluation.evaluate(model, images[:COUNT], np.zeros(COUNT))
 
 
 def test_a_network_with_exits_under_a_budget(run, with_exits, held_out, photos, images, tmp_path):

@@ -1,0 +1,430 @@
+"""Thresholds for a budget of MACs or milliseconds, and how well budgets are kept."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
+from keras_dynamic.evaluation.exits import (
+    exit_answers,
+    exit_confidence,
+    exit_labels,
+    exit_measure,
+    kept,
+    set_tau,
+    with_tau,
+)
+from keras_dynamic.messages import check_fraction, check_number
+from keras_dynamic.metrics import accuracies, calibration, rank_correlation
+from keras_dynamic.ops import (
+    BUDGETS,
+    Spent,
+    bracket,
+    budget_thresholds,
+    budgets_between,
+    check_images,
+    class_numbers,
+    judged_stops,
+    kept_budgets,
+    quota_thresholds,
+    quotas,
+    stops,
+    within_budget,
+)
+
+_FARTHEST, _HALVINGS = 12.0, 16  # log odds; probabilities are told apart that differ by 4e-4 in them
+
+
+def tau_bracket(model, spent, budget) -> tuple[Spent, Spent]:
+    """Finds the neighbours among a network's tau between which what is spent passes a budget; its own is kept.
+
+    Its log odds are halved, so that gates that are nearly always open, or shut, are told apart as well as others.
+
+    Args:
+        model: built DynamicModel whose decider has tau.
+        spent: function of nothing: what the model spends at the tau that is set.
+        budget: what may be spent.
+
+    Returns:
+        (within, over), two Spent whose numbers are tau, as ops.bracket gives them; tau = 1 spends least, 0 most.
+    """
+
+    def at(opening):
+        set_tau(model, _tau(opening))
+        return spent()
+
+    with kept(model):
+        within, over = bracket(at, budget, -_FARTHEST, _FARTHEST, _HALVINGS)
+    return within._replace(number=_tau(within.number)), over._replace(number=_tau(over.number))
+
+
+def _tau(opening):
+    """Returns the tau of a number that rises with what is run; at its ends nothing runs, or everything."""
+    if abs(opening) >= _FARTHEST:
+        return float(opening < 0)
+    return 1 / (1 + math.exp(opening))
+
+
+TAUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def tau_sweep(model, x, y, taus=TAUS, outcome=None) -> list[dict]:
+    """Runs a network at one threshold after another; its own is what it was afterwards.
+
+    Batch norm stays as it is, estimated at the network's own threshold.
+
+    Args:
+        model: built DynamicModel whose decider compares probabilities with tau: gates, or a policy.
+        x: images, [n, height, width, channels].
+        y: class numbers [n], or one-hot labels [n, classes].
+        taus: thresholds, each in [0, 1]; 0 runs everything.
+        outcome: compiled_outcome(model), to compile only once for several calls.
+
+    Returns:
+        [{'tau', 'accuracy', 'accuracy_top5' of more than 10 classes, 'macs_mean'}, ...], in the order given.
+
+    Raises:
+        ValueError: if a threshold is outside [0, 1] or the decider has none.
+
+    Source: Herrmann et al., section S2.3 and figure 10.
+    """
+    outcome = compiled_outcome(model) if outcome is None else outcome
+    return [at_tau(model, x, y, tau, outcome) for tau in taus]
+
+
+def at_tau(model, x, y, tau, outcome) -> dict:
+    """Runs a network at one threshold, as tau_sweep does at several.
+
+    Args:
+        model: built DynamicModel, as for tau_sweep.
+        x: images, [n, height, width, channels].
+        y: class numbers [n], or one-hot labels [n, classes].
+        tau: threshold, in [0, 1].
+        outcome: compiled_outcome(model).
+
+    Returns:
+        An entry of tau_sweep.
+
+    Raises:
+        ValueError: if the threshold is outside [0, 1] or the decider has none.
+    """
+    if not with_tau(model):
+        raise ValueError(
+            f"tau is swept on a decider that has one, which {type(model.decider).__name__} lacks; give a model with "
+            "gates or a policy."
+        )
+    with kept(model):
+        set_tau(model, tau)
+        found = evaluate(model, x, y, outcome=outcome)
+    return {"tau": float(tau), **accuracies(found.logits, found.labels), "macs_mean": float(found.macs.mean())}
+
+
+def fit_usage(model, x, usage, outcome=None) -> float:
+    """Sets a decider's tau so that on these images the mean share of units that run comes nearest to `usage`.
+
+    fit_budget does the same for a budget of MACs.
+
+    Args:
+        model: built DynamicModel whose decider compares probabilities with tau: gates, or a policy.
+        x: held-out images, [n, height, width, channels]; no labels are needed.
+        usage: share of the decided units, in [0, 1].
+        outcome: compiled_outcome(model), to compile only once for several calls.
+
+    Returns:
+        tau.
+
+    Raises:
+        ValueError: if usage is outside [0, 1], the decider has no tau, or images are missing or not
+            finite.
+    """
+    usage = check_fraction("usage", usage)
+    if not with_tau(model):
+        raise ValueError(
+            f"usage is fitted by a decider's tau, which {type(model.decider).__name__} lacks; give a model with gates "
+            "or a policy."
+        )
+    check_images(x)
+    outcome = compiled_outcome(model) if outcome is None else outcome
+    names = [name for each in with_tau(model) for name in each.names]
+
+    def share():
+        decisions = evaluate(model, x, outcome=outcome).decisions
+        return float(np.mean([decisions[name] for name in names]))
+
+    nearest = min(tau_bracket(model, share, usage), key=lambda each: abs(each.spent - usage))
+    set_tau(model, nearest.number)
+    return nearest.number
+
+
+class OperatingPoint(NamedTuple):
+    """Where a budget puts a network.
+
+    Attributes:
+        spent: mean over the held-out images, MACs or milliseconds.
+        thresholds: of its exits, float32 array [exits - 1]; None where confidence decides none.
+        tau: of its gates or its policy; None where it has none.
+        accuracy: on the held-out images; None where no labels were given.
+    """
+
+    spent: float
+    thresholds: np.ndarray | None = None
+    tau: float | None = None
+    accuracy: float | None = None
+
+
+def fit_budget(model, x, macs=None, ms=None, milliseconds=None, y=None, outcome=None) -> OperatingPoint:
+    """Sets thresholds and tau so that these images spend as much of a budget as they can, on average, and no more.
+
+    Every setting gives what each image costs if it stops at each exit, and how sure it is there. Thresholds are those
+    of quotas: which images go on. Without exits there is one way to stop, at the end, and tau is found by halving.
+    Where a network has both, the thresholds are found at a grid of tau, and the most accurate pair is taken.
+
+    Args:
+        model: built DynamicModel with a Confidence decider for its exits, or a decider with tau (gates, or a policy),
+            or both Joined.
+        x: held-out images, [n, height, width, channels].
+        macs: budget, mean MACs per image; this or ms.
+        ms: budget, mean milliseconds per image, of a network that decides nothing but its exits.
+        milliseconds: with ms: the measured time of an image that stops at each exit, [exits], rising; the head's last.
+        y: class numbers [n], or one-hot labels [n, classes]; needed only where thresholds and tau are fitted together.
+        outcome: compiled_outcome(model), to compile only once for several calls.
+
+    Returns:
+        OperatingPoint, which the model now has.
+
+    Raises:
+        ValueError: if there is not one budget, or nothing to fit; if images are missing or not finite; if milliseconds
+            or labels are missing or do not fit; or if the budget is less than the network can do with. The model stays
+            as it was.
+
+    Source: MSDNet, section 4.2; the quotas are those of the authors' code, see ops.quotas.
+    """
+    certain, gated = exit_confidence(model), bool(with_tau(model))
+    budget = _budget(macs, ms, milliseconds)
+    if certain is None and not gated:
+        raise ValueError(
+            "a budget is kept by the thresholds of a Confidence decider on exits, or by the tau of gates or a policy; "
+            f"{type(model.decider).__name__} has neither here; give DynamicModel(chain, Confidence()), or call a "
+            "cascade's own fit_thresholds."
+        )
+    check_images(x)
+    outcome = compiled_outcome(model) if outcome is None else outcome
+    if certain is None:
+        found = _without_exits(model, x, y, budget, milliseconds, outcome)
+    else:
+        found = _with_exits(model, certain, x, y, budget, milliseconds, outcome)
+        certain.set_thresholds(found.thresholds)
+    if found.tau is not None:
+        set_tau(model, found.tau)
+    return found
+
+
+def _budget(macs, ms, milliseconds):
+    """Returns the one budget that was given."""
+    if (macs is None) == (ms is None):
+        raise ValueError(f"a budget is either macs or ms, mean per image, got macs={macs!r} and ms={ms!r}; give one.")
+    if (ms is None) != (milliseconds is None):
+        raise ValueError(
+            "ms and milliseconds, the measured time of an image that stops at each exit, go together, got "
+            f"ms={ms!r} and milliseconds={milliseconds!r}; give both, or macs alone."
+        )
+    return check_number("macs", macs) if ms is None else check_number("ms", ms)
+
+
+def _check_budget(budget, least, milliseconds):
+    """Raises a ValueError if the least that a network can do with is more than the budget."""
+    if not within_budget(least, budget):
+        unit, digits = ("MACs", 0) if milliseconds is None else ("ms", 3)
+        raise ValueError(
+            f"the budget must be at least {least:,.{digits}f} {unit} per image, the least that this network can do "
+            f"with on these images, got {budget:,.{digits}f}; raise it."
+        )
+
+
+def _without_exits(model, x, y, budget, milliseconds, outcome):
+    """Finds tau by halving."""
+    _check_table(milliseconds, model, 1)
+    labels = _labels(model, x, y, needed=False)
+
+    def at_tau():
+        return evaluate(model, x, labels, outcome=outcome)
+
+    within, _ = tau_bracket(model, lambda: float(at_tau().macs.mean()), budget)
+    _check_budget(budget, within.spent, milliseconds)
+    if labels is None:
+        return OperatingPoint(within.spent, tau=within.number)
+    with kept(model):
+        set_tau(model, within.number)
+        return OperatingPoint(within.spent, tau=within.number, accuracy=float(at_tau().accuracy))
+
+
+def _with_exits(model, certain, x, y, budget, milliseconds, outcome):
+    """Finds thresholds, at every tau of a grid if there is tau; of several the most accurate, then the cheapest."""
+    taus = (0.0, *TAUS, 1.0) if with_tau(model) else (None,)
+    _check_table(milliseconds, model, len(model.chain.exit_names) + 1)
+    labels = _labels(model, x, y, len(taus) > 1)
+    least, points = np.inf, []
+    for tau in taus:
+        with kept(model):
+            if tau is not None:
+                set_tau(model, tau)
+            answers = exit_answers(model, x, certain.measure, outcome=outcome)
+        costs = np.broadcast_to(answers.macs if milliseconds is None else milliseconds, answers.macs.shape)
+        least = min(least, costs[:, 0].mean())
+        if within_budget(costs[:, 0].mean(), budget):
+            points.append(_point(tau, answers, costs, labels, budget))
+    _check_budget(budget, least, milliseconds)
+    return max(points, key=lambda point: (point.accuracy or 0.0, -point.spent))
+
+
+def _point(tau, answers, costs, labels, budget):
+    """Returns what the thresholds for a budget give on the images that they are fitted on."""
+    thresholds = budget_thresholds(answers.confidences, costs, budget)
+    rows, at = np.arange(len(costs)), stops(answers.confidences, thresholds)
+    accuracy = None if labels is None else float((answers.predictions[rows, at] == labels).mean())
+    return OperatingPoint(float(costs[rows, at].mean()), thresholds, tau, accuracy)
+
+
+def _check_table(milliseconds, model, exits):
+    """Raises a ValueError unless milliseconds are None, or a time for each exit of a network that decides no more."""
+    if milliseconds is None:
+        return
+    if with_tau(model):
+        raise ValueError(
+            "a budget of milliseconds is kept by Confidence alone, as the times of exits do not tell what gates or a "
+            "policy save; give macs."
+        )
+    table = np.asarray(milliseconds, float)
+    if table.shape != (exits,) or not (np.isfinite(table).all() and table[0] > 0 and (np.diff(table) > 0).all()):
+        raise ValueError(
+            f"milliseconds must be {exits} positive numbers, rising, one per exit and the head's last, got "
+            f"{table.tolist()}; measure images that stop at each."
+        )
+
+
+def _labels(model, x, y, needed):
+    """Returns the labels as class numbers, int [n], or None if there are none and none are needed."""
+    if y is None and needed:
+        raise ValueError(
+            "thresholds of exits and tau are fitted together by accuracy, which needs labels, got none; give y=..."
+        )
+    return None if y is None else class_numbers(y, model.classes, len(x))
+
+
+def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
+    """Fits thresholds of exits to budgets on held-out images, and judges them on the test images; the model stays.
+
+    The budgets are evenly spaced between what the first exit costs and what the last one does, without these two: each
+    can be missed both ways.
+
+    Args:
+        model: built DynamicModel with exits; what units its gates run, if it has any, is as tau says.
+        held_out: (images, labels) on which thresholds are fitted; the labels are not used.
+        test: (images, labels) to judge on.
+        budgets: how many.
+
+    Returns:
+        'budgets', a list of {'budget', 'macs_mean', 'kept', 'accuracy', 'thresholds', 'stops'}: the mean MACs per image
+        that were allowed, those that the test images spend, the one over the other, the accuracy on them, the
+        thresholds, with None where no image can stop, and the share of images that stop at each exit. And
+        'budget_error', the largest difference of 'kept' from 1.
+
+    Raises:
+        ValueError: as exit_answers and exit_labels, or if budgets is no positive whole number.
+
+    Source: MSDNet, section 4.2 (budgeted batch classification).
+    """
+    check_images(held_out[0])
+    labels = exit_labels(model, *test)
+    measure, outcome = exit_measure(model), compiled_outcome(model)
+    chosen_on, found = (exit_answers(model, x, measure, outcome=outcome) for x in (held_out[0], test[0]))
+    return budget_rows(chosen_on, found, found.predictions == labels, budgets)
+
+
+def budget_rows(held_out, test, right, budgets) -> dict:
+    """Returns what budget_figures does, from answers.
+
+    Args:
+        held_out: ExitAnswers on which thresholds are fitted.
+        test: ExitAnswers to judge on.
+        right: bool array, [n, exits], which of the latter are right.
+        budgets: how many.
+
+    Raises:
+        ValueError: if budgets is no positive whole number.
+    """
+    least, most = held_out.macs.mean(axis=0)[[0, -1]]
+    rows = []
+    for budget in budgets_between(least, most, budgets):
+        thresholds = budget_thresholds(held_out.confidences, held_out.macs, budget)
+        row = {"budget": budget, **judged(test, right, thresholds)}
+        rows.append({**row, "thresholds": [float(each) if np.isfinite(each) else None for each in thresholds]})
+    return kept_budgets(rows)
+
+
+def judged(answers, right, thresholds) -> dict:
+    """Returns what images do under thresholds: 'accuracy', 'macs_mean' and 'stops', the share that stops at each exit.
+
+    Args:
+        answers: ExitAnswers.
+        right: bool array, [n, exits], which of them are right.
+        thresholds: one for each exit but the last.
+    """
+    at = stops(answers.confidences, thresholds)
+    rows = np.arange(len(at))
+    return judged_stops(at, right[rows, at], answers.macs[rows, at], right.shape[1])
+
+
+POWERS = tuple(k / 20 for k in range(1, 40))  # of the authors' sweep
+
+
+def exit_figures(model, held_out, test, measure=None, powers=POWERS, budgets=BUDGETS) -> dict:
+    """Measures each exit on the test images, and the curve of accuracy over mean MACs.
+
+    Args:
+        model: built DynamicModel with exits.
+        held_out: (images, labels) on which the curve's thresholds are fitted; the labels are not used.
+        test: (images, labels) to judge on.
+        measure: of the confidence by which images stop; None for that of the model's Confidence, or for
+            'max_probability' if it has none. Calibration is always that of the largest probability.
+        powers: p of ops.quotas, one for each point of the curve.
+        budgets: how many, as for budget_figures.
+
+    Returns:
+        'exits', a list of {'exit', 'accuracy', 'macs', 'calibration_error', 'calibration'}, the chain's head as the
+        last; 'macs' are the mean over all images, had each stopped there, 'calibration' is a list of [confidence,
+        accuracy, share of the images] over 15 bins. 'accuracy_exits_mean', over the exits. 'exit_ranks', a list of
+        {'exits', 'rank_correlation'} of the confidences of neighbouring exits. 'budgeted', a list of {'p', 'accuracy',
+        'macs_mean', 'stops'}, the last being the share of images that stop at each exit. And what budget_figures gives.
+
+    Raises:
+        ValueError: as exit_answers and exit_labels, or if budgets is no positive whole number.
+
+    Source: IMTA, table 1, figures 2 and 7; MSDNet, section 4.2; Guo et al. 2017 (calibration).
+    """
+    outcome, measure = compiled_outcome(model), exit_measure(model) if measure is None else measure
+    x, labels = test[0], exit_labels(model, *test)
+    found = exit_answers(model, x, measure, outcome=outcome)
+    sure = found if measure == "max_probability" else exit_answers(model, x, outcome=outcome)
+    right = found.predictions == labels
+    names, macs = [*model.chain.exit_names, "head"], found.macs.mean(axis=0).tolist()
+    rows = []
+    for k, name in enumerate(names):
+        error, *bins = calibration(sure.confidences[:, k], right[:, k])
+        row = {"exit": name, "accuracy": float(right[:, k].mean()), "macs": macs[k], "calibration_error": error}
+        rows.append({**row, "calibration": [list(each) for each in zip(*bins, strict=True)]})
+    ranks = [
+        {
+            "exits": [names[k], names[k + 1]],
+            "rank_correlation": rank_correlation(found.confidences[:, k], found.confidences[:, k + 1]),
+        }
+        for k in range(len(names) - 1)
+    ]
+    chosen_on = exit_answers(model, held_out[0], measure, outcome=outcome)
+    budgeted = [
+        {"p": p, **judged(found, right, quota_thresholds(chosen_on.confidences, quotas(p, len(names))))} for p in powers
+    ]
+    mean = float(right.mean())
+    curves = {"budgeted": budgeted, **budget_rows(chosen_on, found, right, budgets)}
+    return {"exits": rows, "accuracy_exits_mean": mean, "exit_ranks": ranks, **curves}

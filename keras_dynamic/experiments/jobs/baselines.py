@@ -1,0 +1,288 @@
+"""BlockDrop beside fixed patterns of as many units (BlockDrop, Table 1)."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_dynamic.callbacks import reestimate_batch_norm
+from keras_dynamic.deciders import Pattern
+from keras_dynamic.evaluation import evaluate, greedy_patterns
+from keras_dynamic.evaluation.evaluate import kept_weights
+from keras_dynamic.experiments import RunRecord, build_network, load_splits, reestimation_batches, train
+from keras_dynamic.experiments.jobs.plain import data_text, describe
+from keras_dynamic.experiments.recipes.fixed import fixed_decider
+from keras_dynamic.experiments.records import write_record
+from keras_dynamic.experiments.run_record import write_json
+from keras_dynamic.experiments.splits import check_fit
+from keras_dynamic.layers import DynamicModel
+from keras_dynamic.report.formatting import millions, percent
+
+_NETWORK = ("depth", "num_classes", "weights")
+
+
+class BlockDropRun(NamedTuple):
+    """Figures of a run on the test images.
+
+    Attributes:
+        accuracy: share of images answered rightly.
+        units: that run on average, those that always run included.
+        macs: mean MACs, policy included.
+        epochs: that it was trained for.
+    """
+
+    accuracy: float
+    units: float
+    macs: float
+    epochs: int
+
+
+def blockdrop_run(config, stage, data_dir=None) -> BlockDropRun:
+    """Reads a run of BlockDrop on the network and data of a config.
+
+    Args:
+        config: with network, data and runs: the folder of each stage's run, in which environment variables are
+            expanded, and the config file that trains it.
+        stage: 'curriculum' or 'finetuning'.
+        data_dir: folder of the data set, for the command in an error.
+
+    Returns:
+        BlockDropRun.
+
+    Raises:
+        FileNotFoundError: if the folder lacks figures.json or config.json.
+        ValueError: if one of them is broken, or the run is of another stage, network or data set.
+    """
+    folder = Path(os.path.expandvars(config.runs[stage]))
+    command = f"python train_main.py --config={config.runs.config}:{stage} --workdir={config.runs[stage]}"
+    command += f" --data_dir={data_dir}" if data_dir else ""
+    figures, settings = (_read(folder / name, command) for name in ("figures.json", "config.json"))
+    missing = [name for name in ("accuracy", "units_mean", "macs_mean") if name not in figures]
+    if missing:
+        raise ValueError(f"{folder / 'figures.json'} lacks {', '.join(missing)}; measure them with `{command}`.")
+    method = settings["method"]
+    if (method["name"], method.get("stage")) != ("blockdrop", stage):
+        came = f"{method['name']} {method.get('stage', '')}".strip()
+        raise ValueError(f"runs.{stage} must be a run of BlockDrop's {stage}, but {folder} is one of {came}.")
+    wanted, other = _subject(config), _subject(settings)
+    if wanted != other:
+        raise ValueError(f"runs.{stage} must be a run on {wanted}, but {folder} is one on {other}; give another.")
+    units = figures["units_mean"] + len(method["always"])
+    return BlockDropRun(figures["accuracy"], units, figures["macs_mean"], settings["epochs"])
+
+
+def _subject(settings):
+    """Returns what a run is on: the network and the data."""
+    return {**{name: settings["network"][name] for name in _NETWORK}, "data": settings["data"]["name"]}
+
+
+def _read(path, command):
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}, which a BlockDrop run writes at its end; first run `{command}`.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}); write it again with `{command}`.") from error
+
+
+STAGES = {"pretrained": "curriculum", "finetuned": "finetuning"}  # the patterns' weights: BlockDrop's stage beside them
+PATTERNS = {"first_k": "FirstK", "random_k": "RandomK", "distribute_k": "DistributeK", "greedy": "Greedy mask"}
+ROWS = {**PATTERNS, "blockdrop": "BlockDrop", "full": "Full network"}
+
+
+def baselines(config, workdir, data_dir=None, record=None) -> dict:
+    """Judges fixed patterns of as many units as BlockDrop runs on average, rounded up, on all test images.
+
+    Prints a table. The folder gets figures.json, greedy/ with what the greedy search found, and for each finetuned
+    pattern a run's folder such as first_k_9/; by these the same command goes on where it stopped.
+
+    Args:
+        config: ml_collections ConfigDict, configs/blockdrop_baselines_resnet32.py.
+        workdir: folder of the run.
+        data_dir: folder of the data set, None for sets that ship or lie in the usual place.
+        record: prefix of the ids of two records, ID-pretrained and ID-finetuned; None writes none.
+
+    Returns:
+        For each of STAGES {'k': units of the patterns, 'epochs': of the patterns' finetuning, 'epochs_blockdrop', and
+        for each of ROWS {'accuracy', 'units', 'macs', 'seconds'}}, units and macs per image on average; a pattern's row
+        also has 'runs', the names of its units. BlockDrop and the full network, measured elsewhere, took no seconds.
+
+    Raises:
+        ValueError: if BlockDrop's runs are not on this config's network and data, or the config does not fit together.
+        FileNotFoundError: if BlockDrop's runs, the data or the weights are not there.
+
+    Source: BlockDrop, section 4.2 and Table 1.
+    """
+    runs = {stage: blockdrop_run(config, trained, data_dir) for stage, trained in STAGES.items()}
+    splits = load_splits(config.data, data_dir)
+    check_fit(splits, config)
+    network, workdir = build_network(config.network), Path(workdir)
+    counts = {stage: math.ceil(run.units) for stage, run in runs.items()}
+    greedy = _Greedy(config, network, splits, workdir / "greedy")
+    greedy.search(counts.values())
+    full = _row(evaluate(network, *splits.test), network.chain.skippable_names) | {"seconds": 0.0}
+    batches = reestimation_batches(config, splits) if config.reestimate_pretrained else None
+    found = {}
+    for stage, k in counts.items():
+        rows = {}
+        for name in PATTERNS:
+            print(f"{PATTERNS[name]} of {k} units, {stage}", flush=True)
+            chosen = _with_pattern(config, name, k, greedy)
+            if stage == "pretrained":
+                rows[name] = _pretrained(chosen, network, splits, batches)
+            else:
+                rows[name] = _finetuned(chosen, workdir / f"{name}_{k}", data_dir)
+        rows["greedy"]["seconds"] += greedy.seconds
+        run = runs[stage]
+        rows["blockdrop"] = {"accuracy": run.accuracy, "units": run.units, "macs": run.macs, "seconds": 0.0}
+        epochs = config.epochs if stage == "finetuned" else 0
+        found[stage] = {"k": k, "epochs": epochs, "epochs_blockdrop": run.epochs, **rows, "full": full}
+    write_json(workdir / "figures.json", found)
+    print(f"\n{table(found, _title(config, splits, found))}")
+    if record:
+        _write_records(config, splits, found, record)
+    return found
+
+
+def table(found, title) -> str:
+    """Returns Table 1: each row without finetuning and, beside that, with it.
+
+    Args:
+        found: as baselines returns it.
+        title: first line.
+
+    Returns:
+        Text.
+    """
+    lines = [["", "accuracy", "units", "MACs", "finetuned", "units", "MACs"]]
+    for name, label in ROWS.items():
+        line = [label]
+        for stage in STAGES:
+            row = found[stage][name]
+            units = f"{row['units']:.1f}" if name == "blockdrop" else str(row["units"])
+            line += [percent(row["accuracy"]), units, millions(row["macs"])]
+        lines.append(line)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines]
+    return "\n".join([title, "", *texts])
+
+
+class _Greedy:
+    """The units that a greedy search on held-out images leaves on, by their number; kept in a run's folder."""
+
+    def __init__(self, config, network, splits, folder):
+        settings = {"network": config.network.to_dict(), "data": config.data.to_dict()}
+        self._record = RunRecord(folder, settings | {"images": config.evaluation.twin_images})
+        images, labels = (part[: config.evaluation.twin_images] for part in splits.held_out)
+        self._network, self._held_out = network, (images, labels)
+
+    def search(self, counts):
+        """Searches down to the smallest of these numbers of units, unless an earlier run has."""
+        found = dict(self._record.figures)
+        if all(str(count) in found for count in counts):
+            return
+        print(f"Searching the greedy masks down to {min(counts)} units", flush=True)
+        self._record.start()
+        names = self._network.chain.skippable_names
+        whole = _fixed(self._network, Pattern(dict.fromkeys(names, True)))
+        for pattern in greedy_patterns(whole, self._held_out):
+            units = [name for name, run in pattern.items() if run]
+            found[str(len(units))] = units
+            if len(units) <= min(counts):
+                break
+        self._record.finish(found)
+
+    @property
+    def seconds(self):
+        """Seconds that the search took."""
+        return _seconds(self._record.workdir)
+
+    def units(self, k):
+        """Returns the names of the k units."""
+        return tuple(self._record.figures[str(k)])
+
+
+def _with_pattern(config, name, k, greedy):
+    """Returns the config that trains one pattern."""
+    chosen = config.copy_and_resolve_references()
+    chosen.method.update({"pattern": name, "k": k, "units": ()})
+    if name == "greedy":
+        chosen.method.update({"pattern": "units", "units": greedy.units(k)})
+    with chosen.unlocked():  # which has nothing to do with the training of a pattern
+        del chosen.runs, chosen.reestimate_pretrained
+    return chosen
+
+
+def _pretrained(config, network, splits, batches):
+    """Returns the row of a pattern on the weights of the network, which stay as they are."""
+    start = time.time()
+    model = _fixed(network, fixed_decider(config.method, network.chain, config.seed))
+    with kept_weights(network.chain):
+        if batches is not None:
+            reestimate_batch_norm(model, batches)
+        row = _row(evaluate(model, *splits.test), _running(model))
+    return row | {"seconds": time.time() - start}
+
+
+def _finetuned(config, folder, data_dir):
+    """Returns the row of a pattern that is finetuned in a folder, or was."""
+    model, splits = train(config, folder, data_dir)
+    start = time.time()
+    row = _row(evaluate(model, *splits.test), _running(model))
+    return row | {"seconds": _seconds(folder) + time.time() - start}
+
+
+def _fixed(network, decider):
+    model = DynamicModel(network.chain, decider)
+    model.build(network.image_shape)
+    return model
+
+
+def _running(model):
+    """Returns the names of the units that a fixed decider runs."""
+    return [name for name, run in model.decider.pattern(model.decider.names).items() if run]
+
+
+def _row(evaluation, units):
+    macs = float(evaluation.macs.mean())
+    return {"accuracy": evaluation.accuracy, "units": len(units), "macs": macs, "runs": list(units)}
+
+
+def _seconds(folder):
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))["seconds"]
+
+
+def _network(config):
+    origin = describe(config.network) if config.network.weights else "random weights"
+    return f"ResNet-{config.network.depth} ({origin})"
+
+
+def _title(config, splits, found):
+    epochs = found["finetuned"]
+    finetuning = f"epochs of finetuning: {epochs['epochs']}, of BlockDrop's: {epochs['epochs_blockdrop']}"
+    return f"{_network(config)}; {data_text(config, splits)}; {finetuning}"
+
+
+def _write_records(config, splits, found, prefix):
+    """Writes a record of the greedy mask without finetuning and one with it; the other rows are further figures."""
+    for stage, rows in found.items():
+        greedy, units = rows["greedy"], len(rows["full"]["runs"])
+        figures = {name: greedy[name] for name in ("accuracy", "macs", "units")}
+        for name in ROWS:
+            if name != "greedy":
+                figures |= {f"{figure}_{name}": rows[name][figure] for figure in ("accuracy", "macs")}
+        figures |= {f"units_{name}": rows[name]["units"] for name in ("blockdrop", "full")}
+        figures["margin_greedy"] = rows["blockdrop"]["accuracy"] - greedy["accuracy"]
+        figures |= {name: rows[name] for name in ("epochs", "epochs_blockdrop")}
+        write_record(
+            f"{prefix}-{stage}",
+            "blockdrop",
+            f"Greedy static mask, {rows['k']} of {units} units of {_network(config)}, {stage}",
+            data_text(config, splits),
+            config.to_dict(),
+            figures,
+            config.targets.to_dict(),
+            sum(rows[name]["seconds"] for name in ROWS),
+        )

@@ -1,0 +1,145 @@
+"""Plain networks and cascades of them, judged on a whole test set: the yardsticks of every report."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_dynamic.cost import given
+from keras_dynamic.evaluation.evaluate import evaluate
+from keras_dynamic.experiments.build import build_network
+from keras_dynamic.experiments.records import write_record
+from keras_dynamic.experiments.train import load_splits
+from keras_dynamic.metrics import distinct_paths, shuffled
+from keras_dynamic.models import cascade
+from keras_dynamic.ops import confidence, stops
+
+
+def plain(config, data_dir=None, record=None) -> dict:
+    """Judges each of the config's networks on the test images.
+
+    Args:
+        config: with data, networks (a tuple of sections as config.network) and seed.
+        data_dir: folder of the data set.
+        record: prefix of the records' ids, one record per network; None writes none.
+
+    Returns:
+        {network name: figures}.
+    """
+    splits = load_splits(config.data, data_dir)
+    found = {}
+    for section in config.networks:
+        start = time.time()
+        network = build_network(section)
+        result = evaluate(network, *splits.test)
+        name = f"ResNet-{section.depth}"
+        found[name] = {"accuracy": result.accuracy, "macs_mean": network.cost_tree.total_macs}
+        print(f"{name}: {result.accuracy:.2%} at {network.cost_tree.total_macs / 1e6:.1f} M MACs", flush=True)
+        if record:
+            label, text = f"{name} ({describe(section)})", data_text(config, splits)
+            figures, settings = (
+                found[name] | {"macs": found[name]["macs_mean"]},
+                {**section.to_dict(), "seed": config.seed},
+            )
+            write_record(
+                f"{record}-resnet{section.depth}", "static", label, text, settings, figures, {}, time.time() - start
+            )
+    return found
+
+
+def judge_cascade(config, data_dir=None, record=None) -> dict:
+    """Makes a cascade of the config's networks, fits its thresholds on the held-out images and judges it.
+
+    Args:
+        config: with data, networks, seed, and cascade: quantiles (label-free) or macs (a budget), and temperatures,
+            True to fit them.
+        data_dir: folder of the data set.
+        record: the record's id; None writes none.
+
+    Returns:
+        figures.
+    """
+    start = time.time()
+    splits = load_splits(config.data, data_dir)
+    networks = [build_network(section) for section in config.networks]
+    model = cascade(networks)
+    if config.cascade.temperatures:
+        print(f"temperatures {model.fit_temperatures(*splits.held_out)}")
+    if config.cascade.quantiles:
+        model.fit_thresholds(splits.held_out[0], quantiles=list(config.cascade.quantiles))
+    else:
+        model.fit_thresholds(*splits.held_out, macs=config.cascade.macs)
+    figures = judge_stages(model, *splits.test) | {"macs_static": networks[-1].cost_tree.total_macs}
+    print(
+        f"{figures['accuracy']:.2%} at {figures['macs_mean'] / 1e6:.1f} M mean MACs, {figures['distinct_paths']} paths"
+    )
+    if record:
+        label = "; ".join(f"ResNet-{section.depth} ({describe(section)})" for section in config.networks)
+        settings = config.to_dict()
+        write_record(
+            record,
+            "cascade",
+            label,
+            data_text(config, splits),
+            settings,
+            figures,
+            config.targets.to_dict(),
+            time.time() - start,
+        )
+    return figures
+
+
+def judge_stages(model, x, y) -> dict:
+    """Judges a cascade from its networks' own answers: each runs once on each image, and all else is sums and stops.
+
+    Args:
+        model: models.Cascade with thresholds.
+        x: test images, [n, height, width, channels].
+        y: class numbers [n], or one-hot labels [n, classes].
+
+    Returns:
+        accuracy, macs_mean, macs_std, distinct_paths, accuracy_static_twin, margin_static_twin, accuracy_shuffled and
+        images: what evaluate, static_twin and accuracy_shuffled give, in a fraction of the time.
+    """
+    temperatures = [float(holder.temperature) for holder in [model.chain.stem, *model.chain.units]]
+    found = [evaluate(network, x, y) for network in model.networks]
+    sums = np.cumsum([each.logits / np.float32(t) for each, t in zip(found, temperatures, strict=True)], axis=0)
+    certain = [keras.ops.convert_to_numpy(confidence(each, model.decider.measure)) for each in sums[:-1]]
+    at, rows = stops(np.stack(certain, axis=1), model.thresholds), np.arange(len(x))
+    right = sums.argmax(-1) == found[0].labels
+    decisions = {name: (at > stage).astype(np.float32) for stage, name in enumerate(model.decision_names)}
+    macs = given(model.cost_tree, decisions)
+    prefixes = np.cumsum([network.cost_tree.total_macs for network in model.networks])
+    accuracy, twin = right[at, rows].mean(), np.interp(macs.mean(), prefixes, right.mean(axis=1))
+    others = [right[shuffled({"stop": at}, seed)["stop"], rows].mean() for seed in range(5)]
+    return {
+        "accuracy": float(accuracy),
+        "macs_mean": float(macs.mean()),
+        "macs_std": float(macs.std()),
+        "distinct_paths": distinct_paths(decisions),
+        "accuracy_static_twin": float(twin),
+        "margin_static_twin": float(accuracy - twin),
+        "accuracy_shuffled": float(np.mean(others)),
+        "images": len(x),
+    }
+
+
+def describe(section) -> str:
+    """Returns which weights a network has: the zoo's name, or file, checksum and training."""
+    if section.weights.startswith("zoo:"):
+        return section.weights.removeprefix("zoo:")
+    path = Path(os.path.expandvars(section.weights))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return (
+        f"{path.name}, SHA-256 {digest}..., {section.training}"
+        if "training" in section
+        else f"{path.name}, SHA-256 {digest}..."
+    )
+
+
+def data_text(config, splits) -> str:
+    """Returns the words by which rows on the same images know each other."""
+    return f"{config.data.name}, {len(splits.test[0]):,} test images"

@@ -1,0 +1,122 @@
+"""The main job: two dynamic systems from the shipped networks and images, exported, verified, measured, reported."""
+
+import time
+from pathlib import Path
+
+from keras_dynamic import lite, zoo
+from keras_dynamic.deciders import Confidence
+from keras_dynamic.evaluation import exit_figures, fit_budget
+from keras_dynamic.evaluation.cascade_frontier import cascade_frontier
+from keras_dynamic.experiments import save, train
+from keras_dynamic.experiments.records import facts, flat, write_record
+from keras_dynamic.experiments.system import PRECISIONS, keras_figures, lite_figures, per_image, plain_figures
+from keras_dynamic.layers import DynamicModel
+from keras_dynamic.models import cascade
+from keras_dynamic.report import frontier, short_table, write_report
+from keras_dynamic.report.formatting import millions
+from keras_dynamic.report.html import write_atomically
+from keras_dynamic.transform import collaborate
+
+
+def quickstart(config, workdir, data_dir=None, record=None):
+    """Runs the main job.
+
+    A cascade of the plain networks gets its thresholds on held-out images, for a share of the largest network's MACs;
+    an exit of the largest network is trained, and stops images for a budget. Both are evaluated, exported static and
+    dynamic, in float32 and int8, verified and benchmarked. The folder gets models/, report.json, report.html and
+    pictures/, and training/, which makes the same command go on where it stopped.
+
+    Args:
+        config: ml_collections ConfigDict, configs/quickstart.py.
+        workdir: folder of the run.
+        data_dir: folder of the data set; the shipped one needs none.
+        record: prefix of the ids of the two records; None writes none.
+
+    Returns:
+        The report, as in report.json.
+    """
+    start = time.time()
+    workdir = Path(workdir)
+    _say("Training an exit of the largest network")
+    trained, splits = train(config, workdir / "training", data_dir)
+    exits = _stopping(trained, config, splits.held_out[0])
+    models = workdir / "models"
+    models.mkdir(parents=True, exist_ok=True)
+
+    _say("Evaluating the plain networks and fitting the cascade's thresholds")
+    networks = [zoo.load(name) for name in config.networks]
+    plain, static = plain_figures(networks, splits)
+    large = networks[-1]
+    macs_static = static[large.name]["macs"]
+    cascaded = cascade(networks)
+    fitted = cascaded.fit_thresholds(*splits.held_out, macs=config.cascade_share * macs_static)
+    thresholds = ", ".join(f"{value:.4f}" for value in fitted.thresholds)
+    print(f"thresholds {thresholds}: {fitted.macs / 1e6:.1f} M MACs on the held-out images")
+    systems = {"cascade": cascaded, "exits": exits}
+
+    references = {}
+    for precision, quantize in PRECISIONS.items():
+        references[precision] = lite.export(large, quantize, splits.held_out[0])
+        write_atomically(models / f"static_{precision}.tflite", references[precision])
+    report = {
+        "static": static,
+        "systems": {},
+        "cascade_frontier": cascade_frontier(plain, splits.held_out[1], splits.test[1]),
+        **facts(f"{config.data.name}: {len(splits.test[0]):,} test images", config.seed),
+    }
+    images = {}
+    for name, model in systems.items():
+        _say(f"Measuring the {name} system in Keras and as TFLite")
+        figures, evaluation = keras_figures(model, splits, macs_static)
+        figures |= lite_figures(name, model, references, splits, evaluation, models)
+        if model.chain.exit_names:
+            figures |= exit_figures(model, splits.held_out, splits.test)
+        figures |= frontier.margins(figures, static, report["cascade_frontier"])
+        report["systems"][name], images[name] = figures, per_image(evaluation, splits)
+        save(model, models / f"{name}.keras", optimizer=False)
+    report["seconds"] = round(time.time() - start, 1)
+    page = write_report(report, images, workdir)
+    print(f"\n{short_table(report)}\n\n{page} ({report['seconds']:.0f} s)")
+    if record:
+        _write_records(report, config, record)
+    return report
+
+
+def _stopping(trained, config, held_out):
+    """Returns the trained network with its exits' logits joined, and with thresholds for the config's budget."""
+    joined = collaborate(trained, share=config.collaboration_share)
+    model = DynamicModel(joined.chain, Confidence(config.method.confidence), name="exits")
+    model.build(joined.image_shape)
+    point = fit_budget(model, held_out, config.evaluation.macs)
+    print(f"{millions(point.spent)} of {millions(config.evaluation.macs)} MACs on the held-out images")
+    return model
+
+
+def _write_records(report, config, prefix):
+    """Writes one record per system, with what the issue bounds: differences and shares of the static reference."""
+    networks = {"cascade": " -> ".join(report["static"]), "exits": f"{list(report['static'])[-1]} with an exit"}
+    accuracy = list(report["static"].values())[-1]["accuracy"]
+    for name, method in (("cascade", "cascade"), ("exits", "exits")):
+        system = report["systems"][name]
+        figures = flat(system) | {
+            "margin_large": system["accuracy"] - accuracy,
+            "macs_share": system["macs_mean"] / system["macs_static"],
+            "margin_int8": system["int8"]["accuracy"] - system["float32"]["accuracy"],
+            "macs_change_int8": abs(system["int8"]["macs_mean"] / system["float32"]["macs_mean"] - 1.0),
+            "minutes": report["seconds"] / 60.0,
+        }
+        targets = config.targets[name].to_dict()
+        write_record(
+            f"{prefix}-{name}",
+            method,
+            networks[name],
+            report["data"],
+            config.to_dict(),
+            figures,
+            targets,
+            report["seconds"],
+        )
+
+
+def _say(text):
+    print(f"\n{text}", flush=True)

@@ -1,0 +1,3 @@
+"""One module per method: how a config builds, schedules and measures it."""
+
+__all__ = []

@@ -1,0 +1,170 @@
+"""Trains what a config describes and judges it on the whole test set."""
+
+import json
+import time
+from pathlib import Path
+
+from keras_dynamic import zoo
+from keras_dynamic.callbacks import reestimate_batch_norm
+from keras_dynamic.evaluation import evaluate, fit_budget, fit_usage
+from keras_dynamic.evaluation.cascade_frontier import cascade_frontier
+from keras_dynamic.experiments.build import METHODS, build_network
+from keras_dynamic.experiments.checkpoint import save
+from keras_dynamic.experiments.history import exit_history, read_activation_history
+from keras_dynamic.experiments.jobs.plain import data_text, describe
+from keras_dynamic.experiments.networks import title
+from keras_dynamic.experiments.records import facts, training_seconds, write_record
+from keras_dynamic.experiments.run_record import write_json
+from keras_dynamic.experiments.system import keras_figures, per_image, plain_figures
+from keras_dynamic.experiments.train import HISTORY, reestimation_batches, train
+from keras_dynamic.report import frontier, write_report
+from keras_dynamic.report.formatting import millions
+from keras_dynamic.transform import materialize, settle
+
+# By the name of the config's method, or of what its gates switch: the method of a record, and its networks' name.
+NAMES = {
+    "activation_gating": ("gating", "Gated"),
+    "channels": ("channels", "Channel-gated"),
+    "channels and units": ("channels", "Channel-gated"),
+    "blockdrop": ("blockdrop", "BlockDrop"),
+    "fixed": ("blockdrop", "Fixed"),
+    "imta": ("exits", "IMTA"),
+    "sgad": ("sgad", "SGAD"),
+}
+
+
+def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
+    """Trains, or goes on, and measures what came of it; after the end of the training the same command only measures.
+
+    Prints a short table. The folder gets what training.train puts there, figures.json, report.json, report.html and
+    pictures/, fitted.keras if the config settles decisions that nearly all held-out images share, or fits usage or a
+    budget of MACs on those, and materialized.keras, the smaller network that settled channel gates leave, if it asks
+    for that.
+
+    Args:
+        config: ml_collections ConfigDict, see configs/.
+        workdir: folder of the run.
+        data_dir: folder of the data set, None for sets that ship or lie in the usual place.
+        record: id of the record to write to results/; None writes none.
+
+    Returns:
+        {name: figure}, named as in report.json; 'seconds' are those of the training, of the runs that it started from
+        as far as their folders are there, and of the measurement.
+
+    Raises:
+        ValueError: if the config does not fit together, or the folder holds another config's run.
+        FileNotFoundError: if the data or weights that the config names are not there.
+    """
+    if config.evaluation.usage and config.evaluation.get("macs"):
+        raise ValueError(
+            "thresholds are fitted to evaluation.usage or to evaluation.macs, got "
+            f"{config.evaluation.usage} and {config.evaluation.macs:,.0f}; set one of them to 0."
+        )
+    tolerance = config.evaluation.get("settle")
+    if tolerance and config.method.name != "activation_gating":
+        raise ValueError(f"evaluation.settle is for gates, got method {config.method.name!r}; set it to 0.")
+    if tolerance and not 0 < tolerance < 0.5:
+        raise ValueError(f"evaluation.settle must be a share of the images under one half, got {tolerance!r}.")
+    networks = [zoo.load(name) for name in config.evaluation.static]
+    model, splits = train(config, workdir, data_dir)
+    start = time.time()
+    if tolerance:
+        model = settle(model, splits.held_out[0], tolerance)
+    if _fit(model, config, splits) or tolerance:
+        save(model, Path(workdir) / "fitted.keras", optimizer=False)
+    few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
+    macs_static = build_network(config.network).cost_tree.without_exits().total_macs
+    figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
+    figures["macs_share"] = figures["macs_mean"] / macs_static
+    if tolerance:
+        figures["decisions_settled"] = len(model.decider.settled)
+    figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)
+    figures["activation_history"] = read_activation_history(Path(workdir) / HISTORY)
+    exits = exit_history(_read(Path(workdir) / "run.json")["epochs"], model.chain.exit_names)
+    if exits["epochs"]:
+        figures["exit_history"] = exits
+    if config.evaluation.get("materialize"):
+        smaller = materialize(model, splits.held_out[0])
+        save(smaller, Path(workdir) / "materialized.keras", optimizer=False)
+        figures["accuracy_materialized"] = evaluate(smaller, *splits.test).accuracy
+        figures["macs_materialized"] = smaller.cost_tree.total_macs
+    plain, static = plain_figures(networks, splits)
+    points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
+    figures |= frontier.margins(figures, static, points)
+    figures["seconds"] = training_seconds(workdir) + time.time() - start
+    gates = config.method.get("gates", "units")
+    method, word = NAMES[config.method.name if gates == "units" else gates]
+    label = "".join(f", {words}" for words in (config.label, "settled" if tolerance else "") if words)
+    network, images = f"{word} {title(config.network)} ({_origin(config)}){label}", data_text(config, splits)
+    lines, system = {"static": static, "cascade_frontier": points}, word.lower()
+    report = {"systems": {system: figures}, **lines, **facts(images, config.seed)}
+    page = write_report(report, {system: per_image(evaluation, splits)}, workdir)
+    figures = figures | lines
+    write_json(Path(workdir) / "figures.json", figures)
+    print(f"\n{table(figures, f'{network}; {images}')}\n\n{page}")
+    if record:
+        targets = config.targets.to_dict()
+        write_record(record, method, network, images, config.to_dict(), figures, targets, figures["seconds"])
+    return figures
+
+
+def _fit(model, config, splits) -> bool:
+    """Sets tau and thresholds for the share of units or the budget that the config asks for, and says if it does."""
+    x, y = splits.held_out
+    usage, macs = config.evaluation.usage, config.evaluation.get("macs")
+    if not usage and not macs:
+        return False
+
+    def fit():
+        if usage:
+            tau = fit_usage(model, x, usage)
+            print(f"tau {tau:.4f} for {usage:.0%} of the units on the held-out images")
+            return tau
+        found = fit_budget(model, x, macs, y=y)
+        print(f"{millions(found.spent)} of {millions(macs)} MACs on the held-out images")
+        return found.tau
+
+    if fit() is not None and config.reestimate_images:
+        reestimate_batch_norm(model, reestimation_batches(config, splits))  # more or less runs than in the training
+        fit()  # and so gates see other inputs
+    return True
+
+
+def _read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _origin(config):
+    return f"from {describe(config.network)}" if config.network.weights else "from scratch"
+
+
+def table(figures, title) -> str:
+    """Returns a few lines on a gated network.
+
+    Args:
+        figures: as train_and_evaluate returns them.
+        title: first line.
+
+    Returns:
+        Text: accuracy, MACs, what its decisions are worth, and its activation rates.
+    """
+    share = figures["macs_mean"] / figures["macs_static"]
+    rows = [
+        ("accuracy", f"{figures['accuracy']:.2%}"),
+        *([("top-5 accuracy", f"{figures['accuracy_top5']:.2%}")] if "accuracy_top5" in figures else []),
+        ("MACs", f"{millions(figures['macs_mean'])} of {millions(figures['macs_static'])}, {share:.3f}"),
+        ("spread", f"{millions(figures['macs_std'])} standard deviation, {figures['distinct_paths']} paths"),
+        ("units run", f"{figures['units_mean']:.2f}, {figures['units_std']:.2f} standard deviation"),
+        ("other images' decisions", f"{figures['accuracy_shuffled']:.2%}"),
+        ("static twin", f"{figures['accuracy_static_twin']:.2%}"),
+    ]
+    for name in frontier.MARGINS:
+        if name in figures:
+            rows.append(
+                (f"above {name.removeprefix('margin_').replace('_', ' ')}", f"{100 * figures[name]:+.2f} points")
+            )
+    if "rank_correlation" in figures:
+        rows.append(("difficulty and units", f"{figures['rank_correlation']:+.3f} rank correlation"))
+    rows += [(name, f"runs {rate:.3f}") for name, rate in figures["activation_rates"].items()]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([title, *(f"  {name.ljust(width)}  {text}" for name, text in rows)])

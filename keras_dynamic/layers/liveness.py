@@ -1,0 +1,83 @@
+"""Which parts of a chain an image needs before it may stop at an exit."""
+
+from typing import Any, NamedTuple
+
+from keras_dynamic.cost import Node
+from keras_dynamic.layers.exits import reads_previous
+
+
+class LeafPart(NamedTuple):
+    """What one leaf of a layer's output costs, and of which leaves of its input it is made.
+
+    Layers on a dictionary may have `leaf_parts(x)`, which returns {leaf: LeafPart} for the specs of their input: then a
+    leaf that nothing reads before an exit is computed behind it, in files and in costs, and one that nothing reads not
+    at all.
+    """
+
+    node: Node
+    reads: tuple[str, ...]
+
+
+class Needs(NamedTuple):
+    """Of one step of a chain: behind how many of the decided exits it runs.
+
+    Attributes:
+        exits: this many, the first ones, an image must have passed.
+        leaves: {leaf: likewise} of a layer that has leaf_parts, without leaves that nothing reads; None of others.
+        read: of an exit, whether anything reads its answer but images that stop there.
+    """
+
+    exits: int
+    leaves: dict[str, int] | None = None
+    read: bool = False
+
+
+def needs_of(chain, decider) -> list[Needs]:
+    """Returns the needs of each of chain.steps(), found from the end: what a later step reads, and when.
+
+    Args:
+        chain: Chain, built.
+        decider: Decider with names for it.
+    """
+    steps, specs = chain.steps(), chain.input_specs
+    decided = decided_exits(chain, decider)
+    found: list[Any] = [None] * len(steps)
+    wanted = _of(getattr(chain.head, "leaf", None), len(decided), chain.output_of(len(chain.units) - 1))
+    head, computed = chain.head, True  # the next classifier, and whether anybody wants its answer
+    for place in range(len(steps) - 1, -1, -1):
+        step = steps[place]
+        if step.exit is not None:
+            name = step.exit.name
+            passed = sum(each.exit is not None and each.exit.name in decided for each in steps[:place])
+            later = computed and reads_previous(head)
+            read = later or (name in decided and decider.reads_answer(name))
+            computed, head = read or name in decided, step.exit.head
+            if computed:
+                for leaf, count in _of(step.exit.leaf, passed, chain.output_of(step.place)).items():
+                    wanted[leaf] = min(wanted.get(leaf, count), count)
+            found[place] = Needs(passed, read=read)
+            continue
+        if hasattr(step.unit, "leaf_parts"):
+            parts = step.unit.leaf_parts(specs[step.place])
+            leaves = {leaf: wanted[leaf] for leaf in parts if leaf in wanted}
+            wanted = {}
+            for leaf in leaves:
+                for source in parts[leaf].reads:
+                    wanted[source] = min(wanted.get(source, leaves[leaf]), leaves[leaf])
+            found[place] = Needs(min(leaves.values()), leaves)
+        else:
+            first = min(wanted.values())
+            wanted = _of(None, first, specs[step.place])
+            found[place] = Needs(first)
+    return found
+
+
+def decided_exits(chain, decider) -> list[str]:
+    """Returns the names of the exits at which images may stop, in order."""
+    return [name for name in chain.exit_names if name in decider.names and decider.constant(name) is not True]
+
+
+def _of(leaf, count, x) -> dict:
+    """Returns {leaf: count} of the leaf that is read of x, or of all if none is named."""
+    names = [leaf] if leaf is not None else (list(x) if isinstance(x, dict) else [None])
+    return dict.fromkeys(names, count)

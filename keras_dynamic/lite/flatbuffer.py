@@ -1,0 +1,426 @@
+"""TFLite flatbuffers as Python objects, and the graph of their operators."""
+
+import copy
+import functools
+import importlib
+import struct
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+# The generated schema has no usable annotations; its ModelT, SubGraphT, OperatorT and TensorT go by these names.
+Model: TypeAlias = Any
+Graph: TypeAlias = Any
+Operator: TypeAlias = Any
+Tensor: TypeAlias = Any
+
+IDENTIFIER = b"TFL3"
+ALIGNMENT = 16  # the schema's force_align of buffers, which flatbuffers' Python builder ignores
+
+_SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
+_BROKEN = (struct.error, ValueError, IndexError, TypeError, AttributeError, OverflowError, MemoryError)
+
+
+@functools.cache
+def schema() -> ModuleType:
+    """Returns the generated TFLite schema of ai_edge_litert, or else that of tensorflow.
+
+    Raises:
+        ImportError: if neither is installed.
+    """
+    for name in _SCHEMAS:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+    raise ImportError(
+        "Reading a .tflite needs ai_edge_litert or tensorflow, neither is installed; pip install keras_dynamic[tflite]."
+    )
+
+
+@functools.cache
+def _names(enumeration: str) -> dict[int, str]:
+    """Returns the names of one enumeration of the schema, by value."""
+    return {v: k for k, v in vars(getattr(schema(), enumeration)).items() if isinstance(v, int)}
+
+
+def load(model: bytes) -> Model:
+    """Parses a .tflite.
+
+    Index lists become lists of int (empty rather than None) and names become str, so that passes can edit in place.
+
+    Args:
+        model: the file's bytes.
+
+    Returns:
+        The schema's ModelT.
+
+    Raises:
+        ValueError: if the bytes are no TFLite flatbuffer, are cut short, or refer to what they do not hold.
+    """
+    if not isinstance(model, (bytes, bytearray, memoryview)):
+        raise ValueError(f"Expected the bytes of a .tflite, got {type(model).__name__}; pass open(path, 'rb').read().")
+    data = bytes(model)
+    if data[4:8] != IDENTIFIER:
+        raise ValueError(
+            f"Expected the bytes of a .tflite (identifier {IDENTIFIER!r}), got {len(data)} bytes with "
+            f"{data[4:8]!r} in its place; export the model again."
+        )
+    try:
+        parsed = schema().ModelT.InitFromObj(schema().Model.GetRootAsModel(data, 0))
+        _normalise(parsed)
+        fault = _dangling(parsed)
+    except _BROKEN as error:
+        fault = str(error) or type(error).__name__
+    if fault:
+        raise ValueError(
+            f"Expected a whole .tflite, got {len(data)} bytes that are cut short or damaged ({fault}); "
+            "copy the file again or export the model again."
+        )
+    return parsed
+
+
+def _text(name: bytes | str | None) -> str:
+    return name.decode() if isinstance(name, bytes) else name or ""
+
+
+def _indices(values) -> list[int]:
+    return [] if values is None else [int(v) for v in values]
+
+
+def _normalise(model: Model) -> None:
+    """Gives lists and strings one form each."""
+    for field in ("operatorCodes", "subgraphs", "buffers", "metadata", "signatureDefs"):
+        setattr(model, field, list(getattr(model, field) or []))
+    for graph in model.subgraphs:
+        graph.name = _text(graph.name)
+        graph.inputs, graph.outputs = _indices(graph.inputs), _indices(graph.outputs)
+        graph.tensors, graph.operators = list(graph.tensors or []), list(graph.operators or [])
+        for tensor in graph.tensors:
+            tensor.name = _text(tensor.name)
+        for operator in graph.operators:
+            operator.inputs, operator.outputs = _indices(operator.inputs), _indices(operator.outputs)
+    for entry in model.metadata:
+        entry.name = _text(entry.name)
+    for signature in model.signatureDefs:
+        signature.signatureKey = _text(signature.signatureKey)
+        signature.inputs, signature.outputs = list(signature.inputs or []), list(signature.outputs or [])
+        for value in signature.inputs + signature.outputs:
+            value.name = _text(value.name)
+
+
+def _dangling(model: Model) -> str:
+    """Returns the first reference to something that is not there, or ''."""
+    if not model.subgraphs or not model.buffers:
+        return "no subgraph or no buffers"
+    for g, graph in enumerate(model.subgraphs):
+        count = len(graph.tensors)
+        used = [*graph.inputs, *graph.outputs]
+        for operator in graph.operators:
+            if operator.opcodeIndex >= len(model.operatorCodes):
+                return f"subgraph {g} names operator code {operator.opcodeIndex} of {len(model.operatorCodes)}"
+            used += [*operator.inputs, *operator.outputs]
+            for branch in branches(operator):
+                if not 0 <= branch < len(model.subgraphs):
+                    return f"subgraph {g} names subgraph {branch} of {len(model.subgraphs)}"
+        if any(not -1 <= t < count for t in used):
+            return f"subgraph {g} names a tensor beyond its {count}"
+        if any(t.buffer >= len(model.buffers) for t in graph.tensors):
+            return f"subgraph {g} names a buffer beyond the model's {len(model.buffers)}"
+    if any(b.offset > 1 for b in model.buffers):
+        return "weights outside the flatbuffer, as in files over 2 GB, are not supported"
+    return ""
+
+
+def pack(model: Model) -> bytes:
+    """Serialises a ModelT, with buffers aligned to 16 bytes as runtimes on microcontrollers need them.
+
+    Args:
+        model: the schema's ModelT.
+
+    Returns:
+        The .tflite's bytes.
+    """
+    import flatbuffers
+
+    class Builder(flatbuffers.Builder):
+        def StartVector(self, elemSize, numElems, alignment):
+            return super().StartVector(elemSize, numElems, ALIGNMENT if elemSize == 1 else alignment)
+
+    builder = Builder(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def op_name(model: Model, operator: Operator) -> str:
+    """Returns an operator's name, such as 'CONV_2D', or 'CUSTOM(name)'."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    name = _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return f"CUSTOM({_text(code.customCode)})" if name == "CUSTOM" else name
+
+
+def op_code(model: Model, name: str, version: int = 1) -> int:
+    """Returns the index of an operator code, added to the model if it has none such.
+
+    Args:
+        model: the model to look in and to add to.
+        name: the builtin operator's name.
+        version: its version.
+    """
+    value = getattr(schema().BuiltinOperator, name)
+    for index, code in enumerate(model.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == value and code.version == version:
+            return index
+    code = schema().OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = value, min(127, value), version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def branches(operator: Operator) -> tuple[int, ...]:
+    """Returns the then- and else-subgraph of an IF, () for any other operator."""
+    options = operator.builtinOptions
+    if operator.builtinOptionsType != schema().BuiltinOptions.IfOptions or options is None:
+        return ()
+    return options.thenSubgraphIndex, options.elseSubgraphIndex
+
+
+def shape(tensor: Tensor) -> tuple[int, ...]:
+    """Returns a tensor's shape, () for a scalar; -1 stands for a size that only the run decides."""
+    signature = tensor.shapeSignature
+    sizes = signature if signature is not None and len(signature) else tensor.shape
+    return tuple(_indices(sizes))
+
+
+def type_name(tensor: Tensor) -> str:
+    """Returns the name of a tensor's element type, such as 'FLOAT32'."""
+    return _names("TensorType")[tensor.type]
+
+
+def dtype(tensor: Tensor) -> np.dtype:
+    """Returns a tensor's element type for NumPy.
+
+    Raises:
+        ValueError: if NumPy has none such.
+    """
+    name = type_name(tensor)
+    try:
+        return np.dtype(name.lower())
+    except TypeError:
+        raise ValueError(f"Tensor {tensor.name!r} is of type {name}, which has no counterpart in NumPy.") from None
+
+
+def is_constant(model: Model, tensor: Tensor) -> bool:
+    """Returns whether a tensor's values stand in the file."""
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
+def constant(model: Model, tensor: Tensor) -> np.ndarray:
+    """Returns a constant tensor's values.
+
+    Args:
+        model: the model that holds its buffer.
+        tensor: a tensor with is_constant true.
+
+    Returns:
+        array of the tensor's shape and type.
+    """
+    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    return np.frombuffer(data.tobytes(), dtype(tensor)).reshape(shape(tensor))
+
+
+def add_buffer(model: Model, values: bytes) -> int:
+    """Adds a buffer and returns its index."""
+    buffer = schema().BufferT()
+    buffer.data = np.frombuffer(values, np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
+def quantization(tensor: Tensor) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Returns a tensor's scales and zero points, ((), ()) if it isn't quantised."""
+    q = tensor.quantization
+    if q is None or q.scale is None:
+        return (), ()
+    return tuple(float(s) for s in q.scale), tuple(_indices(q.zeroPoint))
+
+
+Edge = tuple[int, int]  # (operator index, position among its inputs)
+
+
+def producers(graph: Graph) -> dict[int, int]:
+    """Returns the operator that makes each tensor; inputs and constants have none."""
+    return {t: k for k, operator in enumerate(graph.operators) for t in operator.outputs}
+
+
+def guards(graph: Graph, labels: Mapping[Edge, object]) -> list[frozenset | None]:
+    """Returns, per operator, the labels through which every one of its uses passes.
+
+    An operator with label L is needed only where an edge labelled L is: work exclusive to a branch.
+
+    Args:
+        graph: a subgraph, its operators in an order of execution.
+        labels: labels of some of the edges.
+
+    Returns:
+        One set of labels per operator, None for operators that no output needs. Operators without outputs act by
+        themselves and count as outputs.
+    """
+    makers = producers(graph)
+    found: list[frozenset | None] = [None if operator.outputs else frozenset() for operator in graph.operators]
+
+    def use(tensor: int, through: frozenset) -> None:
+        k = makers.get(tensor)
+        if k is not None:
+            known = found[k]
+            found[k] = through if known is None else known & through
+
+    for tensor in graph.outputs:
+        use(tensor, frozenset())
+    for k in reversed(range(len(graph.operators))):
+        own = found[k]
+        if own is None:
+            continue
+        for position, tensor in enumerate(graph.operators[k].inputs):
+            use(tensor, own | {labels[k, position]} if (k, position) in labels else own)
+    return found
+
+
+def ancestors(graph: Graph, operator: int) -> set[int]:
+    """Returns the operators on which an operator depends, directly or not."""
+    makers = producers(graph)
+    seen: set[int] = set()
+    stack = [operator]
+    while stack:
+        for tensor in graph.operators[stack.pop()].inputs:
+            k = makers.get(tensor)
+            if k is not None and k not in seen:
+                seen.add(k)
+                stack.append(k)
+    return seen
+
+
+def schedule(graph: Graph) -> None:
+    """Puts the operators in an order of execution, in place, changing the given order only where it must."""
+    makers = producers(graph)
+    placed: set[int] = set()
+    order: list[int] = []
+    for first in range(len(graph.operators)):
+        stack = [first]
+        while stack:
+            k = stack[-1]
+            waiting = [makers[t] for t in graph.operators[k].inputs if t in makers and makers[t] not in placed]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            stack.pop()
+            if k not in placed:
+                placed.add(k)
+                order.append(k)
+    graph.operators = [graph.operators[k] for k in order]
+
+
+def redirect(model: Model, index: int, old: int, new: int) -> None:
+    """Lets everything that reads one tensor read another, in place; outputs and signatures too.
+
+    Args:
+        model: the model.
+        index: the subgraph's index.
+        old: the tensor no longer read.
+        new: the tensor read in its place.
+    """
+    graph = model.subgraphs[index]
+    graph.outputs = [new if t == old else t for t in graph.outputs]
+    for operator in graph.operators:
+        operator.inputs = [new if t == old else t for t in operator.inputs]
+    for signature in model.signatureDefs:
+        if signature.subgraphIndex == index:
+            for value in signature.outputs:
+                value.tensorIndex = new if value.tensorIndex == old else value.tensorIndex
+
+
+def drop_dead(graph: Graph) -> None:
+    """Drops, in place, the operators that no output needs. They must be in an order of execution."""
+    needed = guards(graph, {})
+    graph.operators = [operator for operator, use in zip(graph.operators, needed, strict=True) if use is not None]
+
+
+def prune(model: Model) -> None:
+    """Drops, in place, the operators, tensors, buffers and operator codes that nothing needs.
+
+    The inputs and outputs of every subgraph stay, and so do subgraphs.
+    """
+    for index, graph in enumerate(model.subgraphs):
+        drop_dead(graph)
+        _renumber_tensors(model, index)
+    _renumber_buffers(model)
+    codes = _kept({operator.opcodeIndex for graph in model.subgraphs for operator in graph.operators})
+    model.operatorCodes = [model.operatorCodes[c] for c in codes]
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            operator.opcodeIndex = codes[operator.opcodeIndex]
+
+
+def _kept(used: Iterable[int]) -> dict[int, int]:
+    """Returns the new index of each index in use."""
+    return {old: new for new, old in enumerate(sorted(used))}
+
+
+def _renumber_tensors(model: Model, index: int) -> None:
+    graph = model.subgraphs[index]
+    used = {t for operator in graph.operators for t in (*operator.inputs, *operator.outputs)}
+    new = _kept((used | {*graph.inputs, *graph.outputs}) - {-1})
+    graph.tensors = [graph.tensors[t] for t in new]
+    graph.inputs, graph.outputs = [new[t] for t in graph.inputs], [new[t] for t in graph.outputs]
+    for operator in graph.operators:
+        operator.inputs = [new.get(t, -1) for t in operator.inputs]
+        operator.outputs = [new.get(t, -1) for t in operator.outputs]
+    for signature in model.signatureDefs:
+        if signature.subgraphIndex == index:
+            for value in signature.inputs + signature.outputs:
+                value.tensorIndex = new[value.tensorIndex]
+
+
+def _renumber_buffers(model: Model) -> None:
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    for tensor in tensors:
+        if not is_constant(model, tensor):
+            tensor.buffer = 0  # the schema's empty buffer
+    legacy = [] if model.metadataBuffer is None else [int(b) for b in model.metadataBuffer]
+    new = _kept({0, *legacy, *(t.buffer for t in tensors), *(m.buffer for m in model.metadata)})
+    model.buffers = [model.buffers[b] for b in new]
+    for holder in [*tensors, *model.metadata]:
+        holder.buffer = new[holder.buffer]
+    if legacy:
+        model.metadataBuffer = [new[b] for b in legacy]
+
+
+def read_from_outside(model: Model, graph: Graph, inside: list[int], results: list[int]) -> list[int]:
+    """Returns the tensors that a branch takes from outside, constants left out, in the order of first use."""
+    made = {t for k in inside for t in graph.operators[k].outputs}
+    used = [t for k in inside for t in graph.operators[k].inputs] + results
+    return [t for t in used if t >= 0 and t not in made and not is_constant(model, graph.tensors[t])]
+
+
+def cut(graph: Graph, inside: list[int], operands: list[int], results: list[int]) -> Graph:
+    """Returns a subgraph of some of a graph's operators, with tensors of its own."""
+    branch = schema().SubGraphT()
+    branch.tensors, branch.operators = [], []
+    own: dict[int, int] = {-1: -1}
+
+    def tensor(index: int) -> int:
+        if index not in own:
+            own[index] = len(branch.tensors)
+            branch.tensors.append(copy.copy(graph.tensors[index]))
+        return own[index]
+
+    branch.inputs = [tensor(t) for t in operands]
+    for k in inside:
+        operator = copy.copy(graph.operators[k])
+        operator.inputs, operator.outputs = [tensor(t) for t in operator.inputs], [tensor(t) for t in operator.outputs]
+        branch.operators.append(operator)
+    branch.outputs = [tensor(t) for t in results]
+    return branch

@@ -1,0 +1,222 @@
+"""Adds exits to a network, makes them collaborate, or cuts a network at one of them."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from keras_dynamic.layers import Collaborative, DynamicModel, Exit
+from keras_dynamic.layers.exits import reads_previous
+from keras_dynamic.messages import is_count, near
+
+
+def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str] = (), frozen=False) -> DynamicModel:
+    """Returns the network with an exit after each of some units: convolution, batch norm, ReLU, pool and dense layer.
+
+    The network's layers are shared, so its own answer, that of the last exit, stays; the exits' layers are new.
+
+        network = kd.transform.attach_exits(kd.zoo.load("resnet32_cifar10_45k"), after=["stage2_unit2", "stage2_unit5"])
+        model = kd.methods.IMTA(network.chain)
+
+    With `copies` an exit is instead a shortened copy of the rest of a trained network, which needs few images to learn:
+
+        kd.transform.attach_exits(network, ["stage2_unit1"], copies=["stage3_unit1", "stage3_unit5"], frozen=True)
+
+    Args:
+        network: built DynamicModel whose units hand on feature maps, [batch, height, width, channels].
+        after: names of units.
+        filters: of each exit's 3x3 convolution of stride 2; 0 for a pool and a dense layer alone.
+        copies: names of later units; copies of them, with their weights, and of the network's head make each exit, in
+            place of convolution and dense layer.
+        frozen: True sets the network's own layers to trainable=False, batch norm included, so that the exits alone are
+            trained and the network's answer stays as it is; also in the network that was given.
+
+    Returns:
+        DynamicModel, built, in which everything runs; the exits are 'exit1', 'exit2', ... in the order of the units.
+
+    Raises:
+        ValueError: if the network is not built or has exits already, a unit is not there, named twice or hands on no
+            feature map, filters is negative, or units to copy do not follow the exit or do not fit its feature map.
+    """
+    chain = network.chain
+    if not chain.built or chain.exits:
+        what = f"has the exits {chain.exit_names}" if chain.exits else "is not built"
+        raise ValueError(f"attach_exits takes a built network without exits, got {network.name!r}, which {what}.")
+    if not is_count(filters, 0):
+        raise ValueError(f"filters must be a number of at least 0, got {filters!r}; 0 leaves the convolution out.")
+    names = [unit.name for unit in chain.units]
+    for argument, given in (("after", after), ("copies", copies)):
+        for name in given:
+            if name not in names:
+                raise ValueError(
+                    f"{argument} names unit {name!r}, which is not there{near(name, names)}; units are {names}."
+                )
+    if len(set(after)) != len(after) or not after:
+        raise ValueError(f"after must be one unit or several different ones, got {list(after)}.")
+    classes = chain.answer_specs[-1].shape[-1]
+    exits: list[Exit] = []
+    for name in sorted(after, key=names.index):
+        shape = getattr(chain.output_of(names.index(name)), "shape", ())
+        if len(shape) != 4:
+            raise ValueError(f"an exit reads a feature map, but unit {name!r} hands on {tuple(shape) or 'several'}.")
+        number = len(exits) + 1
+        head = _copied(chain, name, copies, number) if copies else _head(filters, classes, number)
+        exits.append(Exit(head, name, name=f"exit{number}"))
+    made = DynamicModel(chain.replace(exits=exits), name=network.name, dtype=network.dtype_policy)
+    made.build(network.image_shape)
+    if copies:
+        sources = [*(chain.units[names.index(name)] for name in copies), chain.head]
+        for each in exits:
+            for layer, source in zip(each.head.layers, sources, strict=True):
+                layer.set_weights(source.get_weights())
+    if frozen:
+        for layer in (chain.stem, *chain.units, chain.head):
+            layer.trainable = False
+    return made
+
+
+def _head(filters, classes, number):
+    head: list[keras.layers.Layer] = []
+    if filters:
+        head += [
+            layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False, name="convolution"),
+            layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm"),
+            layers.ReLU(name="relu"),
+        ]
+    head += [layers.GlobalAveragePooling2D(name="pool"), layers.Dense(classes, name="dense")]
+    return keras.Sequential(head, name=f"exit{number}_head")
+
+
+def _copied(chain, after, copies, number):
+    """Returns copies of units and of the chain's head, to be built, as the head of an exit.
+
+    Raises:
+        ValueError: if a unit does not take what the exit reads, or what the unit copied before it gives.
+    """
+    names = [unit.name for unit in chain.units]
+    given, before = chain.output_of(names.index(after)), names.index(after)
+    for name in copies:
+        index = names.index(name)
+        wanted = chain.output_of(index - 1)
+        if index <= before or tuple(wanted.shape) != tuple(given.shape):
+            raise ValueError(
+                f"copies must be later units, in order, that fit one after the other after {after!r}, but {name!r} "
+                f"takes {tuple(wanted.shape)[1:]} and gets {tuple(given.shape)[1:]}; copy the units that change the "
+                "shape too."
+            )
+        given, before = chain.output_of(index), index
+    last = chain.output_of(len(names) - 1)
+    if tuple(given.shape) != tuple(last.shape):
+        raise ValueError(
+            f"copies must end with the shape that the network's head takes, {tuple(last.shape)[1:]}, but "
+            f"{copies[-1]!r} gives {tuple(given.shape)[1:]}; copy the units that change the shape too."
+        )
+    layers_ = [*(chain.units[names.index(name)] for name in copies), chain.head]
+    return keras.Sequential([_copy(layer, number) for layer in layers_], name=f"exit{number}_head")
+
+
+def _copy(layer, number):
+    """Returns a new layer of the same configuration, trainable, whose name has the exit's before it."""
+    config = keras.saving.serialize_keras_object(layer)
+    config["config"].update(name=f"exit{number}_{layer.name}", trainable=True)
+    config.pop("build_config", None)
+    return keras.saving.deserialize_keras_object(config)
+
+
+def collaborate(network, hidden=0, share=1.0) -> DynamicModel:
+    """Returns the network with inline subnetwork collaboration: each classifier gets the logits of the exit before.
+
+    The very layers are taken over, so give it a network that nothing else uses.
+
+        network = kd.models.msdnet(...)
+        chain = kd.transform.collaborate(network, hidden=100).chain
+        phase_two = kd.methods.IMTA(chain, alpha=0.5, classifiers_only=True)
+
+    Args:
+        network: built DynamicModel with exits.
+        hidden: width of the small dense network that logits pass through (dense, batch norm, ReLU, dense), whose last
+            weights are 0 at first, so that answers stay as they are; 0 for the identity, which changes them.
+        share: of the logits before that is added, a positive number. With hidden=0 and some 0.5 the exits of a trained
+            network answer as an ensemble, and nothing more is trained.
+
+    Returns:
+        DynamicModel, built, in which everything runs.
+
+    Raises:
+        ValueError: if the network has no exits, its exits collaborate already, hidden is negative, or share is not
+            positive.
+
+    Source: IMTA, section 3.2; the small dense network is that of the authors' code.
+    """
+    if not is_count(hidden, 0):
+        raise ValueError(f"hidden must be a width of at least 0, got {hidden!r}; 0 is the identity.")
+    chain = network.chain
+    if not chain.exits or not chain.built:
+        unbuilt = "" if chain.built else " that is not built"
+        raise ValueError(
+            f"collaborate takes a built network with exits, got {network.name!r} with {len(chain.exits)} "
+            f"exits{unbuilt}; give Chain exits=[Exit(...), ...], and call the network on a batch of images first."
+        )
+    ordered = [step.exit for step in chain.steps() if step.exit is not None]
+    if any(isinstance(head, Collaborative) for head in [*(each.head for each in ordered), chain.head]):
+        raise ValueError(f"the exits of {network.name!r} collaborate already; give it the plain network.")
+    classes = chain.answer_specs[-1].shape[-1]
+
+    def joined(head, name):
+        return Collaborative(head, _transfer(hidden, classes) if hidden else None, share, name=f"{name}_collaborative")
+
+    first, *later = ordered
+    exits = [first, *(Exit(joined(each.head, each.name), each.after, each.leaf, name=each.name) for each in later)]
+    head = joined(chain.head, "head")
+    made = DynamicModel(chain.replace(head=head, exits=exits), name=network.name, dtype=network.dtype_policy)
+    made.build(network.image_shape)
+    return made
+
+
+def _transfer(hidden, classes):
+    return keras.Sequential(
+        [
+            layers.Dense(hidden, use_bias=False, name="dense"),
+            layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm"),
+            layers.ReLU(name="relu"),
+            layers.Dense(classes, use_bias=False, kernel_initializer="zeros", name="logits"),
+        ],
+        name="transfer",
+    )
+
+
+def until_exit(model, name) -> DynamicModel:
+    """Returns the network up to an exit as an ordinary static network, whose answer is that exit's.
+
+    Each exit can thus be exported, timed or fine-tuned as a plain network. It shares the layers: what either learns,
+    both know. Where the exit goes on from the answer of the exit before, that one is computed as well, and counts; all
+    other exits are left out.
+
+        content = kd.lite.export(kd.transform.until_exit(model, "exit2"))
+
+    Args:
+        model: built DynamicModel with exits.
+        name: of the exit.
+
+    Returns:
+        DynamicModel, built, named '<model>_<exit>', in which everything runs.
+
+    Raises:
+        ValueError: if the model is not built or has no exit of this name.
+    """
+    if not model.chain.built:
+        raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
+    steps = model.chain.steps()
+    exits = [step for step in steps if step.exit is not None]
+    names = [step.exit.name for step in exits]
+    if name not in names:
+        raise ValueError(f"model {model.name!r} has no exit {name!r}{near(name, names)}; its exits are {names}.")
+    index = first = names.index(name)
+    while reads_previous(exits[first].exit.head):
+        first -= 1
+    before = [step.exit for step in exits[first:index]]
+    units = model.chain.units[: exits[index].place + 1]
+    chain = model.chain.replace(units=units, head=exits[index].exit, exits=before)
+    made = DynamicModel(chain, name=f"{model.name}_{name}", dtype=model.dtype_policy)
+    made.build(model.image_shape)
+    return made

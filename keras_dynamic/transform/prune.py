@@ -1,0 +1,157 @@
+"""Removes units that nearly no image runs."""
+
+import tempfile
+from pathlib import Path
+
+import keras
+
+from keras_dynamic.evaluation.evaluate import evaluate
+from keras_dynamic.layers import Always, DynamicModel, Residual
+from keras_dynamic.layers.dynamic_model import made_under
+
+
+def plain_copy(model) -> DynamicModel:
+    """Returns chain and decider of a model as a DynamicModel with weights of its own.
+
+    It goes by way of a file, which copies states outside of weights too, such as those of seed generators.
+
+    Args:
+        model: built DynamicModel or method; it must be one that can be saved and loaded.
+
+    Raises:
+        TypeError: of Keras, if a layer's class is not registered, so that it cannot be loaded.
+    """
+    plain = DynamicModel(model.chain, model.decider, name=model.name, dtype=model.dtype_policy)
+    plain.build(model.image_shape)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "copy.keras"
+        plain.save(path)
+        return keras.models.load_model(path, compile=False, safe_mode=False)  # written a line above
+
+
+def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
+    """Takes out the units that the decider runs for none of these images.
+
+    Of a dead unit what its skip does is left: nothing where it hands its input through, else a layer of the unit's
+    name that always runs (the shortcut that changes the size, an activation). An exit behind a unit that is gone moves
+    to the one before. The result gives the same answers for every image for which the model skips these units, and has
+    their MACs, their parameters and the decider's part for them no more.
+
+    Args:
+        model: built DynamicModel or method; it stays as it is. It must be one that can be saved and loaded.
+        images: held-out images, [n, height, width, channels]; no labels are needed.
+        batch_size: images at a time.
+
+    Returns:
+        DynamicModel with weights of its own, without what a method adds for training. If no unit is dead it is a copy;
+        if all that were decided are, nothing is left to decide and its decider is Always.
+
+    Raises:
+        ValueError: if the model is none or not built, a unit holds a dynamic network, there are no images, a dead unit
+            is no Residual, or units remain for which the decider cannot decide alone (Decider.restricted_to).
+
+    Source: SGAD, section 4.1, discussion, point 3 (dead blocks).
+    """
+    _check(model, images)
+    decisions = evaluate(model, images, batch_size=batch_size).decisions
+    dead = {unit.name for unit in model.chain.units if unit.name in decisions and not decisions[unit.name].any()}
+    check_skips(model.chain, dead)
+    copy = plain_copy(model)
+    if not dead:
+        return copy
+    units = without_units(copy.chain, dead)
+    chain = copy.chain.replace(units=units)
+    chain.build(model.image_shape)
+    decider = model.decider.restricted_to(chain) if len(dead) < len(decisions) else Always()
+    pruned = DynamicModel(chain, decider, name=model.name, dtype=model.dtype_policy)
+    pruned.build(model.image_shape)
+    return pruned
+
+
+def _check(model, images):
+    """Raises a ValueError if there is nothing that could be pruned."""
+    if not isinstance(model, DynamicModel):
+        raise ValueError(
+            f"prune_dead_units takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and "
+            "DynamicModel."
+        )
+    if not model.chain.built:
+        raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
+    check_nothing_nested(model, "prune")
+    if len(images) == 0:
+        raise ValueError(
+            "images must be held-out images, [n, height, width, channels], got none; give some hundreds, as on none "
+            "every unit is dead."
+        )
+
+
+def check_nothing_nested(model, verb):
+    """Raises a ValueError if units hold dynamic networks; `verb` says what to do with those by themselves."""
+    nested = [unit.name for unit in model.chain.units if getattr(unit, "nested", False)]
+    if nested:
+        raise ValueError(
+            f"units {nested} of model {model.name!r} hold dynamic networks, as in a cascade; {verb} these before they "
+            "are put together."
+        )
+
+
+def _skips_as_residual(unit):
+    """Returns whether a unit that is skipped gives activation(shortcut(x)), whatever else a subclass changes."""
+    return isinstance(unit, Residual) and all(
+        getattr(type(unit), name) is getattr(Residual, name) for name in ("otherwise", "combine", "skip")
+    )
+
+
+def check_skips(chain, dead):
+    """Raises a ValueError if one of the units named in `dead` is not known to leave what a Residual leaves."""
+    for unit in chain.units:
+        if unit.name in dead and not _skips_as_residual(unit):
+            raise ValueError(
+                f"what is left of a dead unit is known for Residual, got {unit.name!r} of type {type(unit).__name__}; "
+                "name it in the decider's `always`, or make it a Residual."
+            )
+
+
+def without_units(chain, dead):
+    """Returns the chain's units, what is left of those named in `dead` in their place; exits behind others are moved.
+
+    Args:
+        chain: built Chain, which nothing else uses.
+        dead: names of units that have passed check_skips.
+    """
+    remaining: list[keras.layers.Layer] = []
+    for unit in chain.units:
+        if unit.name not in dead:
+            remaining.append(unit)
+            continue
+        exits = [exit_ for exit_ in chain.exits if exit_.after == unit.name]
+        left = _skip_layers(unit, remaining[-1] if remaining else chain.stem)
+        if left:
+            with made_under(unit.dtype_policy):
+                remaining.append(keras.Sequential(left, name=unit.name))
+        elif exits and not remaining:
+            remaining.append(keras.layers.Identity(name=unit.name))  # there is no unit before to which they could move
+        else:
+            for exit_ in exits:
+                exit_.after = remaining[-1].name
+    return remaining
+
+
+def _skip_layers(unit, before):
+    """Returns the layers that do what a skipped Residual does to what the layer before it gives."""
+    shortcut = [] if unit.shortcut is None else [unit.shortcut]
+    if unit.activation is keras.activations.linear:
+        return shortcut
+    if not shortcut and unit.activation is keras.activations.relu and _ends_in_relu(before):
+        return []
+    return [*shortcut, keras.layers.Activation(unit.activation, dtype=unit.dtype_policy)]
+
+
+def _ends_in_relu(layer):
+    """Returns whether a layer is seen to give nothing negative; False where in doubt."""
+    if isinstance(layer, keras.Sequential):
+        return _ends_in_relu(layer.layers[-1])
+    if isinstance(layer, keras.layers.ReLU):
+        return not layer.negative_slope
+    kinds = (Residual, keras.layers.Activation, keras.layers.Conv2D, keras.layers.Dense)
+    return type(layer) in kinds and layer.activation is keras.activations.relu

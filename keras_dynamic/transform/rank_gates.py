@@ -1,0 +1,203 @@
+"""Gates set by how much the network's answers depend on what they switch, before they are trained."""
+
+import keras
+import numpy as np
+
+from keras_dynamic.deciders import PerUnitGates
+from keras_dynamic.layers import FreeGate, Gate
+from keras_dynamic.layers.forward import Masked
+from keras_dynamic.messages import check_number
+from keras_dynamic.ops import check_images, class_numbers
+from keras_dynamic.transform.prune import check_nothing_nested
+
+
+def decision_importance(model, batches) -> dict:
+    """Returns how much each decision moves the answers, per MAC that it costs.
+
+    That is the mean over images of |d margin / d decision| with everything on, where the margin is the right class's
+    logit over the mean of all: a first-order guess of what an image loses if the part is closed. The cross entropy
+    itself says nothing where a network is sure of its training images.
+
+    Args:
+        model: built DynamicModel without networks inside units.
+        batches: list of (images [batch, height, width, channels], class numbers [batch] or one-hot labels).
+
+    Returns:
+        {decision name: float}, relative to the largest.
+
+    Raises:
+        ValueError: if Keras does not run on TensorFlow, nothing is decided, the network has networks inside its units,
+            or there are no batches, or they are no images with labels.
+
+    Source: Molchanov et al. 2017 (arXiv 1611.06440), whose criterion is the same product for the cross entropy.
+    """
+    moved, _ = _watch(model, batches)
+    return _per_mac(model, moved)
+
+
+def rank_gates(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
+    """Sets the probabilities of untrained gates by the rank of what they switch.
+
+    Gates that all start alike close all at once, or by chance. Set like this, a falling target closes first what
+    matters least. Gates that look at their input also say different things of different images from the start: their
+    two layers are regressed on the importance for each image, as far as their hidden layer has room for the decisions,
+    and the logits are stretched to the given spread, whatever the regression is worth: gates that say the same of all
+    images would open and close for all of them at once.
+
+    Args:
+        model: built DynamicModel with PerUnitGates or ChannelGates, without memory.
+        batches: as for decision_importance.
+        lowest: probability of running of the least important, in (0, 1), of an image with the mean logit.
+        highest: of the most important, from `lowest` to 1, exclusive.
+        spread: standard deviation over images of the logits of gates that look at them, positive.
+
+    Returns:
+        decision_importance of the model.
+
+    Raises:
+        ValueError: if the decider has no such gates, a number is out of range, Keras does not run on TensorFlow, the
+            network has networks inside its units, or batches as for decision_importance.
+    """
+    gates = getattr(model, "decider", model)
+    if not isinstance(gates, PerUnitGates):
+        raise ValueError(
+            f"rank_gates sets PerUnitGates and ChannelGates, got decider {gates.name!r} of type {type(gates).__name__}."
+        )
+    if getattr(gates, "memory", None) is not None:
+        raise ValueError(f"rank_gates sets gates without memory, got {gates.name!r} with memory={gates.memory}.")
+    if gates.settled:
+        raise ValueError(
+            f"rank_gates sets untrained gates, got {gates.name!r} with {len(gates.settled)} that are settled."
+        )
+    if not 0 < check_number("lowest", lowest) <= check_number("highest", highest) < 1:
+        raise ValueError(
+            f"lowest and highest must be probabilities between 0 and 1, exclusive, in this order, got {lowest!r} and "
+            f"{highest!r}."
+        )
+    check_number("spread", spread, positive=True)
+    moved, pooled = _watch(model, batches)
+    importance = _per_mac(model, moved)
+    chances = np.empty(len(importance))
+    chances[np.argsort(list(importance.values()), kind="stable")] = np.linspace(lowest, highest, len(importance))
+    odds = dict(zip(importance, np.log(chances / (1 - chances)), strict=True))
+    column = {name: index for index, name in enumerate(importance)}
+    names_left = iter(gates.names)  # in the order of gates
+    for unit, gate in gates.gates.items():
+        names = [next(names_left) for _ in range(gate.groups or 1)]
+        own = np.array([odds[name] for name in names])
+        if isinstance(gate, FreeGate):
+            gate.logits.assign(np.concatenate([-own / 2, own / 2]))
+        else:
+            _regress(gate, pooled[unit], moved[:, [column[name] for name in names]], own, spread)
+    return importance
+
+
+class _AllOn(Masked):
+    """Runs what the decider decides by decisions that are all 1, and keeps what its gates know of their inputs."""
+
+    def __init__(self, chain, decisions):
+        self.chain, self.decisions, self.pooled = chain, decisions, {}
+
+    def decide(self, decider, k, x, carry, training=None):
+        """Returns the decisions of unit k, as Masked.decide."""
+        unit = self.chain.units[k]
+        gate = getattr(decider, "gates", {}).get(unit.name)
+        if isinstance(gate, Gate):
+            self.pooled[unit.name] = gate.pooled(x)
+        own = {name: self.decisions[name] for name in decider.decisions_of(unit) if name in self.decisions}
+        return own, own, carry
+
+    def decide_exit(self, decider, name, logits, x, carry, training=None):
+        """Returns the decision at an exit, as Masked.decide_exit."""
+        own = {name: self.decisions[name]} if name in self.decisions else {}
+        return own, own, carry
+
+
+def _watch(model, batches):
+    """Returns |d margin / d decision|, [n, decisions], and {unit: what its gate knows of its input, [n, channels]}."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "the importance of decisions needs TensorFlow's gradients, but Keras runs on "
+            f"{keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow."
+        )
+    check_nothing_nested(model, "rank")
+    names = model.decision_names
+    batches = _pairs(batches, model.classes)
+    if not names or not batches:
+        raise ValueError(
+            f"importance is that of one decision or more on one batch or more of images and labels, got {len(names)} "
+            f"decisions and {len(batches)} batches."
+        )
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def watched(images, labels):
+        decisions = {name: tf.ones(tf.shape(images)[:1]) for name in names}
+        with tf.GradientTape() as tape:
+            tape.watch(decisions)
+            read = _AllOn(model.chain, decisions)
+            logits = model.outcome(images, training=False, read=read).logits
+            margin = tf.gather(logits, labels, batch_dims=1) - tf.reduce_mean(logits, axis=-1)
+            total = tf.reduce_sum(margin)
+        slopes = tape.gradient(total, decisions, unconnected_gradients="zero")
+        return tf.stack([tf.abs(slopes[name]) for name in names], axis=1), read.pooled
+
+    told = [watched(tf.convert_to_tensor(images), tf.convert_to_tensor(labels)) for images, labels in batches]
+    moved = np.concatenate([moved.numpy().astype(float) for moved, _ in told])
+    return moved, {unit: np.concatenate([each[unit].numpy() for _, each in told]) for unit in told[0][1]}
+
+
+def _pairs(batches, classes):
+    """Returns the batches as a list of (images, int labels [batch]), or raises a ValueError if they are none."""
+    found = []
+    for number, batch in enumerate(batches):
+        pair = isinstance(batch, (list, tuple)) and len(batch) == 2
+        if not pair:
+            raise ValueError(
+                "batches must be pairs of images [batch, height, width, channels] and as many labels [batch], got "
+                f"{type(batch).__name__} as batch {number}; e.g. [(x[:64], y[:64])]."
+            )
+        check_images(batch[0])
+        found.append((batch[0], class_numbers(batch[1], classes, len(batch[0])).astype("int32")))
+    return found
+
+
+def _per_mac(model, moved):
+    """Returns {decision: mean of what it moves over the MACs it costs}, relative to the largest."""
+    macs = dict.fromkeys(model.decision_names, 0)
+    _add_guarded(model.cost_tree, macs)
+    each = {name: value / max(macs[name], 1) for name, value in zip(macs, moved.mean(axis=0), strict=True)}
+    largest = max(each.values()) or 1.0  # where nothing matters all are 0
+    return {name: value / largest for name, value in each.items()}
+
+
+def _regress(gate, pooled, moved, odds, spread):
+    """Sets a Gate's weights to a regression of log importance, [n, decisions], on what it knows, [n, channels]."""
+    target = np.log(moved + 0.01 * moved.mean(axis=0) + 1e-12)
+    deviation = pooled.std(axis=0) + 1e-6
+    directions = _ridge((pooled - pooled.mean(axis=0)) / deviation, target) / deviation[:, None]
+    kernel = keras.ops.convert_to_numpy(gate.project.kernel)
+    both = np.concatenate([directions, -directions], axis=1)[:, : gate.hidden]  # ReLU cuts one side off
+    kernel[:, : both.shape[1]] = both / (np.linalg.norm(both, axis=0) + 1e-12)
+    gate.project.kernel.assign(kernel)
+    hidden = pooled @ kernel
+    gate.norm.moving_mean.assign(hidden.mean(axis=0))
+    gate.norm.moving_variance.assign(hidden.var(axis=0))
+    features = np.maximum(keras.ops.convert_to_numpy(gate.norm(hidden, training=False)), 0.0)
+    weights = _ridge(features - features.mean(axis=0), target)
+    weights *= spread / ((features @ weights).std(axis=0) + 1e-12)
+    bias = odds - features.mean(axis=0) @ weights
+    gate.kernel.assign(np.concatenate([-weights / 2, weights / 2], axis=1))
+    gate.bias.assign(np.concatenate([-bias / 2, bias / 2]))
+
+
+def _ridge(x, y):
+    """Returns the weights that predict y - mean(y), [n, m], from centred x, [n, k], with a little shrinkage: [k, m]."""
+    return np.linalg.solve(x.T @ x + 0.01 * len(x) * np.eye(x.shape[1]), x.T @ (y - y.mean(axis=0)))
+
+
+def _add_guarded(node, macs):
+    if node.when is not None and node.when.decision in macs:
+        macs[node.when.decision] += node.total_macs
+    for child in node.children:
+        _add_guarded(child, macs)
