@@ -45,9 +45,9 @@ def parse(argv):
     files = [flag.partition("=")[2] for flag in argv if flag.startswith("--config=")]
     missing = [file for file in files if not Path(file.partition(":")[0]).is_file()]
     if missing:
-        from keras_dynamic.messages import near
+        from keras_dynamic.messages import did_you_mean
 
-        known = near(missing[0], map(str, Path("configs").glob("*.py")))
+        known = did_you_mean(missing[0], map(str, Path("configs").glob("*.py")))
         sys.exit(f"train_main: there is no config file {missing[0]!r}{known}; those that come along are in configs/.")
     try:
         return flags.FLAGS(argv)

@@ -8,7 +8,7 @@ Cost: 350 epochs, some 20 minutes on a recent GPU; weeks on 2 CPU cores. Not run
 the FLOPs for target 0.5, 62.7 M MACs, and 93.86 % without gates (figure 5; the best epoch on the test set).
 
 Gates look at nothing. Of channels, MACs are held at the target (section 3.4) and what is left is made an ordinary
-network, materialized.keras. The paper has no granularity for CIFAR; here a unit has four groups, of which one always
+network, stripped.keras. The paper has no granularity for CIFAR; here a unit has four groups, of which one always
 runs. Settings as in activation_resnet32_cifar10.py, which says where each comes from.
 """
 
@@ -31,7 +31,7 @@ def get_config(kind="channels"):
         with config.unlocked():
             config.network.granularity = ml_collections.ConfigDict(GRANULARITY)
             config.method.gates = "channels"
-            config.evaluation.materialize = True
+            config.evaluation.strip_gates = True
         config.method.activation_loss = "macs"
     config.targets = ml_collections.ConfigDict({"accuracy": ">= 0.9331", "macs_mean": "<= 63000000"})
     return config

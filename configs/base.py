@@ -39,8 +39,10 @@ def get_config():
         {"depth": 32, "stages": (), "num_classes": 10, "weights": "zoo:resnet32_cifar10_45k"}
     )
 
-    # Not set here, of activation_gating: gates ('units', 'channels' or 'channels and units'), rank_gates (before the
-    # first epoch, see training.rank_gates), gates_detached (activation losses move gates alone), variable_target.
+    # Not set here, of activation_gating: gates ('units', 'channels' or 'channels and units'),
+    # init_gates_by_importance (before the first epoch, see transform.init_gates_by_importance), gates_detached
+    # (activation losses move gates alone),
+    # variable_target.
     config.method = ml_collections.ConfigDict(
         {
             "name": "activation_gating",
@@ -77,12 +79,12 @@ def get_config():
     # How a trained network is judged; none of this changes the training. static: zoo names of the plain networks whose
     # static line and cascade frontier are measured beside it; twin_images: held-out images that choose the static twin;
     # usage: share of units that the threshold tau is fitted to on the held-out images, 0 to leave it; macs: instead,
-    # mean MACs per image that tau, the thresholds of exits, or both are fitted to on them, 0 to leave these; settle:
+    # mean MACs per image that tau, the thresholds of exits, or both are fitted to on them, 0 to leave these; freeze:
     # the share of held-out images that may decide otherwise where a decision is made the same for all, 0 to leave
     # decisions to the gates; inference: whether to measure the other ways to run the network too (thresholds, samples,
     # ensembles), some minutes.
     config.evaluation = ml_collections.ConfigDict(
-        {"static": (), "twin_images": 1000, "usage": 0.0, "macs": 0.0, "settle": 0.0, "inference": True}
+        {"static": (), "twin_images": 1000, "usage": 0.0, "macs": 0.0, "freeze": 0.0, "inference": True}
     )
 
     config.targets = ml_collections.ConfigDict()  # {figure: 'OP NUMBER'}, set before the work, for the record

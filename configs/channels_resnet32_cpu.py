@@ -10,11 +10,11 @@ which has no more filters than that. The first group of a unit always runs.
 
 pruned: gates that look at nothing, set at first by what their groups are worth to the answers, and a batch activation
 loss on MACs (section 3.4) that closes them from there. After the finetuning, in which no loss moves the gates,
-materialized.keras is the ordinary smaller network that is left.
+stripped.keras is the ordinary smaller network that is left.
 
 conditional: a gate before each unit, set at first by what its groups are worth to the answer for each image, as far as
 it can see that, under the same loss, which moves the gates alone. In the finetuning they learn slowly. The last command
-again, with --config.evaluation.settle=0.05, settles what they say alike of 95 % of the held-out images, trains nothing,
+again, with --config.evaluation.freeze=0.05, freezes what they say alike of 95 % of the held-out images, trains nothing,
 and leaves a fitted.keras without those gates, which runs faster.
 
 A trained network needs low rates while gates close: higher ones take it apart before anything is closed, and two epochs
@@ -41,8 +41,8 @@ def get_config(setting="pruned"):
         config.network.granularity = ml_collections.ConfigDict({"stage2": 16, "stage3": 16})
         config.method.gates = "channels and units"
         config.method.gates_detached = conditional
-        config.method.rank_gates = not finetuned
-        config.evaluation.materialize = bool(finetuned) and not conditional
+        config.method.init_gates_by_importance = not finetuned
+        config.evaluation.strip_gates = bool(finetuned) and not conditional
     config.label = setting.replace("_", ", ")
     config.mixed_precision = True
     config.method.weight_decay = 5e-4

@@ -1,4 +1,4 @@
-"""Batched serving on CPU: the compact reading against the measured times of what images run; about two minutes.
+"""Batched serving on CPU: the compact execution against the measured times of what images run; about two minutes.
 
     python train_main.py --config=configs/compact_time.py --workdir=runs/compact_time
 

@@ -68,7 +68,7 @@ def group_channels(config, granularity, kind):
     with config.unlocked():
         config.network.granularity = ml_collections.ConfigDict(granularity)
         config.method.gates = "channels"
-        config.evaluation.materialize = kind == "pruned"
+        config.evaluation.strip_gates = kind == "pruned"
     config.method.data_dependent = kind == "conditional"
     config.method.activation_loss = "macs"
     config.evaluation.static = ()

@@ -15,7 +15,7 @@ def get_config():
     """Returns the config."""
     config = base.get_config()
     with config.unlocked():
-        config.job = "paired"
+        config.job = "compare_seeds"
         runs = {
             kind: tuple(f"runs/imta/{kind}_{seed}" for seed in imta_cifar100_cpu.SEEDS)
             for kind in imta_cifar100_cpu.KINDS

@@ -22,7 +22,7 @@ def get_config():
     """Returns the config."""
     config = base.get_config()
     with config.unlocked():
-        config.job = "plain"
+        config.job = "evaluate_static"
         config.networks = (
             network(8, "zoo:resnet8_cifar10_45k", ON_45K),
             network(14, "zoo:resnet14_cifar10_45k", ON_45K),

@@ -5,7 +5,7 @@ import numbers
 from collections.abc import Iterable
 
 
-def near(received, known: Iterable[str]) -> str:
+def did_you_mean(received, known: Iterable[str]) -> str:
     """Returns ' (did you mean X?)' for the known name nearest to the received one, or ''.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.models import import_resnet_cifar, resnet_cifar
 
 _FOLDER = Path(__file__).with_name("weights")
@@ -34,7 +34,7 @@ def describe(name: str) -> dict:
         ValueError: if there is no network of this name.
     """
     if name not in _rows():
-        raise ValueError(f"the zoo has no network {name!r}{near(name, names())}; it has {names()}.")
+        raise ValueError(f"the zoo has no network {name!r}{did_you_mean(name, names())}; it has {names()}.")
     return copy.deepcopy(_rows()[name])
 
 

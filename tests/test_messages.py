@@ -2,13 +2,13 @@
 
 import pytest
 
-from keras_dynamic.messages import check_fraction, is_count, near
+from keras_dynamic.messages import check_fraction, did_you_mean, is_count
 
 
 def test_the_nearest_known_name_is_suggested():
-    assert near("confidense", ["confidence", "gates"]) == " (did you mean 'confidence'?)"
-    assert near("xyz", ["confidence", "gates"]) == ""
-    assert near(None, ["confidence"]) == ""
+    assert did_you_mean("confidense", ["confidence", "gates"]) == " (did you mean 'confidence'?)"
+    assert did_you_mean("xyz", ["confidence", "gates"]) == ""
+    assert did_you_mean(None, ["confidence"]) == ""
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.6, "0.5"])

@@ -49,13 +49,13 @@ class AnnealTarget(keras.callbacks.Callback):
             epochs: of the training.
             target: final rate, or {unit name: rate}.
         """
-        settled = self.epochs_to(target)
-        if settled >= epochs:
+        first_kept = self.epochs_to(target)
+        if first_kept >= epochs:
             raise ValueError(
-                f"targets come down to {target} in epoch {settled + 1} only, but epochs is {epochs}; train longer, or "
-                "raise anneal.a, or lower anneal.k or anneal.start."
+                f"targets come down to {target} in epoch {first_kept + 1} only, but epochs is {epochs}; train "
+                "longer, or raise anneal.a, or lower anneal.k or anneal.start."
             )
-        return settled
+        return first_kept
 
     def set_model(self, model):
         """Takes the model to be trained, which must have targets."""

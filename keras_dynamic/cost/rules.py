@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.cost.nodes import Node
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 _RULES: dict[type, Callable] = {}
 
@@ -72,7 +72,7 @@ def tree(layer, inputs=None, name: str | None = None) -> Node:
     if rule is None:
         kind, known = type(layer).__name__, [registered.__name__ for registered in _RULES]
         raise ValueError(
-            f"cost has no rule for layer {layer.name!r} of type {kind}{near(kind, known)}; "
+            f"cost has no rule for layer {layer.name!r} of type {kind}{did_you_mean(kind, known)}; "
             f"teach it with @keras_dynamic.cost.register({kind}): a function (layer, inputs) -> MACs."
         )
     try:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_dynamic.data.shipped import shipped
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -360,6 +360,6 @@ def _check_known(name: str, folder: Path) -> None:
     known = ["shipped", "cifar10", "cifar100", *(n for n in here if n not in ("cifar10", "cifar100"))]
     installed = "" if of_tfds else ", which is not installed (pip install 'keras_dynamic[data]')"
     raise ValueError(
-        f"Expected the name of an image set, got {name!r}{near(name, [*known, *of_tfds])}; "
+        f"Expected the name of an image set, got {name!r}{did_you_mean(name, [*known, *of_tfds])}; "
         f"use one of {', '.join(known)} or a name of TensorFlow Datasets{installed}."
     )

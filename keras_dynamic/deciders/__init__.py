@@ -1,6 +1,6 @@
 """Deciders: for unit k and its input, run or skip?"""
 
-from keras_dynamic.deciders.combined import Joined
+from keras_dynamic.deciders.combined import CombinedDecider
 from keras_dynamic.deciders.confidence import Confidence, Patience
 from keras_dynamic.deciders.fixed import DistributeK, FirstK, Fixed, Never, Pattern, RandomK, Stochastic
 from keras_dynamic.deciders.gates import ChannelGates, ExitGates, GumbelGates, PerUnitGates
@@ -11,13 +11,13 @@ __all__ = [
     "BernoulliPolicy",
     "BinaryMaskNetwork",
     "ChannelGates",
+    "CombinedDecider",
     "Confidence",
     "DistributeK",
     "ExitGates",
     "FirstK",
     "Fixed",
     "GumbelGates",
-    "Joined",
     "Never",
     "Patience",
     "Pattern",

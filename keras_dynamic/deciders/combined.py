@@ -9,10 +9,10 @@ from keras_dynamic.layers import Decider
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class Joined(Decider):
+class CombinedDecider(Decider):
     """Several deciders over one chain, each for what it decides: gates for the units and confidence for the exits, say.
 
-        decider = kd.deciders.Joined([kd.deciders.PerUnitGates(), kd.deciders.Confidence()])
+        decider = kd.deciders.CombinedDecider([kd.deciders.PerUnitGates(), kd.deciders.Confidence()])
         model = kd.layers.DynamicModel(chain, decider)
 
     All are asked everywhere, in order, each with a carry of its own; no two may decide the same. One may decide units
@@ -32,7 +32,8 @@ class Joined(Decider):
         given = deciders if isinstance(deciders, (list, tuple)) else []
         if not given or any(not isinstance(each, Decider) for each in given):
             raise ValueError(
-                f"Joined takes a list of one decider or more, got {deciders!r}; e.g. Joined([PerUnitGates(), "
+                f"CombinedDecider takes a list of one decider or more, got {deciders!r}; e.g. "
+                "CombinedDecider([PerUnitGates(), "
                 "Confidence()])."
             )
         self.deciders = list(given)
@@ -47,9 +48,9 @@ class Joined(Decider):
         return [member for each in self.deciders for member in each.members()]
 
     @property
-    def known(self):
+    def constants(self):
         """What each of them knows."""
-        return {name: run for each in self.deciders for name, run in each.known.items()}
+        return {name: run for each in self.deciders for name, run in each.constants.items()}
 
     def constant(self, name):
         """Returns that of the decider that decides it."""
@@ -90,9 +91,9 @@ class Joined(Decider):
         """Whether one of them does."""
         return any(each.reads_answer(name) for each in self.deciders)
 
-    def measure_of(self, name):
+    def confidence_of(self, name):
         """Returns that of the decider that decides it."""
-        return next(each.measure_of(name) for each in self.deciders if name in each.names)
+        return next(each.confidence_of(name) for each in self.deciders if name in each.names)
 
     def begin_nodes(self):
         """Returns the cost of all."""

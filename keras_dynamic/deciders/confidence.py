@@ -6,8 +6,8 @@ from keras import ops
 
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.frozen import frozen_value
-from keras_dynamic.messages import is_count, near
-from keras_dynamic.ops import MEASURES, check_classes, confidence, predicted_class
+from keras_dynamic.messages import did_you_mean, is_count
+from keras_dynamic.ops import CONFIDENCES, check_classes, confidence, predicted_class
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -19,30 +19,33 @@ class Confidence(Decider):
     infinite at first: everything runs.
 
     Args:
-        measure: 'max_probability', 'entropy' (1 - entropy / ln classes) or 'margin' (difference of the two largest
+        confidence: 'max_probability', 'entropy' (1 - entropy / ln classes) or 'margin' (difference of the two largest
             logits); all rise with certainty.
         leaf: key of the logits in the input of a cascade's units.
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if the measure is none of the three.
+        ValueError: if the confidence is none of the three.
 
     Source: Wisdom of Committees (arXiv 2012.01988); IMTA, section 3.1.
     """
 
-    def __init__(self, measure="max_probability", leaf="logits", **kwargs):
+    def __init__(self, confidence="max_probability", leaf="logits", **kwargs):
         super().__init__(**kwargs)
-        if measure not in MEASURES:
-            raise ValueError(f"measure must be one of {sorted(MEASURES)}, got {measure!r}{near(measure, MEASURES)}.")
-        self.measure, self.leaf = measure, leaf
+        if confidence not in CONFIDENCES:
+            raise ValueError(
+                f"confidence must be one of {sorted(CONFIDENCES)}, got {confidence!r}"
+                f"{did_you_mean(confidence, CONFIDENCES)}."
+            )
+        self.confidence, self.leaf = confidence, leaf
 
     def choose(self, chain):
         """Returns the names of the exits, or of the units if there are none."""
         return chain.exit_names or chain.skippable_names
 
-    def measure_of(self, name):
-        """Returns its measure, for all its names."""
-        return self.measure if name in self.names else None
+    def confidence_of(self, name):
+        """Returns its confidence, for all its names."""
+        return self.confidence if name in self.names else None
 
     def constant(self, name):
         """Returns what follows from frozen thresholds; behind an exit, for the images that come to it."""
@@ -58,7 +61,7 @@ class Confidence(Decider):
         threshold = thresholds[self.names.index(name)]
         if not threshold > 0:
             return False
-        return True if threshold == np.inf or (self.measure != "margin" and threshold > 1) else None
+        return True if threshold == np.inf or (self.confidence != "margin" and threshold > 1) else None
 
     def prepare(self, chain):
         """Makes the thresholds."""
@@ -103,11 +106,11 @@ class Confidence(Decider):
         follows = self._follows(name)
         if follows is not None:
             return follows
-        return confidence(logits, self.measure) < self.thresholds[self.names.index(name)]
+        return confidence(logits, self.confidence) < self.thresholds[self.names.index(name)]
 
     def get_config(self):
         """Returns the arguments."""
-        return {**super().get_config(), "measure": self.measure, "leaf": self.leaf}
+        return {**super().get_config(), "confidence": self.confidence, "leaf": self.leaf}
 
 
 def _both(one, other):

@@ -165,9 +165,9 @@ class Stochastic(Decider):
         return self.gates.decision_of(name)
 
     @property
-    def known(self):
+    def constants(self):
         """What the gates know."""
-        return self.gates.known
+        return self.gates.constants
 
     def choose(self, chain):
         """Returns the units that the gates decide."""

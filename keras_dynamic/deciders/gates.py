@@ -7,11 +7,11 @@ from keras import layers, ops
 
 from keras_dynamic.cost import tree
 from keras_dynamic.deciders.threshold import ThresholdDecider
-from keras_dynamic.layers import FreeGate, Gate
+from keras_dynamic.layers import Gate, StaticGate
 from keras_dynamic.layers.decider import check_names
 from keras_dynamic.layers.gates import check_hidden, check_memory
 from keras_dynamic.layers.grouped_body import GroupedBody
-from keras_dynamic.messages import check_fraction, check_number, check_open_probability, near
+from keras_dynamic.messages import check_fraction, check_number, check_open_probability, did_you_mean
 from keras_dynamic.ops import SeedGenerator, binary_gumbel, scale_gradient
 
 
@@ -118,29 +118,30 @@ class PerUnitGates(GumbelGates):
         hidden: width of a data-dependent gate's hidden layer.
         open_probability: of an untrained gate, in (0, 1).
         always: names of units that always run and get no gate.
-        settled: {decision name: whether it runs} of decisions that are the same for all images, see training.settle.
-            A gate all of whose decisions are settled is not there.
+        frozen: {decision name: whether it runs} of decisions that are the same for all images, see
+            transform.freeze_decisions.
+            A gate all of whose decisions are frozen is not there.
         **kwargs: of GumbelGates (temperature, hard, tau, seed, noise, gradient_scale, detached) and keras.layers.Layer.
 
     Raises:
         ValueError: as GumbelGates, if hidden is no positive int, or if `always` names a unit that is not there, or
-            `settled` a decision, or if settled is no such dictionary.
+            `frozen` a decision, or if frozen is no such dictionary.
 
     Source: Herrmann et al., sections 3.2 and 3.3; AIG.
     """
 
-    def __init__(self, data_dependent=True, hidden=16, open_probability=0.98, always=(), settled=None, **kwargs):
+    def __init__(self, data_dependent=True, hidden=16, open_probability=0.98, always=(), frozen=None, **kwargs):
         super().__init__(open_probability=open_probability, always=always, **kwargs)
         self.data_dependent, self.hidden = data_dependent, check_hidden(hidden)
-        settled = settled or {}
-        if not isinstance(settled, dict) or any(run not in (False, True) for run in settled.values()):
-            raise ValueError(f"settled must be {{name of a decision: True or False}}, got {settled!r}.")
-        self.settled = {name: bool(run) for name, run in settled.items()}
+        frozen = frozen or {}
+        if not isinstance(frozen, dict) or any(run not in (False, True) for run in frozen.values()):
+            raise ValueError(f"frozen must be {{name of a decision: True or False}}, got {frozen!r}.")
+        self.frozen = {name: bool(run) for name, run in frozen.items()}
 
     @property
-    def known(self):
-        """What is settled."""
-        return dict(self.settled)
+    def constants(self):
+        """What is frozen."""
+        return dict(self.frozen)
 
     def groups_of(self, unit):
         """Returns how many decisions a unit's gate takes: None for one on the unit as a whole."""
@@ -148,18 +149,18 @@ class PerUnitGates(GumbelGates):
 
     def prepare(self, chain):
         """Makes a gate per decided unit, the first of those that obey it, and builds it for the unit's input."""
-        for name in self.settled:
+        for name in self.frozen:
             if name not in self.names:
                 raise ValueError(
-                    f"settled names {name!r}, which is not decided here{near(name, self.names)}; decisions are "
+                    f"frozen names {name!r}, which is not decided here{did_you_mean(name, self.names)}; decisions are "
                     f"{list(self.names)}."
                 )
         waiting = set(self.names)
         for unit, spec in zip(chain.units, chain.input_specs, strict=True):
             own = waiting.intersection(self.decisions_of(unit))
             waiting -= own
-            self._binding.settled[unit.name] = {name: run for name, run in self.settled.items() if name in own}
-            if not own <= set(self.settled):
+            self._binding.frozen[unit.name] = {name: run for name, run in self.frozen.items() if name in own}
+            if not own <= set(self.frozen):
                 gate = self.make_gate(unit)
                 gate(spec)
                 self.gates[unit.name] = gate
@@ -170,12 +171,12 @@ class PerUnitGates(GumbelGates):
         own = {"groups": self.groups_of(unit), "outputs": self.outputs_of(unit), "name": f"{unit.name}_gate"}
         if self.data_dependent:
             return Gate(self.hidden, self.open_probability, **own)
-        return FreeGate(self.open_probability, **own)
+        return StaticGate(self.open_probability, **own)
 
     def outputs_of(self, unit):
         """Returns the numbers of the unit's groups that the gate is left to decide; None for all, or for the unit."""
         names = self.decisions_of(unit)[1:]
-        left = [number for number, name in enumerate(names) if name not in self.settled]
+        left = [number for number, name in enumerate(names) if name not in self.frozen]
         return None if self.groups_of(unit) is None or len(left) == len(names) else left
 
     def by_name(self, k, values):
@@ -195,17 +196,17 @@ class PerUnitGates(GumbelGates):
         return *self.with_settled(k, *self.decided(logits, lambda values: self.by_name(k, values), training)), carry
 
     def with_settled(self, k, decisions, probabilities):
-        """Returns decisions and probabilities of unit k, what its gate says and what is settled, in order."""
-        settled = self._binding.settled[self.unit_names[k]]
-        decided = {**decisions, **settled}
-        chances = {**probabilities, **{name: float(run) for name, run in settled.items()}}
+        """Returns decisions and probabilities of unit k, what its gate says and what is frozen, in order."""
+        frozen = self._binding.frozen[self.unit_names[k]]
+        decided = {**decisions, **frozen}
+        chances = {**probabilities, **{name: float(run) for name, run in frozen.items()}}
         names = [name for name in self.names if name in decided]
         return {name: decided[name] for name in names}, {name: chances[name] for name in names}
 
     def config_for(self, chain):
-        """Returns the arguments, what is settled as far as the chain has it."""
+        """Returns the arguments, what is frozen as far as the chain has it."""
         left = self.choose(chain)
-        return {**self.get_config(), "settled": {name: run for name, run in self.settled.items() if name in left}}
+        return {**self.get_config(), "frozen": {name: run for name, run in self.frozen.items() if name in left}}
 
     def restricted_to(self, chain):
         """Returns the gates of the chain's units."""
@@ -225,7 +226,7 @@ class PerUnitGates(GumbelGates):
             **super().get_config(),
             "data_dependent": self.data_dependent,
             "hidden": self.hidden,
-            "settled": dict(self.settled),
+            "frozen": dict(self.frozen),
         }
 
 
@@ -233,7 +234,7 @@ class PerUnitGates(GumbelGates):
 class ChannelGates(PerUnitGates):
     """A gate before each unit with channel groups, which decides every group that is not forced.
 
-    Data-independent gates prune: what they leave is made an ordinary network by training.materialize.
+    Data-independent gates prune: what they leave is made an ordinary network by training.strip_gates.
 
         model = kd.methods.ActivationGating(chain, kd.deciders.ChannelGates(data_dependent=False), target=0.5)
 
@@ -302,7 +303,7 @@ class ChannelGates(PerUnitGates):
                 if name not in grouped:
                     raise ValueError(
                         f"locked[{lock!r}] names {name!r}, which is no unit with groups that can be switched"
-                        f"{near(name, grouped)}; those are {list(grouped)}."
+                        f"{did_you_mean(name, grouped)}; those are {list(grouped)}."
                     )
             if lock in [unit.name for unit in chain.units]:
                 raise ValueError(f"locked needs names of its own for decisions, got {lock!r}, which is a unit's.")
@@ -331,7 +332,7 @@ class ChannelGates(PerUnitGates):
         if self.unit_names[k] in self.names:
             return super().by_name(k, values)
         prefix = self.decision_of(f"{self.unit_names[k]}[")
-        names = [name for name in self.names if name.startswith(prefix) and name not in self.settled]
+        names = [name for name in self.names if name.startswith(prefix) and name not in self.frozen]
         return dict(zip(names, ops.unstack(values, len(names), axis=1), strict=True))
 
     def get_config(self):
@@ -401,7 +402,7 @@ class ExitGates(GumbelGates):
         for name in self.always:
             if name not in names:
                 raise ValueError(
-                    f"always names exit {name!r}, which is not there{near(name, names)}; exits are {names}."
+                    f"always names exit {name!r}, which is not there{did_you_mean(name, names)}; exits are {names}."
                 )
         return [name for name in names if name not in self.always]
 

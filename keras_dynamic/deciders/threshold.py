@@ -60,7 +60,7 @@ class ThresholdDecider(Decider):
 
     def constant(self, name):
         """Returns what is known, and what follows from a frozen tau of 0 or 1."""
-        known, tau = self.known.get(name), frozen_value(self.tau)
+        known, tau = self.constants.get(name), frozen_value(self.tau)
         return bool(tau <= 0) if known is None and tau is not None and not 0 < tau < 1 else known
 
     @property

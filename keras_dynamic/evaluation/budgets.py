@@ -9,8 +9,8 @@ from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
 from keras_dynamic.evaluation.exits import (
     exit_answers,
     exit_confidence,
+    exit_confidence_name,
     exit_labels,
-    exit_measure,
     kept,
     set_tau,
     with_tau,
@@ -182,7 +182,7 @@ def fit_budget(model, x, macs=None, ms=None, milliseconds=None, y=None, outcome=
 
     Args:
         model: built DynamicModel with a Confidence decider for its exits, or a decider with tau (gates, or a policy),
-            or both Joined.
+            or both CombinedDecider.
         x: held-out images, [n, height, width, channels].
         macs: budget, mean MACs per image; this or ms.
         ms: budget, mean milliseconds per image, of a network that decides nothing but its exits.
@@ -269,7 +269,7 @@ def _with_exits(model, certain, x, y, budget, milliseconds, outcome):
         with kept(model):
             if tau is not None:
                 set_tau(model, tau)
-            answers = exit_answers(model, x, certain.measure, outcome=outcome)
+            answers = exit_answers(model, x, certain.confidence, outcome=outcome)
         costs = np.broadcast_to(answers.macs if milliseconds is None else milliseconds, answers.macs.shape)
         least = min(least, costs[:, 0].mean())
         if within_budget(costs[:, 0].mean(), budget):
@@ -337,7 +337,7 @@ def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
     """
     check_images(held_out[0])
     labels = exit_labels(model, *test)
-    measure, outcome = exit_measure(model), compiled_outcome(model)
+    measure, outcome = exit_confidence_name(model), compiled_outcome(model)
     chosen_on, found = (exit_answers(model, x, measure, outcome=outcome) for x in (held_out[0], test[0]))
     return budget_rows(chosen_on, found, found.predictions == labels, budgets)
 
@@ -379,14 +379,14 @@ def judged(answers, right, thresholds) -> dict:
 POWERS = tuple(k / 20 for k in range(1, 40))  # of the authors' sweep
 
 
-def exit_figures(model, held_out, test, measure=None, powers=POWERS, budgets=BUDGETS) -> dict:
+def exit_figures(model, held_out, test, confidence=None, powers=POWERS, budgets=BUDGETS) -> dict:
     """Measures each exit on the test images, and the curve of accuracy over mean MACs.
 
     Args:
         model: built DynamicModel with exits.
         held_out: (images, labels) on which the curve's thresholds are fitted; the labels are not used.
         test: (images, labels) to judge on.
-        measure: of the confidence by which images stop; None for that of the model's Confidence, or for
+        confidence: by which images stop; None for that of the model's Confidence, or for
             'max_probability' if it has none. Calibration is always that of the largest probability.
         powers: p of ops.quotas, one for each point of the curve.
         budgets: how many, as for budget_figures.
@@ -403,10 +403,10 @@ def exit_figures(model, held_out, test, measure=None, powers=POWERS, budgets=BUD
 
     Source: IMTA, table 1, figures 2 and 7; MSDNet, section 4.2; Guo et al. 2017 (calibration).
     """
-    outcome, measure = compiled_outcome(model), exit_measure(model) if measure is None else measure
+    outcome, confidence = compiled_outcome(model), exit_confidence_name(model) if confidence is None else confidence
     x, labels = test[0], exit_labels(model, *test)
-    found = exit_answers(model, x, measure, outcome=outcome)
-    sure = found if measure == "max_probability" else exit_answers(model, x, outcome=outcome)
+    found = exit_answers(model, x, confidence, outcome=outcome)
+    sure = found if confidence == "max_probability" else exit_answers(model, x, outcome=outcome)
     right = found.predictions == labels
     names, macs = [*model.chain.exit_names, "head"], found.macs.mean(axis=0).tolist()
     rows = []
@@ -421,7 +421,7 @@ def exit_figures(model, held_out, test, measure=None, powers=POWERS, budgets=BUD
         }
         for k in range(len(names) - 1)
     ]
-    chosen_on = exit_answers(model, held_out[0], measure, outcome=outcome)
+    chosen_on = exit_answers(model, held_out[0], confidence, outcome=outcome)
     budgeted = [
         {"p": p, **judged(found, right, quota_thresholds(chosen_on.confidences, quotas(p, len(names))))} for p in powers
     ]

@@ -5,7 +5,8 @@ import itertools
 import keras
 import numpy as np
 
-from keras_dynamic.ops import class_numbers, confidence, fit_thresholds, stops
+from keras_dynamic import ops
+from keras_dynamic.ops import class_numbers, fit_thresholds, stops
 
 _BUDGETS = 12
 
@@ -24,7 +25,7 @@ class PlainNetwork:
         self.name, self.macs, self.held_out, self.test = name, int(macs), held_out, test
 
 
-def cascade_frontier(networks, y_held_out, y_test, measure="max_probability") -> list:
+def cascade_frontier(networks, y_held_out, y_test, confidence="max_probability") -> list:
     """Fits cascades of every two or more of the networks to a range of budgets, and measures them.
 
     Thresholds are fitted on the held-out images alone. The points are all that were measured; between points the
@@ -34,7 +35,7 @@ def cascade_frontier(networks, y_held_out, y_test, measure="max_probability") ->
         networks: list of PlainNetwork, cheapest first, with held-out answers.
         y_held_out: class numbers [n], or one-hot labels [n, classes].
         y_test: class numbers [m], or one-hot labels [m, classes].
-        measure: of confidence.
+        confidence: of confidence.
 
     Returns:
         [[mean MACs on the test images, accuracy on the test images, label], ...] in rising order of MACs.
@@ -44,13 +45,13 @@ def cascade_frontier(networks, y_held_out, y_test, measure="max_probability") ->
     points = []
     for count in range(2, len(networks) + 1):
         for chosen in itertools.combinations(networks, count):
-            points += _points(chosen, *labels, measure)
+            points += _points(chosen, *labels, confidence)
     return sorted(points)
 
 
-def _points(chosen, y_held_out, y_test, measure):
+def _points(chosen, y_held_out, y_test, confidence):
     costs = np.cumsum([network.macs for network in chosen])
-    held_out, test = _stages([n.held_out for n in chosen], measure), _stages([n.test for n in chosen], measure)
+    held_out, test = _stages([n.held_out for n in chosen], confidence), _stages([n.test for n in chosen], confidence)
     right = (held_out[0] == y_held_out[:, None], test[0] == y_test[:, None])
     label = ", ".join(network.name for network in chosen)
     found = {}
@@ -61,8 +62,8 @@ def _points(chosen, y_held_out, y_test, measure):
     return list(found.values())
 
 
-def _stages(logits, measure):
+def _stages(logits, confidence):
     """Returns (answers [n, stages], confidences [n, stages]) of the sums so far."""
     sums = np.cumsum(logits, axis=0)
-    certain = [keras.ops.convert_to_numpy(confidence(each, measure)) for each in sums]
+    certain = [keras.ops.convert_to_numpy(ops.confidence(each, confidence)) for each in sums]
     return sums.argmax(-1).T, np.stack(certain, axis=1)

@@ -223,7 +223,7 @@ def greedy_patterns(model, held_out: Pair, outcome=None):
     """
     outcome = compiled_outcome(model) if outcome is None else outcome
     x, y = held_out
-    known = {name: int(run) for name, run in model.decider.known.items()}
+    known = {name: int(run) for name, run in model.decider.constants.items()}
     pattern = {**dict.fromkeys(model.decider.names, 1), **known}
     candidates = [name for name in pattern if name not in known]
     tries = len(candidates)
@@ -263,7 +263,7 @@ def _whole(model, pattern):
     whole = {name: pattern.get(name.partition("/")[0], 1) for name in model.decision_names}
     for unit in model.chain.units:
         if getattr(unit, "nested", False):
-            for name, run in unit.network.decider.known.items():
+            for name, run in unit.network.decider.constants.items():
                 whole[f"{unit.name}/{name}"] *= int(run)
     return whole
 

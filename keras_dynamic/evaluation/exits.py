@@ -6,10 +6,11 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_dynamic import ops
 from keras_dynamic.cost import given
-from keras_dynamic.deciders import Confidence, Joined
+from keras_dynamic.deciders import CombinedDecider, Confidence
 from keras_dynamic.evaluation.evaluate import compiled_outcome
-from keras_dynamic.ops import check_classes, check_images, class_numbers, confidence
+from keras_dynamic.ops import check_classes, check_images, class_numbers
 
 
 def exit_confidence(model) -> Confidence | None:
@@ -24,14 +25,14 @@ def exit_confidence(model) -> Confidence | None:
     return next((each for each in _parts(model.decider) if isinstance(each, Confidence)), None)
 
 
-def exit_measure(model) -> str:
-    """Returns the measure by which a network's exits are sure: its Confidence's, or else the largest probability.
+def exit_confidence_name(model) -> str:
+    """Returns the confidence by which a network's exits are sure: its Confidence's, or else the largest probability.
 
     Args:
         model: built DynamicModel.
     """
     certain = exit_confidence(model)
-    return "max_probability" if certain is None else certain.measure
+    return "max_probability" if certain is None else certain.confidence
 
 
 def with_tau(model) -> list:
@@ -76,7 +77,11 @@ def kept(model):
 
 def _parts(decider):
     """Returns the deciders that a decider joins, or itself."""
-    return [part for each in decider.deciders for part in _parts(each)] if isinstance(decider, Joined) else [decider]
+    return (
+        [part for each in decider.deciders for part in _parts(each)]
+        if isinstance(decider, CombinedDecider)
+        else [decider]
+    )
 
 
 class ExitAnswers(NamedTuple):
@@ -110,7 +115,7 @@ def check_exits(model):
         )
 
 
-def exit_answers(model, x, measure="max_probability", batch_size=250, outcome=None) -> ExitAnswers:
+def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome=None) -> ExitAnswers:
     """Runs a network past all its exits and reads every one.
 
     Where Confidence decides the exits, alone or joined, others may decide units: these run as they decide.
@@ -118,7 +123,7 @@ def exit_answers(model, x, measure="max_probability", batch_size=250, outcome=No
     Args:
         model: built DynamicModel with exits.
         x: images, [n, height, width, channels].
-        measure: of confidence: 'max_probability', 'entropy' or 'margin'.
+        confidence: of confidence: 'max_probability', 'entropy' or 'margin'.
         batch_size: images at a time.
         outcome: compiled_outcome(model), to compile only once for several calls.
 
@@ -127,7 +132,7 @@ def exit_answers(model, x, measure="max_probability", batch_size=250, outcome=No
 
     Raises:
         ValueError: if images are missing or not finite, the network has one logit or no exits, decides
-            units too and its exits by something else than Confidence, or the measure is none of the three.
+            units too and its exits by something else than Confidence, or the confidence is none of the three.
     """
     check_images(x)
     check_classes(model.classes, "an exit's confidence")
@@ -142,7 +147,7 @@ def exit_answers(model, x, measure="max_probability", batch_size=250, outcome=No
             going = None if certain else {name: keras.ops.ones(len(images)) for name in model.decision_names}
             told = outcome(images, going)
             answers = [*(told.exits[name] for name in model.chain.exit_names), told.logits]
-            sure = [keras.ops.convert_to_numpy(confidence(each, measure)) for each in answers]
+            sure = [keras.ops.convert_to_numpy(ops.confidence(each, confidence)) for each in answers]
             predicted = [keras.ops.convert_to_numpy(each).argmax(-1) for each in answers]
             decisions = {name: keras.ops.convert_to_numpy(value) for name, value in told.decisions.items()}
             macs = _macs(model, decisions, len(images))

@@ -81,7 +81,7 @@ def _compiled_magnitudes(network, kernels, shape, dtype):
     return lambda x, y: magnitudes(x, y.astype("int64"))
 
 
-_READINGS = {"plain": masked, "equilibrium": gradient_equilibrium}
+_EXECUTORS = {"plain": masked, "equilibrium": gradient_equilibrium}
 
 
 def gradient_variances(model, x, y, exit_weights=None, batch_size=64) -> dict:
@@ -121,8 +121,8 @@ def gradient_variances(model, x, y, exit_weights=None, batch_size=64) -> dict:
     blocks = _block_kernels(model.chain)
     weights = exit_weights or [1.0] * len(blocks)
     found = {}
-    for name, read in _READINGS.items():
-        gradients = _compiled_gradients(model, blocks, weights, read, x.shape[1:], x.dtype)
+    for name, executor in _EXECUTORS.items():
+        gradients = _compiled_gradients(model, blocks, weights, executor, x.shape[1:], x.dtype)
         moments = [np.zeros((2, sum(int(np.prod(kernel.shape)) for kernel in block))) for block in blocks]
         for start in range(0, batches * batch_size, batch_size):
             rows = slice(start, start + batch_size)
@@ -147,7 +147,7 @@ def _block_kernels(chain):
     return blocks
 
 
-def _compiled_gradients(model, blocks, weights, read, shape, dtype):
+def _compiled_gradients(model, blocks, weights, executor, shape, dtype):
     """Returns a function (images, labels) -> flat gradient by the kernels of each block."""
     import tensorflow as tf
 
@@ -157,7 +157,7 @@ def _compiled_gradients(model, blocks, weights, read, shape, dtype):
         going = {name: tf.ones(tf.shape(images)[0]) for name in model.decision_names}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            outcome = model.outcome(images, going, training=False, read=read)
+            outcome = model.outcome(images, going, training=False, executor=executor)
             answers = zip(weights, [*outcome.exits.values(), outcome.logits], strict=True)
             loss = tf.add_n([weight * cross_entropy(labels, logits) for weight, logits in answers])
         found = tape.gradient(loss, values, unconnected_gradients="zero")

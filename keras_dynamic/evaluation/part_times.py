@@ -1,4 +1,4 @@
-"""What the compact reading could take at best: the measured time of those parts of a network that images run."""
+"""What the compact execution could take at best: the measured time of those parts of a network that images run."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_dynamic.layers import Unit
-from keras_dynamic.layers.exits import answer
+from keras_dynamic.layers.exits import head_logits
 
 
 class Part(NamedTuple):
@@ -52,7 +52,7 @@ def parts_of(model, images) -> dict[str, Part]:
         own = model.decider.decisions_of(step.unit)[0] if isinstance(step.unit, Unit) else None
         x = given(step.unit.name, own if own in decided else passed, step.unit, x)
         x = x[0] if getattr(step.unit, "nested", False) else x
-    given("head", passed, lambda *values: answer(chain.head, *values), x, answered)
+    given("head", passed, lambda *values: head_logits(chain.head, *values), x, answered)
     return parts
 
 

@@ -4,7 +4,7 @@ import keras
 
 from keras_dynamic.experiments.networks import plain_network
 from keras_dynamic.experiments.recipes import blockdrop, fixed, gating, imta, sgad
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.transform import attach_exits, group_channels
 
 # Each module has
@@ -69,7 +69,7 @@ def build_method(config, network, teacher=None, seed=0):
     """
     if config.name not in METHODS:
         known = tuple(METHODS)
-        raise ValueError(f"method.name must be one of {known}, got {config.name!r}{near(config.name, known)}.")
+        raise ValueError(f"method.name must be one of {known}, got {config.name!r}{did_you_mean(config.name, known)}.")
     if config.distillation_weight and teacher is None:
         raise ValueError(
             f"method.distillation_weight is {config.distillation_weight}, but there is no trained network to distil "
@@ -98,10 +98,10 @@ def build_optimizer(config, steps_per_epoch, epochs):
     """
     schedule, rate = config.schedule, config.learning_rate
     if config.name not in _OPTIMIZERS:
-        suggestion = near(config.name, _OPTIMIZERS)
+        suggestion = did_you_mean(config.name, _OPTIMIZERS)
         raise ValueError(f"optimizer.name must be one of {_OPTIMIZERS}, got {config.name!r}{suggestion}.")
     if schedule not in _SCHEDULES:
-        suggestion = near(schedule, _SCHEDULES)
+        suggestion = did_you_mean(schedule, _SCHEDULES)
         raise ValueError(f"optimizer.schedule must be one of {_SCHEDULES}, got {schedule!r}{suggestion}.")
     if schedule == "one_cycle":
         if not 0 <= config.warm_up < 1:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from keras_dynamic import zoo
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.models import (
     densenet_bc,
     import_densenet_bc,
@@ -70,7 +70,7 @@ def _version(section):
     version = section.get("version", "v1.5")
     if version not in _VERSIONS:
         known = tuple(_VERSIONS)
-        raise ValueError(f"network.version must be one of {known}, got {version!r}{near(version, known)}.")
+        raise ValueError(f"network.version must be one of {known}, got {version!r}{did_you_mean(version, known)}.")
     return _VERSIONS[version]
 
 
@@ -123,7 +123,7 @@ def _kind(section) -> _Kind:
     name = section.get("name") or ("resnet_imagenet" if section.get("stages") else "resnet_cifar")
     if name not in NETWORKS:
         known = tuple(NETWORKS)
-        raise ValueError(f"network.name must be one of {known}, got {name!r}{near(name, known)}.")
+        raise ValueError(f"network.name must be one of {known}, got {name!r}{did_you_mean(name, known)}.")
     return NETWORKS[name]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from keras_dynamic.experiments import records
 from keras_dynamic.experiments.records import METHODS, Record
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.report import formatting, frontier
 from keras_dynamic.report.formatting import table
 from keras_dynamic.report.html import write_atomically
@@ -420,7 +420,7 @@ def _choose(names: str, every: Sequence[Record], page: str) -> list[Record]:
         if name not in known:
             raise ValueError(
                 f"{page}: expected 'all', methods or ids of records after results:begin, "
-                f"got {name!r}{near(name, known)}; correct the marker."
+                f"got {name!r}{did_you_mean(name, known)}; correct the marker."
             )
         found = [record for record in every if name in (_EVERYTHING, record.method, record.id)]
         chosen += [record for record in found if record not in chosen]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_dynamic.experiments.run_record import commit, machine
-from keras_dynamic.messages import is_count, near
+from keras_dynamic.messages import did_you_mean, is_count
 from keras_dynamic.report.html import write_atomically
 
 METHODS = ("cascade", "gating", "blockdrop", "sgad", "channels", "exits", "serving", "static")
@@ -69,7 +69,7 @@ class Record:
         for key in ("id", "method", "network", "data", "command", "commit", "date", "machine"):
             value = getattr(self, key)
             _require(isinstance(value, str) and value.strip(), key, "text that is not empty", value)
-        methods = f"one of {', '.join(METHODS)}{near(self.method, METHODS)}"
+        methods = f"one of {', '.join(METHODS)}{did_you_mean(self.method, METHODS)}"
         _require(_ID.fullmatch(self.id), "id", "letters, digits, '_', '-' and '.' only", self.id)
         _require(self.method in METHODS, "method", methods, self.method)
         _require(isinstance(self.config, (str, Mapping)), "config", "a config's name or its settings", self.config)
@@ -160,7 +160,7 @@ def load(path: Path | str) -> Record:
     for key in content:
         if key not in names:
             known = f"the keys {', '.join(names)}"
-            raise ValueError(f"{path}: expected {known}, got {key!r}{near(key, names)}; remove or rename it.")
+            raise ValueError(f"{path}: expected {known}, got {key!r}{did_you_mean(key, names)}; remove or rename it.")
     for key in names:
         if key not in content:
             raise ValueError(f"{path}: expected the key {key!r}, got none; add it.")
@@ -221,7 +221,7 @@ def _check_targets(targets: Any, figures: Mapping[str, float]) -> None:
     _require(isinstance(targets, Mapping), "targets", "an object, {} where the row has none", targets)
     for name, target in targets.items():
         key = f"targets.{name}"
-        _require(name in figures, key, f"one of the figures {', '.join(figures)}{near(name, figures)}", name)
+        _require(name in figures, key, f"one of the figures {', '.join(figures)}{did_you_mean(name, figures)}", name)
         try:
             parse_target(target)
         except ValueError as error:

@@ -16,7 +16,7 @@ WARM_UP = 2
 """Rounds that are not counted: they compile."""
 
 
-def in_turns(functions, rounds) -> dict[str, np.ndarray]:
+def interleave(functions, rounds) -> dict[str, np.ndarray]:
     """Times each function once per round, one after the other.
 
     Args:

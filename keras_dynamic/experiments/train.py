@@ -14,7 +14,7 @@ from keras_dynamic.experiments.history import ActivationHistory
 from keras_dynamic.experiments.run_record import RunRecord
 from keras_dynamic.experiments.splits import Splits, check_fit, load_splits
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.layers.dynamic_model import made_under
+from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 
 HISTORY = "activation_rates.csv"
 _HISTORY_IMAGES = 1000  # a rate is known to 2 points at worst, in a hundredth of an epoch's time
@@ -161,18 +161,18 @@ def start_from(model, run):
     other = keras.models.load_model(path, compile=False)
     if not isinstance(other, DynamicModel):
         raise ValueError(f"start_from names {str(path)!r}, which holds a {type(other).__name__}; give a run's model.")
-    theirs = other.learners
-    missing = [role for role in model.learners if role not in theirs]
+    theirs = other.transferable
+    missing = [role for role in model.transferable if role not in theirs]
     if missing:
         raise ValueError(
             f"start_from names {str(path)!r}, a {type(other).__name__} without {' and '.join(missing)}, which this "
             f"{type(model).__name__} goes on training; start from a run that has it."
         )
-    anew = [*model.newcomers, *other.newcomers] if len(model.newcomers) != len(other.newcomers) else []
+    anew = [*model.new_layers, *other.new_layers] if len(model.new_layers) != len(other.new_layers) else []
     skipped = {id(variable) for layer in anew for variable in layer.weights}
     parts = [
         [[variable for variable in part.weights if id(variable) not in skipped] for part in (mine, theirs[role])]
-        for role, mine in model.learners.items()
+        for role, mine in model.transferable.items()
     ]
     for mine, their in parts:
         check_shapes([variable.shape for variable in their], mine, model, path)
@@ -196,7 +196,7 @@ class _KeepBest(keras.callbacks.Callback):
         """Notes the metrics; saves the model if it is the best, or none since the schedule's end was saved before."""
         self.record.add_epoch(epoch, logs or {})
         metrics, monitor = self.record.epochs[epoch], self.schedule.monitor
-        if epoch <= self.schedule.settled or metrics[monitor] > read_note(self.path)["metrics"][monitor]:
+        if epoch <= self.schedule.first_kept or metrics[monitor] > read_note(self.path)["metrics"][monitor]:
             save(self.model, self.path, optimizer=False, note={"epoch": epoch, "metrics": metrics})
 
 
@@ -214,7 +214,7 @@ class _Follow(keras.callbacks.Callback):
 
 def _precision(mixed):
     """Builds layers that compute in bfloat16 and keep float32 weights, if mixed."""
-    return made_under("mixed_bfloat16") if mixed else contextlib.nullcontext()
+    return dtype_policy_scope("mixed_bfloat16") if mixed else contextlib.nullcontext()
 
 
 def _strategy(name):

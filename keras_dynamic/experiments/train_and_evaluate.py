@@ -11,7 +11,7 @@ from keras_dynamic.evaluation.cascade_frontier import cascade_frontier
 from keras_dynamic.experiments.build import METHODS, build_network
 from keras_dynamic.experiments.checkpoint import save
 from keras_dynamic.experiments.history import exit_history, read_activation_history
-from keras_dynamic.experiments.jobs.plain import data_text, describe
+from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
 from keras_dynamic.experiments.networks import title
 from keras_dynamic.experiments.records import facts, training_seconds, write_record
 from keras_dynamic.experiments.run_record import write_json
@@ -19,7 +19,7 @@ from keras_dynamic.experiments.system import keras_figures, per_image, plain_fig
 from keras_dynamic.experiments.train import HISTORY, reestimation_batches, train
 from keras_dynamic.report import frontier, write_report
 from keras_dynamic.report.formatting import millions
-from keras_dynamic.transform import materialize, settle
+from keras_dynamic.transform import freeze_decisions, strip_gates
 
 # By the name of the config's method, or of what its gates switch: the method of a record, and its networks' name.
 NAMES = {
@@ -37,8 +37,8 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     """Trains, or goes on, and measures what came of it; after the end of the training the same command only measures.
 
     Prints a short table. The folder gets what training.train puts there, figures.json, report.json, report.html and
-    pictures/, fitted.keras if the config settles decisions that nearly all held-out images share, or fits usage or a
-    budget of MACs on those, and materialized.keras, the smaller network that settled channel gates leave, if it asks
+    pictures/, fitted.keras if the config freezes decisions that nearly all held-out images share, or fits usage or a
+    budget of MACs on those, and stripped.keras, the smaller network that frozen channel gates leave, if it asks
     for that.
 
     Args:
@@ -60,16 +60,16 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
             "thresholds are fitted to evaluation.usage or to evaluation.macs, got "
             f"{config.evaluation.usage} and {config.evaluation.macs:,.0f}; set one of them to 0."
         )
-    tolerance = config.evaluation.get("settle")
+    tolerance = config.evaluation.get("freeze")
     if tolerance and config.method.name != "activation_gating":
-        raise ValueError(f"evaluation.settle is for gates, got method {config.method.name!r}; set it to 0.")
+        raise ValueError(f"evaluation.freeze is for gates, got method {config.method.name!r}; set it to 0.")
     if tolerance and not 0 < tolerance < 0.5:
-        raise ValueError(f"evaluation.settle must be a share of the images under one half, got {tolerance!r}.")
+        raise ValueError(f"evaluation.freeze must be a share of the images under one half, got {tolerance!r}.")
     networks = [zoo.load(name) for name in config.evaluation.static]
     model, splits = train(config, workdir, data_dir)
     start = time.time()
     if tolerance:
-        model = settle(model, splits.held_out[0], tolerance)
+        model = freeze_decisions(model, splits.held_out[0], tolerance)
     if _fit(model, config, splits) or tolerance:
         save(model, Path(workdir) / "fitted.keras", optimizer=False)
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
@@ -77,24 +77,24 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
     figures["macs_share"] = figures["macs_mean"] / macs_static
     if tolerance:
-        figures["decisions_settled"] = len(model.decider.settled)
+        figures["decisions_frozen"] = len(model.decider.frozen)
     figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)
     figures["activation_history"] = read_activation_history(Path(workdir) / HISTORY)
     exits = exit_history(_read(Path(workdir) / "run.json")["epochs"], model.chain.exit_names)
     if exits["epochs"]:
         figures["exit_history"] = exits
-    if config.evaluation.get("materialize"):
-        smaller = materialize(model, splits.held_out[0])
-        save(smaller, Path(workdir) / "materialized.keras", optimizer=False)
-        figures["accuracy_materialized"] = evaluate(smaller, *splits.test).accuracy
-        figures["macs_materialized"] = smaller.cost_tree.total_macs
+    if config.evaluation.get("strip_gates"):
+        smaller = strip_gates(model, splits.held_out[0])
+        save(smaller, Path(workdir) / "stripped.keras", optimizer=False)
+        figures["accuracy_stripped"] = evaluate(smaller, *splits.test).accuracy
+        figures["macs_stripped"] = smaller.cost_tree.total_macs
     plain, static = plain_figures(networks, splits)
     points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
     figures |= frontier.margins(figures, static, points)
     figures["seconds"] = training_seconds(workdir) + time.time() - start
     gates = config.method.get("gates", "units")
     method, word = NAMES[config.method.name if gates == "units" else gates]
-    label = "".join(f", {words}" for words in (config.label, "settled" if tolerance else "") if words)
+    label = "".join(f", {words}" for words in (config.label, "frozen" if tolerance else "") if words)
     network, images = f"{word} {title(config.network)} ({_origin(config)}){label}", data_text(config, splits)
     lines, system = {"static": static, "cascade_frontier": points}, word.lower()
     report = {"systems": {system: figures}, **lines, **facts(images, config.seed)}

@@ -7,7 +7,7 @@ from keras_dynamic.layers.decider import Always, Decider
 from keras_dynamic.layers.dynamic_model import DynamicModel
 from keras_dynamic.layers.exits import Collaborative, Exit, LeafHead
 from keras_dynamic.layers.forward import Outcome, gradient_equilibrium, masked
-from keras_dynamic.layers.gates import FreeGate, Gate, RecurrentScores
+from keras_dynamic.layers.gates import Gate, RecurrentScores, StaticGate
 from keras_dynamic.layers.grouped_body import GroupedBody
 from keras_dynamic.layers.liveness import LeafPart
 from keras_dynamic.layers.normalize_pixels import NormalizePixels
@@ -25,7 +25,6 @@ __all__ = [
     "Decider",
     "DynamicModel",
     "Exit",
-    "FreeGate",
     "Gate",
     "GroupedBody",
     "LeafHead",
@@ -36,6 +35,7 @@ __all__ = [
     "RecurrentScores",
     "Residual",
     "SelectChannels",
+    "StaticGate",
     "Unit",
     "gradient_equilibrium",
     "masked",

@@ -6,12 +6,12 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Guard, Node, expected, tree
-from keras_dynamic.layers.exits import answer, head_node
-from keras_dynamic.layers.forward import Outcome, Walk, masked
-from keras_dynamic.layers.liveness import decided_exits, needs_of
+from keras_dynamic.layers.exits import head_logits, head_node
+from keras_dynamic.layers.forward import ForwardPass, Outcome, masked
+from keras_dynamic.layers.liveness import decided_exits, liveness_of
 from keras_dynamic.layers.logits_end import check_logits
 from keras_dynamic.layers.units import Unit
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 
 class Step(NamedTuple):
@@ -71,7 +71,8 @@ class Chain(keras.layers.Layer):
         for exit_ in self.exits:
             if exit_.after not in names:
                 raise ValueError(
-                    f"exit {exit_.name!r} is after unit {exit_.after!r}, which is not there{near(exit_.after, names)}."
+                    f"exit {exit_.name!r} is after unit {exit_.after!r}, which is not there"
+                    f"{did_you_mean(exit_.after, names)}."
                 )
         check_logits([self.stem, *self.units, self.head], "a chain")
         for exit_ in self.exits:
@@ -140,7 +141,7 @@ class Chain(keras.layers.Layer):
             self._specs.inputs.append(x)
             x = step.unit(x)[0] if getattr(step.unit, "nested", False) else step.unit(x)
         self._specs.output = x
-        self._specs.logits = answer(self.head, x, previous)
+        self._specs.logits = head_logits(self.head, x, previous)
 
     @property
     def input_specs(self):
@@ -165,7 +166,7 @@ class Chain(keras.layers.Layer):
         """Spec of the image, once the chain is built."""
         return self._specs.image
 
-    def call(self, image, decider, decisions=None, training=None, read=masked, deciding=None):
+    def call(self, image, decider, decisions=None, training=None, executor=masked, deciding=None):
         """Runs the chain.
 
         Args:
@@ -173,17 +174,17 @@ class Chain(keras.layers.Layer):
             decider: Decider, bound to this chain.
             decisions: {decision name: 0/1 tensor [batch]} that replace the decider's; None lets it decide.
             training: whether layers run in training mode.
-            read: reading of units, see readings.Masked.
+            executor: executor of units, see MaskedExecutor.
             deciding: whether the decider runs in training mode; as the layers do, by default.
 
         Returns:
             Outcome.
         """
         deciding = training if deciding is None else deciding
-        told = Walk(self, decider, decisions, training, deciding, read).run(image)
-        decisions, probabilities, conditional = told.decided
-        cost = ops.broadcast_to(expected(decider.tree, conditional), (ops.shape(told.logits)[0],))
-        return Outcome(told.logits, told.exits, decisions, probabilities, cost, conditional)
+        reached = ForwardPass(self, decider, decisions, training, deciding, executor).run(image)
+        decisions, probabilities, conditional = reached.decided
+        cost = ops.broadcast_to(expected(decider.tree, conditional), (ops.shape(reached.logits)[0],))
+        return Outcome(reached.logits, reached.exits, decisions, probabilities, cost, conditional)
 
     def cost_node(self, decider) -> Node:
         """Returns the cost tree of the chain under a decider.
@@ -197,7 +198,7 @@ class Chain(keras.layers.Layer):
         nodes = [tree(self.stem, self._specs.image, "stem"), *decider.begin_nodes()]
         guards = [Guard(name) for name in decided_exits(self, decider)]
         previous = None
-        for step, needs in zip(self.steps(), needs_of(self, decider), strict=True):
+        for step, needs in zip(self.steps(), liveness_of(self, decider), strict=True):
             passed = guards[: needs.exits]  # an image that stopped at one of them is not here
             if step.exit is not None:
                 name, decided = step.exit.name, Guard(step.exit.name) in guards

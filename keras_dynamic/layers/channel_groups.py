@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_dynamic.cost import Guard, Node, output_spec, tree
 from keras_dynamic.layers.grouped_body import GroupedBody, check_positive, count_groups
-from keras_dynamic.layers.slices import check_parts, grouped_layers, slim, slim_paths
+from keras_dynamic.layers.slices import check_parts, grouped_layers, slice_groups, sliced_paths
 from keras_dynamic.layers.units import as_layer, output_spec_built
 from keras_dynamic.ops import mask_channels
 
@@ -202,18 +202,18 @@ class ChannelGroups(GroupedBody):
         """Returns x times the decisions on those of its groups that are not forced; empty leaves x as it is."""
         return mask_channels(x, [1.0] * self.forced + list(decisions)) if decisions else x
 
-    def paths(self, x, known=None):
-        """Returns paths that add up to what expand and contract give, see slim.slim_paths."""
-        return slim_paths(self, x, known)
+    def paths(self, x, constant=None):
+        """Returns paths that add up to what expand and contract give, see slices.sliced_paths."""
+        return sliced_paths(self, x, constant)
 
-    def kept(self, x, runs):
-        """Returns the body without the filters of groups that do not run, as layers, see slim.slim."""
+    def pruned_layers(self, x, runs):
+        """Returns the body without the filters of groups that do not run, as layers, see slices.slim."""
         inputs, groups, outputs = (
             [*range(self.forced), *(self.forced + k for k, run in enumerate(side) if run)] for side in self.split(runs)
         )
         read, _, given = self.counts
         ends = {"inputs": inputs if len(inputs) < read else None, "outputs": outputs if len(outputs) < given else None}
-        left = slim(self, x, groups, **ends)
+        left = slice_groups(self, x, groups, **ends)
         return [left] if self.before is None else [self.before, left]
 
     def compute_output_spec(self, x, decisions=None, training=None):

@@ -8,7 +8,7 @@ from keras import layers, ops
 
 from keras_dynamic.cost import Node, output_spec, tree
 from keras_dynamic.layers.grouped_body import GroupedBody, check_positive, count_groups
-from keras_dynamic.layers.slices import SelectChannels, places
+from keras_dynamic.layers.slices import SelectChannels, inverse_index
 from keras_dynamic.layers.units import as_layer, output_spec_built
 from keras_dynamic.ops import mask_channels
 
@@ -43,7 +43,7 @@ def connected(body, x, pairs, offset=True) -> keras.Model:
         order += given
     y = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
     if order != list(range(kernel.shape[-1])):
-        y = SelectChannels(places(order, kernel.shape[-1]))(y)
+        y = SelectChannels(inverse_index(order, kernel.shape[-1]))(y)
     return keras.Model(image, y, name="connected")
 
 
@@ -202,15 +202,15 @@ class ConnectionGroups(GroupedBody):
         """Returns after(x)."""
         return x if self.after is None else self.after(x, training=training)
 
-    def paths(self, x, known=None):
+    def paths(self, x, constant=None):
         """Returns what always runs, with the bias, and each other connection by itself, see connected.connected."""
         read, pairs = self._read_spec(x), self.pairs
-        told = dict(zip(pairs, known or [None] * len(pairs), strict=True))
+        told = dict(zip(pairs, constant or [None] * len(pairs), strict=True))
         always = [pair for pair in self._all_pairs() if told.get(pair, True)]
         free = [pair for pair in pairs if told[pair] is None]
         return [connected(self, read, always), *(connected(self, read, [pair], offset=False) for pair in free)]
 
-    def kept(self, x, runs):
+    def pruned_layers(self, x, runs):
         """Returns the body without the connections that do not run, see connected.connected.
 
         Blocks of the kernel that are off are gone. What `before` computes of input groups that no output group reads

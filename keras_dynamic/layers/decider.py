@@ -7,7 +7,7 @@ import keras
 
 from keras_dynamic.cost import Node
 from keras_dynamic.layers.frozen import frozen_trees
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 
 class Decider(keras.layers.Layer):
@@ -73,8 +73,8 @@ class Decider(keras.layers.Layer):
         """Names of what it decides, in order: units, groups of channels, exits."""
         return self._binding.names
 
-    def measure_of(self, name) -> str | None:
-        """Returns the measure of confidence, one of ops.MEASURES, that a decision compares with a threshold.
+    def confidence_of(self, name) -> str | None:
+        """Returns the measure of confidence, one of ops.CONFIDENCES, that a decision compares with a threshold.
 
         None, as by default, if it compares none. Whoever is not under a threshold stops, and stays stopped.
 
@@ -84,7 +84,7 @@ class Decider(keras.layers.Layer):
         return None
 
     def members(self) -> list["Decider"]:
-        """Returns the deciders that it is made of: itself, but for deciders.Joined.
+        """Returns the deciders that it is made of: itself, but for deciders.CombinedDecider.
 
         No property: Keras saves the layers that it finds in lists.
         """
@@ -100,7 +100,7 @@ class Decider(keras.layers.Layer):
         return self._binding.within
 
     @property
-    def known(self) -> dict[str, bool]:
+    def constants(self) -> dict[str, bool]:
         """{decision name: whether it runs} of decisions that it says are the same for all images; none by default."""
         return {}
 
@@ -113,12 +113,12 @@ class Decider(keras.layers.Layer):
         Args:
             name: one of names.
         """
-        return self.known.get(name)
+        return self.constants.get(name)
 
     @property
     def confidence_names(self) -> tuple[str, ...]:
         """Those of names that compare a confidence with a threshold, which an exported file may set anew."""
-        return tuple(name for name in self.names if self.measure_of(name) is not None)
+        return tuple(name for name in self.names if self.confidence_of(name) is not None)
 
     @property
     def unit_names(self):
@@ -255,7 +255,8 @@ class Decider(keras.layers.Layer):
         """Returns the cost of decide for unit k; none by default.
 
         What nothing but decisions on the unit's groups needs runs, in an exported file, only where the unit does: if
-        the unit is decided as a whole too, give it that guard, Node(..., when=Guard(unit)), as deciders.Joined does.
+        the unit is decided as a whole too, give it that guard, Node(..., when=Guard(unit)), as
+        deciders.CombinedDecider does.
         """
         return []
 
@@ -276,7 +277,7 @@ class _Binding:
         self.pattern: dict[str, bool] = {}
         self.nodes: dict[str, Node] = {}
         self.exits: dict[str, keras.layers.Layer] = {}
-        self.settled: dict[str, dict[str, bool]] = {}
+        self.frozen: dict[str, dict[str, bool]] = {}
 
 
 def check_names(names, chain, what, known=None):
@@ -292,7 +293,7 @@ def check_names(names, chain, what, known=None):
     for name in names:
         if name not in known:
             there = name in [unit.name for unit in chain.units]
-            wrong = "always runs as it is" if there else f"is not there{near(name, known)}"
+            wrong = "always runs as it is" if there else f"is not there{did_you_mean(name, known)}"
             raise ValueError(f"{what} names unit {name!r}, which {wrong}; units that can be decided are {known}.")
 
 

@@ -10,11 +10,11 @@ from keras_dynamic.cost import register
 from keras_dynamic.layers.chain import Chain, several_inputs
 from keras_dynamic.layers.decider import Always, Decider
 from keras_dynamic.layers.forward import Outcome, masked
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 
 @contextlib.contextmanager
-def made_under(policy):
+def dtype_policy_scope(policy):
     """Layers made in this context have a dtype policy, unless they are told another.
 
     Layers made in place of others need theirs, whatever the policy is of the process in which that happens.
@@ -95,13 +95,13 @@ class DynamicModel(keras.Model):
         self.decider.bind(self.chain)
 
     @property
-    def learners(self) -> dict:
+    def transferable(self) -> dict:
         """Layers with weights that a further training, of this method or another, takes over, by their role."""
         return {"chain": self.chain, "decider": self.decider}
 
     @property
-    def newcomers(self) -> list:
-        """Layers in the learners that begin anew where the training to start from has none of them; none by default."""
+    def new_layers(self) -> list:
+        """Layers of `transferable` that start anew where the model to start from has none of them; none by default."""
         return []
 
     @property
@@ -129,26 +129,26 @@ class DynamicModel(keras.Model):
 
     def call(self, image, training=None):
         """Returns logits, float32 [batch, classes], for image [batch, height, width, channels]."""
-        read = self.reading(training)
-        outcome = self.outcome(image, training=self._layers_train(training), read=read, deciding=training)
+        executor = self.executor(training)
+        outcome = self.outcome(image, training=self._layers_train(training), executor=executor, deciding=training)
         return outcome if _in_step.get() is self else outcome.logits
 
-    def reading(self, training):
-        """Returns the reading of units and exits in calls; the masked one, unless a method has its own."""
+    def executor(self, training):
+        """Returns the executor of units and exits in calls; the masked one, unless a method has its own."""
         return masked
 
     def _layers_train(self, training):
         """Returns whether layers run in training mode while the decider does; a method that freezes them says no."""
         return training
 
-    def outcome(self, image, decisions=None, training=None, read=masked, deciding=None) -> Outcome:
+    def outcome(self, image, decisions=None, training=None, executor=masked, deciding=None) -> Outcome:
         """Runs the network and tells all.
 
         Args:
             image: float or uint8 array or tensor, [batch, height, width, channels].
             decisions: {decision name: 0/1 array [batch]} that replace the decider's, one for each decision_names.
             training: whether layers run in training mode.
-            read: the reading of units; the masked one by default.
+            executor: the executor of units; the masked one by default.
             deciding: whether the decider runs in training mode; as the layers do, by default.
 
         Returns:
@@ -166,7 +166,9 @@ class DynamicModel(keras.Model):
         self._check_size(image.shape)
         if decisions is not None:
             decisions = self._checked(decisions, image.shape[0])
-        return self.chain(image, self.decider, decisions=decisions, training=training, read=read, deciding=deciding)
+        return self.chain(
+            image, self.decider, decisions=decisions, training=training, executor=executor, deciding=deciding
+        )
 
     def _check_size(self, shape):
         built_for = self.image_shape
@@ -185,7 +187,8 @@ class DynamicModel(keras.Model):
         for name in decisions:
             if name not in known:
                 raise ValueError(
-                    f"decisions name {name!r}, which this model does not decide{near(name, known)}; it decides {known}."
+                    f"decisions name {name!r}, which this model does not decide{did_you_mean(name, known)}; "
+                    f"it decides {known}."
                 )
         missing = [name for name in known if name not in decisions]
         if missing:

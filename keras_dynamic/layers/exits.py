@@ -38,7 +38,7 @@ class Exit(keras.layers.Layer):
             previous: logits of the exit before, [batch, classes], for a head that reads them.
             training: whether layers run in training mode.
         """
-        return answer(self.head, self.read(x), previous, training)
+        return head_logits(self.head, self.read(x), previous, training)
 
     def read(self, x):
         """Returns what the head reads of a nest, of tensors or of their specs."""
@@ -74,7 +74,7 @@ def reads_previous(head) -> bool:
     return getattr(head, "reads_previous", False)
 
 
-def answer(head, x, previous, training=None):
+def head_logits(head, x, previous, training=None):
     """Returns what a head gives for x, and for the logits of the exit before if it reads them."""
     if reads_previous(head):
         return head(x, previous=previous, training=training)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_dynamic.layers.exits import answer
+from keras_dynamic.layers.exits import head_logits
 from keras_dynamic.layers.units import Decided, Unit
 from keras_dynamic.ops import blend, scale_gradient
 
@@ -34,10 +34,10 @@ class Outcome(NamedTuple):
     conditional: dict[str, Any] = {}  # noqa: RUF012  a default that nobody changes
 
 
-class Masked:
+class MaskedExecutor:
     """Everything is computed and decisions multiply it: training and inference on any backend.
 
-    A reading is what Chain's one loop is run with. It asks the decider, and it carries the decision out.
+    An executor is what Chain's one loop is run with. It asks the decider, and it carries the decision out.
     """
 
     def decide(self, decider, k, x, carry, training=None):
@@ -53,7 +53,7 @@ class Masked:
             decision: True, False, or a bool or float tensor [batch]. True and False compute one side alone.
             training: whether layers inside run in training mode.
             **parts: of a unit some of whose groups are decided, `groups`: for each of group_names True, False, or a
-                bool or float tensor [batch]; of a unit with a dynamic network inside, `given` and `read`.
+                bool or float tensor [batch]; of a unit with a dynamic network inside, `given` and `executor`.
 
         Returns:
             What unit.call returns.
@@ -71,7 +71,7 @@ class Masked:
         """Returns decider.decide_exit(name, logits, x, carry, training)."""
         return decider.decide_exit(name, logits, x, carry, training=training)
 
-    def fork(self, x, behind):
+    def branch_at_exit(self, x, behind):
         """Returns (what an exit reads, what goes on): x twice.
 
         Args:
@@ -80,7 +80,7 @@ class Masked:
         """
         return x, x
 
-    def answer(self, exit_, x, previous, training=None):
+    def exit_logits(self, exit_, x, previous, training=None):
         """Returns the logits of an exit, float32 [batch, classes].
 
         Args:
@@ -91,30 +91,30 @@ class Masked:
         """
         return ops.cast(exit_(x, previous=previous, training=training), "float32")
 
-    def go_on(self, decision, rest, state):
+    def run_rest(self, decision, rest, state):
         """Carries out the decision at an exit.
 
         Args:
             decision: bool or float tensor [batch]: go on, or stop.
-            rest: function from a walk.State to the walk.Told of all that lies behind.
-            state: walk.State at the exit.
+            rest: function from a forward.PassState to the forward.Reached of all that lies behind.
+            state: forward.PassState at the exit.
 
         Returns:
-            walk.Told: logits of the exit for images that stop, whose later decisions are 0; all later exits' logits.
+            Reached: logits of the exit for images that stop, whose later decisions are 0; all later exits' logits.
         """
         later = rest(state)
         logits = blend(ops.cast(decision, "float32"), later.logits, state.answered)
         return later._replace(logits=logits, decided=later.decided.within(decision))
 
     def inside(self, unit):
-        """Returns the reading for the dynamic network inside a unit."""
+        """Returns the executor for the dynamic network inside a unit."""
         return self
 
 
-masked = Masked()
+masked = MaskedExecutor()
 
 
-class GradientEquilibrium(Masked):
+class GradientEquilibrium(MaskedExecutor):
     """Scales gradients where an exit branches off, so that each block gets the mean of the losses behind it.
 
     At exit i of k, of which the chain's head is the last, the exit's own gradient is scaled by 1 / (k - i + 1) and that
@@ -125,7 +125,7 @@ class GradientEquilibrium(Masked):
     Source: IMTA, section 3.1, equations 4 and 5.
     """
 
-    def fork(self, x, behind):
+    def branch_at_exit(self, x, behind):
         """Returns (what an exit reads, what goes on), gradients scaled.
 
         Args:
@@ -142,7 +142,7 @@ class GradientEquilibrium(Masked):
 gradient_equilibrium = GradientEquilibrium()
 
 
-class Told(NamedTuple):
+class Reached(NamedTuple):
     """What the steps of a chain tell of a batch, or of what goes on behind an exit.
 
     Attributes:
@@ -156,7 +156,7 @@ class Told(NamedTuple):
     decided: Decided
 
 
-class State(NamedTuple):
+class PassState(NamedTuple):
     """What one step hands to the next: any nest, each tensor [batch, ...].
 
     Attributes:
@@ -172,7 +172,7 @@ class State(NamedTuple):
     taken: dict[str, Any]
 
 
-class Walk(NamedTuple):
+class ForwardPass(NamedTuple):
     """One run of a chain.
 
     Attributes:
@@ -181,7 +181,7 @@ class Walk(NamedTuple):
         given: {decision name: 0/1 tensor} that replace the decider's; None lets it decide.
         training: whether layers run in training mode.
         deciding: whether the decider runs in training mode.
-        read: the reading.
+        executor: the executor.
     """
 
     chain: Any
@@ -189,18 +189,18 @@ class Walk(NamedTuple):
     given: dict[str, Any] | None
     training: bool | None
     deciding: bool | None
-    read: Any
+    executor: Any
 
-    def run(self, image) -> Told:
+    def run(self, image) -> Reached:
         """Runs the chain on images, [batch, height, width, channels]."""
         x = self.chain.stem(image, training=self.training)
         carry = self.decider.begin(image, x, training=self.deciding) if self.given is None else ()
-        told = self._from(0, State(x, carry, None, {}))
-        never = {name: ops.zeros_like(told.logits[:, 0]) for name in self.decider.decision_names}
-        return told._replace(decided=Decided(never, never, never).merged(told.decided))
+        reached = self._from(0, PassState(x, carry, None, {}))
+        never = {name: ops.zeros_like(reached.logits[:, 0]) for name in self.decider.decision_names}
+        return reached._replace(decided=Decided(never, never, never).merged(reached.decided))
 
-    def _from(self, start, state) -> Told:
-        """Runs the steps from one on. What lies behind a decided exit is one piece, which the reading runs or not."""
+    def _from(self, start, state) -> Reached:
+        """Runs the steps from one on. What lies behind a decided exit is one piece, which the executor runs or not."""
         exits: dict[str, Any] = {}
         decided = Decided({}, {}, {})
         for position, step in enumerate(self.chain.steps()[start:], start + 1):
@@ -211,12 +211,12 @@ class Walk(NamedTuple):
             exits[step.exit.name] = state.answered
             going = here.conditional.get(step.exit.name, True)
             if going is False:
-                return _per_image(Told(state.answered, exits, decided))
+                return _per_image(Reached(state.answered, exits, decided))
             if going is not True:
-                later = self.read.go_on(going, lambda rest, then=position: self._from(then, rest), state)
-                return _per_image(Told(later.logits, exits | later.exits, decided.merged(later.decided)))
-        logits = answer(self.chain.head, state.x, state.answered, self.training)
-        return _per_image(Told(ops.cast(logits, "float32"), exits, decided))
+                later = self.executor.run_rest(going, lambda rest, then=position: self._from(then, rest), state)
+                return _per_image(Reached(later.logits, exits | later.exits, decided.merged(later.decided)))
+        logits = head_logits(self.chain.head, state.x, state.answered, self.training)
+        return _per_image(Reached(ops.cast(logits, "float32"), exits, decided))
 
     def _unit(self, step, state):
         """Runs a unit as is decided. Returns the new state and what was decided."""
@@ -231,7 +231,7 @@ class Walk(NamedTuple):
         elif len(new) < len(own) and not any(name in self.decider.names for name in new):
             taken = chances = {}  # others were asked for all of them
         else:
-            taken, chances, carry = self.read.decide(self.decider, step.place, x, carry, self.deciding)
+            taken, chances, carry = self.executor.decide(self.decider, step.place, x, carry, self.deciding)
             taken, chances = ({name: each[name] for name in each if name in new} for each in (taken, chances))
         obeyed = state.taken | taken
         decision = obeyed.get(whole, True)
@@ -240,8 +240,8 @@ class Walk(NamedTuple):
             inside["groups"] = [obeyed.get(name, True) for name in parts]  # those that nobody decides run
         if unit.nested:
             inside["given"] = None if self.given is None else _inside(unit.name, self.given)
-            inside["read"] = self.read.inside(unit)
-        x = self.read.run(unit, x, decision, self.training, **inside)
+            inside["executor"] = self.executor.inside(unit)
+        x = self.executor.run(unit, x, decision, self.training, **inside)
         decided = Decided(taken, chances, taken).within(decision, [n for n in parts if n in self.decider.within])
         if unit.nested:
             x, nested = x
@@ -251,24 +251,26 @@ class Walk(NamedTuple):
     def _exit(self, step, state):
         """Answers at an exit and asks whether to go on. Returns as _unit does."""
         exit_, carry = step.exit, state.carry
-        here, x = self.read.fork(state.x, step.behind)
-        logits = self.read.answer(exit_, here, state.answered, self.training)
+        here, x = self.executor.branch_at_exit(state.x, step.behind)
+        logits = self.executor.exit_logits(exit_, here, state.answered, self.training)
         if self.given is None:
-            decided, chances, carry = self.read.decide_exit(self.decider, exit_.name, logits, x, carry, self.deciding)
+            decided, chances, carry = self.executor.decide_exit(
+                self.decider, exit_.name, logits, x, carry, self.deciding
+            )
         else:
             decided = chances = {name: self.given[name] for name in (exit_.name,) if name in self.given}
         return state._replace(x=x, carry=carry, answered=logits), Decided(decided, chances, decided)
 
 
-def _per_image(told):
+def _per_image(reached):
     """Returns decisions and probabilities as float32 [batch], those known while tracing too."""
-    batch = ops.shape(told.logits)[0]
+    batch = ops.shape(reached.logits)[0]
 
     def spread(value):
         value = ops.cast(value, "float32")
         return ops.broadcast_to(value, (batch,)) if len(value.shape) == 0 else value
 
-    return told._replace(decided=keras.tree.map_structure(spread, told.decided))
+    return reached._replace(decided=keras.tree.map_structure(spread, reached.decided))
 
 
 def _inside(name, decisions):

@@ -157,7 +157,7 @@ def _log_odds(features, kernel, bias, outputs=None):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class FreeGate(keras.layers.Layer):
+class StaticGate(keras.layers.Layer):
     """Data-independent gate: two logits for each decision that are weights of the network. Training it is pruning.
 
     Args:
@@ -208,7 +208,7 @@ class FreeGate(keras.layers.Layer):
         }
 
 
-@register(FreeGate)
+@register(StaticGate)
 def _free_gate_cost(layer, inputs):
     return 0
 

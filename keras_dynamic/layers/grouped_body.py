@@ -10,8 +10,8 @@ class GroupedBody(keras.layers.Layer):
     """finish(total(read(x))), cut into pieces that decisions switch off one by one.
 
     As the body of a Residual it makes a unit with a decision for each label, 'unit[label]', that deciders.ChannelGates
-    makes. The masked reading runs the three steps with decisions as masks. The exporter may run `paths` in place of
-    `total`; training.materialize asks for what is `kept`.
+    makes. The masked execution runs the three steps with decisions as masks. The exporter may run `paths` in place of
+    `total`; training.strip_gates asks for what is `pruned_layers`.
 
     Attributes:
         pieces: what a decision switches, in the plural, for messages.
@@ -72,30 +72,30 @@ class GroupedBody(keras.layers.Layer):
         """Returns what the body makes of the sum."""
         raise NotImplementedError(f"{type(self).__name__} must define finish(x, decisions, training).")
 
-    def paths(self, x, known=None) -> list[keras.layers.Layer]:
+    def paths(self, x, constant=None) -> list[keras.layers.Layer]:
         """Returns layers, for inference, whose results for what `read` gives add up to `total`.
 
         Args:
             x: spec of the body's input.
-            known: for each decision that `total` obeys True or False where it is the same for all images, else None;
+            constant: for each decision that `total` obeys True or False where it is the same for all images, else None;
                 None for no such decision.
 
         Returns:
-            The first is of all that always runs, and one follows for each decision that is not known.
+            The first is of all that always runs, and one follows for each decision that is not constant.
 
         Raises:
             ValueError: if the pieces do not add up.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define paths(x, known).")
+        raise NotImplementedError(f"{type(self).__name__} must define paths(x, constant).")
 
-    def kept(self, x, runs) -> list[keras.layers.Layer]:
+    def pruned_layers(self, x, runs) -> list[keras.layers.Layer]:
         """Returns ordinary layers that do what the body does if these pieces run for all images.
 
         Args:
             x: spec of the body's input.
             runs: True or False, for each of labels.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define kept(x, runs).")
+        raise NotImplementedError(f"{type(self).__name__} must define pruned_layers(x, runs).")
 
     def cost_node(self, x, guards) -> Node:
         """Returns the cost of what always runs, and of each piece under its guard.

@@ -18,7 +18,7 @@ class LeafPart(NamedTuple):
     reads: tuple[str, ...]
 
 
-class Needs(NamedTuple):
+class Liveness(NamedTuple):
     """Of one step of a chain: behind how many of the decided exits it runs.
 
     Attributes:
@@ -32,7 +32,7 @@ class Needs(NamedTuple):
     read: bool = False
 
 
-def needs_of(chain, decider) -> list[Needs]:
+def liveness_of(chain, decider) -> list[Liveness]:
     """Returns the needs of each of chain.steps(), found from the end: what a later step reads, and when.
 
     Args:
@@ -55,7 +55,7 @@ def needs_of(chain, decider) -> list[Needs]:
             if computed:
                 for leaf, count in _of(step.exit.leaf, passed, chain.output_of(step.place)).items():
                     wanted[leaf] = min(wanted.get(leaf, count), count)
-            found[place] = Needs(passed, read=read)
+            found[place] = Liveness(passed, read=read)
             continue
         if hasattr(step.unit, "leaf_parts"):
             parts = step.unit.leaf_parts(specs[step.place])
@@ -64,11 +64,11 @@ def needs_of(chain, decider) -> list[Needs]:
             for leaf in leaves:
                 for source in parts[leaf].reads:
                     wanted[source] = min(wanted.get(source, leaves[leaf]), leaves[leaf])
-            found[place] = Needs(min(leaves.values()), leaves)
+            found[place] = Liveness(min(leaves.values()), leaves)
         else:
             first = min(wanted.values())
             wanted = _of(None, first, specs[step.place])
-            found[place] = Needs(first)
+            found[place] = Liveness(first)
     return found
 
 

@@ -11,7 +11,7 @@ from keras_dynamic.cost import output_spec, register
 class SelectChannels(keras.layers.Layer):
     """Gives channels of its input in a given order, and channels of zeros.
 
-    What training.materialize leaves of masks on a unit's input and output channels; what single connections read and
+    What training.strip_gates leaves of masks on a unit's input and output channels; what single connections read and
     write.
 
     Args:
@@ -69,7 +69,7 @@ _ANY_CHANNELS = (
 )
 
 
-def slim(body, x, groups, offset=True, inputs=None, outputs=None):
+def slice_groups(body, x, groups, offset=True, inputs=None, outputs=None):
     """Returns what a body's expand and contract give with these groups of channels alone, as layers without others.
 
     The results of disjoint sets of groups add up to that of their union if one of them has the offset, as long as what
@@ -104,7 +104,7 @@ def slim(body, x, groups, offset=True, inputs=None, outputs=None):
     )
     ends = output_spec(body, x).shape[-1]
     before = [] if read is None else [SelectChannels(read)]
-    after = [] if given is None else [SelectChannels(places(given, ends))]
+    after = [] if given is None else [SelectChannels(inverse_index(given, ends))]
     path = keras.Sequential([*before, *(new for new, _ in [*expand, *contract]), *after], name="body")
     path.build(body.grouped_input(x).shape)
     behind = False  # contract's convolution: what comes then adds the offset
@@ -126,30 +126,30 @@ def _channels(body, groups, number, granularity):
     return np.concatenate([np.arange(k * granularity, (k + 1) * granularity) for k in groups])
 
 
-def places(given, channels):
+def inverse_index(given, channels):
     """Returns, for each of the channels, its place among the given ones, -1 if it is none of them."""
     found = np.full(channels, -1)
     found[given] = np.arange(len(given))
     return found
 
 
-def slim_paths(body, x, known=None) -> list[keras.Sequential]:
+def sliced_paths(body, x, constant=None) -> list[keras.Sequential]:
     """Returns paths that add up to what expand and contract give: the forced groups' and one for each other group.
 
     Args:
         body: built ChannelGroups.
         x: spec of the body's input.
-        known: for each group that is not forced True if it always runs, as forced ones do, False if it never does, else
+        constant: for each group that is not forced True if it always runs, False if it never does, else
             None; None for no such group.
 
     Returns:
-        List of keras.Sequential as slim gives them; the first has the offset.
+        List of keras.Sequential as slice_groups returns them; the first has the offset.
 
     Raises:
         ValueError: if groups do not add up because more than batch norm follows `contract`'s convolution, or as slim.
     """
     free = range(body.forced, body.groups)
-    told = dict(zip(free, known or [None] * len(free), strict=True))
+    told = dict(zip(free, constant or [None] * len(free), strict=True))
     found = _flat(body.contract)
     behind = [layer.name for layer in found[_place(found) :] if not _adds_up(layer)]
     if behind and None in told.values():
@@ -157,8 +157,8 @@ def slim_paths(body, x, known=None) -> list[keras.Sequential]:
             f"the groups of {body.name!r} must add up, so that each is computed by itself, but with {behind} in "
             "`contract` they do not; behind its convolution have batch norm alone, and the rest behind the unit."
         )
-    always = slim(body, x, [k for k in range(body.groups) if told.get(k, True)])
-    return [always, *(slim(body, x, [k], offset=False) for k in free if told[k] is None)]
+    always = slice_groups(body, x, [k for k in range(body.groups) if told.get(k, True)])
+    return [always, *(slice_groups(body, x, [k], offset=False) for k in free if told[k] is None)]
 
 
 def _adds_up(layer):

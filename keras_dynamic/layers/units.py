@@ -58,7 +58,7 @@ class Unit(keras.layers.Layer):
     Attributes:
         skippable: False if there is nothing to run instead: such a unit always runs.
         group_names: names of the decisions that switch groups of its channels, once it is built; () if it has none.
-        nested: True if branch takes (given, read) and returns (y, Decided), because a dynamic network is inside.
+        nested: True if branch takes (given, executor) and returns (y, Decided), because a dynamic network is inside.
     """
 
     skippable = True
@@ -95,7 +95,7 @@ class Unit(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must define joined(x, added, training).")
 
     def call(self, x, decision=None, training=None, groups=None):
-        """Runs the masked reading.
+        """Runs the masked execution.
 
         Args:
             x: nest of tensors, [batch, ...].
@@ -240,7 +240,7 @@ class Residual(Unit):
         return self.activation(self._skip(x, training))
 
     def masked(self, x, decision, training=None, groups=None):
-        """Returns the masked reading in the form that `mask` names."""
+        """Returns the masked execution in the form that `mask` names."""
         run = self._run(x, training, groups)
         if self.mask == "convex":
             skip = self._skip(x, training)

@@ -64,7 +64,7 @@ FOLD = ("auto", "never")
 
 # Measured on LiteRT with XNNPACK, one thread (jobs/channel_latency): units of two 3x3 convolutions with half of their
 # groups on, against the whole unit. Groups of fewer filters, or of less work, save less than half of what their MACs
-# promise: two slim convolutions, an ADD and an IF stand in for part of two large ones.
+# promise: two sliced convolutions, an ADD and an IF stand in for part of two large ones.
 LEAST_FILTERS = 16
 LEAST_MACS = {None: 100_000, "int8": 500_000}
 
@@ -77,7 +77,7 @@ class Lowered:
         body: the unit's body.
         spec: of the unit's input.
         names: the decisions that its groups obey, one for each of unit.group_names.
-        switched: those that become IFs; the others multiply channels, as in the masked reading.
+        switched: those that become IFs; the others multiply channels, as in the masked execution.
         why: what speaks against IFs for its groups; '' if nothing does.
     """
 
@@ -88,24 +88,24 @@ class Lowered:
     why: str
     _made: list = field(default_factory=list)  # a graph does not keep the variables alive that it reads
 
-    def paths(self, known):
+    def paths(self, constant):
         """Returns layers that add up to the body's total, made outside of the graph that is being traced.
 
         Args:
-            known: as of layers.GroupedBody.paths.
+            constant: as of layers.GroupedBody.paths.
 
         Raises:
             ValueError: if groups do not add up, see layers.GroupedBody.paths.
         """
-        return self._outside(lambda: self.body.paths(self.spec, known))
+        return self._outside(lambda: self.body.paths(self.spec, constant))
 
-    def kept(self, runs):
+    def pruned_layers(self, runs):
         """Returns layers that do what the body does if these groups run for all images, made likewise.
 
         Args:
             runs: True or False, for each of names.
         """
-        return self._outside(lambda: self.body.kept(self.spec, runs))
+        return self._outside(lambda: self.body.pruned_layers(self.spec, runs))
 
     def _outside(self, make):
         import tensorflow as tf
@@ -184,7 +184,7 @@ def note(name, lowered, masked) -> str:
     )
 
 
-class Branching:
+class BranchingExecutor:
     """Carries decisions out as selects between run and skip, and notes their conditions.
 
     Args:
@@ -244,7 +244,7 @@ class Branching:
                 value = asked[name]
             decided = {**decided, name: value}
             listed = follows is not None or (whole is False and self._prefix + decider.within[name] in self.listed)
-            self._note(full, value, whole, listed and name not in decider.known)
+            self._note(full, value, whole, listed and name not in decider.constants)
         return decided, chances, after
 
     def _condition(self, name):
@@ -297,14 +297,14 @@ class Branching:
     def _added(self, unit, x, groups):
         """Returns what a unit's groups add up to: to what has been added so far, select adds a group or not.
 
-        Groups that do not pay are computed together, in the masked reading; where no image changes any of them, what is
+        Groups that do not pay are computed together, masked; where no image changes any of them, what is
         left of the body is computed as a whole.
         """
         name = self._prefix + unit.name
         lowered = self.groups[name]
         if all(isinstance(decision, bool) for decision in groups):
             added = x
-            for layer in lowered.kept(groups):
+            for layer in lowered.pruned_layers(groups):
                 added = layer(added, training=False)
             return added
         inputs, own, outputs = unit.body.split(groups)
@@ -321,9 +321,9 @@ class Branching:
 
     def _sum(self, lowered, read, groups):
         """Returns the first path's result, and those of the paths whose groups run added to it."""
-        known = [decision if isinstance(decision, bool) else None for decision in groups]
+        constant = [decision if isinstance(decision, bool) else None for decision in groups]
         try:
-            first, *others = lowered.paths(known)
+            first, *others = lowered.paths(constant)
         except ValueError as error:
             self.problems.append(str(error))
             return lowered.body.total(read, training=False)
@@ -342,7 +342,7 @@ class Branching:
         else:
             ran = unit.joined(x, self._added(unit, x, groups), training=training)
         run, inner = ran if unit.nested else (ran, None)
-        bits = nested["read"].bits if unit.nested else {}
+        bits = nested["executor"].bits if unit.nested else {}
         if decision is not True:
             run = select(decision, run, _untied(unit.otherwise(x, training=training), x, run))
             bits = {name: select(decision, bit, keras.ops.zeros_like(bit)) for name, bit in bits.items()}
@@ -369,18 +369,18 @@ class Branching:
                 "instead."
             )
             decision = True
-        self._note(full, decision, listed=constant is not None and name not in decider.known)
+        self._note(full, decision, listed=constant is not None and name not in decider.constants)
         return {**decided, name: decision}, chances, after
 
-    def fork(self, x, behind):
+    def branch_at_exit(self, x, behind):
         """Returns x twice."""
         return x, x
 
-    def answer(self, exit_, x, previous, training=None):
+    def exit_logits(self, exit_, x, previous, training=None):
         """Returns an exit's logits, traced under a scope as a unit's are: the exit is a part of its own."""
-        return self._as_part(exit_.name, lambda: masked.answer(exit_, x, previous, training))
+        return self._as_part(exit_.name, lambda: masked.exit_logits(exit_, x, previous, training))
 
-    def go_on(self, decision, rest, state):
+    def run_rest(self, decision, rest, state):
         """Returns what lies behind an exit, its logits and bits behind a select each on the exit's decision."""
         before = set(self.bits)
         later = rest(state)
@@ -390,8 +390,8 @@ class Branching:
         return later._replace(logits=select(decision, later.logits, _own_scale(state.answered)))
 
     def inside(self, unit):
-        """Returns the reading for the dynamic network inside a unit; what it notes goes into the same tables."""
-        inner = Branching(self.names, self.groups)
+        """Returns the executor for the dynamic network inside a unit; what it notes goes into the same tables."""
+        inner = BranchingExecutor(self.names, self.groups)
         inner.conditions, inner.listed = self.conditions, self.listed
         inner.problems, inner.masked = self.problems, self.masked
         inner._prefix = f"{self._prefix}{unit.name}/"

@@ -10,7 +10,7 @@ from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Decider, DynamicModel
 from keras_dynamic.layers.frozen import frozen
-from keras_dynamic.lite.branching import FOLD, Branching, lower_groups, note
+from keras_dynamic.lite.branching import FOLD, BranchingExecutor, lower_groups, note
 from keras_dynamic.lite.comparisons import (
     budget_table,
     confidence_names,
@@ -24,7 +24,7 @@ from keras_dynamic.lite.metadata import cost_table, write_metadata, write_signat
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.thresholds import written
 from keras_dynamic.lite.verify import verify
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 OUTPUTS = ("logits", "exits", "decisions", "macs")
 QUANTIZE = (None, "int8")
@@ -85,11 +85,11 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
             f"model {model.name!r} is not built, so its shapes are unknown; call it on a batch of images first."
         )
     if quantize not in QUANTIZE:
-        raise ValueError(f"quantize must be one of {QUANTIZE}, got {quantize!r}{near(quantize, ['int8'])}.")
+        raise ValueError(f"quantize must be one of {QUANTIZE}, got {quantize!r}{did_you_mean(quantize, ['int8'])}.")
     outputs = (outputs,) if isinstance(outputs, str) else outputs
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown:
-        raise ValueError(f"outputs must be among {OUTPUTS}, got {unknown[0]!r}{near(unknown[0], OUTPUTS)}.")
+        raise ValueError(f"outputs must be among {OUTPUTS}, got {unknown[0]!r}{did_you_mean(unknown[0], OUTPUTS)}.")
     stopping = [name for name in model.chain.exit_names if name in model.decision_names]
     if "exits" in outputs and stopping:
         raise ValueError(
@@ -97,9 +97,11 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
             "DynamicModel(model.chain) for the answers of all exits."
         )
     if fold not in FOLD:
-        raise ValueError(f"fold must be one of {FOLD}, got {fold!r}{near(fold, FOLD)}.")
+        raise ValueError(f"fold must be one of {FOLD}, got {fold!r}{did_you_mean(fold, FOLD)}.")
     if thresholds not in THRESHOLDS:
-        raise ValueError(f"thresholds must be one of {THRESHOLDS}, got {thresholds!r}{near(thresholds, THRESHOLDS)}.")
+        raise ValueError(
+            f"thresholds must be one of {THRESHOLDS}, got {thresholds!r}{did_you_mean(thresholds, THRESHOLDS)}."
+        )
     as_input = thresholds == "input"
     if as_input and not model.decider.confidence_names:
         raise ValueError(
@@ -164,24 +166,24 @@ class _Graph:
         """Returns [logits, decisions, macs], as far as they are asked for."""
         import tensorflow as tf
 
-        reading = Branching(self.decisions, self.groups)
-        outcome = self.model.outcome(image, training=False, read=reading)
-        self.conditions, self.listed = reading.conditions, reading.listed
+        executor = BranchingExecutor(self.decisions, self.groups)
+        outcome = self.model.outcome(image, training=False, executor=executor)
+        self.conditions, self.listed = executor.conditions, executor.listed
         if any(self.conditions[name] is False for name in self.listed):
             unasked = [name for name in self.decisions if name not in self.conditions]
             self.listed += unasked
-            reading.bits.update((name, tf.zeros((1,), tf.int32)) for name in unasked)
-        self.units, self.problems = reading.units, reading.problems
-        self.notes = [note(unit, self.groups[unit], names) for unit, names in reading.masked.items()]
-        computed = {name: True for names in reading.masked.values() for name in names}
-        known = {**reading.conditions, **computed}
-        self.node = _settled(self.node, known, "exits" in self.names)
+            executor.bits.update((name, tf.zeros((1,), tf.int32)) for name in unasked)
+        self.units, self.problems = executor.units, executor.problems
+        self.notes = [note(unit, self.groups[unit], names) for unit, names in executor.masked.items()]
+        computed = {name: True for names in executor.masked.values() for name in names}
+        known = {**executor.conditions, **computed}
+        self.node = _frozen(self.node, known, "exits" in self.names)
         unlisted = {name: run for name, run in known.items() if name not in self.listed or name in computed}
-        self.whole = _settled(self.whole, unlisted, "exits" in self.names)
+        self.whole = _frozen(self.whole, unlisted, "exits" in self.names)
         results = {"logits": outcome.logits, **outcome.exits}
         if self.listed:
-            results["decisions"] = tf.stack([reading.bits[name] for name in self.listed], axis=1)
-            results["macs"] = self._macs(reading.bits)
+            results["decisions"] = tf.stack([executor.bits[name] for name in self.listed], axis=1)
+            results["macs"] = self._macs(executor.bits)
         return [results[name] for name in self.given(self.names)]
 
     def changes(self, name) -> bool:
@@ -232,7 +234,7 @@ def _threshold_notes(decider, taken, seen, metadata):
     names = decider.confidence_names
     notes = {
         "threshold_names": list(names),
-        "measures": [decider.measure_of(name) for name in names],
+        "measures": [decider.confidence_of(name) for name in names],
         "thresholds": written(taken.values),
     }
     if seen is not None and metadata["decisions"] == list(names):
@@ -246,15 +248,15 @@ def _parts_of(node, names):
     return {name: [row for row in own if row["macs"]] for name, own in found.items()}
 
 
-def _settled(node, conditions, exits=False):
+def _frozen(node, conditions, exits=False):
     """Returns the cost tree without constant guards, what never runs, and, unless wanted, exits that nobody reads."""
     when: Guard | None = node.when
-    settled = conditions.get(when.decision) if when is not None else None
-    if when is not None and isinstance(settled, bool):
-        if settled is not when.on:
+    frozen = conditions.get(when.decision) if when is not None else None
+    if when is not None and isinstance(frozen, bool):
+        if frozen is not when.on:
             return Node(node.name)
         when = None
-    elif isinstance(settled, str):
-        when = when._replace(decision=settled)
-    children = tuple(_settled(child, conditions, exits) for child in node.children if exits or not child.exit)
+    elif when is not None and isinstance(frozen, str):
+        when = when._replace(decision=frozen)
+    children = tuple(_frozen(child, conditions, exits) for child in node.children if exits or not child.exit)
     return node._replace(when=when, children=children)

@@ -14,7 +14,7 @@ import numpy as np
 from keras_dynamic.lite.flatbuffer import IDENTIFIER
 from keras_dynamic.lite.metadata import DEFAULT_KEY, read_metadata
 from keras_dynamic.lite.thresholds import THRESHOLDS, as_numbers, given_or_noted
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,9 @@ class Interpreter:
             values[THRESHOLDS] = self._thresholds(values.get(THRESHOLDS))
         for name in values:
             if name not in self.inputs:
-                raise ValueError(f"Expected inputs {sorted(self.inputs)}, got {name!r}{near(name, self.inputs)}.")
+                raise ValueError(
+                    f"Expected inputs {sorted(self.inputs)}, got {name!r}{did_you_mean(name, self.inputs)}."
+                )
         missing = self.inputs.keys() - values.keys() - {image}
         if missing:
             raise ValueError(f"The model also needs {sorted(missing)}; pass them by name.")
@@ -267,7 +269,9 @@ def _port(name: str, details: Mapping[str, Any]) -> Port:
 def _load_backend(name: str | None) -> tuple[str, ModuleType]:
     """Returns the name and the module of the backend, or of the first that is installed."""
     if name is not None and name not in BACKENDS:
-        raise ValueError(f"backend must be one of {list(BACKENDS)} or None, got {name!r}{near(name, BACKENDS)}.")
+        raise ValueError(
+            f"backend must be one of {list(BACKENDS)} or None, got {name!r}{did_you_mean(name, BACKENDS)}."
+        )
     wanted = BACKENDS if name is None else {name: BACKENDS[name]}
     for package, module in wanted.items():
         try:

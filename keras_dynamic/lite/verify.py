@@ -13,7 +13,7 @@ from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import decision_of_branch
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor
 from keras_dynamic.lite.metadata import macs_under, metadata_needed, metadata_of
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
     names = list((metadata_of(parsed) or {}).get("decisions", []))
     for name in decisions:
         if name not in names:
-            raise ValueError(f"The model's decisions are {names}, got {name!r}{near(name, names)}.")
+            raise ValueError(f"The model's decisions are {names}, got {name!r}{did_you_mean(name, names)}.")
     return work_of(parsed, names).count(decisions)
 
 

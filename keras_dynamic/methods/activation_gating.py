@@ -15,7 +15,7 @@ from keras_dynamic.losses import (
     per_gate,
     weight_decay,
 )
-from keras_dynamic.messages import check_fraction, check_number, near
+from keras_dynamic.messages import check_fraction, check_number, did_you_mean
 from keras_dynamic.methods.method import Annealed
 
 
@@ -70,12 +70,12 @@ class ActivationGating(Annealed):
         if activation_loss not in ACTIVATION_LOSSES:
             raise ValueError(
                 f"activation_loss must be one of {ACTIVATION_LOSSES}, got {activation_loss!r}"
-                f"{near(activation_loss, ACTIVATION_LOSSES)}."
+                f"{did_you_mean(activation_loss, ACTIVATION_LOSSES)}."
             )
         if variable_target is not None and variable_target not in VARIABLE_TARGETS:
             raise ValueError(
                 f"variable_target must be None or one of {VARIABLE_TARGETS}, got {variable_target!r}"
-                f"{near(variable_target, VARIABLE_TARGETS)}."
+                f"{did_you_mean(variable_target, VARIABLE_TARGETS)}."
             )
         if isinstance(target, dict):
             if activation_loss != "per_gate":

@@ -9,7 +9,7 @@ from keras_dynamic.deciders import BernoulliPolicy, Policy
 from keras_dynamic.layers import Outcome
 from keras_dynamic.layers.dynamic_model import _step_of
 from keras_dynamic.losses import class_indices, per_gate
-from keras_dynamic.messages import check_number, near
+from keras_dynamic.messages import check_number, did_you_mean
 from keras_dynamic.methods.method import STRENGTHS, Annealed, check_usage
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
@@ -115,7 +115,7 @@ class BlockDrop(Annealed):
             ("batch_norm", batch_norm, BATCH_NORM),
         ):
             if value not in known:
-                raise ValueError(f"{name} must be one of {known}, got {value!r}{near(value, known)}.")
+                raise ValueError(f"{name} must be one of {known}, got {value!r}{did_you_mean(value, known)}.")
         self.stage, self.gamma, self.batch_norm = stage, float(gamma), batch_norm
         self.usage, self.hold = check_usage(usage, hold), hold
         self.hold_strength = STRENGTHS[hold] if hold_strength is None else hold_strength

@@ -98,12 +98,12 @@ class IMTA(Method):
             freeze_features(self.chain)
 
     @property
-    def newcomers(self) -> list:
+    def new_layers(self) -> list:
         """The paths of collaboration, which a network of phase I lacks."""
         heads = [head for head in _heads(self.chain) if isinstance(head, Collaborative)]
         return [head.transfer for head in heads if head.transfer is not None]
 
-    def reading(self, training):
+    def executor(self, training):
         """Returns gradient equilibrium in training, if it is asked for."""
         return gradient_equilibrium if training and self.equilibrium else masked
 
@@ -218,7 +218,7 @@ class LearnedExits(Annealed):
         if not self._decided(self.decider.choose(self.chain)):
             raise ValueError(
                 f"LearnedExits needs exits that are decided, but {type(self.decider).__name__} decides none of this "
-                "chain; give Chain exits=[Exit(...), ...], and ExitGates as decider or as one of several (Joined)."
+                "chain; give Chain exits=[Exit(...), ...], and ExitGates as decider or in a CombinedDecider."
             )
 
     def _decided(self, names):

@@ -190,10 +190,10 @@ class SGAD(Method):
         check_logits(self.guideline, f"guideline {self.guideline.name!r}")  # equation 9 has the softmax itself
 
     @property
-    def learners(self) -> dict:
+    def transferable(self) -> dict:
         """Layers with weights that a further training takes over, by their role."""
         guided = {} if self.guideline is None else {"guideline": self.guideline}
-        return super().learners | guided
+        return super().transferable | guided
 
     def expected_ratio(self, image, training=None):
         """Returns the share of units that images should drop.

@@ -134,12 +134,12 @@ class NextNetwork(Unit):
         """Whether the network itself makes decisions."""
         return isinstance(self.network, DynamicModel) and bool(self.network.decision_names)
 
-    def branch(self, x, training=None, given=None, read=None):
+    def branch(self, x, training=None, given=None, executor=None):
         """Returns x with the network's logits added, and what a dynamic network decided."""
         if not self.nested:
             return self._added(x, self.network(x["image"], training=training))
-        reading = {} if read is None else {"read": read}
-        inner = self.network.outcome(x["image"], decisions=given or None, training=training, **reading)
+        options = {} if executor is None else {"executor": executor}
+        inner = self.network.outcome(x["image"], decisions=given or None, training=training, **options)
         return self._added(x, inner.logits), Decided(inner.decisions, inner.probabilities, inner.conditional)
 
     def _added(self, x, logits):
@@ -149,14 +149,14 @@ class NextNetwork(Unit):
         """Returns x."""
         return x
 
-    def call(self, x, decision=None, training=None, given=None, read=None):
-        """Runs the masked reading: logits + decision * network(image) / temperature."""
+    def call(self, x, decision=None, training=None, given=None, executor=None):
+        """Runs the masked execution: logits + decision * network(image) / temperature."""
         if not self.nested:
             return super().call(x, decision, training)
-        y, inner = self.branch(x, training, given, read)
+        y, inner = self.branch(x, training, given, executor)
         return (y if decision is None else blend(decision, y, x)), inner
 
-    def skip(self, x, training=None, given=None, read=None):
+    def skip(self, x, training=None, given=None, executor=None):
         """Returns x, and a dynamic network's decisions as 0."""
         if not self.nested:
             return x
@@ -226,7 +226,7 @@ def _temperature(layer, value):
 _SEEN = 0.005  # share of the errors of always answering the largest class: with fewer, a network may know the data
 
 
-def cascade(networks, temperatures=None, measure="max_probability", name="cascade"):
+def cascade(networks, temperatures=None, confidence="max_probability", name="cascade"):
     """Makes one dynamic model of several trained classifiers; nothing is trained.
 
     The first network always runs. Each next one runs only for images of which the sum of the logits so far is not sure,
@@ -239,7 +239,7 @@ def cascade(networks, temperatures=None, measure="max_probability", name="cascad
         networks: two or more Keras classifiers, cheapest first, of the same input shape and classes, with their
             preprocessing inside. They end in logits, or in a softmax, which is taken off.
         temperatures: one positive number per network, None for 1; see also Cascade.fit_temperatures.
-        measure: of confidence: 'max_probability', 'entropy' or 'margin'.
+        confidence: how certain logits are: 'max_probability', 'entropy' or 'margin'.
         name: of the model.
 
     Returns:
@@ -281,7 +281,7 @@ def cascade(networks, temperatures=None, measure="max_probability", name="cascad
     names = _distinct([network.name for network in networks])
     rest = zip(networks[1:], temperatures[1:], names[1:], strict=True)
     units = [NextNetwork(network, temperature, name=unit_name) for network, temperature, unit_name in rest]
-    model = Cascade(Chain(stem, units, Leaf("logits", name="sum"), name="chain"), Confidence(measure), name=name)
+    model = Cascade(Chain(stem, units, Leaf("logits", name="sum"), name="chain"), Confidence(confidence), name=name)
     model.build((None, *shapes[0]))
     return model
 
@@ -359,7 +359,7 @@ class Cascade(DynamicModel):
         y = self._labels(x, y)
         logits, macs_each = self._run_each(x, batch_size)
         sums = np.cumsum([each / t for each, t in zip(logits, self._temperatures(), strict=True)], axis=0)
-        certain = np.stack([_numpy(confidence(each, self.decider.measure)) for each in sums[:-1]], axis=1)
+        certain = np.stack([_numpy(confidence(each, self.decider.confidence)) for each in sums[:-1]], axis=1)
         spent = np.cumsum(macs_each, axis=0).T
         if quantiles is not None:
             thresholds = quantile_thresholds(certain, quantiles)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_dynamic.layers import DynamicModel, Residual
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.models.resnet import MODES, mode_of
 
 
@@ -386,7 +386,7 @@ def _check_version(network):
 def _check_mode(network, mode):
     """Raises if the stem gives pixels of another mode."""
     if mode not in MODES:
-        raise ValueError(f"mode must be one of {sorted(MODES)}, got {mode!r}{near(mode, MODES)}.")
+        raise ValueError(f"mode must be one of {sorted(MODES)}, got {mode!r}{did_you_mean(mode, MODES)}.")
     first = network.chain.stem.layers[0]
     if mode_of(first) != mode:
         raise ValueError(

@@ -8,7 +8,7 @@ from keras import layers, ops
 
 from keras_dynamic.cost import Node, output_spec, register, tree
 from keras_dynamic.layers import Chain, DynamicModel, Exit, LeafHead, LeafPart
-from keras_dynamic.messages import check_fraction, is_count, near
+from keras_dynamic.messages import check_fraction, did_you_mean, is_count
 from keras_dynamic.models.resnet import convolution, normalize_pixels
 
 STEP_MODES = ("even", "lin_grow")
@@ -40,7 +40,9 @@ def block_sizes(blocks, base, step, step_mode) -> list[int]:
         ValueError: if the mode is unknown.
     """
     if step_mode not in STEP_MODES:
-        raise ValueError(f"step_mode must be one of {STEP_MODES}, got {step_mode!r}{near(step_mode, STEP_MODES)}.")
+        raise ValueError(
+            f"step_mode must be one of {STEP_MODES}, got {step_mode!r}{did_you_mean(step_mode, STEP_MODES)}."
+        )
     return [base, *(step if step_mode == "even" else step * block + 1 for block in range(1, blocks))]
 
 
@@ -87,7 +89,7 @@ def plan(sizes, scales, channels, growth, prune="max", reduction=0.5) -> list[Pl
     Source: MSDNet, section 4, "network reduction".
     """
     if prune not in PRUNE:
-        raise ValueError(f"prune must be one of {PRUNE}, got {prune!r}{near(prune, PRUNE)}.")
+        raise ValueError(f"prune must be one of {PRUNE}, got {prune!r}{did_you_mean(prune, PRUNE)}.")
     planned, layers = [], sum(sizes)
     blocks = [block for block, size in enumerate(sizes, 1) for _ in range(size)]
     for layer, block in enumerate(blocks, 1):

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Chain, DynamicModel, NormalizePixels, PadShortcut, Residual
-from keras_dynamic.messages import check_fraction, check_number, is_count, near
+from keras_dynamic.messages import check_fraction, check_number, did_you_mean, is_count
 
 # Mean and deviation per channel of pixels / 255, red first.
 MODES = {
@@ -34,8 +34,8 @@ def pixels_layer(pixels) -> keras.layers.Layer:
         return pixels
     if not isinstance(pixels, str) or pixels not in MODES:
         raise ValueError(
-            f"pixels must be one of {sorted(MODES)} or a Keras layer, got {pixels!r}{near(pixels, MODES)}; take "
-            "'torch' for weights of your own."
+            f"pixels must be one of {sorted(MODES)} or a Keras layer, got {pixels!r}{did_you_mean(pixels, MODES)}; "
+            "take 'torch' for weights of your own."
         )
     return NormalizePixels(*MODES[pixels], name="pixels")
 
@@ -102,7 +102,9 @@ def check_stride_on(stride_on: str, block: str) -> None:
         ValueError: if stride_on is unknown, or the block has no 1x1.
     """
     if stride_on not in STRIDES_ON:
-        raise ValueError(f"stride_on must be one of {STRIDES_ON}, got {stride_on!r}{near(stride_on, STRIDES_ON)}.")
+        raise ValueError(
+            f"stride_on must be one of {STRIDES_ON}, got {stride_on!r}{did_you_mean(stride_on, STRIDES_ON)}."
+        )
     if stride_on == "first_1x1" and block != "bottleneck":
         raise ValueError(f"stride_on='first_1x1' needs bottleneck blocks, got block={block!r}; take stride_on='3x3'.")
 

@@ -1,7 +1,7 @@
 """Pure functions: estimators, selection, confidence (keras.ops), thresholds and temperatures (NumPy)."""
 
 from keras_dynamic.ops.confidence import (
-    MEASURES,
+    CONFIDENCES,
     confidence,
     entropy_confidence,
     fit_temperature,
@@ -49,8 +49,8 @@ from keras_dynamic.ops.thresholds import (
 
 __all__ = [
     "BUDGETS",
+    "CONFIDENCES",
     "ESTIMATORS",
-    "MEASURES",
     "Fitted",
     "SeedGenerator",
     "Spent",

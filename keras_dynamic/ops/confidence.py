@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.ops.labels import check_classes, class_numbers
 
 
@@ -55,28 +55,28 @@ def margin(logits):
     return ops.squeeze(left, -1) - ops.max(ops.concatenate(losers, axis=-1), axis=-1)
 
 
-MEASURES = {"max_probability": max_probability, "entropy": entropy_confidence, "margin": margin}
+CONFIDENCES = {"max_probability": max_probability, "entropy": entropy_confidence, "margin": margin}
 
 
-def confidence(logits, measure="max_probability"):
+def confidence(logits, kind="max_probability"):
     """Returns a measure of certainty by name.
 
     Args:
         logits: float tensor, [batch, classes]; one logit is that of a binary classifier, whose other class has logit 0.
-        measure: 'max_probability', 'entropy' or 'margin'.
+        kind: 'max_probability', 'entropy' or 'margin'.
 
     Returns:
         float tensor, [batch]; all three rise with certainty.
 
     Raises:
-        ValueError: if the measure is none of the three.
+        ValueError: if kind is none of the three.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"measure must be one of {sorted(MEASURES)}, got {measure!r}{near(measure, MEASURES)}.")
+    if kind not in CONFIDENCES:
+        raise ValueError(f"kind must be one of {sorted(CONFIDENCES)}, got {kind!r}{did_you_mean(kind, CONFIDENCES)}.")
     logits = ops.convert_to_tensor(logits)
     if logits.shape[-1] == 1:
         logits = ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
-    return MEASURES[measure](logits)
+    return CONFIDENCES[kind](logits)
 
 
 def predicted_class(logits):

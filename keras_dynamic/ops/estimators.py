@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 
 def scale_gradient(x, factor):
@@ -78,7 +78,7 @@ def round_straight_through(x, estimator="identity"):
     """
     if estimator not in ESTIMATORS:
         raise ValueError(
-            f"estimator must be one of {sorted(ESTIMATORS)}, got {estimator!r}{near(estimator, ESTIMATORS)}."
+            f"estimator must be one of {sorted(ESTIMATORS)}, got {estimator!r}{did_you_mean(estimator, ESTIMATORS)}."
         )
     x = ops.convert_to_tensor(x)
     hard = ops.cast(x > 0.5, x.dtype)

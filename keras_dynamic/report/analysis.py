@@ -178,7 +178,7 @@ NEARLY = 0.05  # activation rates nearer to 0 or 1 count as polarised (section 4
 
 
 class Polarisation(NamedTuple):
-    """How many decisions are settled.
+    """How many decisions are frozen.
 
     Attributes:
         always_off: Decisions that run for no image.

@@ -362,17 +362,17 @@ def rates_histogram(rates: Mapping[str, float], colour: str) -> style.Figure:
     values = np.array([float(rate) for rate in rates.values()])
     exact = (values == 0) | (values == 1)
     edges = np.linspace(0, 1, _RATE_BINS + 1)
-    settled, others = (np.histogram(values[chosen], edges)[0] for chosen in (exact, ~exact))
+    frozen, others = (np.histogram(values[chosen], edges)[0] for chosen in (exact, ~exact))
     figure, (axes,) = style.new_figure(3.2)
     left, width = 100 * edges[:-1], 100 / _RATE_BINS
     place = {"width": 0.86 * width, "align": "center"}
-    axes.bar(left + width / 2, settled, color=colour, **place)
-    axes.bar(left + width / 2, others, bottom=settled, color=colour, alpha=_FADED, **place)
-    for x, count in zip(left + width / 2, settled + others, strict=True):
+    axes.bar(left + width / 2, frozen, color=colour, **place)
+    axes.bar(left + width / 2, others, bottom=frozen, color=colour, alpha=_FADED, **place)
+    for x, count in zip(left + width / 2, frozen + others, strict=True):
         if count:
             axes.text(x, count, f"{count}", ha="center", va="bottom", fontsize=style.FONT_SIZE - 2, color=style.INK)
     axes.set_xlim(0, 100)
-    axes.set_ylim(0, 1.15 * float((settled + others).max()))
+    axes.set_ylim(0, 1.15 * float((frozen + others).max()))
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.grid(visible=False, axis="x")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 PRECISIONS = ("float32", "int8")
@@ -130,7 +130,8 @@ def check_evaluations(report: Mapping[str, Any], evaluations: Mapping[str, PerIm
         if name not in report["systems"]:
             known = ", ".join(report["systems"])
             raise ValueError(
-                f"Expected evaluations of the systems {known}, got {name!r}{near(name, report['systems'])}; rename it."
+                f"Expected evaluations of the systems {known}, got {name!r}{did_you_mean(name, report['systems'])}; "
+                "rename it."
             )
         images = np.asarray(evaluation.images)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:

@@ -1,9 +1,9 @@
-"""The compact reading: batched inference in which each part runs on those images alone that need it."""
+"""The compact execution: batched inference in which each part runs on those images alone that need it."""
 
 import keras
 
 from keras_dynamic.layers import DynamicModel, Outcome
-from keras_dynamic.layers.forward import Masked
+from keras_dynamic.layers.forward import MaskedExecutor
 
 
 def compact(model):
@@ -44,7 +44,7 @@ def compact(model):
 
     @tf.function(input_signature=(tf.TensorSpec((None, *shape), tf.float32),))
     def outcome(images):
-        return model.outcome(images, training=False, read=_Compact())
+        return model.outcome(images, training=False, executor=_CompactExecutor())
 
     def run(images) -> Outcome:
         images = keras.ops.convert_to_tensor(images)
@@ -59,18 +59,18 @@ def compact(model):
     return run
 
 
-class _Compact(Masked):
+class _CompactExecutor(MaskedExecutor):
     """Carries decisions out by running a part on the sub-batch that needs it."""
 
     def run(self, unit, x, decision, training=None, **parts):
         """Returns what unit.call returns, its branch run on the images that run it, the other way on the others."""
         if isinstance(decision, bool):
             return super().run(unit, x, decision, training, **parts)
-        reading = {"read": parts.pop("read")} if unit.nested else {}
+        executor = {"executor": parts.pop("executor")} if unit.nested else {}
         inputs = {"x": x, "parts": parts}
 
         def branch(some):
-            return unit.branch(some["x"], training=training, **some["parts"], **reading)
+            return unit.branch(some["x"], training=training, **some["parts"], **executor)
 
         def skipped(some, ran):
             y = unit.otherwise(some["x"], training)
@@ -85,7 +85,7 @@ class _Compact(Masked):
         everybody = keras.ops.all(keras.ops.cast(decision, "bool"))
         return unit.combine(x, keras.ops.cond(everybody, lambda: branch(inputs), mixed))
 
-    def go_on(self, decision, rest, state):
+    def run_rest(self, decision, rest, state):
         """Returns what lies behind an exit, run on the images that go on."""
 
         def stopped(some, later):

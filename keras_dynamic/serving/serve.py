@@ -1,4 +1,4 @@
-"""Serving images in batches with the compact reading, beside the network that runs everything."""
+"""Serving images in batches with the compact execution, beside the network that runs everything."""
 
 import time
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Served(NamedTuple):
         stopped: int array [n], index of stopping_places at which each image stopped.
         macs: int64 array, [n].
         predictions_static: int array [n], the classes that the static network gives.
-        seconds: of the compact reading, all batches together.
+        seconds: of the compact execution, all batches together.
         seconds_static: of the static network.
     """
 

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_dynamic.layers import Collaborative, DynamicModel, Exit
 from keras_dynamic.layers.exits import reads_previous
-from keras_dynamic.messages import is_count, near
+from keras_dynamic.messages import did_you_mean, is_count
 
 
 def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str] = (), frozen=False) -> DynamicModel:
@@ -49,7 +49,7 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
         for name in given:
             if name not in names:
                 raise ValueError(
-                    f"{argument} names unit {name!r}, which is not there{near(name, names)}; units are {names}."
+                    f"{argument} names unit {name!r}, which is not there{did_you_mean(name, names)}; units are {names}."
                 )
     if len(set(after)) != len(after) or not after:
         raise ValueError(f"after must be one unit or several different ones, got {list(after)}.")
@@ -210,7 +210,9 @@ def until_exit(model, name) -> DynamicModel:
     exits = [step for step in steps if step.exit is not None]
     names = [step.exit.name for step in exits]
     if name not in names:
-        raise ValueError(f"model {model.name!r} has no exit {name!r}{near(name, names)}; its exits are {names}.")
+        raise ValueError(
+            f"model {model.name!r} has no exit {name!r}{did_you_mean(name, names)}; its exits are {names}."
+        )
     index = first = names.index(name)
     while reads_previous(exits[first].exit.head):
         first -= 1

@@ -6,65 +6,67 @@ import warnings
 import keras
 import numpy as np
 
-from keras_dynamic.deciders import Joined, PerUnitGates
+from keras_dynamic.deciders import CombinedDecider, PerUnitGates
 from keras_dynamic.evaluation.evaluate import evaluate
 from keras_dynamic.layers import Decider, DynamicModel
 from keras_dynamic.transform.prune import check_nothing_nested, plain_copy
 
 
-def settle(model, images, tolerance=0.02, batch_size=250) -> DynamicModel:
+def freeze_decisions(model, images, tolerance=0.02, batch_size=250) -> DynamicModel:
     """Makes decisions that nearly all images share the same for all of them.
 
-    A gate costs time for every image, and where it says the same of nearly all it saves none. What is settled needs
+    A gate costs time for every image, and where it says the same of nearly all it saves none. What is frozen needs
     no gate, in a file no IF, and what is off for all is not in it, unless the exporter folds other groups of the unit.
     Images that would have decided otherwise may be answered otherwise: evaluate the result.
 
-        settled = kd.transform.settle(model, images.x_heldout, tolerance=0.04)
-        print(settled.decider.settled)
+        frozen = kd.transform.freeze_decisions(model, images.x_heldout, tolerance=0.04)
+        print(frozen.decider.frozen)
 
     Args:
-        model: built DynamicModel or method with deciders.PerUnitGates or ChannelGates, or deciders.Joined with some of
-            them, of whose decisions alone any are settled; it stays as it is.
+        model: built DynamicModel or method with deciders.PerUnitGates or ChannelGates, or a CombinedDecider of
+            them, of whose decisions alone any are frozen; it stays as it is.
         images: [n, height, width, channels], held-out images; None will do for gates that look at nothing.
         tolerance: share of the images that may decide otherwise than the rest, in [0, 0.5); of a group of channels,
             of the images that run its unit.
         batch_size: images at a time.
 
     Returns:
-        DynamicModel, built, with weights of its own, whose gates have the further decisions in `settled`; it can be
-        trained on, exported, and settled again.
+        DynamicModel, built, with weights of its own, whose gates have the further decisions in `frozen`; it can be
+        trained on, exported, and frozen again.
 
     Raises:
         ValueError: if the decider is another, the model is not built or has networks inside its units, tolerance is out
             of range, or images are missing or of another shape.
 
     Warns:
-        UserWarning: if there is nothing to settle.
+        UserWarning: if there is nothing to freeze.
     """
     decider = getattr(model, "decider", model)
     own = {name for gates in gates_of(decider) for name in gates.names}
     if not gates_of(decider):
-        raise ValueError(f"settle takes a model with PerUnitGates or ChannelGates, got {type(decider).__name__}.")
-    check_nothing_nested(model, "settle")
+        raise ValueError(
+            f"freeze_decisions takes a model with PerUnitGates or ChannelGates, got {type(decider).__name__}."
+        )
+    check_nothing_nested(model, "freeze_decisions")
     check_tolerance(tolerance)
     rates = {name: rate for name, rate in decision_rates(model, images, batch_size).items() if name in own}
     further = {name: rate > 0.5 for name, rate in rates.items() if min(rate, 1 - rate) <= tolerance}
-    if set(further) <= set(decider.known):
+    if set(further) <= set(decider.constants):
         warnings.warn(
             f"none of the {len(rates)} decisions of {model.name!r} is the same for all images but {tolerance:.0%}; "
             "raise tolerance.",
             stacklevel=2,
         )
     copy = plain_copy(model)
-    settled = DynamicModel(copy.chain, _settled(copy.decider, further), name=model.name, dtype=model.dtype_policy)
-    settled.build(model.image_shape)
-    for new, old in zip(settled.decider.members(), copy.decider.members(), strict=True):
+    frozen = DynamicModel(copy.chain, _frozen(copy.decider, further), name=model.name, dtype=model.dtype_policy)
+    frozen.build(model.image_shape)
+    for new, old in zip(frozen.decider.members(), copy.decider.members(), strict=True):
         if isinstance(new, PerUnitGates):
             for name, gate in new.gates.items():
                 gate.set_weights(old.gates[name].get_weights())
         else:
             new.set_weights(old.get_weights())
-    return settled
+    return frozen
 
 
 def gates_of(decider) -> list[PerUnitGates]:
@@ -73,14 +75,14 @@ def gates_of(decider) -> list[PerUnitGates]:
     return [each for each in members if isinstance(each, PerUnitGates)]
 
 
-def _settled(decider, further):
-    """Returns a new decider, not bound, that has those of these decisions settled that gates of it make."""
+def _frozen(decider, further):
+    """Returns a new decider, not bound, that has those of these decisions frozen that gates of it make."""
     config = decider.get_config()
-    if isinstance(decider, Joined):
-        config["deciders"] = [keras.saving.serialize_keras_object(_settled(each, further)) for each in decider.deciders]
+    if isinstance(decider, CombinedDecider):
+        config["deciders"] = [keras.saving.serialize_keras_object(_frozen(each, further)) for each in decider.deciders]
     if isinstance(decider, PerUnitGates):
         own = {name: run for name, run in further.items() if name in decider.names}
-        config["settled"] = {**decider.settled, **own}
+        config["frozen"] = {**decider.frozen, **own}
     return type(decider).from_config(config)
 
 

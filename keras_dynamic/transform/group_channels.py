@@ -4,9 +4,9 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Always, ChannelGroups, DynamicModel, Residual
-from keras_dynamic.layers.dynamic_model import made_under
+from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 from keras_dynamic.layers.grouped_body import GroupedBody, check_positive
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 
 def group_channels(network, granularity, forced=1) -> DynamicModel:
@@ -64,7 +64,7 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
             units.append(unit)
             continue
         before, expand, contract = parts
-        with made_under(unit.dtype_policy):
+        with dtype_policy_scope(unit.dtype_policy):
             body = ChannelGroups(expand, contract, filters, forced, before=before or None, name=f"{unit.name}_body")
             units.append(Residual(body, unit.shortcut, unit.activation, unit.mask, name=unit.name))
         units[-1].build(spec.shape)
@@ -87,7 +87,8 @@ def _check_granularity(granularity, chain):
     for name, filters in granularity.items():
         if name not in (*stages, *names):
             raise ValueError(
-                f"granularity names {name!r}, which is neither a unit nor a stage{near(name, [*stages, *names])}; "
+                f"granularity names {name!r}, which is neither a unit nor a stage"
+                f"{did_you_mean(name, [*stages, *names])}; "
                 f"units are {names}."
             )
         check_positive(f"granularity of {name!r}", filters, "filters per group")

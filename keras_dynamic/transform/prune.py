@@ -7,7 +7,7 @@ import keras
 
 from keras_dynamic.evaluation.evaluate import evaluate
 from keras_dynamic.layers import Always, DynamicModel, Residual
-from keras_dynamic.layers.dynamic_model import made_under
+from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 
 
 def plain_copy(model) -> DynamicModel:
@@ -127,7 +127,7 @@ def without_units(chain, dead):
         exits = [exit_ for exit_ in chain.exits if exit_.after == unit.name]
         left = _skip_layers(unit, remaining[-1] if remaining else chain.stem)
         if left:
-            with made_under(unit.dtype_policy):
+            with dtype_policy_scope(unit.dtype_policy):
                 remaining.append(keras.Sequential(left, name=unit.name))
         elif exits and not remaining:
             remaining.append(keras.layers.Identity(name=unit.name))  # there is no unit before to which they could move

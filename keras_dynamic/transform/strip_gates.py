@@ -1,17 +1,17 @@
-"""Gates that have settled, made real: a smaller, ordinary network."""
+"""Gates that have frozen, made real: a smaller, ordinary network."""
 
 import warnings
 
 from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.layers import Always, DynamicModel, Residual
-from keras_dynamic.layers.dynamic_model import made_under
+from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 from keras_dynamic.transform.freeze_decisions import check_tolerance, decision_rates, gates_of
 from keras_dynamic.transform.prune import check_skips, plain_copy, without_units
 
 _POLARISED = 0.01  # share of the images that may decide otherwise
 
 
-def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> DynamicModel:
+def strip_gates(model, images=None, tolerance=_POLARISED, batch_size=250) -> DynamicModel:
     """Turns channel gates whose decisions are the same for all images into an ordinary, smaller network.
 
     Filters of groups that are off are gone, and units that are off as a whole, and the gates: what is left decides
@@ -41,13 +41,13 @@ def materialize(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
     decider = getattr(model, "decider", model)
     if isinstance(decider, Always):
         raise ValueError(
-            f"materialize takes a model with ChannelGates, got {model.name!r}, in which nothing is decided: it is an "
+            f"strip_gates takes a model with ChannelGates, got {model.name!r}, in which nothing is decided: it is an "
             "ordinary network already."
         )
     gates = gates_of(decider)
     if not any(isinstance(each, ChannelGates) for each in gates) or len(gates) < len(decider.members()):
         raise ValueError(
-            f"materialize takes a built model with ChannelGates, got {type(decider).__name__}; gate its channel groups."
+            f"strip_gates takes a built model with ChannelGates, got {type(decider).__name__}; gate its channel groups."
         )
     runs = _all_settled(model, images, tolerance, batch_size)
     if all(runs.values()):
@@ -78,8 +78,8 @@ def _slimmed(unit, spec, runs, decisions_of):
             f"what is left of a unit without some of its groups is known for Residual, got {unit.name!r} of type "
             f"{type(unit).__name__}; name it in the gates' `always`, or make it a Residual."
         )
-    with made_under(unit.dtype_policy):
-        left = unit.body.kept(spec, [runs.get(name, True) for name in names])
+    with dtype_policy_scope(unit.dtype_policy):
+        left = unit.body.pruned_layers(spec, [runs.get(name, True) for name in names])
         return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
 
 
@@ -93,6 +93,6 @@ def _all_settled(model, images, tolerance, batch_size):
         raise ValueError(
             f"gates must run for all images or none, to {tolerance:.0%}, got {len(far)} of {len(rates)} that do not: "
             f"{listed}; train longer with the batch activation loss, raise tolerance, or export the network with its "
-            "gates, those that have polarised settled by training.settle."
+            "gates, those that have polarised frozen by transform.freeze_decisions."
         )
     return {name: rate > 0.5 for name, rate in rates.items()}

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_dynamic.deciders import ChannelGates, PerUnitGates, Stochastic
 from keras_dynamic.evaluation import ensemble, stochastic
-from keras_dynamic.layers import Chain, DynamicModel, FreeGate, Gate, Residual
+from keras_dynamic.layers import Chain, DynamicModel, Gate, Residual, StaticGate
 from keras_dynamic.methods import ActivationGating
 from tests.layers.grouped import GATE, GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, enliven, spread
 
@@ -28,7 +28,7 @@ def say(model, chances=CHANCES):
     for name, of_groups in chances.items():
         gate = model.decider.gates[name]
         odds = [np.log(chance / (1 - chance)) for chance in of_groups]
-        weights = gate.logits if isinstance(gate, FreeGate) else gate.bias
+        weights = gate.logits if isinstance(gate, StaticGate) else gate.bias
         weights.assign([0.0] * len(odds) + odds)
         if isinstance(gate, Gate):
             gate.kernel.assign(np.zeros(gate.kernel.shape))

@@ -41,10 +41,10 @@ def test_unfitted_everything_runs(networks, toy_images):
     np.testing.assert_allclose(model.outcome(toy_images()).cost, 1.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("measure", ["max_probability", "entropy", "margin"])
+@pytest.mark.parametrize("confidence", ["max_probability", "entropy", "margin"])
 def test_an_image_goes_on_while_it_is_under_the_threshold(measure, networks, toy_images):
     images = toy_images(40)
-    model = cascade(networks, measure=measure)
+    model = cascade(networks, confidence=measure)
     first = networks[0](images)
     both = first + networks[1](images)
     certain = [keras.ops.convert_to_numpy(ops.confidence(logits, measure)) for logits in (first, both)]
@@ -59,7 +59,7 @@ def test_an_image_goes_on_while_it_is_under_the_threshold(measure, networks, toy
 
 
 def test_at_the_threshold_it_stops(networks, toy_images):
-    model = cascade(networks, measure="margin")
+    model = cascade(networks, confidence="margin")
     certain = keras.ops.convert_to_numpy(ops.margin(networks[0](toy_images())))
     model.decider.set_thresholds([certain[2], INF])
     assert decided(model, toy_images())[0].tolist() == (certain < certain[2]).astype(float).tolist()

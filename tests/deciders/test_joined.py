@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic.deciders import ChannelGates, Confidence, FirstK, Joined, Patience, PerUnitGates, SequentialPolicy
+from keras_dynamic.deciders import (
+    ChannelGates,
+    CombinedDecider,
+    Confidence,
+    FirstK,
+    Patience,
+    PerUnitGates,
+    SequentialPolicy,
+)
 from keras_dynamic.layers import Decider, DynamicModel, Exit
 from tests.layers.grouped import chain as grouped_chain
 
@@ -25,7 +33,7 @@ def chain(toy_chain):
 
 
 def built(chain, *deciders):
-    model = DynamicModel(chain, Joined(deciders))
+    model = DynamicModel(chain, CombinedDecider(deciders))
     model.build((None, 8, 8, 3))
     return model
 
@@ -55,7 +63,7 @@ def test_names_are_in_order_of_execution(joined):
 
 def test_measures_are_those_of_whoever_decides(joined):
     decider = joined.decider
-    assert [decider.measure_of(name) for name in decider.names] == ["margin", None, "margin", None]
+    assert [decider.confidence_of(name) for name in decider.names] == ["margin", None, "margin", None]
     assert decider.confidence_names == ("exit1", "exit2")
 
 
@@ -148,12 +156,12 @@ def test_two_that_decide_the_same_are_an_error(chain):
 
 @pytest.mark.parametrize("deciders", [[], [Confidence, Patience()], ["Confidence"], Confidence()])
 def test_it_takes_deciders(deciders):
-    with pytest.raises(ValueError, match="Joined takes a list of one decider or more, got "):
-        Joined(deciders)
+    with pytest.raises(ValueError, match="CombinedDecider takes a list of one decider or more, got "):
+        CombinedDecider(deciders)
 
 
 def test_units_cannot_be_taken_from_it(joined, chain):
-    with pytest.raises(ValueError, match="Joined"):
+    with pytest.raises(ValueError, match="CombinedDecider"):
         joined.decider.restricted_to(chain)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic.deciders import PerUnitGates
-from keras_dynamic.layers import DynamicModel, FreeGate, Gate
+from keras_dynamic.layers import DynamicModel, Gate, StaticGate
 from keras_dynamic.methods import ActivationGating
 
 
@@ -19,7 +19,7 @@ def set_probability(model, chances):
     """Makes each gate say one probability of all images."""
     for name, chance in chances.items():
         gate = model.decider.gates[name]
-        if isinstance(gate, FreeGate):
+        if isinstance(gate, StaticGate):
             gate.logits.assign([0.0, np.log(chance / (1 - chance))])
         else:
             gate.kernel.assign(np.zeros(gate.kernel.shape))
@@ -104,7 +104,7 @@ def test_kinds_of_gates(toy_chain):
     assert {type(gate) for gate in dependent.decider.gates.values()} == {Gate}
     assert [gate.hidden for gate in dependent.decider.gates.values()] == [5, 5, 5]
     free = model_of(toy_chain(), data_dependent=False)
-    assert {type(gate) for gate in free.decider.gates.values()} == {FreeGate}
+    assert {type(gate) for gate in free.decider.gates.values()} == {StaticGate}
     assert free.cost_tree.total_macs == model_of(toy_chain(), hidden=16).cost_tree.total_macs - 3 * (4 * 16 + 16)
 
 

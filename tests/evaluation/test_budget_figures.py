@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_dynamic.deciders import Confidence, Joined, PerUnitGates
+from keras_dynamic.deciders import CombinedDecider, Confidence, PerUnitGates
 from keras_dynamic.evaluation import ExitAnswers, budget_figures, evaluate
 from keras_dynamic.evaluation.budgets import budget_rows
 from tests.evaluation.exits import by_hand, with_gates
@@ -44,7 +44,7 @@ def test_an_exit_at_which_no_image_can_stop_has_no_threshold():
 
 def test_with_gates_the_ends_are_means_over_images(toy_chain, toy_images, spread_gates):
     gates, images = PerUnitGates(), toy_images(60)
-    model = with_gates(toy_chain, Joined([gates, Confidence()]))
+    model = with_gates(toy_chain, CombinedDecider([gates, Confidence()]))
     spread_gates(SimpleNamespace(decider=gates, outcome=model.outcome), images)
     budgets = [row["budget"] for row in budget_figures(model, (images, None), (images, np.zeros(60)))["budgets"]]
     ends = []

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_dynamic.deciders import Confidence, Joined, PerUnitGates
+from keras_dynamic.deciders import CombinedDecider, Confidence, PerUnitGates
 from keras_dynamic.evaluation import evaluate, exit_answers, exit_macs
 from keras_dynamic.layers import DynamicModel
 from tests.evaluation.exits import by_hand, with_gates
@@ -63,7 +63,7 @@ def test_exits_on_the_way_are_paid_for(toy_chain):
 
 def test_units_run_as_gates_decide(toy_chain, toy_images, spread_gates):
     gates, certain = PerUnitGates(), Confidence()
-    model, images = with_gates(toy_chain, Joined([gates, certain])), toy_images(40)
+    model, images = with_gates(toy_chain, CombinedDecider([gates, certain])), toy_images(40)
     spread_gates(SimpleNamespace(decider=gates, outcome=model.outcome), images)
     found = exit_answers(model, images, batch_size=15)
     names = ["exit1", "exit2"]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dynamic.deciders import Confidence, ExitGates, Joined, PerUnitGates, Policy, SequentialPolicy
+from keras_dynamic.deciders import CombinedDecider, Confidence, ExitGates, PerUnitGates, Policy, SequentialPolicy
 from keras_dynamic.evaluation import evaluate, exit_answers, fit_budget
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.ops import budget_thresholds
@@ -100,7 +100,7 @@ def test_gates_nearly_always_open_are_told_apart(toy_chain, toy_images, spread_g
 def both(toy_chain, toy_images, spread_gates, spread_exits):
     """Gates and confidence over one chain, and images on which both differ."""
     gates, images = PerUnitGates(), toy_images(60)
-    model = with_gates(toy_chain, Joined([gates, Confidence()]))
+    model = with_gates(toy_chain, CombinedDecider([gates, Confidence()]))
     spread_gates(SimpleNamespace(decider=gates, outcome=model.outcome), images)
     spread_exits(model, images)
     return model, images

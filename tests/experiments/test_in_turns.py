@@ -3,7 +3,7 @@
 import pytest
 
 from keras_dynamic.experiments import system as module
-from keras_dynamic.experiments.system import WARM_UP, in_turns
+from keras_dynamic.experiments.system import WARM_UP, interleave
 
 
 def test_functions_take_turns_and_warm_up_is_not_counted(monkeypatch):
@@ -19,7 +19,7 @@ def test_functions_take_turns_and_warm_up_is_not_counted(monkeypatch):
         return function
 
     monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
-    times = in_turns({"a": taking("a", 9, 9, 1, 2), "b": taking("b", 9, 9, 3, 4)}, rounds=2)
+    times = interleave({"a": taking("a", 9, 9, 1, 2), "b": taking("b", 9, 9, 3, 4)}, rounds=2)
     assert WARM_UP == 2
     assert called == ["a", "b"] * 4
     assert times["a"].tolist() == pytest.approx([1, 2])

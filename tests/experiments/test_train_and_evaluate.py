@@ -175,12 +175,12 @@ def test_a_budget_is_kept_after_batch_norm_is_estimated_again(job, config, folde
 def test_decisions_that_nearly_all_images_share_are_settled(job, config, folder):
     rates = job[0]["activation_rates"]
     other = config.copy_and_resolve_references()
-    other.evaluation.update({"settle": 0.45, "static": (), "inference": False})
+    other.evaluation.update({"freeze": 0.45, "static": (), "inference": False})
     figures = jobs.run(other, folder / "run", folder)
     fitted = keras.models.load_model(folder / "run" / "fitted.keras", compile=False)
-    assert figures["decisions_settled"] == len(fitted.decider.settled) > 0
+    assert figures["decisions_frozen"] == len(fitted.decider.frozen) > 0
     found = figures["activation_rates"]
-    assert {name: found[name] for name in fitted.decider.settled} == fitted.decider.settled
+    assert {name: found[name] for name in fitted.decider.frozen} == fitted.decider.frozen
     assert list(found) == list(rates)
 
 
@@ -190,13 +190,13 @@ def test_jobs_that_cannot_be(config, tmp_path):
     with pytest.raises(ValueError, match=r"evaluation\.usage or to evaluation\.macs, got 0\.5 and 1,000,000; set one"):
         jobs.run(both, tmp_path)
     for method, share, message in (
-        ("sgad", 0.1, "evaluation.settle is for gates, got method 'sgad'; set it to 0"),
-        ("activation_gating", 5.0, "evaluation.settle must be a share of the images under one half, got 5.0"),
+        ("sgad", 0.1, "evaluation.freeze is for gates, got method 'sgad'; set it to 0"),
+        ("activation_gating", 5.0, "evaluation.freeze must be a share of the images under one half, got 5.0"),
     ):
-        settling = config.copy_and_resolve_references()
-        settling.evaluation.settle, settling.method.name = share, method
+        freezing = config.copy_and_resolve_references()
+        freezing.evaluation.freeze, freezing.method.name = share, method
         with pytest.raises(ValueError, match=message):
-            jobs.run(settling, tmp_path)
+            jobs.run(freezing, tmp_path)
     other = base.get_config()
     other.job = "quickstrat"
     with pytest.raises(ValueError, match=r"job must be one of .* got 'quickstrat' \(did you mean 'quickstart'\?\)"):

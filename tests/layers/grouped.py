@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_dynamic.deciders import ChannelGates, Joined, PerUnitGates
+from keras_dynamic.deciders import ChannelGates, CombinedDecider, PerUnitGates
 from keras_dynamic.layers import Chain, ChannelGroups, DynamicModel, Residual
 
 WIDTH, HIDDEN, GROUPS = 8, 16, 4
@@ -95,7 +95,7 @@ def outcome_by_numbers():
 def guarded(images, **channel_gates):
     """A network with a gate for each unit and gates for its groups, each of which runs for half of these images."""
     wholes, groups = PerUnitGates(hidden=4), ChannelGates(hidden=4, **channel_gates)
-    model = DynamicModel(chain(), Joined([groups, wholes]), name="guarded")
+    model = DynamicModel(chain(), CombinedDecider([groups, wholes]), name="guarded")
     model.build((None, 8, 8, 3))
     enliven(model.chain)
     for number, gates in enumerate((groups, wholes), 40):  # seeds under which each decision varies

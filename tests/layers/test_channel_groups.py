@@ -1,4 +1,4 @@
-"""Channels in groups: the masked reading against NumPy, gradients, costs, saving, errors."""
+"""Channels in groups: the masked execution against NumPy, gradients, costs, saving, errors."""
 
 import keras
 import numpy as np

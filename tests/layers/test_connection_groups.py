@@ -1,4 +1,4 @@
-"""Connections between channel groups: the masked reading against a matrix product, costs, saving, errors."""
+"""Connections between channel groups: the masked execution against a matrix product, costs, saving, errors."""
 
 import keras
 import numpy as np

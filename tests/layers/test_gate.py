@@ -6,7 +6,7 @@ import pytest
 from keras.src import testing
 
 from keras_dynamic import cost
-from keras_dynamic.layers import FreeGate, Gate
+from keras_dynamic.layers import Gate, StaticGate
 
 X = np.random.default_rng(0).normal(size=(6, 5, 7, 8)).astype(np.float32)
 
@@ -25,7 +25,7 @@ class TestGates(testing.TestCase):
 
     def test_keras_own_layer_test_of_free_gate(self):
         self.run_layer_test(
-            FreeGate,
+            StaticGate,
             {"open_probability": 0.5},
             input_shape=(4, 5, 7, 8),
             expected_output_shape=(4,),
@@ -57,7 +57,7 @@ def test_a_gate_in_numpy():
 
 @pytest.mark.parametrize("probability", [0.02, 0.5, 0.98])
 def test_a_free_gate_starts_at_its_open_probability(probability):
-    np.testing.assert_allclose(sigmoid(FreeGate(probability)(X)), probability, rtol=1e-5)
+    np.testing.assert_allclose(sigmoid(StaticGate(probability)(X)), probability, rtol=1e-5)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.98])
@@ -70,12 +70,12 @@ def test_gates_start_around_their_open_probability(probability):
 
 
 def test_a_free_gate_says_the_same_of_all_images():
-    logits = keras.ops.convert_to_numpy(FreeGate(0.7)(X))
+    logits = keras.ops.convert_to_numpy(StaticGate(0.7)(X))
     assert logits.shape == (6,)
     assert len(set(logits.tolist())) == 1
 
 
-@pytest.mark.parametrize("kind", [Gate, FreeGate])
+@pytest.mark.parametrize("kind", [Gate, StaticGate])
 @pytest.mark.parametrize("probability", [0.0, 1.0, -0.5, 1.5])
 def test_an_open_probability_out_of_range_is_an_error(kind, probability):
     with pytest.raises(ValueError, match=f"strictly between 0 and 1, got {probability}"):
@@ -87,7 +87,7 @@ def test_a_gate_reads_images():
         Gate()(X[:, 0, 0])
 
 
-@pytest.mark.parametrize("kind", [Gate, FreeGate])
+@pytest.mark.parametrize("kind", [Gate, StaticGate])
 @pytest.mark.parametrize("nest", [lambda x: {"a": x, "b": x[:, 0]}, lambda x: [x, x[:, :1]]], ids=["dict", "list"])
 def test_of_a_nest_the_first_leaf_is_read(kind, nest):
     gate = kind()
@@ -99,7 +99,7 @@ def test_of_a_nest_the_first_leaf_is_read(kind, nest):
 def test_gates_compute_in_float32_under_mixed_precision():
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:
-        gate, free = Gate(), FreeGate()
+        gate, free = Gate(), StaticGate()
         half = keras.ops.cast(X, "bfloat16")
         for layer in (gate, free):
             assert keras.backend.standardize_dtype(layer(half).dtype) == "float32"
@@ -110,7 +110,7 @@ def test_gates_compute_in_float32_under_mixed_precision():
 
 
 def test_cost():
-    gate, free = Gate(hidden=16), FreeGate()
+    gate, free = Gate(hidden=16), StaticGate()
     gate(X)
     free(X)
     node = cost.tree(gate, keras.KerasTensor(X.shape))

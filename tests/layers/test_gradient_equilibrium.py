@@ -42,7 +42,7 @@ def gradients(model, x, read, exit_):
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        outcome = model.chain(x, model.decider, read=read)
+        outcome = model.chain(x, model.decider, executor=read)
         answers = [*outcome.exits.values(), outcome.logits]
         loss = ops.sum(ops.square(answers[exit_]))
     variables = [variable for unit in model.chain.units for variable in unit.trainable_variables]
@@ -77,7 +77,7 @@ def test_the_gradient_of_each_exit_reaches_each_block_in_equal_parts(monkeypatch
 def test_values_stay_as_they_are(toy_chain, toy_images):
     exits = [Exit([layers.GlobalAveragePooling2D(), layers.Dense(3)], "unit1", name="early")]
     model = DynamicModel(toy_chain(units=2, exits=exits))
-    plain, scaled = (model.outcome(toy_images(4), read=read) for read in (masked, gradient_equilibrium))
+    plain, scaled = (model.outcome(toy_images(4), executor=read) for read in (masked, gradient_equilibrium))
     np.testing.assert_array_equal(scaled.logits, plain.logits)
     np.testing.assert_array_equal(scaled.exits["early"], plain.exits["early"])
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from keras_dynamic import cost
-from keras_dynamic.deciders import ChannelGates, Joined, Pattern, PerUnitGates
+from keras_dynamic.deciders import ChannelGates, CombinedDecider, Pattern, PerUnitGates
 from keras_dynamic.evaluation import greedy_patterns, pattern_macs
 from keras_dynamic.layers import Chain, Decider, DynamicModel, Residual
 from keras_dynamic.serving import compact
-from keras_dynamic.transform import materialize, settle
+from keras_dynamic.transform import freeze_decisions, strip_gates
 from tests.layers.grouped import GATE, GROUP, HEAD, STEM, WIDTH, as_numpy, body, chain, enliven, guarded
 
 WHOLE_GATE = 4 * WIDTH + 4  # MACs: a hidden layer of 4
@@ -127,7 +127,7 @@ def test_a_decision_that_several_units_obey_is_within_none(toy_images):
 
 
 def test_the_static_twin_closes_groups_with_their_unit(toy_images):
-    model = built(Joined([Pattern({"unit1": 1}), ChannelGates(always=["unit2"])]))
+    model = built(CombinedDecider([Pattern({"unit1": 1}), ChannelGates(always=["unit2"])]))
     patterns = list(greedy_patterns(model, (toy_images(8), np.arange(8) % 3)))
     last = next(k for k, pattern in enumerate(patterns) if not pattern["unit1"])
     assert not any(patterns[last].values())
@@ -167,7 +167,7 @@ def test_settling_counts_images_that_run_the_unit(toy_images):
     bias.assign([0, 0, bias[2], 30, -30, bias[5]])
     before = model.outcome(images)
     assert np.mean(before.decisions["unit1[1]"]) == 0.5
-    settled = settle(model, images)
+    frozen = freeze_decisions(model, images)
     known = {
         "unit1[1]": True,
         "unit1[2]": False,
@@ -176,13 +176,13 @@ def test_settling_counts_images_that_run_the_unit(toy_images):
         "unit2[2]": False,
         "unit2[3]": False,
     }
-    assert settled.decider.known == {name: known[name] for name in settled.decider.known}
-    assert len(settled.decider.known) == len(known)
-    after = settled.outcome(images)
+    assert frozen.decider.constants == {name: known[name] for name in frozen.decider.constants}
+    assert len(frozen.decider.constants) == len(known)
+    after = frozen.outcome(images)
     np.testing.assert_allclose(after.logits, before.logits, atol=1e-5)
     gates = WHOLE_GATE + GATE_OF_ONE * np.asarray(after.decisions["unit1"])
     runs = np.asarray(after.decisions["unit1"]) * (2 + np.asarray(after.conditional["unit1[3]"]))
-    macs = cost.given(settled.cost_tree, as_numpy(after.decisions))
+    macs = cost.given(frozen.cost_tree, as_numpy(after.decisions))
     np.testing.assert_array_equal(macs, STEM + HEAD + gates + GROUP * runs)
 
 
@@ -191,11 +191,11 @@ def test_polarised_wholes_and_groups_are_made_real(toy_images):
     model = guarded(images)
     groups, wholes = model.decider.deciders
     with pytest.raises(ValueError, match=r"unit1 runs for 50\.0%"):
-        materialize(model, images)
+        strip_gates(model, images)
     for gates, odds in ((wholes, [(30,), (-30,)]), (groups, [(30, -30, 30), (30, 30, 30)])):
         for gate, own in zip(gates.gates.values(), odds, strict=True):
             always_say(gate, *own)
-    smaller = materialize(model, images)
+    smaller = strip_gates(model, images)
     np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
     assert smaller.cost_tree.total_macs == STEM + 3 * GROUP + HEAD
 

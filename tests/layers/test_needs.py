@@ -8,7 +8,7 @@ from keras_dynamic import cost
 from keras_dynamic.cost import Node, register
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, DynamicModel, Exit, LeafHead, LeafPart
-from keras_dynamic.layers.liveness import needs_of
+from keras_dynamic.layers.liveness import liveness_of
 
 
 class TwoLeaves(layers.Layer):
@@ -52,7 +52,7 @@ def model():
 
 def test_what_a_leaf_is_needed_for():
     made = model()
-    found = [needs.leaves for needs in needs_of(made.chain, made.decider) if needs.leaves]
+    found = [needs.leaves for needs in liveness_of(made.chain, made.decider) if needs.leaves]
     # unit1's fine leaf is first read by unit2's coarse one, behind exit1; unit3's by nobody
     assert found == [{"fine": 1, "coarse": 0}, {"fine": 2, "coarse": 1}, {"coarse": 2}]
 

@@ -1,4 +1,4 @@
-"""The masked reading agrees with running, image by image, only what the decisions ask for."""
+"""The masked execution agrees with running, image by image, only what the decisions ask for."""
 
 import keras
 import numpy as np

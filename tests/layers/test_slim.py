@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_dynamic.layers import ChannelGroups
-from keras_dynamic.layers.slices import slim, slim_paths
+from keras_dynamic.layers.slices import slice_groups, sliced_paths
 from tests.layers.grouped import conv, enliven, norm
 
 SPEC = keras.KerasTensor((None, 8, 8, 6))
@@ -69,13 +69,13 @@ def masked(body, on):
 
 @pytest.mark.parametrize("kept", [[0], [0, 2], [0, 1, 3], [0, 1, 2, 3]], ids=str)
 def test_kept_groups_give_what_the_masked_body_gives(body, kept):
-    smaller = slim(body, SPEC, kept)
+    smaller = slice_groups(body, SPEC, kept)
     np.testing.assert_allclose(smaller(read(body)), masked(body, kept), atol=1e-5)
     assert smaller.count_params() <= body.count_params()
 
 
 def test_single_groups_add_up_to_the_body(body):
-    paths = slim_paths(body, SPEC)
+    paths = sliced_paths(body, SPEC)
     assert len(paths) == 4
     each = [np.asarray(path(read(body))) for path in paths]
     for on in ([], [1], [2, 3], [1, 2, 3]):
@@ -87,7 +87,7 @@ def test_forced_groups_are_one_path():
     body = ChannelGroups(expand, contract, granularity=3, forced=3)
     body.build(SPEC.shape)
     enliven(body)
-    first, last = slim_paths(body, SPEC)
+    first, last = sliced_paths(body, SPEC)
     np.testing.assert_allclose(first(X), body(X, decisions=[0.0]), atol=1e-5)
     np.testing.assert_allclose(np.asarray(first(X)) + np.asarray(last(X)), body(X), atol=1e-5)
 
@@ -97,7 +97,7 @@ def test_parameters_are_those_of_the_kept_filters():
     body = ChannelGroups(expand, contract, granularity=3)
     body.build(SPEC.shape)
     wanted = 6 * 9 + 4 * 9 + 9 * 9 + 4 * 9 + 9 * 6 + 4 * 6  # of nine channels between six
-    assert slim(body, SPEC, [0, 1, 3]).count_params() == wanted
+    assert slice_groups(body, SPEC, [0, 1, 3]).count_params() == wanted
 
 
 def test_weights_are_its_own():
@@ -106,7 +106,7 @@ def test_weights_are_its_own():
     body.build(SPEC.shape)
     enliven(body)
     before = body.get_weights()
-    smaller = slim(body, SPEC, [0, 1, 2, 3])
+    smaller = slice_groups(body, SPEC, [0, 1, 2, 3])
     for variable in smaller.weights:
         variable.assign(0 * variable)
     for value, kept in zip(body.get_weights(), before, strict=True):
@@ -195,11 +195,13 @@ def test_what_cannot_be_cut_says_so_when_it_is_made(expand, contract, message):
 def test_what_is_not_linear_behind_the_convolution_does_not_add_up(contract, named):
     body = enliven(groups_of([conv(12), layers.ReLU()], contract()))
     with pytest.raises(ValueError, match=rf"groups of 'mine' must add up.* with \['{named}'\] in `contract` they"):
-        slim_paths(body, SPEC)
-    np.testing.assert_allclose(slim(body, SPEC, [0, 2])(X), masked(body, [2]), atol=1e-5)  # all at once they may
+        sliced_paths(body, SPEC)
+    np.testing.assert_allclose(
+        slice_groups(body, SPEC, [0, 2])(X), masked(body, [2]), atol=1e-5
+    )  # all at once they may
 
 
 @pytest.mark.parametrize("groups", [[], [4], [-1], [1, 0], [0, 0]], ids=str)
 def test_groups_are_some_of_the_bodys(groups):
     with pytest.raises(ValueError, match=r"groups must be some of the 4 groups of 'mine', by number from 0 and rising"):
-        slim(groups_of([conv(12)], last()), SPEC, groups)
+        slice_groups(groups_of([conv(12)], last()), SPEC, groups)

@@ -1,4 +1,4 @@
-"""Exits at which images stop: what goes on, what it costs, in the masked reading."""
+"""Exits at which images stop: what goes on, what it costs, in the masked execution."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_dynamic import cost
-from keras_dynamic.deciders import Confidence, Joined, PerUnitGates
+from keras_dynamic.deciders import CombinedDecider, Confidence, PerUnitGates
 from keras_dynamic.layers import Chain, Collaborative, Decider, DynamicModel, Exit
 from keras_dynamic.models import cascade
 
@@ -87,7 +87,7 @@ def test_soft_decisions_after_exits_cost_once(model, toy_images, gradient):
 
 
 def test_soft_decisions_inside_a_unit_cost_once(toy_chain, toy_images):
-    decider = Joined([Confidence(), PerUnitGates(hidden=4)])
+    decider = CombinedDecider([Confidence(), PerUnitGates(hidden=4)])
     inner = DynamicModel(toy_chain(units=2, exits=exits("unit1")), decider, name="inner")
     plain = DynamicModel(toy_chain(units=1), name="plain")
     for network in (plain, inner):

@@ -21,10 +21,10 @@ class Channels(layers.Decider):
 
 @pytest.fixture
 def cascade(tiny, images):
-    """Three networks; the units of the second are settled, so constant decisions stand between those of images."""
+    """Three networks; the units of the second are frozen, so constant decisions stand between those of images."""
     plain = tiny(layers.Always(), seed=1, name="plain")
-    settled = tiny(deciders.Pattern({"one": 1, "two": 0}), seed=2, name="settled")
-    model = models.cascade([plain, settled, tiny(seed=3, name="gated")])
+    frozen = tiny(deciders.Pattern({"one": 1, "two": 0}), seed=2, name="frozen")
+    model = models.cascade([plain, frozen, tiny(seed=3, name="gated")])
     model.build((None, *images.shape[1:]))
     model.fit_thresholds(images, quantiles=[0.7, 0.5])
     return model
@@ -33,8 +33,8 @@ def cascade(tiny, images):
 def test_decisions_of_images_between_constant_ones_are_numbered_without_gaps(cascade, images):
     exported = lite.export(cascade, outputs=("decisions", "macs"))
     names = lite.read_metadata(exported)["decisions"]
-    assert names == ["settled", "gated", "gated/one", "gated/two"]
-    assert {"settled/one", "settled/two"} < set(cascade.decision_names)
+    assert names == ["frozen", "gated", "gated/one", "gated/two"]
+    assert {"frozen/one", "frozen/two"} < set(cascade.decision_names)
     runner, outcome = lite.Interpreter(exported), cascade.outcome(images, training=False)
     found = [runner.run(image) for image in images]
     expected = {name: np.asarray(value) for name, value in outcome.decisions.items()}
@@ -43,7 +43,7 @@ def test_decisions_of_images_between_constant_ones_are_numbered_without_gaps(cas
     )
     macs = np.concatenate([each["macs"] for each in found]) * lite.read_metadata(exported)["macs_unit"]
     np.testing.assert_array_equal(macs, cost.given(cascade.cost_tree, expected))
-    assert 0 < np.mean(expected["gated"]) < np.mean(expected["settled"]) < 1
+    assert 0 < np.mean(expected["gated"]) < np.mean(expected["frozen"]) < 1
 
 
 def test_int8_thresholds_are_set_for_the_right_networks(cascade, images):
@@ -51,7 +51,7 @@ def test_int8_thresholds_are_set_for_the_right_networks(cascade, images):
     runner = lite.Interpreter(exported)
     shares = np.mean([runner.run(image)["decisions"][0] for image in images], axis=0)
     outcome = cascade.outcome(images, training=False)
-    expected = [np.mean(outcome.decisions[name]) for name in ("settled", "gated")]
+    expected = [np.mean(outcome.decisions[name]) for name in ("frozen", "gated")]
     np.testing.assert_allclose(shares[:2], expected, atol=0.15)
 
 

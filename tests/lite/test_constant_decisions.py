@@ -93,7 +93,7 @@ def test_units_that_a_curriculum_holds_open_are_constant(toy_images):
     assert (found[:, 2] != wanted[:, 2]).sum() <= 2
 
 
-@pytest.mark.parametrize("measure", ["max_probability", "entropy", "margin"])
+@pytest.mark.parametrize("confidence", ["max_probability", "entropy", "margin"])
 @pytest.mark.parametrize(("first", "second"), [(np.inf, None), (None, np.inf), (0, None), (None, 0), (np.inf, np.inf)])
 def test_thresholds_of_exits(measure, first, second, toy_images):
     model, images = built(deciders.Confidence(measure), exits=("one", "two")), toy_images(24)
@@ -113,7 +113,7 @@ def median_confidence(model, images):
     from keras_dynamic.ops import confidence
 
     exits = model.outcome(images, training=False).exits.values()
-    return [float(np.median(confidence(logits, model.decider.measure))) for logits in exits]
+    return [float(np.median(confidence(logits, model.decider.confidence))) for logits in exits]
 
 
 @pytest.mark.parametrize(("first", "second"), [(np.inf, None), (None, np.inf), (0, None), (None, 0), (np.inf, np.inf)])

@@ -75,7 +75,7 @@ def test_gates_of_locked_groups_run_for_every_image(images):
 
 
 def gates():
-    return deciders.Joined([deciders.PerUnitGates(hidden=4), deciders.ChannelGates(hidden=4)])
+    return deciders.CombinedDecider([deciders.PerUnitGates(hidden=4), deciders.ChannelGates(hidden=4)])
 
 
 def built(decider, seed=0, made=None):
@@ -87,17 +87,17 @@ def built(decider, seed=0, made=None):
 
 def test_decisions_that_are_known_leave_no_ifs(images):
     """Of the unit, or of its groups, or all of them."""
-    known = deciders.Joined([deciders.Pattern({"unit1": 0, "unit2": 1}), deciders.ChannelGates(hidden=4)])
+    known = deciders.CombinedDecider([deciders.Pattern({"unit1": 0, "unit2": 1}), deciders.ChannelGates(hidden=4)])
     model = built(known)
     exported = lite.export(model, outputs=ALL, fold="never")
     assert lite.read_metadata(exported)["decisions"] == [f"unit2[{k}]" for k in (1, 2, 3)]
     agrees(model, images[:4], exported)
     pattern = deciders.Pattern({"unit1[1]": 0, "unit1[2]": 1, "unit2[3]": 0})
-    model = built(deciders.Joined([pattern, deciders.PerUnitGates(hidden=4)]))
+    model = built(deciders.CombinedDecider([pattern, deciders.PerUnitGates(hidden=4)]))
     exported = lite.export(model, outputs=ALL)
     assert lite.verify(exported).decisions == ("unit1", "unit2")
     agrees(model, images[:4], exported)
-    free = deciders.Joined([deciders.ChannelGates(data_dependent=False), deciders.PerUnitGates(hidden=4)])
+    free = deciders.CombinedDecider([deciders.ChannelGates(data_dependent=False), deciders.PerUnitGates(hidden=4)])
     model = built(free)
     exported = lite.export(model, outputs=ALL)
     assert lite.verify(exported).decisions == ("unit1", "unit2")
@@ -142,7 +142,7 @@ def with_first(unit_body):
     ("make", "decider", "conditionals"),
     [
         (chain, One, 8),
-        (chain, lambda: deciders.Joined([deciders.SequentialPolicy(), deciders.ChannelGates(hidden=4)]), 8),
+        (chain, lambda: deciders.CombinedDecider([deciders.SequentialPolicy(), deciders.ChannelGates(hidden=4)]), 8),
         (lambda: with_first(layers.ConnectionGroups(conv(WIDTH), 4, 4, after=[norm()])), gates, 2 + 2 + 3),
     ],
     ids=["one decider", "recurrent", "connections"],
@@ -178,7 +178,9 @@ def test_inside_a_cascade_and_before_an_exit(images):
     early = layers.Exit(head, "unit1", name="early")
     stopping = layers.DynamicModel(
         layers.Chain(inner.chain.stem, inner.chain.units, inner.chain.head, [early]),
-        deciders.Joined([deciders.ChannelGates(hidden=4), deciders.PerUnitGates(hidden=4), deciders.Confidence()]),
+        deciders.CombinedDecider(
+            [deciders.ChannelGates(hidden=4), deciders.PerUnitGates(hidden=4), deciders.Confidence()]
+        ),
     )
     stopping.build((None, 8, 8, 3))
     logits = as_numpy(stopping.outcome(images).exits)["early"]

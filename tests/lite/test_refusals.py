@@ -26,7 +26,7 @@ def recurrent(kind, **kwargs):
     return [L.Reshape((64, 8)), getattr(L, kind)(8, return_sequences=True, **kwargs), L.Reshape((8, 8, 8))]
 
 
-@pytest.mark.parametrize("inside", [lambda each: each, lambda each: deciders.Joined([each])])
+@pytest.mark.parametrize("inside", [lambda each: each, lambda each: deciders.CombinedDecider([each])])
 def test_decisions_at_random_are_refused(inside):
     decider = deciders.Stochastic(deciders.PerUnitGates(hidden=4))
     with pytest.raises(ValueError, match=r"export needs a model that answers an image alike .* its gates"):

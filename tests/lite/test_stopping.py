@@ -134,7 +134,7 @@ def joined(stopping, toy_images, spread_gates):
     """Gates for units, confidence for exits, at each of which about a third of the images that reach it stop."""
     gates, confident = deciders.PerUnitGates(always=["unit1"]), deciders.Confidence()
     images = toy_images(64)
-    model = stopping(deciders.Joined([gates, confident]))
+    model = stopping(deciders.CombinedDecider([gates, confident]))
     alone = layers.DynamicModel(model.chain, gates)
     spread_gates(alone, images)
     here, thresholds = np.ones(64, bool), []
@@ -221,7 +221,7 @@ def test_locked_groups_on_both_sides_of_an_exit_are_skipped_on_both(toy_images):
     alone.build((None, 8, 8, 3))
     grouped.enliven(alone.chain)
     grouped.spread(alone, images)
-    model = layers.DynamicModel(alone.chain, deciders.Joined([gates, confidence]))
+    model = layers.DynamicModel(alone.chain, deciders.CombinedDecider([gates, confidence]))
     model.build((None, 8, 8, 3))
     sure = array(keras.ops.max(keras.ops.softmax(model.outcome(images).exits["early"]), axis=1))
     confidence.thresholds.assign([np.median(sure)])

@@ -135,7 +135,7 @@ def test_a_cascade_in_int8_refits_what_it_notes(cascade, images):
 
 def test_beside_gates_the_confidences_alone_are_an_input(stopping, images, spread_gates):
     gates, confident = deciders.PerUnitGates(always=["unit1"]), deciders.Confidence()
-    model = stopping(deciders.Joined([gates, confident]))
+    model = stopping(deciders.CombinedDecider([gates, confident]))
     spread_gates(layers.DynamicModel(model.chain, gates), images)
     confident.set_thresholds([0.6, 0.6, 0.6])
     exported = lite.export(model, None, images, OUTPUTS, thresholds="input")

@@ -167,9 +167,9 @@ def test_frozen_batch_norm_runs_on_its_statistics(network, toy_images):
 
 
 def test_newcomers_are_the_paths(network):
-    assert IMTA(network.chain).newcomers == []
+    assert IMTA(network.chain).new_layers == []
     joined = IMTA(collaborate(network, hidden=4).chain)
-    assert [type(each) for each in joined.newcomers] == [keras.Sequential] * 2
+    assert [type(each) for each in joined.new_layers] == [keras.Sequential] * 2
 
 
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0]])

@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 from keras_dynamic import lite
-from keras_dynamic.deciders import ExitGates, Joined, PerUnitGates
+from keras_dynamic.deciders import CombinedDecider, ExitGates, PerUnitGates
 from keras_dynamic.layers import Always, Exit
 from keras_dynamic.methods import LearnedExits
 from tests.methods.exiting import learn, learner, with_exit
@@ -115,7 +115,7 @@ def test_it_exports_and_a_file_computes_one_answer():
 
 
 def test_gates_of_units_may_stand_beside_those_of_exits(toy_images):
-    model = LearnedExits(with_exit(), Joined([PerUnitGates(), ExitGates((4,))]), target={"early": 0.4})
+    model = LearnedExits(with_exit(), CombinedDecider([PerUnitGates(), ExitGates((4,))]), target={"early": 0.4})
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.build((None, 8, 8, 3))
     assert model.exit_names == ["early"]

@@ -52,7 +52,7 @@ def twins(toy_chain, *differences, **shared):
 def step_of(model, images, labels):
     """How one step of SGD at rate 1 moves each part, {role: [array]}; statistics of batch norm and seeds left out."""
     model.compile(keras.optimizers.SGD(1.0), LOSS)
-    parts = {role: part.trainable_variables for role, part in model.learners.items()}
+    parts = {role: part.trainable_variables for role, part in model.transferable.items()}
     before = {role: [array(variable) for variable in part] for role, part in parts.items()}
     model.train_on_batch(images, labels)
     return {
@@ -165,7 +165,7 @@ def test_a_constant_ratio_asks_all_images_alike(toy_chain, toy_images, tmp_path)
     assert float(losses["mask"]) == pytest.approx(2.0 * np.abs(0.4 - dropped).mean(), rel=1e-5)
     assert model.guideline is None
     assert model.expected_ratio(images) == (0.4, None)
-    assert set(model.learners) == {"chain", "decider"}
+    assert set(model.transferable) == {"chain", "decider"}
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert (loaded.constant_ratio, loaded.guideline) == (0.4, None)
@@ -185,7 +185,7 @@ def test_a_guideline_may_be_any_classifier(kind, toy_chain, toy_images):
         "dynamic": lambda: DynamicModel(toy_chain(units=1, seed=1)),
     }[kind]()
     model = sgad(toy_chain(), guideline=guideline)
-    assert model.learners["guideline"] is guideline
+    assert model.transferable["guideline"] is guideline
     found = step_of(model, toy_images(8), np.arange(8) % 3)
     assert moved(found["guideline"]) > 0
     ratio, logits = model.expected_ratio(toy_images(8))

@@ -150,10 +150,10 @@ def test_batches_do_not_change_the_fit(networks, labelled):
     assert fits[0][1:] == fits[1][1:]
 
 
-@pytest.mark.parametrize("measure", ["entropy", "margin"])
+@pytest.mark.parametrize("confidence", ["entropy", "margin"])
 def test_fitting_by_another_measure(measure, networks, labelled):
     images, labels = labelled(40)
-    model = cascade(networks, measure=measure)
+    model = cascade(networks, confidence=measure)
     fitted = model.fit_thresholds(images, labels, macs=0.5 * sum(MACS))
     outcome = model.outcome(images)
     assert np.mean(numpy(outcome.logits).argmax(-1) == labels) == pytest.approx(fitted.accuracy)
@@ -230,7 +230,7 @@ def test_saving_and_loading_in_a_fresh_process(gated, classifier, labelled, fres
     small = classifier(2, "small")
     images, _ = labelled(60)
     middle = classifier(4, "middle", [layers.Softmax()])
-    model = cascade([small, middle, gated], temperatures=[1.0, 2.0, 0.5], measure="entropy")
+    model = cascade([small, middle, gated], temperatures=[1.0, 2.0, 0.5], confidence="entropy")
     model.fit_thresholds(images, quantiles=[0.6, 0.5])
     outcome = model.outcome(images)
     found = fresh_process(model, images)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dynamic.ops import MEASURES, confidence, entropy_confidence, margin, max_probability
+from keras_dynamic.ops import CONFIDENCES, confidence, entropy_confidence, margin, max_probability
 
 LOGITS = np.random.default_rng(0).normal(0, 3, (50, 7)).astype(np.float32)
 
@@ -45,7 +45,7 @@ def test_margin_of_ties_and_of_two_classes(logits, expected):
     assert keras.ops.convert_to_numpy(margin(np.array([logits], np.float32))).tolist() == [expected]
 
 
-@pytest.mark.parametrize("measure", sorted(MEASURES))
+@pytest.mark.parametrize("confidence", sorted(CONFIDENCES))
 def test_all_rise_with_certainty(measure):
     direction = np.array([3.0, 1.0, -2.0, 0.5], np.float32)
     found = confidence(np.outer([0.0, 0.5, 1.0, 2.0, 4.0], direction).astype(np.float32), measure)

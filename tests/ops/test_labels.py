@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic.ops import (
-    MEASURES,
+    CONFIDENCES,
     check_classes,
     check_images,
     class_numbers,
@@ -68,7 +68,7 @@ def test_labels_that_are_no_classes_are_refused(y, message):
 @pytest.mark.parametrize(
     "use",
     [
-        *(lambda logits, name=name: confidence(logits, name) for name in MEASURES),
+        *(lambda logits, name=name: confidence(logits, name) for name in CONFIDENCES),
         predicted_class,
         softmax_variance,
         lambda logits: fit_temperature(logits, np.zeros(len(logits), int)),

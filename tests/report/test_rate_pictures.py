@@ -11,11 +11,11 @@ COLOUR = "#0072b2"
 def test_a_bar_for_every_five_percent():
     rates = {"a": 0.0, "b": 0.02, "c": 0.52, "d": 0.54, "e": 0.96, "f": 1.0}
     (axes,) = decision_pictures.rates_histogram(rates, COLOUR).axes
-    settled, others = axes.patches[:20], axes.patches[20:]
-    assert {k: bar.get_height() for k, bar in enumerate(settled) if bar.get_height()} == {0: 1, 19: 1}
+    frozen, others = axes.patches[:20], axes.patches[20:]
+    assert {k: bar.get_height() for k, bar in enumerate(frozen) if bar.get_height()} == {0: 1, 19: 1}
     assert {k: bar.get_height() for k, bar in enumerate(others) if bar.get_height()} == {0: 1, 10: 2, 19: 1}
     assert [others[k].get_y() for k in (0, 10, 19)] == [1, 0, 1]  # stacked
-    assert [settled[k].get_x() + settled[k].get_width() / 2 for k in (0, 19)] == pytest.approx([2.5, 97.5])
+    assert [frozen[k].get_x() + frozen[k].get_width() / 2 for k in (0, 19)] == pytest.approx([2.5, 97.5])
     assert [text.get_text() for text in axes.texts] == ["2", "2", "2"]
     words = [text.get_text() for text in axes.get_legend().get_texts()]
     assert words == ["the same for all images", "differs between images"]

@@ -1,15 +1,15 @@
-"""The compact reading against the masked one: the same answers, for less work, in one trace."""
+"""The compact execution against the masked one: the same answers, for less work, in one trace."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic.deciders import Confidence, ExitGates, Joined, Patience, PerUnitGates
+from keras_dynamic.deciders import CombinedDecider, Confidence, ExitGates, Patience, PerUnitGates
 from keras_dynamic.layers import DynamicModel, Exit, NormalizePixels
 from keras_dynamic.models import cascade
 from keras_dynamic.serving import compact
-from keras_dynamic.serving.compact import _Compact
+from keras_dynamic.serving.compact import _CompactExecutor
 
 
 def array(tensor):
@@ -146,7 +146,7 @@ def test_a_decider_with_a_carry(patience, toy_chain, toy_images, spread_exits):
 def test_several_deciders(toy_chain, toy_images):
     exits = [Exit([layers.GlobalAveragePooling2D(), layers.Dense(3)], f"unit{k}", name=f"exit{k}") for k in (1, 2)]
     gates = PerUnitGates(always=["unit2"])
-    model = DynamicModel(toy_chain(units=3, exits=exits), Joined([gates, ExitGates((4,))]))
+    model = DynamicModel(toy_chain(units=3, exits=exits), CombinedDecider([gates, ExitGates((4,))]))
     images = toy_images(16)
     chances = {name: array(value) for name, value in model.outcome(images).probabilities.items()}
     for name, gate in gates.gates.items():
@@ -186,7 +186,9 @@ def test_either_way_runs_on_its_own_images_which_keep_their_order(toy_images):
     model = DynamicModel(chain, PerUnitGates())
     model.build((None, 8, 8, 3))
     outcome = tf.function(
-        lambda images, runs: model.outcome(images, decisions={"unit": runs}, training=False, read=_Compact())
+        lambda images, runs: model.outcome(
+            images, decisions={"unit": runs}, training=False, executor=_CompactExecutor()
+        )
     )
     images = toy_images(5).astype("float32")
     for runs, rows in (([0, 1, 0, 0, 1], [2, 2, 3]), ([1] * 5, [5, 5]), ([0] * 5, [5])):

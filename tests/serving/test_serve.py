@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_dynamic.cost import given
-from keras_dynamic.deciders import Confidence, Joined, PerUnitGates
+from keras_dynamic.deciders import CombinedDecider, Confidence, PerUnitGates
 from keras_dynamic.evaluation import exit_answers
 from keras_dynamic.layers import Chain, DynamicModel, Exit
 from keras_dynamic.models import Cascade, cascade
@@ -75,7 +75,7 @@ def test_a_cascade_is_held_against_its_last_network_alone(toy_images):
 @pytest.mark.parametrize("exits", [True, pytest.param(False, marks=pytest.mark.ci)], ids=["beside exits", "alone"])
 def test_gates(exits, toy_chain, toy_images, spread_gates):
     gates, images = PerUnitGates(), toy_images(12)
-    model = with_gates(toy_chain, Joined([gates, Confidence()])) if exits else DynamicModel(toy_chain(), gates)
+    model = with_gates(toy_chain, CombinedDecider([gates, Confidence()])) if exits else DynamicModel(toy_chain(), gates)
     model.build((None, 8, 8, 3))
     spread_gates(SimpleNamespace(decider=gates, outcome=model.outcome), images)
     if exits:

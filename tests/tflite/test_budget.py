@@ -36,7 +36,7 @@ def test_gates_get_their_tau(budget, model, images):
 
 def test_exits_and_gates_get_both(budget, stopping, images):
     gates = kd.deciders.PerUnitGates(open_probability=0.5)
-    both = kd.layers.DynamicModel(stopping.chain, kd.deciders.Joined([gates, kd.deciders.Confidence()]))
+    both = kd.layers.DynamicModel(stopping.chain, kd.deciders.CombinedDecider([gates, kd.deciders.Confidence()]))
     both.build((None, SIZE, SIZE, 3))
     (line,) = budget.fit_thresholds(both, images, LABELS, 0.8 * both.cost_tree.total_macs)
     assert line.startswith("thresholds ")

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_dynamic.deciders import ChannelGates, FirstK, PerUnitGates
 from keras_dynamic.layers import Chain, DynamicModel, Residual
-from keras_dynamic.layers.dynamic_model import made_under
+from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 from keras_dynamic.models import resnet_cifar
 from keras_dynamic.transform import group_channels
 from tests.layers.grouped import Halved, enliven
@@ -178,10 +178,10 @@ def test_units_of_derived_classes_are_left_as_they_are():
 
 @pytest.mark.parametrize(("then", "now"), [("mixed_bfloat16", "float32"), ("float32", "mixed_bfloat16")])
 def test_layers_keep_their_precision_whatever_is_in_force(then, now):
-    with made_under(then):
+    with dtype_policy_scope(then):
         plain = network()
         expected = keras.ops.convert_to_numpy(keras.ops.cast(plain.outcome(X).logits, "float32"))
-    with made_under(now):
+    with dtype_policy_scope(now):
         grouped = group_channels(plain, 4)
         found = keras.ops.convert_to_numpy(keras.ops.cast(grouped.outcome(X).logits, "float32"))
     assert {layer.compute_dtype for layer in grouped.chain.units} == {"bfloat16" if then != "float32" else then}

@@ -9,35 +9,35 @@ from keras_dynamic import lite
 from keras_dynamic.deciders import ChannelGates, PerUnitGates, Stochastic
 from keras_dynamic.evaluation import evaluate
 from keras_dynamic.layers import Always, Chain, ConnectionGroups, DynamicModel, Exit, Residual
-from keras_dynamic.layers.dynamic_model import made_under
+from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.models import resnet_cifar
 from keras_dynamic.transform import group_channels
-from keras_dynamic.transform.strip_gates import materialize
+from keras_dynamic.transform.strip_gates import strip_gates
 from tests.layers.grouped import GROUP, HEAD, STEM, WIDTH, Halved, body, chain, conv, enliven, norm, spread
 
 SETTLED = {"unit1": [1, 0, 1], "unit2": [0, 0, 0]}
 GROUP_PARAMETERS = 9 * WIDTH * 4 + 4 * 4 + 9 * 4 * WIDTH  # filters, their batch norm, their inputs to the second
 
 
-def pruned(made=None, settled=SETTLED, model=None, **arguments):
-    """A model whose data-independent gates have settled."""
+def pruned(made=None, frozen=SETTLED, model=None, **arguments):
+    """A model whose data-independent gates have frozen."""
     gates = ChannelGates(data_dependent=False, always=arguments.pop("always", ()))
     model = (model or DynamicModel)(made or chain(), gates, **arguments)
     model.build((None, 8, 8, 3))
     enliven(model.chain)
-    for name, runs in settled.items():
+    for name, runs in frozen.items():
         gates.gates[name].logits.assign([0.0] * len(runs) + [5.0 if run else -5.0 for run in runs])
     return model
 
 
-def dependent(images, settled=SETTLED):
+def dependent(images, frozen=SETTLED):
     """A model whose data-dependent gates say the same of all images."""
     model = DynamicModel(chain(), ChannelGates(), name="dependent")
     model.build((None, 8, 8, 3))
     enliven(model.chain)
-    for name, runs in settled.items():
+    for name, runs in frozen.items():
         model.decider.gates[name].bias.assign([0.0] * len(runs) + [30.0 if run else -30.0 for run in runs])
     return model
 
@@ -45,7 +45,7 @@ def dependent(images, settled=SETTLED):
 def test_what_is_left_gives_the_same_outputs_for_less(toy_images, tmp_path):
     images, model = toy_images(30), pruned()
     before = model.get_weights()
-    smaller = materialize(model)
+    smaller = strip_gates(model)
     np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
     assert np.std(smaller(images), axis=0).min() > 1e-3
     assert type(smaller.decider) is Always
@@ -64,7 +64,7 @@ def test_what_is_left_gives_the_same_outputs_for_less(toy_images, tmp_path):
 
 
 def test_what_is_left_is_an_ordinary_static_file(toy_images):
-    smaller = materialize(pruned())
+    smaller = strip_gates(pruned())
     exported = lite.export(smaller, outputs=("logits", "decisions", "macs"))
     verified = lite.verify(exported)
     assert (verified.conditionals, verified.decisions, verified.subgraphs) == (0, (), 1)
@@ -89,7 +89,7 @@ def test_what_comes_before_and_shortcuts_stay(toy_images):
     scale = layers.Normalization()
     model = pruned(Chain([scale, layers.Conv2D(WIDTH, 1)], units, head, exits))
     scale.adapt(toy_images().astype("float32"))  # a state that is no weight
-    smaller = materialize(model)
+    smaller = strip_gates(model)
     expected, found = model.outcome(toy_images(9)), smaller.outcome(toy_images(9))
     np.testing.assert_allclose(found.logits, expected.logits, atol=1e-5)
     np.testing.assert_allclose(found.exits["early"], expected.exits["early"], atol=1e-5)
@@ -98,15 +98,15 @@ def test_what_comes_before_and_shortcuts_stay(toy_images):
 
 
 def test_units_that_always_run_stay_whole(toy_images):
-    model = pruned(always=("unit1",), settled={"unit2": [0, 1, 0]})
-    smaller = materialize(model)
+    model = pruned(always=("unit1",), frozen={"unit2": [0, 1, 0]})
+    smaller = strip_gates(model)
     np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
     assert smaller.cost_tree.total_macs == STEM + (4 + 2) * GROUP + HEAD
 
 
 def test_a_method_leaves_an_ordinary_network(toy_images):
     model = pruned(model=ActivationGating, target=0.5)
-    smaller = materialize(model)
+    smaller = strip_gates(model)
     assert type(smaller) is DynamicModel
     assert smaller.chain.group_names == []
     np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
@@ -121,7 +121,7 @@ def test_bottlenecks_of_a_network(toy_images):
     model.decider.gates["stage1_unit1"].logits.assign([0.0, -1.0])
     model.decider.gates["stage2_unit1"].logits.assign([0.0] * 3 + [-1.0, 1.0, -1.0])
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("uint8")
-    smaller = materialize(model)
+    smaller = strip_gates(model)
     np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
     one, two = 1024 * (9 * 8 * 4 + 4 * 32), 256 * (9 * 16 * 4 + 4 * 64)
     assert smaller.cost_tree.total_macs == model.cost_tree.total_macs - one - 2 * two
@@ -130,7 +130,7 @@ def test_bottlenecks_of_a_network(toy_images):
 def test_gates_that_have_polarised(toy_images):
     images = toy_images(30)
     model = dependent(images)
-    smaller = materialize(model, images, batch_size=7)
+    smaller = strip_gates(model, images, batch_size=7)
     np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
     assert smaller.count_params() == model.chain.count_params() - 4 * GROUP_PARAMETERS
     assert smaller.cost_tree.total_macs == STEM + 4 * GROUP + HEAD
@@ -150,7 +150,7 @@ def test_gates_that_have_not_are_named_with_how_far_they_are(toy_images):
         rf"unit2\[2\] runs for {found['unit2[2]']:.1%}; train longer"
     )
     with pytest.raises(ValueError, match=message):
-        materialize(model, images)
+        strip_gates(model, images)
     few = min(min(each, 1 - each) for each in (rate, found["unit2[2]"]))
     assert few > 0.1
 
@@ -166,8 +166,8 @@ def test_tolerance_lets_a_few_images_differ(toy_images):
     odds = np.sort(np.log(chances) - np.log1p(-chances))
     gate.bias.assign([*bias[:3], -(odds[1] + odds[2]) / 2, *bias[4:]])  # two of 40 do without
     with pytest.raises(ValueError, match=r"got 1 of 6 that do not: unit1\[1\] runs for 95.0%"):
-        materialize(model, images)
-    smaller = materialize(model, images, tolerance=0.06)
+        strip_gates(model, images)
+    smaller = strip_gates(model, images, tolerance=0.06)
     same = np.asarray(model.outcome(images).decisions["unit1[1]"]) == 1
     assert same.sum() == 38
     np.testing.assert_allclose(smaller(images)[same], model(images)[same], atol=1e-5)
@@ -176,42 +176,42 @@ def test_tolerance_lets_a_few_images_differ(toy_images):
 @pytest.mark.parametrize("tolerance", [-0.1, 0.5, float("nan"), "0.1"])
 def test_the_tolerance_is_under_one_half(tolerance, toy_images):
     with pytest.raises(ValueError, match="tolerance must be a share of the images under one half, at least 0, got"):
-        materialize(pruned(), tolerance=tolerance)
+        strip_gates(pruned(), tolerance=tolerance)
 
 
 @pytest.mark.parametrize("images", [None, np.zeros((0, 8, 8, 3))], ids=["none", "empty"])
 def test_dependent_gates_need_images(images, toy_images):
     with pytest.raises(ValueError, match="data-dependent gates are judged on images, got none; give held-out images"):
-        materialize(dependent(toy_images()), images)
+        strip_gates(dependent(toy_images()), images)
 
 
 def test_one_image_is_no_batch(toy_images):
     with pytest.raises(
         ValueError, match=r"images must be \[n, height, width, channels\], got shape \(8, 8, 3\); put a"
     ):
-        materialize(dependent(toy_images()), toy_images(1)[0])
+        strip_gates(dependent(toy_images()), toy_images(1)[0])
 
 
 def test_where_all_gates_run_a_warning_says_that_nothing_is_saved(toy_images):
-    model = pruned(settled={"unit1": [1, 1, 1], "unit2": [1, 1, 1]}, name="large")
+    model = pruned(frozen={"unit1": [1, 1, 1], "unit2": [1, 1, 1]}, name="large")
     with pytest.warns(
         UserWarning, match="^all 6 gates of 'large' run, so that nothing becomes smaller; train it longer"
     ):
-        smaller = materialize(model)
+        smaller = strip_gates(model)
     np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
 
 
 def test_what_decides_nothing_is_ordinary_already():
-    smaller = materialize(pruned(name="mine"))
+    smaller = strip_gates(pruned(name="mine"))
     with pytest.raises(ValueError, match="got 'mine', in which nothing is decided: it is an ordinary network already"):
-        materialize(smaller)
+        strip_gates(smaller)
 
 
 def test_units_of_derived_classes_are_not_slimmed():
     made = chain(1)
     other = Chain(made.stem, [Halved(made.units[0].body, None, "relu", name="unit1")], made.head)
     with pytest.raises(ValueError, match="is known for Residual, got 'unit1' of type Halved; name it in the gates'"):
-        materialize(pruned(other, {"unit1": [1, 0, 1]}))
+        strip_gates(pruned(other, {"unit1": [1, 0, 1]}))
 
 
 @pytest.mark.parametrize(
@@ -219,14 +219,14 @@ def test_units_of_derived_classes_are_not_slimmed():
 )
 @pytest.mark.parametrize("ends", [{}, {"input_granularity": 4, "output_granularity": 4}], ids=["groups", "ends"])
 def test_layers_keep_their_precision_whatever_is_in_force(then, now, ends, toy_images, tmp_path):
-    with made_under(then):
+    with dtype_policy_scope(then):
         made = chain()
         units = [Residual(body(**ends), None, "relu", name="unit1"), made.units[1]]
         first = [0, 1, 0, 1, 1] if ends else [0, 1, 0]
         model = pruned(Chain(made.stem, units, made.head), {"unit1": first, "unit2": [0, 0, 1]})
         expected = as_float32(model(toy_images()))
-    with made_under(now):
-        smaller = materialize(model)
+    with dtype_policy_scope(now):
+        smaller = strip_gates(model)
         found = as_float32(smaller(toy_images()))
         smaller.save(tmp_path / "smaller.keras")
         loaded = as_float32(keras.models.load_model(tmp_path / "smaller.keras")(toy_images()))
@@ -245,9 +245,9 @@ def test_other_models_are_an_error(toy_chain):
     sampled = DynamicModel(chain(), Stochastic(ChannelGates()))
     for model, kind in ((gated, "PerUnitGates"), (sampled, "Stochastic"), (keras.Sequential(), "Sequential")):
         with pytest.raises(ValueError, match=f"takes a built model with ChannelGates, got {kind}; gate its channel"):
-            materialize(model)
+            strip_gates(model)
     with pytest.raises(ValueError, match="model 'mine' is not built; call it on a batch of images first"):
-        materialize(DynamicModel(chain(), ChannelGates(data_dependent=False), name="mine"))
+        strip_gates(DynamicModel(chain(), ChannelGates(data_dependent=False), name="mine"))
 
 
 def test_locked_units_are_slimmed_alike(toy_images):
@@ -256,7 +256,7 @@ def test_locked_units_are_slimmed_alike(toy_images):
     model.build((None, 8, 8, 3))
     enliven(model.chain)
     gates.gates["unit1"].logits.assign([0.0, 0.0, 0.0, 5.0, -5.0, 5.0])
-    smaller = materialize(model)
+    smaller = strip_gates(model)
     np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
     assert smaller.cost_tree.total_macs == STEM + 2 * 3 * GROUP + HEAD
 
@@ -273,9 +273,9 @@ def test_masks_on_input_and_output_channels_really_slice(before, toy_images, tmp
     units = [Residual(body(**ends), None, "relu", name="unit1")]
     made = Chain(stem, units, [layers.GlobalAveragePooling2D(), layers.Dense(3)])
     free = 1 if before is None else 2
-    settled = {"unit1": [0] * free + [1, 0, 1] + [0, 1, 0]}
-    model = pruned(made, settled)
-    smaller = materialize(model)
+    frozen = {"unit1": [0] * free + [1, 0, 1] + [0, 1, 0]}
+    model = pruned(made, frozen)
+    smaller = strip_gates(model)
     np.testing.assert_allclose(smaller(toy_images()), model(toy_images()), atol=1e-5)
     macs = evaluate(model, toy_images(4)).macs
     extra = 0 if before is None else 64 * WIDTH * 12
@@ -292,15 +292,15 @@ def test_masks_on_input_and_output_channels_really_slice(before, toy_images, tmp
     np.testing.assert_allclose(found, smaller(toy_images()[:1]), atol=1e-4)
 
 
-@pytest.mark.parametrize("settled", [[1, 0], [0, 0], [1, 1]])
-def test_of_connections_only_those_that_run_are_left(settled, toy_images, tmp_path):
+@pytest.mark.parametrize("frozen", [[1, 0], [0, 0], [1, 1]])
+def test_of_connections_only_those_that_run_are_left(frozen, toy_images, tmp_path):
     body = ConnectionGroups(conv(WIDTH), 4, 4, before=[norm(), layers.ReLU()], after=[norm()])
     made = chain()
-    model = pruned(Chain(made.stem, [Residual(body, None, "relu", name="unit")], made.head), {"unit": settled})
-    smaller, images = materialize(model), toy_images(6)
+    model = pruned(Chain(made.stem, [Residual(body, None, "relu", name="unit")], made.head), {"unit": frozen})
+    smaller, images = strip_gates(model), toy_images(6)
     np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
-    assert smaller.cost_tree.total_macs == STEM + (2 + sum(settled)) * 64 * 9 * 4 * 4 + HEAD
-    assert smaller.count_params() == model.chain.count_params() - (2 - sum(settled)) * 9 * 4 * 4
+    assert smaller.cost_tree.total_macs == STEM + (2 + sum(frozen)) * 64 * 9 * 4 * 4 + HEAD
+    assert smaller.count_params() == model.chain.count_params() - (2 - sum(frozen)) * 9 * 4 * 4
     smaller.save(tmp_path / "smaller.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "smaller.keras")(images), smaller(images))
 
@@ -309,7 +309,7 @@ def test_input_groups_that_no_connection_reads_are_not_read(toy_images):
     body = ConnectionGroups(conv(WIDTH), 4, 4, forced=1)
     made = chain()
     model = pruned(Chain(made.stem, [Residual(body, None, "relu", name="unit")], made.head), {"unit": [0, 0]})
-    smaller, images = materialize(model), toy_images(6)
+    smaller, images = strip_gates(model), toy_images(6)
     np.testing.assert_allclose(smaller(images), model(images), atol=1e-5)
     kernels = [weight.shape for weight in smaller.chain.units[0].weights if weight.name == "kernel"]
     assert kernels == [(3, 3, 4, WIDTH)]
@@ -336,13 +336,13 @@ def test_units_that_are_off_as_a_whole_are_gone_beside_groups(dependent, toy_ima
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype(np.uint8)
     model = whole_and_grouped(data_dependent=dependent)
     assert model.decision_names == WHOLE_AND_GROUPED
-    settled = {"stage1_unit1": [1], "stage1_unit2": [0], "stage2_unit1": [0], "stage2_unit2": [1]}
-    settled |= {"stage3_unit1": [1, 0, 0], "stage3_unit2": [0, 0, 1]}
-    for name, runs in settled.items():
+    frozen = {"stage1_unit1": [1], "stage1_unit2": [0], "stage2_unit1": [0], "stage2_unit2": [1]}
+    frozen |= {"stage3_unit1": [1, 0, 0], "stage3_unit2": [0, 0, 1]}
+    for name, runs in frozen.items():
         gate = model.decider.gates[name]
         weights = gate.bias if dependent else gate.logits
         weights.assign([0.0] * len(runs) + [30.0 if run else -30.0 for run in runs])
-    smaller = materialize(model, images)
+    smaller = strip_gates(model, images)
     np.testing.assert_allclose(smaller(images), model(images), atol=1e-4)
     names = [unit.name for unit in smaller.chain.units]
     # a unit that changes the size leaves its shortcut, one that does not leaves nothing

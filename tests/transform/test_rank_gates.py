@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dynamic.deciders import ChannelGates, Confidence, FirstK, Joined, PerUnitGates
+from keras_dynamic.deciders import ChannelGates, CombinedDecider, Confidence, FirstK, PerUnitGates
 from keras_dynamic.layers import Chain, DynamicModel, Exit, Residual
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.models import cascade, resnet_cifar
-from keras_dynamic.transform import decision_importance, group_channels, rank_gates
+from keras_dynamic.transform import decision_importance, group_channels, init_gates_by_importance
 
 
 def linear_chain(weights):
@@ -51,7 +51,7 @@ def test_an_exit_is_a_decision_too():
     chain = Chain(
         chain.stem, chain.units, chain.head, exits=[Exit([head, layers.Flatten()], after="unit1", name="out")]
     )
-    model = DynamicModel(chain, Joined([PerUnitGates(), Confidence()]))
+    model = DynamicModel(chain, CombinedDecider([PerUnitGates(), Confidence()]))
     model.build((None, 1, 1, 3))
     found = decision_importance(model, [(IMAGES, LABELS)])
     assert found == pytest.approx({"unit1": (0.5 / 9) / 3, "out": 1.0})
@@ -60,7 +60,7 @@ def test_an_exit_is_a_decision_too():
 def test_the_least_important_gate_is_the_first_to_close():
     model = DynamicModel(linear_chain([0.1, 0.5, 0.3]), PerUnitGates(data_dependent=False))
     model.build((None, 1, 1, 3))
-    rank_gates(model, [(IMAGES, LABELS)], lowest=0.6, highest=0.8)
+    init_gates_by_importance(model, [(IMAGES, LABELS)], lowest=0.6, highest=0.8)
     chances = {name: float(value[0]) for name, value in model.outcome(IMAGES).probabilities.items()}
     assert chances == pytest.approx({"unit1": 0.6, "unit2": 0.8, "unit3": 0.7})
 
@@ -72,7 +72,7 @@ def test_groups_of_channels_each_have_a_rank(toy_images):
     model = DynamicModel(group_channels(network, 4).chain, gates)
     model.build((None, 16, 16, 3))
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
-    importance = rank_gates(model, [(images, np.arange(8) % 3)])
+    importance = init_gates_by_importance(model, [(images, np.arange(8) % 3)])
     outcome = model.outcome(images)
     chances = [float(keras.ops.convert_to_numpy(outcome.probabilities[name])[0]) for name in importance]
     assert list(np.argsort(chances)) == list(np.argsort(list(importance.values())))
@@ -87,7 +87,7 @@ def test_gates_that_look_at_images_open_for_those_to_which_the_unit_matters():
     labels = np.zeros(512, int)
     model = DynamicModel(linear_chain([0.1, 0.5]), PerUnitGates())
     model.build((None, 1, 1, 3))
-    rank_gates(model, [(images[:256], labels[:256]), (images[256:], labels[256:])], 0.6, 0.8, spread=0.5)
+    init_gates_by_importance(model, [(images[:256], labels[:256]), (images[256:], labels[256:])], 0.6, 0.8, spread=0.5)
     for name, middle, reads in (("unit1", 0.6, images), ("unit2", 0.8, 1.1 * images)):
         logits = keras.ops.convert_to_numpy(model.decider.gates[name](reads))
         assert logits.std() == pytest.approx(0.5, rel=1e-3)
@@ -111,7 +111,7 @@ def test_groups_are_told_apart_by_what_their_gate_sees(toy_images):
     model = DynamicModel(group_channels(network, 4).chain, ChannelGates())
     model.build((None, 16, 16, 3))
     images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3)).astype(np.uint8)
-    importance = rank_gates(model, [(images, np.arange(64) % 3)])
+    importance = init_gates_by_importance(model, [(images, np.arange(64) % 3)])
     assert list(importance) == model.decision_names
     means = []
     for unit in model.chain.units:  # everything on: inputs are those of the plain network
@@ -128,23 +128,25 @@ def test_gates_with_memory_cannot_be_ranked(toy_images):
     network.build((None, 16, 16, 3))
     model = DynamicModel(group_channels(network, 4).chain, ChannelGates(memory=4, name="remembering"))
     model.build((None, 16, 16, 3))
-    with pytest.raises(ValueError, match="rank_gates sets gates without memory, got 'remembering' with memory=4"):
-        rank_gates(model, [])
+    with pytest.raises(
+        ValueError, match="init_gates_by_importance sets gates without memory, got 'remembering' with memory=4"
+    ):
+        init_gates_by_importance(model, [])
 
 
 def test_no_batches_is_an_error():
     model = DynamicModel(linear_chain([0.1]), PerUnitGates())
     model.build((None, 1, 1, 3))
     with pytest.raises(ValueError, match="got 1 decisions and 0 batches"):
-        rank_gates(model, [])
+        init_gates_by_importance(model, [])
 
 
 def test_deciders_without_gates_cannot_be_ranked():
     model = DynamicModel(linear_chain([0.1]), FirstK(1))
     model.build((None, 1, 1, 3))
-    message = r"rank_gates sets PerUnitGates and ChannelGates, got decider 'first_k\w*' of type FirstK"
+    message = r"init_gates_by_importance sets PerUnitGates and ChannelGates, got decider 'first_k\w*' of type FirstK"
     with pytest.raises(ValueError, match=message):
-        rank_gates(model, [(IMAGES, LABELS)])
+        init_gates_by_importance(model, [(IMAGES, LABELS)])
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_numbers_out_of_range(arguments, message):
     model = DynamicModel(linear_chain([0.1]), PerUnitGates())
     model.build((None, 1, 1, 3))
     with pytest.raises(ValueError, match=message):
-        rank_gates(model, [(IMAGES, LABELS)], **arguments)
+        init_gates_by_importance(model, [(IMAGES, LABELS)], **arguments)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_batches_are_images_with_labels(batch, message):
     model = DynamicModel(linear_chain([0.1]), PerUnitGates())
     model.build((None, 1, 1, 3))
     with pytest.raises(ValueError, match=message):
-        rank_gates(model, [(IMAGES, LABELS), batch])
+        init_gates_by_importance(model, [(IMAGES, LABELS), batch])
 
 
 def test_labels_may_stand_in_a_column():
@@ -194,7 +196,7 @@ def test_a_model_that_is_not_built_is_built_by_ranking_and_may_be_built_after():
     chain = linear_chain([0.1, 0.5])
     chain.build((None, 1, 1, 3))
     model = ActivationGating(chain, PerUnitGates(data_dependent=False))
-    rank_gates(model, [(IMAGES, LABELS)])
+    init_gates_by_importance(model, [(IMAGES, LABELS)])
     weights = model.get_weights()
     model.build((None, 1, 1, 3))
     for value, kept in zip(model.get_weights(), weights, strict=True):

@@ -1,20 +1,20 @@
 """What train_main.py runs: a job per kind of config."""
 
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 
 __all__ = ["JOBS", "run"]
 
 JOBS = (
     "train",
     "quickstart",
-    "plain",
+    "evaluate_static",
     "cascade",
     "step_time",
     "baselines",
     "channel_latency",
     "exit_latency",
     "compact_time",
-    "paired",
+    "compare_seeds",
 )
 
 
@@ -46,12 +46,12 @@ def run(config, workdir, data_dir=None, record=None):
         from keras_dynamic.experiments.jobs.quickstart import quickstart
 
         return quickstart(config, workdir, data_dir, record)
-    if config.job == "plain":
-        from keras_dynamic.experiments.jobs.plain import plain
+    if config.job == "evaluate_static":
+        from keras_dynamic.experiments.jobs.evaluate_static import evaluate_static
 
-        return plain(config, data_dir, record)
+        return evaluate_static(config, data_dir, record)
     if config.job == "cascade":
-        from keras_dynamic.experiments.jobs.plain import judge_cascade
+        from keras_dynamic.experiments.jobs.evaluate_static import judge_cascade
 
         return judge_cascade(config, data_dir, record)
     if config.job == "step_time":
@@ -74,8 +74,8 @@ def run(config, workdir, data_dir=None, record=None):
         from keras_dynamic.experiments.jobs.timing import compact_time
 
         return compact_time(config, data_dir, record)
-    if config.job == "paired":
-        from keras_dynamic.experiments.jobs.paired import paired
+    if config.job == "compare_seeds":
+        from keras_dynamic.experiments.jobs.compare_seeds import compare_seeds
 
-        return paired(config, record)
-    raise ValueError(f"job must be one of {JOBS}, got {config.job!r}{near(config.job, JOBS)}.")
+        return compare_seeds(config, record)
+    raise ValueError(f"job must be one of {JOBS}, got {config.job!r}{did_you_mean(config.job, JOBS)}.")

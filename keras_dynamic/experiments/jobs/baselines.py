@@ -12,7 +12,7 @@ from keras_dynamic.deciders import Pattern
 from keras_dynamic.evaluation import evaluate, greedy_patterns
 from keras_dynamic.evaluation.evaluate import kept_weights
 from keras_dynamic.experiments import RunRecord, build_network, load_splits, reestimation_batches, train
-from keras_dynamic.experiments.jobs.plain import data_text, describe
+from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
 from keras_dynamic.experiments.recipes.fixed import fixed_decider
 from keras_dynamic.experiments.records import write_record
 from keras_dynamic.experiments.run_record import write_json

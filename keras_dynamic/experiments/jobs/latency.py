@@ -11,7 +11,7 @@ from keras import layers
 
 from keras_dynamic import lite, zoo
 from keras_dynamic.deciders import ChannelGates
-from keras_dynamic.experiments.jobs.plain import data_text
+from keras_dynamic.experiments.jobs.evaluate_static import data_text
 from keras_dynamic.experiments.records import facts, flat, write_record
 from keras_dynamic.experiments.run_record import write_json
 from keras_dynamic.experiments.splits import load_splits

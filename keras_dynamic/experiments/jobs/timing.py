@@ -14,7 +14,7 @@ from keras_dynamic.experiments.build import build_method, build_network
 from keras_dynamic.experiments.networks import title
 from keras_dynamic.experiments.records import write_record
 from keras_dynamic.experiments.splits import load_splits
-from keras_dynamic.experiments.system import in_turns
+from keras_dynamic.experiments.system import interleave
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.models import resnet_cifar
 from keras_dynamic.ops import quantile_thresholds
@@ -23,7 +23,7 @@ from keras_dynamic.transform import attach_exits
 
 
 def compact_time(config, data_dir=None, record=None) -> dict:
-    """Times the compact reading of a network with exits, and of one with units to skip, on one batch of test images.
+    """Times the compact execution of a network with exits, and of one with units to skip, on one batch of test images.
 
     Both are made of the config's network: one gets exits, whose thresholds make images stop at all of them alike (their
     heads are not trained, as times don't depend on it); of the other a share of the units runs, at random, for each
@@ -38,7 +38,7 @@ def compact_time(config, data_dir=None, record=None) -> dict:
     Returns:
         throughput_static (of the network itself), throughput_exits and throughput_units, images per second;
         overhead_exits and overhead_units, the time over that of what the images run, see training.part_times; and
-        difference, the largest one of a logit between the compact and the masked reading.
+        difference, the largest one of a logit between the compact and the masked execution.
 
     Raises:
         ValueError: if the data set has fewer test images than a batch.
@@ -95,14 +95,14 @@ def with_random_units(network, open_probability, seed) -> DynamicModel:
 
 
 class _System(NamedTuple):
-    run: Any  # compact reading
+    run: Any  # compact execution
     static: Any  # function () that runs everything
     parts: dict[str, Part]
     decisions: list  # of each run
 
 
 def measure(network, systems, images, rounds) -> dict[str, float]:
-    """Times systems beside their static networks and parts, and holds their answers against the masked reading's.
+    """Times systems beside their static networks and parts, and holds their answers against the masked execution's.
 
     Args:
         network: built DynamicModel that runs everything.
@@ -124,7 +124,7 @@ def measure(network, systems, images, rounds) -> dict[str, float]:
         calls[f"{name} compact"] = lambda own=system: own.decisions.append(own.run(images).decisions)
         calls[f"{name} static"] = system.static
         calls |= {f"{name} part {part}": value.call for part, value in system.parts.items()}
-    seconds = {name: float(np.median(values)) for name, values in in_turns(calls, rounds).items()}
+    seconds = {name: float(np.median(values)) for name, values in interleave(calls, rounds).items()}
     figures = {"throughput_static": len(images) / seconds["static"]}
     for name, system in made.items():
         each = [shares_run(system.parts, decisions) for decisions in system.decisions[-rounds:]]
@@ -180,7 +180,7 @@ def step_time(config, record=None) -> dict:
         method, targets = "gating", {"step_ratio": "<= 1.15"}
         label = f"ResNet-{config.network.depth}, masked training, {keras.backend.backend()}"
         plain = _compiled(plain_keras(config.network.depth))
-        times = in_turns(
+        times = interleave(
             {"plain": lambda: plain.train_on_batch(x, y), "gated": lambda: model.train_on_batch(x, y)}, config.steps
         )
         figures = {f"step_ms_{name}": _median_ms(values) for name, values in times.items()}
@@ -198,7 +198,7 @@ def _curriculum(model, network, x, y, steps) -> dict:
     policy.build(x.shape)
     policy.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "mse")
     wanted = np.zeros((len(x), len(model.decider.names)), np.float32)
-    times = in_turns(
+    times = interleave(
         {
             "forward": lambda: network.predict_on_batch(x),
             "policy": lambda: policy.train_on_batch(x, wanted),

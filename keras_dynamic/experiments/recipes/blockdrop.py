@@ -7,7 +7,7 @@ from keras_dynamic.callbacks import AnnealTarget, Curriculum
 from keras_dynamic.deciders import Policy, SequentialPolicy
 from keras_dynamic.evaluation.budgets import tau_sweep
 from keras_dynamic.experiments.recipes.schedule import Schedule, shared_arguments
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.methods import BlockDrop
 from keras_dynamic.models import policy_recurrent, policy_resnet
 
@@ -54,7 +54,7 @@ def _policy(config, network, seed):
     shared = {"alpha": config.alpha, "always": tuple(config.always), "seed": seed}
     if config.policy not in POLICIES:
         raise ValueError(
-            f"method.policy must be one of {POLICIES}, got {config.policy!r}{near(config.policy, POLICIES)}."
+            f"method.policy must be one of {POLICIES}, got {config.policy!r}{did_you_mean(config.policy, POLICIES)}."
         )
     if config.policy == "sequential":
         return SequentialPolicy(config.open_probability, **shared)
@@ -81,23 +81,23 @@ def schedule(config, model, steps_per_epoch):
     Raises:
         ValueError: if they do not come to their end within the training.
     """
-    callbacks, settled = [], 0
+    callbacks, first_kept = [], 0
     if config.method.stage == "curriculum":
         curriculum = Curriculum(**{name: value for name, value in config.curriculum.items() if value})
         units = len(model.decider.names)
         callbacks.append(curriculum)
         opened = curriculum.epochs or curriculum.steps / steps_per_epoch
-        settled = math.ceil(opened * (units - 1))
-        if settled >= config.epochs:
+        first_kept = math.ceil(opened * (units - 1))
+        if first_kept >= config.epochs:
             raise ValueError(
-                f"the curriculum opens its last unit in epoch {settled + 1} only, but epochs is {config.epochs}; train "
-                "longer, or lower curriculum.epochs or curriculum.steps."
+                f"the curriculum opens its last unit in epoch {first_kept + 1} only, but epochs is {config.epochs}; "
+                "train longer, or lower curriculum.epochs or curriculum.steps."
             )
     if config.method.usage and config.anneal.a:
         annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
         callbacks.append(annealed)
-        settled = max(settled, annealed.check_within(config.epochs, _usage(config.method)))
-    return Schedule(callbacks, settled, "val_reward")
+        first_kept = max(first_kept, annealed.check_within(config.epochs, _usage(config.method)))
+    return Schedule(callbacks, first_kept, "val_reward")
 
 
 def figures(model, config, splits, evaluation) -> dict:

@@ -4,7 +4,7 @@ from keras_dynamic.deciders import DistributeK, FirstK, Pattern, RandomK
 from keras_dynamic.deciders.fixed import Fixed
 from keras_dynamic.experiments.recipes.schedule import Schedule, shared_arguments
 from keras_dynamic.layers.decider import check_names
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.methods.method import Method
 
 PATTERNS = ("first_k", "random_k", "distribute_k", "units")
@@ -52,7 +52,7 @@ def fixed_decider(config, chain, seed=0) -> Fixed:
         ValueError: if the pattern is unknown, the chain has fewer units than k, or a unit is none of its own.
     """
     if config.pattern not in PATTERNS:
-        suggestion = near(config.pattern, PATTERNS)
+        suggestion = did_you_mean(config.pattern, PATTERNS)
         raise ValueError(f"method.pattern must be one of {PATTERNS}, got {config.pattern!r}{suggestion}.")
     if config.pattern == "units":
         check_names(config.units, chain, "method.units")

@@ -7,9 +7,9 @@ from keras_dynamic.callbacks import AnnealTarget
 from keras_dynamic.deciders import ChannelGates, PerUnitGates
 from keras_dynamic.evaluation.inference import inference_figures
 from keras_dynamic.experiments.recipes.schedule import Schedule, shared_arguments
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.methods import ActivationGating
-from keras_dynamic.transform.rank_gates import rank_gates
+from keras_dynamic.transform.init_gates import init_gates_by_importance
 
 
 def build(config, network, teacher, seed):
@@ -31,7 +31,7 @@ def build(config, network, teacher, seed):
     kinds: dict[str, Callable] = {"units": PerUnitGates, "channels": ChannelGates, "channels and units": both}
     kind = config.get("gates", "units")
     if kind not in kinds:
-        raise ValueError(f"method.gates must be one of {tuple(kinds)}, got {kind!r}{near(kind, kinds)}.")
+        raise ValueError(f"method.gates must be one of {tuple(kinds)}, got {kind!r}{did_you_mean(kind, kinds)}.")
     gates = kinds[kind](
         data_dependent=config.data_dependent,
         open_probability=config.open_probability,
@@ -72,9 +72,13 @@ def schedule(config, model, steps_per_epoch):
         ValueError: if the targets do not come down within the training.
     """
     annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
-    settled = annealed.check_within(config.epochs, config.method.target)
-    before = (lambda batches: rank_gates(model, _first(batches))) if config.method.get("rank_gates") else None
-    return Schedule([annealed], settled, "val_accuracy", before)
+    first_kept = annealed.check_within(config.epochs, config.method.target)
+    before = (
+        (lambda batches: init_gates_by_importance(model, _first(batches)))
+        if config.method.get("init_gates_by_importance")
+        else None
+    )
+    return Schedule([annealed], first_kept, "val_accuracy", before)
 
 
 def _first(batches):

@@ -9,7 +9,7 @@ from keras_dynamic.evaluation.budgets import exit_figures
 from keras_dynamic.evaluation.gradients import gradient_variances
 from keras_dynamic.experiments.recipes.schedule import Schedule, shared_arguments
 from keras_dynamic.experiments.splits import first_images
-from keras_dynamic.messages import near
+from keras_dynamic.messages import did_you_mean
 from keras_dynamic.methods import IMTA
 from keras_dynamic.transform import collaborate
 
@@ -35,7 +35,9 @@ def build(config, network, teacher, seed):
     """
     for key, known in (("phase", PHASES), ("collaboration", COLLABORATIONS)):
         if config[key] not in known:
-            raise ValueError(f"method.{key} must be one of {known}, got {config[key]!r}{near(config[key], known)}.")
+            raise ValueError(
+                f"method.{key} must be one of {known}, got {config[key]!r}{did_you_mean(config[key], known)}."
+            )
     if config.collaboration != "none":
         network = collaborate(network, config.hidden if config.collaboration == "dense" else 0)
     return IMTA(
@@ -86,7 +88,7 @@ def figures(model, config, splits, evaluation) -> dict:
     Returns:
         exit_figures, and 'gradient_variances' on the first training images.
     """
-    found = exit_figures(model, splits.held_out, splits.test, model.decider.measure)
+    found = exit_figures(model, splits.held_out, splits.test, model.decider.confidence)
     if keras.backend.backend() == "tensorflow":
         x, y = first_images(splits, _GRADIENT_IMAGES)
         found["gradient_variances"] = gradient_variances(model, x, y, model.exit_weights, config.batch_size)

@@ -11,13 +11,13 @@ class Schedule(NamedTuple):
 
     Attributes:
         callbacks: list of Keras callbacks.
-        settled: the first epoch (from 0) at which the schedule has come to its end; earlier ones are not kept.
+        first_kept: the first epoch (from 0) at which the schedule has come to its end; earlier ones are not kept.
         monitor: held-out metric, higher is better, by which the best epoch is chosen.
         before: called with batches of the training images before the first epoch; None for nothing.
     """
 
     callbacks: list[keras.callbacks.Callback]
-    settled: int
+    first_kept: int
     monitor: str
     before: Callable[[Any], Any] | None = None
 

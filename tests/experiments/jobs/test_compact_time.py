@@ -73,13 +73,13 @@ def test_units_run_at_random_for_each_image(network):
 def test_overhead_is_the_time_over_that_of_what_ran(network, monkeypatch):
     """Static 7 s, made of 5 parts: stem, head and 3 units that half of the images run, so 7 * 3.5 / 5 at best."""
 
-    def in_turns(functions, rounds):
+    def interleave(functions, rounds):
         for function in functions.values():
             function()
         taken = {"static": 8.0, "units static": 7.0, "units compact": 5.5}
         return {name: np.full(rounds, taken.get(name, 1.0)) for name in functions}
 
-    monkeypatch.setattr(job, "in_turns", in_turns)
+    monkeypatch.setattr(job, "interleave", interleave)
     x = data.shipped().x_test[:16].astype("float32")
     model = job.with_random_units(network, 0.5, seed=0)
     monkeypatch.setattr(job, "shares_run", halves)

@@ -5,7 +5,7 @@ import pytest
 
 from keras_dynamic import data, models, zoo
 from keras_dynamic.evaluation.evaluate import accuracy_shuffled, evaluate, static_twin
-from keras_dynamic.experiments.jobs.plain import judge_stages
+from keras_dynamic.experiments.jobs.evaluate_static import judge_stages
 
 
 @pytest.mark.ci

@@ -42,13 +42,13 @@ def test_a_policy_may_start_as_a_trained_network(config):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "steps", "settled"), [(1, 0, 2), (0, 50, 1), (0, 51, 2), (0, 1, 1)]
+    ("epochs", "steps", "frozen"), [(1, 0, 2), (0, 50, 1), (0, 51, 2), (0, 1, 1)]
 )  # three units; 100 steps an epoch
-def test_epochs_are_kept_once_all_units_are_open(epochs, steps, settled, config):
+def test_epochs_are_kept_once_all_units_are_open(epochs, steps, first_kept, config):
     config.curriculum.epochs, config.curriculum.steps = epochs, steps
     found = schedule(config, build(config), 100)
     assert [type(each) for each in found.callbacks] == [Curriculum]
-    assert (found.settled, found.monitor) == (settled, "val_reward")
+    assert (found.first_kept, found.monitor) == (first_kept, "val_reward")
 
 
 def test_finetuning_has_no_curriculum_and_may_anneal(config):
@@ -57,7 +57,7 @@ def test_finetuning_has_no_curriculum_and_may_anneal(config):
     config.method.usage, config.anneal.a = 0.6, 0.2
     found = schedule(config, build(config), 100)
     assert [type(each) for each in found.callbacks] == [AnnealTarget]
-    assert found.settled == 2
+    assert found.first_kept == 2
 
 
 def test_a_curriculum_longer_than_the_training_is_an_error(config):

@@ -38,20 +38,20 @@ def test_what_phase_one_builds():
     config = small()
     config.method.update({"gradient_equilibrium": False, "exit_weights": (2.0, 3.0), "confidence": "margin"})
     model = build(config)
-    assert (type(model), type(model.decider), model.decider.measure) == (IMTA, Confidence, "margin")
+    assert (type(model), type(model.decider), model.decider.confidence) == (IMTA, Confidence, "margin")
     assert (model.equilibrium, model.exit_weights, model.weight_decay) == (False, [2.0, 3.0], 1e-4)
-    assert (model.alpha, model.classifiers_only, model.newcomers) == (1.0, False, [])
+    assert (model.alpha, model.classifiers_only, model.new_layers) == (1.0, False, [])
     assert model.decision_names == ["exit1"]
 
 
 def test_what_phase_two_builds():
     model = build(small("II", "runs/one"))
     assert (model.alpha, model.temperature, model.classifiers_only) == (0.1, 1.0, True)
-    (path,) = model.newcomers
+    (path,) = model.new_layers
     assert path.layers[0].units == 5
     config = small("II", "runs/one")
     config.method.collaboration = "identity"
-    assert (build(config).newcomers, build(config).chain.head.transfer) == ([], None)
+    assert (build(config).new_layers, build(config).chain.head.transfer) == ([], None)
 
 
 def test_the_papers_schedules():
@@ -67,7 +67,7 @@ def test_phase_two_without_phase_one_is_warned_of():
     config = small("II")
     with pytest.warns(UserWarning, match="features that nobody has trained; give the run of phase I as start_from"):
         found = schedule(config, build(config), 3)
-    assert (found.callbacks, found.settled, found.monitor) == ([], 0, "val_accuracy")
+    assert (found.callbacks, found.first_kept, found.monitor) == ([], 0, "val_accuracy")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for settings in (small(), small("II", "runs/one")):
@@ -116,7 +116,7 @@ def test_phase_two_takes_over_all_but_its_paths(tmp_path):
     one.save(tmp_path / "model.keras")
     keras.utils.set_random_seed(1)
     two = build(small("II", str(tmp_path)))
-    (path,) = two.newcomers
+    (path,) = two.new_layers
     fresh = weights(path)
     start_from(two, str(tmp_path))
     assert same(two.chain.stem, one.chain.stem)

@@ -70,7 +70,7 @@ def test_noise_grows_and_the_last_epoch_is_kept(config):
     (callback,) = found.callbacks
     assert type(callback) is GrowNoise
     assert callback.magnitudes == [0.5, 1.0, 1.5]
-    assert (found.settled, found.monitor) == (3, "val_accuracy")
+    assert (found.first_kept, found.monitor) == (3, "val_accuracy")
 
 
 @pytest.mark.parametrize("epochs", [0, -1, 5])

@@ -8,7 +8,7 @@ import numpy as np
 from keras_dynamic.experiments.records import taken_over_seconds, write_record
 
 
-def paired(config, record=None) -> dict:
+def compare_seeds(config, record=None) -> dict:
     """Compares runs of several ways to train with those of a baseline, seed by seed.
 
     Args:

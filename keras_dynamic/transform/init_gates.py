@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from keras_dynamic.deciders import PerUnitGates
-from keras_dynamic.layers import FreeGate, Gate
-from keras_dynamic.layers.forward import Masked
+from keras_dynamic.layers import Gate, StaticGate
+from keras_dynamic.layers.forward import MaskedExecutor
 from keras_dynamic.messages import check_number
 from keras_dynamic.ops import check_images, class_numbers
 from keras_dynamic.transform.prune import check_nothing_nested
@@ -35,7 +35,7 @@ def decision_importance(model, batches) -> dict:
     return _per_mac(model, moved)
 
 
-def rank_gates(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
+def init_gates_by_importance(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
     """Sets the probabilities of untrained gates by the rank of what they switch.
 
     Gates that all start alike close all at once, or by chance. Set like this, a falling target closes first what
@@ -61,13 +61,17 @@ def rank_gates(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
     gates = getattr(model, "decider", model)
     if not isinstance(gates, PerUnitGates):
         raise ValueError(
-            f"rank_gates sets PerUnitGates and ChannelGates, got decider {gates.name!r} of type {type(gates).__name__}."
+            f"init_gates_by_importance sets PerUnitGates and ChannelGates, got decider {gates.name!r} of "
+            f"type {type(gates).__name__}."
         )
     if getattr(gates, "memory", None) is not None:
-        raise ValueError(f"rank_gates sets gates without memory, got {gates.name!r} with memory={gates.memory}.")
-    if gates.settled:
         raise ValueError(
-            f"rank_gates sets untrained gates, got {gates.name!r} with {len(gates.settled)} that are settled."
+            f"init_gates_by_importance sets gates without memory, got {gates.name!r} with memory={gates.memory}."
+        )
+    if gates.frozen:
+        raise ValueError(
+            f"init_gates_by_importance sets untrained gates, got {gates.name!r} with {len(gates.frozen)} "
+            f"that are frozen."
         )
     if not 0 < check_number("lowest", lowest) <= check_number("highest", highest) < 1:
         raise ValueError(
@@ -85,21 +89,21 @@ def rank_gates(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
     for unit, gate in gates.gates.items():
         names = [next(names_left) for _ in range(gate.groups or 1)]
         own = np.array([odds[name] for name in names])
-        if isinstance(gate, FreeGate):
+        if isinstance(gate, StaticGate):
             gate.logits.assign(np.concatenate([-own / 2, own / 2]))
         else:
             _regress(gate, pooled[unit], moved[:, [column[name] for name in names]], own, spread)
     return importance
 
 
-class _AllOn(Masked):
+class _AllOn(MaskedExecutor):
     """Runs what the decider decides by decisions that are all 1, and keeps what its gates know of their inputs."""
 
     def __init__(self, chain, decisions):
         self.chain, self.decisions, self.pooled = chain, decisions, {}
 
     def decide(self, decider, k, x, carry, training=None):
-        """Returns the decisions of unit k, as Masked.decide."""
+        """Returns the decisions of unit k, as MaskedExecutor.decide."""
         unit = self.chain.units[k]
         gate = getattr(decider, "gates", {}).get(unit.name)
         if isinstance(gate, Gate):
@@ -108,7 +112,7 @@ class _AllOn(Masked):
         return own, own, carry
 
     def decide_exit(self, decider, name, logits, x, carry, training=None):
-        """Returns the decision at an exit, as Masked.decide_exit."""
+        """Returns the decision at an exit, as MaskedExecutor.decide_exit."""
         own = {name: self.decisions[name]} if name in self.decisions else {}
         return own, own, carry
 
@@ -135,12 +139,12 @@ def _watch(model, batches):
         decisions = {name: tf.ones(tf.shape(images)[:1]) for name in names}
         with tf.GradientTape() as tape:
             tape.watch(decisions)
-            read = _AllOn(model.chain, decisions)
-            logits = model.outcome(images, training=False, read=read).logits
+            executor = _AllOn(model.chain, decisions)
+            logits = model.outcome(images, training=False, executor=executor).logits
             margin = tf.gather(logits, labels, batch_dims=1) - tf.reduce_mean(logits, axis=-1)
             total = tf.reduce_sum(margin)
         slopes = tape.gradient(total, decisions, unconnected_gradients="zero")
-        return tf.stack([tf.abs(slopes[name]) for name in names], axis=1), read.pooled
+        return tf.stack([tf.abs(slopes[name]) for name in names], axis=1), executor.pooled
 
     told = [watched(tf.convert_to_tensor(images), tf.convert_to_tensor(labels)) for images, labels in batches]
     moved = np.concatenate([moved.numpy().astype(float) for moved, _ in told])

@@ -18,7 +18,7 @@ from keras_dynamic.models import cascade
 from keras_dynamic.ops import confidence, stops
 
 
-def plain(config, data_dir=None, record=None) -> dict:
+def evaluate_static(config, data_dir=None, record=None) -> dict:
     """Judges each of the config's networks on the test images.
 
     Args:
@@ -107,7 +107,7 @@ def judge_stages(model, x, y) -> dict:
     temperatures = [float(holder.temperature) for holder in [model.chain.stem, *model.chain.units]]
     found = [evaluate(network, x, y) for network in model.networks]
     sums = np.cumsum([each.logits / np.float32(t) for each, t in zip(found, temperatures, strict=True)], axis=0)
-    certain = [keras.ops.convert_to_numpy(confidence(each, model.decider.measure)) for each in sums[:-1]]
+    certain = [keras.ops.convert_to_numpy(confidence(each, model.decider.confidence)) for each in sums[:-1]]
     at, rows = stops(np.stack(certain, axis=1), model.thresholds), np.arange(len(x))
     right = sums.argmax(-1) == found[0].labels
     decisions = {name: (at > stage).astype(np.float32) for stage, name in enumerate(model.decision_names)}
