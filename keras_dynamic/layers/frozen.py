@@ -4,15 +4,12 @@ import contextlib
 import contextvars
 from typing import Any
 
-import keras
-
 
 class _Frozen:
     """Values of the frozen variables by id, and the cost trees of deciders under these values."""
 
     def __init__(self, variables):
-        tensors = {id(variable): keras.ops.convert_to_tensor(variable) for variable in variables}
-        self.values = {key: keras.ops.convert_to_numpy(tensor) for key, tensor in tensors.items()}
+        self.values = {id(variable): variable.numpy() for variable in variables}
         self.trees: dict[int, Any] = {}
 
 
