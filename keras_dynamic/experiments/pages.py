@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_dynamic.experiments import records
+from keras_dynamic.experiments.method_table import fill_methods
 from keras_dynamic.experiments.records import METHODS, Record
 from keras_dynamic.messages import did_you_mean
 from keras_dynamic.report import formatting, frontier
@@ -363,7 +364,7 @@ def pages(root: Path | str) -> dict[Path, str]:
     readme = root / README
     result = {root / RESULTS_PAGE: results_page(every)}
     if readme.exists():
-        result[readme] = fill(readme.read_text(encoding="utf-8"), every)
+        result[readme] = fill_methods(fill(readme.read_text(encoding="utf-8"), every), every)
     return result
 
 

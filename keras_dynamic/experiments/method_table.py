@@ -1,0 +1,102 @@
+"""The README's table of which method to use when, with what it gained, written from the records in results/."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from keras_dynamic.experiments.records import Record
+from keras_dynamic.report.formatting import percent
+
+_MARKERS = re.compile(r"(<!-- methods:begin -->\n).*?(<!-- methods:end -->)", re.DOTALL)
+_BASELINE = "plain-resnet32"
+
+
+class Row(NamedTuple):
+    """One way to make a network dynamic.
+
+    Attributes:
+        have: what the user has.
+        use: what to use, in Markdown.
+        accuracy: id of the record with accuracy and mean MACs on all test images.
+        time: id of the record with the time of the .tflite over the plain network's.
+    """
+
+    have: str
+    use: str
+    accuracy: str
+    time: str
+
+
+ROWS = (
+    Row(
+        "trained classifiers, small to large",
+        "[cascade](docs/cascade.md): no training, thresholds from held-out images",
+        "cascade-resnet8-20-32",
+        "quickstart-cascade",
+    ),
+    Row(
+        "one trained network, some thousand images, minutes",
+        "[an exit](docs/early_exit.md) on the frozen network",
+        "quickstart-exits",
+        "quickstart-exits",
+    ),
+    Row(
+        "one trained network, its training set, an hour",
+        "[gates](docs/gating.md), one per unit",
+        "gating-resnet32",
+        "bench-gated",
+    ),
+    Row(
+        "the same, and a smaller ordinary network will do",
+        "[channel pruning](docs/channels.md) with trained gates",
+        "channels-resnet32-pruned",
+        "bench-channels-pruned",
+    ),
+    Row(
+        "the same, and all decisions are wanted before the network runs",
+        "[BlockDrop](docs/blockdrop.md), a policy network",
+        "blockdrop-resnet32",
+        "bench-blockdrop",
+    ),
+    Row(
+        "the same, and easy images shall run fewer units than hard ones",
+        "[SGAD](docs/sgad.md), a guideline network",
+        "sgad-resnet32-lf",
+        "bench-sgad",
+    ),
+)
+
+
+def fill_methods(text: str, every: Sequence[Record]) -> str:
+    """Writes the table between a page's markers '<!-- methods:begin -->' and '<!-- methods:end -->'.
+
+    Args:
+        text: the page.
+        every: all records.
+
+    Returns:
+        The page; unchanged if it has no markers.
+
+    Raises:
+        ValueError: if a record that the table needs is missing.
+    """
+    if not _MARKERS.search(text):
+        return text
+    found = {record.id: record for record in every}
+    missing = [name for name in (_BASELINE, *(n for row in ROWS for n in row[2:])) if name not in found]
+    if missing:
+        raise ValueError(f"the table of methods needs the records {missing}, which are not in results/; measure them.")
+    baseline = found[_BASELINE].figures
+    lines = [
+        "| You have | Use | Accuracy | MACs | TFLite time, float32 / int8 |",
+        "| --- | --- | --- | --- | --- |",
+        f"| *the plain ResNet-32* | | {percent(baseline['accuracy'])} | 100 % | 100 % / 100 % |",
+    ]
+    for row in ROWS:
+        figures, times = found[row.accuracy].figures, found[row.time].figures
+        share = figures["macs_mean"] / baseline["macs_mean"]
+        spent = " / ".join(percent(times[f"latency_share_{kind}"], 0) for kind in ("float32", "int8"))
+        cells = [row.have, row.use, percent(figures["accuracy"]), percent(share, 0), spent]
+        lines.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    return _MARKERS.sub(lambda match: f"{match[1]}{table}\n{match[2]}", text)
