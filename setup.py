@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 # What `import keras_dynamic` needs. Keras itself needs a backend: the extra cpu, gpu or jax.
 BASE = [

@@ -5,7 +5,7 @@ import importlib
 # Whatever a saved model may consist of is imported at once, so that keras.models.load_model finds its classes.
 from keras_dynamic import cost, deciders, layers, methods, models, ops
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _ON_DEMAND = (
     "callbacks",
