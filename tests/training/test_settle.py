@@ -225,6 +225,7 @@ def test_the_static_twin_leaves_what_is_settled(images):
     assert list(patterns[0]) == NAMES
 
 
+@pytest.mark.ci
 def test_it_can_be_trained_on(images):
     settled = settle(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
     model = ActivationGating(settled.chain, settled.decider, target=0.5, activation_loss="macs")

@@ -132,6 +132,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, config, data
     assert histories[0] == histories[1]
 
 
+@pytest.mark.ci
 def test_mixed_precision_ends_in_float32(config, data_dir, tmp_path):
     config.mixed_precision, config.anneal.a, config.epochs = True, 1.0, 2
     model, _ = train(config, tmp_path, data_dir, verbose=0)
