@@ -1,5 +1,6 @@
 """What tests of several packages share: gradients on any backend, a toy network, a process that loads models."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -7,6 +8,9 @@ import sys
 import keras
 import numpy as np
 import pytest
+
+# Models are many small objects that live for long: Python looks for garbage among them far too often.
+gc.set_threshold(100_000, 50, 100)
 
 # Reads lines of JSON with model, images and answer (paths), and answers each with one line, the model's name.
 _LOADER = """

@@ -59,7 +59,7 @@ def with_blocks(slow: bool) -> list[str]:
     return [page for page in PAGES if page != MEASUREMENTS and any(block.slow is slow for block in blocks(page))]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def fresh_start(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     keras.backend.clear_session()
@@ -72,12 +72,14 @@ def marked(page: str):
 
 
 @pytest.mark.parametrize("page", map(marked, with_blocks(slow=False)))
+@pytest.mark.usefixtures("fresh_start")
 def test_examples_run(page, tmp_path):
     run(page, [block for block in blocks(page) if not block.slow], tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", with_blocks(slow=True))
+@pytest.mark.usefixtures("fresh_start")
 def test_slow_examples_run(page, tmp_path):
     run(page, blocks(page), tmp_path)
 

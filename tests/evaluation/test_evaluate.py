@@ -153,6 +153,7 @@ def test_twin_closes_what_costs_least_first():
     assert twin.accuracy == pytest.approx(0.625)
 
 
+@pytest.mark.ci
 def test_twin_of_more_than_twenty_tries_the_ten_least_used_each_time():
     # u0 runs for all images, the 21 others for fewer and fewer; 12 have to close, more than are tried at a time.
     model = model_of([1.0] * 22, Bright())

@@ -55,6 +55,7 @@ def test_splits_of_photographs(config, photographs):
     assert [len(batch[0]) for batch in reestimation_batches(config, splits)] == [8, 8]
 
 
+@pytest.mark.ci
 def test_a_run_goes_on_where_it_stopped(config, photographs, tmp_path):
     whole, splits = train(config, tmp_path / "whole", photographs, verbose=0)
     assert np.isfinite(evaluate(whole, *splits.test).logits).all()

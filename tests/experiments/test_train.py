@@ -160,6 +160,7 @@ def test_the_best_model_and_its_epoch_agree_after_a_crash(toy_chain, tmp_path):
     assert list(epochs((2, 0.4), (3, 0.6), (4, 0.92))) == [(2, 0.9), (2, 0.9), (4, 0.92)]
 
 
+@pytest.mark.ci
 def test_mixed_precision_ends_in_float32(config, data_dir, tmp_path):
     config.mixed_precision, config.anneal.a, config.epochs = True, 1.0, 2
     model, _ = train(config, tmp_path, data_dir, verbose=0)

@@ -24,6 +24,7 @@ def test_float32_answers_and_costs_as_keras():
     assert lite.verify(exported).macs_all_on == without_exits < model.cost_tree.total_macs
 
 
+@pytest.mark.ci
 def test_a_network_that_stops_computes_before_an_exit_what_this_needs_alone():
     keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.uint8)

@@ -28,6 +28,7 @@ def stopping(toy_chain, toy_images, spread_exits):
     """Function (decider) -> model of four units, each with an exit behind it."""
 
     def make(decider):
+        keras.utils.set_random_seed(0)  # of the heads
         heads = [
             layers.Exit([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)], f"unit{k}", name=f"exit{k}")
             for k in range(1, 5)

@@ -84,6 +84,7 @@ def check_learning(found):
     assert found["loaded_difference"] < 1e-5
 
 
+@pytest.mark.ci
 def test_gates_learn(tmp_path):
     check_learning(learn(tmp_path))
 

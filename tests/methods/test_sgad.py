@@ -201,6 +201,7 @@ def test_by_default_there_is_a_guideline_for_the_chains_classes(toy_chain):
     assert type(SGAD(toy_chain()).decider) is BinaryMaskNetwork
 
 
+@pytest.mark.ci
 def test_mixed_precision(toy_chain, toy_images):
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:

@@ -56,6 +56,7 @@ def test_an_untrained_policy_runs_units_with_about_the_given_probability(open_pr
     assert found.std(axis=0).min() > 0  # what the trunk sees comes through
 
 
+@pytest.mark.ci
 def test_it_learns_patterns_that_differ_by_image_and_by_unit():
     """Dark and bright images ask for opposite patterns, neither of which is one value for all units."""
     keras.utils.set_random_seed(0)
@@ -113,6 +114,7 @@ def expected_of(model, x):
 OUTPUTS = ("logits", "decisions", "macs")
 
 
+@pytest.mark.ci
 def test_float32_on_litert_and_micro(model, batch):
     pytest.importorskip("tflite_micro")
     exported = lite.export(model, outputs=OUTPUTS)
@@ -136,7 +138,7 @@ def test_int8_on_litert_and_micro(model, batch):
     assert np.mean(litert["decisions"] != micro["decisions"]) <= 0.02
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [None, pytest.param("int8", marks=pytest.mark.ci)])
 def test_there_is_no_loop_in_the_file(model, quantize):
     exported = lite.export(model, quantize, images(50, 8) if quantize else None)
     names = {operator.name for operator in lite.list_operators(exported)}

@@ -21,6 +21,7 @@ def chances(policy, batch):
     return keras.ops.convert_to_numpy(keras.ops.sigmoid(policy(batch)))
 
 
+@pytest.mark.ci
 def test_flops_of_the_policy_for_cifar():
     conv = 32 * 32 * 9 * 16 * 16  # 3x3 at 32x32 with 16 channels; as much at 16x16 with 32 and at 8x8 with 64
     stem, units = 32 * 32 * 27 * 16, 2 * conv + 2 * (conv // 2 + conv)

@@ -21,7 +21,14 @@ def built(depth, **arguments):
 
 
 @pytest.mark.parametrize(
-    ("depth", "macs"), [(8, 12_239_488), (20, 40_551_040), (32, 68_862_592), (56, 125_485_696), (110, 252_887_680)]
+    ("depth", "macs"),
+    [
+        (8, 12_239_488),
+        (20, 40_551_040),
+        (32, 68_862_592),
+        (56, 125_485_696),
+        pytest.param(110, 252_887_680, marks=pytest.mark.ci),
+    ],
 )
 def test_macs(depth, macs):
     units = (depth - 2) // 6

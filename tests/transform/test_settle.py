@@ -228,6 +228,7 @@ def test_the_static_twin_leaves_what_is_settled(images):
     assert list(patterns[0]) == NAMES
 
 
+@pytest.mark.ci
 def test_it_can_be_trained_on(images):
     frozen = freeze_decisions(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
     model = ActivationGating(frozen.chain, frozen.decider, target=0.5, activation_loss="macs")

@@ -59,6 +59,7 @@ def test_patterns_that_cannot_be_are_refused(fixed_config, changes, message):
         build(fixed_config)
 
 
+@pytest.mark.ci
 def test_training_changes_the_units_that_run_and_no_others(fixed_config, data_dir, tmp_path):
     fixed_config.seed = 5
     fixed_config.reestimate_images = 0

@@ -110,6 +110,7 @@ def test_networks_without_exits_are_refused():
         build(config)
 
 
+@pytest.mark.ci
 def test_phase_two_takes_over_all_but_its_paths(tmp_path):
     keras.utils.set_random_seed(0)
     one = build(small())

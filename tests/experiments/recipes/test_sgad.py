@@ -135,6 +135,7 @@ def test_lf_without_the_run_that_it_starts_from_is_an_error(data_dir, tmp_path):
     assert not list(tmp_path.rglob("*.keras"))
 
 
+@pytest.mark.ci
 def test_it_trains_from_another_run(config, data_dir, tmp_path):
     (tmp_path / "mf").mkdir()
     build(config).save(tmp_path / "mf" / "model.keras")
