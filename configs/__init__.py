@@ -1,1 +1,1 @@
-"""Experiments: one file each, whose docstring gives command, cost and expected result."""
+"""Experiments: one file per paper or kind, whose docstring gives each setting's command, cost and expected result."""

@@ -1,6 +1,29 @@
-"""Settings that every experiment starts from; an experiment changes what it needs."""
+"""What the configs share: the settings that each one starts from, and ImageNet's. Not an experiment of its own.
+
+For ImageNet, DATA_DIR holds the TFDS folder imagenet2012/. Training images are read from it epoch by epoch; the 50,000
+to judge on and the 10,000 held-out ones are in memory, 9 GB at 224 pixels. WEIGHTS_DIR holds the weights files of
+keras.applications, named as Keras names them.
+"""
+
+import functools
 
 import ml_collections
+
+STATIC = ("resnet8_cifar10_45k", "resnet20_cifar10_45k", "resnet32_cifar10_45k")  # zoo names of plain networks
+RESNET_WEIGHTS = "$WEIGHTS_DIR/{}_weights_tf_dim_ordering_tf_kernels.h5"
+
+
+def join_settings(families):
+    """Returns {'NAME_KIND': function without arguments that returns the config}.
+
+    Args:
+        families: {'NAME': (function of a kind that returns its config, kinds)}; the kind '' adds nothing to the name.
+    """
+    return {
+        f"{name}_{kind}".removesuffix("_"): functools.partial(make, kind)
+        for name, (make, kinds) in families.items()
+        for kind in kinds
+    }
 
 
 def check_setting(setting, known):
@@ -8,11 +31,11 @@ def check_setting(setting, known):
 
     Args:
         setting: what came.
-        known: the config's settings.
+        known: the config's settings, the default first.
     """
     if setting not in known:
         raise ValueError(
-            f"the config has the settings {', '.join(known)}, got {setting!r}; write CONFIG.py:{known[0]}."
+            f"the config has the settings {', '.join(known)}, got {setting!r}; write CONFIG.py:{next(iter(known))}."
         )
 
 
@@ -20,7 +43,7 @@ def get_config():
     """Returns a locked config: gates at one target rate, no training budget of its own."""
     config = ml_collections.ConfigDict()
     config.job = "train"
-    config.label = ""  # what a record calls this setting, behind the network's name
+    config.label = ""  # what a record calls this setting, after the network's name
     config.seed = 0
     config.epochs = 1
     config.start_from = ""  # folder of another run, or a .keras file, whose weights this one starts with
@@ -89,3 +112,15 @@ def get_config():
 
     config.targets = ml_collections.ConfigDict()  # {figure: 'OP NUMBER'}, set before the work, for the record
     return config.lock()
+
+
+def imagenet_images(size=224):
+    """Returns the `data` section of ImageNet at so many pixels."""
+    return ml_collections.ConfigDict({"name": "imagenet2012", "held_out": 10_000, "augment": True, "size": size})
+
+
+def imagenet_resnet(name):
+    """Returns the `network` section of 'resnet50' or 'resnet101' with keras.applications' weights, of version 1."""
+    return ml_collections.ConfigDict(
+        {"name": name, "version": "v1", "num_classes": 1000, "weights": RESNET_WEIGHTS.format(name)}
+    )

@@ -37,7 +37,7 @@ EXITS_TARGETS = {
 
 def get_config():
     """Returns the config."""
-    config = imta.get_config("I")
+    config = imta.defaults("I")
     with config.unlocked():
         config.job = "quickstart"
         config.networks = ("resnet8_cifar10_45k", "resnet20_cifar10_45k", "resnet32_cifar10_45k")

@@ -1,7 +1,6 @@
 """Every config loads, is locked, and builds what it describes."""
 
 import importlib.util
-import inspect
 import re
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from keras_dynamic.experiments.train_and_evaluate import NAMES
 
 ROOT = Path(__file__).parents[1]
 RESNET8 = ("stage1_unit1", "stage2_unit1", "stage3_unit1")
-NO_EXPERIMENTS = ("__init__", "base", "blockdrop", "imagenet", "imta", "sgad")  # what experiments stand on
-_FEW = 3
+NO_EXPERIMENTS = ("__init__", "base")  # what experiments start from
+_FEW = 4
 FILES = sorted(path for path in (ROOT / "configs").glob("*.py") if path.stem not in NO_EXPERIMENTS)
 
 
@@ -29,14 +28,35 @@ def load(path):
     return module
 
 
-def stages(path):
-    """The config, or those of its stages where it takes one; of many, the first and the last."""
-    module = load(path)
-    if not inspect.signature(module.get_config).parameters:
-        return [module.get_config()]
-    settings = module.SETTINGS
-    some = settings if len(settings) <= _FEW else (settings[0], settings[-1])
-    return [module.get_config(setting) for setting in some]
+def settings(path):
+    """What a file has for settings, a dict or a tuple; '' where it has one config."""
+    return getattr(load(path), "SETTINGS", ("",))
+
+
+def get(path, setting):
+    return load(path).get_config(*([setting] if setting else []))
+
+
+def to_build():
+    """(file, setting) of what trains: all of a family of few settings, of another the first and the last."""
+    chosen = []
+    for path in FILES:
+        families = {}
+        named = settings(path)
+        for setting in named:
+            families.setdefault(named[setting].func if isinstance(named, dict) else "", []).append(setting)
+        for names in families.values():
+            chosen += [(path, setting) for setting in (names if len(names) <= _FEW else (names[0], names[-1]))]
+    return [(path, setting) for path, setting in chosen if get(path, setting).job in ("train", "quickstart")]
+
+
+def expand(name):
+    """The names that 'a_{b,c}' stands for, as in a shell."""
+    found = re.search(r"{([^{}]*)}", name)
+    if not found:
+        return [name]
+    start, end = name[: found.start()], name[found.end() :]
+    return [full for part in found[1].split(",") for full in expand(start + part + end)]
 
 
 def smaller(config):
@@ -54,7 +74,9 @@ def smaller(config):
             network.size = 32
         else:
             network.depth = 8
-        if network.get("exits"):
+        if network.get("exit_copies"):
+            network.exits, network.exit_copies = ("stage2_unit1",), ("stage3_unit1",)
+        elif network.get("exits"):
             network.exits = ("stage1_unit1", "stage2_unit1")
         if hasattr(config.method.get("usage"), "items"):
             config.method.usage = {name: share for name, share in config.method.usage.items() if name in RESNET8}
@@ -71,61 +93,72 @@ def test_docstring_says_what_to_run_and_what_it_costs(path):
     assert f"configs/{path.name}" in text
     assert "python train_main.py --config=" in text
     assert "--workdir=runs/" in text
-    assert re.search(r"\b(second|minute|hour)s?\b", text), "a config says how long its run takes"
+    documented = []
+    for item in re.split(r"\n(?=- |\n)", text):
+        found = re.match(r"- ([\w.{},]+): ", item)
+        documented += expand(found[1]) if found else []
+        if found:
+            assert re.search(r"\b(second|minute|hour|day)s?\b", item), f"{found[1]} says how long its run takes"
+    assert sorted(documented) == sorted(filter(None, settings(path)))
+    assert documented or re.search(r"\b(second|minute|hour)s?\b", text), "a config says how long its run takes"
 
 
 def test_config_is_locked_and_names_a_job(path):
-    config = load(path).get_config()
-    assert config.is_locked
-    with pytest.raises((AttributeError, KeyError), match="targt"):
-        config.method.targt = 0.5
-    assert config.job in JOBS
-    for target in keras.tree.flatten(config.targets.to_dict()):
-        parse_target(target)
+    for setting in settings(path):
+        config = get(path, setting)
+        assert config.is_locked
+        with pytest.raises((AttributeError, KeyError), match="targt"):
+            config.method.targt = 0.5
+        assert config.job in JOBS
+        for target in keras.tree.flatten(config.targets.to_dict()):
+            parse_target(target)
 
 
 def test_every_setting_is_a_config_of_its_own(path):
-    module = load(path)
-    if not inspect.signature(module.get_config).parameters:
+    if settings(path) == ("",):
         pytest.skip("it has no settings")
-    configs = [module.get_config(setting) for setting in module.SETTINGS]
-    assert all(config.is_locked for config in configs)
+    configs = [get(path, setting) for setting in settings(path)]
     assert len({config.to_json() for config in configs}) == len(configs)
-    assert module.get_config() == configs[0]
-    with pytest.raises(ValueError, match=re.escape(", ".join(module.SETTINGS))):
-        module.get_config("nothing")
+    assert load(path).get_config() == configs[0]
+    with pytest.raises(ValueError, match=re.escape(", ".join(settings(path)))):
+        get(path, "nothing")
+
+
+def test_a_run_starts_from_the_folder_that_its_file_names(path):
+    for setting in settings(path):
+        folder = get(path, setting).start_from
+        assert not folder or folder.rpartition("/")[0] in load(path).__doc__
 
 
 @pytest.mark.parametrize("size", ["small", pytest.param("full", marks=pytest.mark.ci)])
-def test_network_and_method_can_be_built(path, size):
-    for config in stages(path):
-        if config.job not in ("train", "quickstart"):
-            pytest.skip("it trains nothing")
-        if size == "small":
-            config = smaller(config)
-        if "WEIGHTS_DIR" in config.network.weights:
-            config.network.weights = ""  # these do not come along
-        model = build(config)
-        if config.network.get("granularity"):
-            wholes = [unit for unit in model.chain.units if not getattr(unit, "group_names", ())]
-            decided = len(model.chain.group_names) + len(wholes) * (config.method.gates == "channels and units")
-        elif config.method.name == "imta":
-            decided = len(model.chain.exit_names)
-            if size == "full":
-                assert model.cost_tree.total_macs > config.evaluation.macs > exit_macs(model)[0]
-        else:
-            last = model.chain.skippable_names[-1:] if config.method.name == "sgad" else []  # which always runs
-            decided = len(model.chain.skippable_names) - len({*config.method.get("always", ()), *last})
-        assert len(model.decision_names) == decided
-        schedule = METHODS[config.method.name].schedule(config, model, 176)
-        assert schedule.first_kept < config.epochs
-        assert build_optimizer(config.optimizer, 100, config.epochs).learning_rate is not None
+@pytest.mark.parametrize(("path", "setting"), to_build(), ids=lambda part: getattr(part, "stem", part))
+def test_network_and_method_can_be_built(path, setting, size):
+    config = get(path, setting)
+    if size == "small":
+        config = smaller(config)
+    if "WEIGHTS_DIR" in config.network.weights:
+        config.network.weights = ""  # these do not come along
+    model = build(config)
+    if config.network.get("granularity"):
+        wholes = [unit for unit in model.chain.units if not getattr(unit, "group_names", ())]
+        decided = len(model.chain.group_names) + len(wholes) * (config.method.gates == "channels and units")
+    elif config.method.name == "imta":
+        decided = len(model.chain.exit_names)
+        if size == "full":
+            assert model.cost_tree.total_macs > config.evaluation.macs > exit_macs(model)[0]
+    else:
+        last = model.chain.skippable_names[-1:] if config.method.name == "sgad" else []  # which always runs
+        decided = len(model.chain.skippable_names) - len({*config.method.get("always", ()), *last})
+    assert len(model.decision_names) == decided
+    schedule = METHODS[config.method.name].schedule(config, model, 176)
+    assert schedule.first_kept < config.epochs
+    assert build_optimizer(config.optimizer, 100, config.epochs).learning_rate is not None
 
 
 @pytest.mark.parametrize("setting", ["pruned", "conditional"])
 def test_channels_decide_whole_units_where_groups_would_be_too_small(setting):
     """Of ResNet-32: whole units of the first stage, 2 groups in the second and 4 in the third, one of them forced."""
-    config = load(ROOT / "configs" / "channels_resnet32_cpu.py").get_config(setting)
+    config = load(ROOT / "configs" / "channels.py").get_config(setting)
     model = build(config)
     assert len(model.decision_names) == 5 + 5 + 5 * 3
     assert model.decider.detached == (setting == "conditional")

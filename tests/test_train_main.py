@@ -91,11 +91,8 @@ def test_words_that_are_no_flags(run):
 
 def test_config_files_that_are_not_there(run, monkeypatch):
     monkeypatch.chdir(ROOT)
-    message = run("--config=configs/gating_resnet32_cifar.py", "--config.seed=3")
-    assert (
-        "there is no config file 'configs/gating_resnet32_cifar.py' (did you mean 'configs/gating_resnet32_cifa"
-        in message
-    )
+    message = run("--config=configs/activations.py", "--config.seed=3")
+    assert "there is no config file 'configs/activations.py' (did you mean 'configs/activation.py" in message
 
 
 def test_config_typo_in_a_process_of_its_own(tmp_path):
@@ -120,8 +117,11 @@ def test_missing_workdir_and_values_of_another_type(tmp_path):
     assert child.returncode == 1
     assert child.stderr.strip().endswith("invalid literal for int() with base 10: 'ten'")
     assert "Traceback" not in child.stderr
-    config = f"--config={ROOT / 'configs' / 'sgad_resnet32_cifar10.py'}:hf"
+    config = f"--config={ROOT / 'configs' / 'channels.py'}:half"
     child = subprocess.run([*command[:2], config, "--workdir=run"], capture_output=True, text=True, cwd=tmp_path)
     assert child.returncode == 1
-    assert child.stderr.strip() == ("train_main: the config has the settings mf, lf, got 'hf'; write CONFIG.py:mf.")
+    assert child.stderr.strip() == (
+        "train_main: the config has the settings pruned, pruned_finetuned, conditional, conditional_finetuned, "
+        "got 'half'; write CONFIG.py:pruned."
+    )
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.imagenet import MOBILENET_GRANULARITY, RESNET_GRANULARITY
+from configs.activation import MOBILENET_GRANULARITY, RESNET_GRANULARITY
 from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.models import mobilenet_v2, resnet50

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from configs import plain_cifar10
+from configs import plain
 from keras_dynamic import jobs
 from keras_dynamic.experiments import records
 
@@ -39,7 +39,7 @@ def test_a_command_with_an_absolute_path_is_refused_before_the_job_runs(monkeypa
     with pytest.raises(
         ValueError, match=r"expected \$DATA_DIR or \$WEIGHTS_DIR, no absolute path, got '/mnt/pictures'"
     ):
-        jobs.run(plain_cifar10.get_config(), tmp_path / "run", "/mnt/pictures", "row-1")
+        jobs.run(plain.get_config(), tmp_path / "run", "/mnt/pictures", "row-1")
     assert not (tmp_path / "run").exists()
 
 
@@ -74,7 +74,7 @@ def test_a_target_without_its_figure_is_refused(monkeypatch, tmp_path):
 def test_sections_inside_tuples_are_written_as_dictionaries(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["train_main.py"])
-    settings = plain_cifar10.get_config().to_dict()
+    settings = plain.get_config().to_dict()
     records.write_record("row-2", "static", "n", "d", settings, {"accuracy": 0.5}, {}, 1.0)
     content = json.loads((tmp_path / "results" / "row-2.json").read_text())
     assert content["config"]["networks"][0]["depth"] == 8

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from configs import blockdrop_resnet101_imagenet
+from configs import blockdrop
 from keras_dynamic.experiments import build
 from keras_dynamic.models import resnet_imagenet
 
@@ -13,7 +13,7 @@ FLOPS = 1.5603e10  # ResNet-101: 2 x MACs, as tests/models/test_resnet_imagenet.
 
 def config_of(stage="curriculum"):
     """The config for the paper's version of ResNet-101, untrained."""
-    config = blockdrop_resnet101_imagenet.get_config(stage)
+    config = blockdrop.get_config(f"resnet101_imagenet_{stage}")
     config.network.version, config.network.weights = "v1.5", ""
     return config
 

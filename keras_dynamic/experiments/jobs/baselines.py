@@ -44,7 +44,7 @@ def blockdrop_run(config, stage, data_dir=None) -> BlockDropRun:
 
     Args:
         config: with network, data and runs: the folder of each stage's run, in which environment variables are
-            expanded, and the config file that trains it.
+            expanded, and the config, FILE:SETTING without _STAGE, that trains it.
         stage: 'curriculum' or 'finetuning'.
         data_dir: folder of the data set, for the command in an error.
 
@@ -56,7 +56,7 @@ def blockdrop_run(config, stage, data_dir=None) -> BlockDropRun:
         ValueError: if one of them is broken, or the run is of another stage, network or data set.
     """
     folder = Path(os.path.expandvars(config.runs[stage]))
-    command = f"python train_main.py --config={config.runs.config}:{stage} --workdir={config.runs[stage]}"
+    command = f"python train_main.py --config={config.runs.config}_{stage} --workdir={config.runs[stage]}"
     command += f" --data_dir={data_dir}" if data_dir else ""
     figures, settings = (_read(folder / name, command) for name in ("figures.json", "config.json"))
     missing = [name for name in ("accuracy", "units_mean", "macs_mean") if name not in figures]
@@ -99,7 +99,7 @@ def baselines(config, workdir, data_dir=None, record=None) -> dict:
     pattern a run's folder such as first_k_9/; by these the same command goes on where it stopped.
 
     Args:
-        config: ml_collections ConfigDict, configs/blockdrop_baselines_resnet32.py.
+        config: ml_collections ConfigDict, configs/blockdrop.py:resnet32_cpu_baselines.
         workdir: folder of the run.
         data_dir: folder of the data set, None for sets that ship or lie in the usual place.
         record: prefix of the ids of two records, ID-pretrained and ID-finetuned; None writes none.

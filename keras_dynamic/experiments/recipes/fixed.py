@@ -14,7 +14,7 @@ def build(config, network, teacher, seed):
     """Fixes which units of a network run; those that never do are frozen, as nothing would train them.
 
     Args:
-        config: a config's `method` section, see configs/blockdrop_baselines_resnet32.py.
+        config: a config's `method` section, see configs/blockdrop.py:resnet32_cpu_baselines.
         network: DynamicModel whose chain is trained.
         teacher: network to distil from; None for none.
         seed: of random_k's draw.

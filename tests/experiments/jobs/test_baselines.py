@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from configs import blockdrop, blockdrop_baselines_resnet32, blockdrop_resnet32_cpu
+from configs import blockdrop
 from keras_dynamic import data, jobs
 from keras_dynamic.deciders import DistributeK, FirstK, Pattern, RandomK
 from keras_dynamic.evaluation import evaluate, pattern_macs
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
     arrays |= {"x_test": shipped.x_test[:40], "y_test": shipped.y_test[:40]}
     np.savez(folder / "few.npz", class_names=np.array(shipped.class_names), **arrays)
     for stage in ("curriculum", "finetuning"):
-        config = tiny(blockdrop.get_config())
+        config = tiny(blockdrop.defaults())
         config.epochs, config.method.stage = EPOCHS[stage], stage
         config.curriculum.epochs, config.curriculum.steps = 0, 1
         # A policy that skips what it may: one unit runs, on all images.
@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
 
 
 def settings(folder):
-    config = tiny(blockdrop_baselines_resnet32.get_config())
+    config = tiny(blockdrop.get_config("resnet32_cpu_baselines"))
     config.epochs, config.reestimate_images, config.evaluation.twin_images = 1, 64, 20
     config.runs.curriculum, config.runs.finetuning = str(folder / "curriculum"), str(folder / "finetuning")
     return config
@@ -217,7 +217,7 @@ Full network   16.50 %     10  47.2 M    16.50 %     10  47.2 M"""
 
 
 def test_patterns_are_finetuned_as_blockdrop_is():
-    config, theirs = blockdrop_baselines_resnet32.get_config(), blockdrop_resnet32_cpu.get_config("finetuning")
+    config, theirs = (blockdrop.get_config(f"resnet32_cpu_{kind}") for kind in ("baselines", "finetuning"))
     for name in ("optimizer", "network", "data", "batch_size", "reestimate_images", "mixed_precision"):
         assert config[name] == theirs[name]
     for name in ("weight_decay", "distillation_weight", "distillation_temperature"):
@@ -232,7 +232,7 @@ def refused(config, folder, tmp_path, error, message):
 
 def test_runs_that_are_not_there(config, folder, tmp_path):
     config.runs.finetuning = str(tmp_path / "nowhere")
-    command = f"--config=configs/blockdrop_resnet32_cpu.py:finetuning --workdir={tmp_path}/nowhere --data_dir={folder}"
+    command = f"--config=configs/blockdrop.py:resnet32_cpu_finetuning --workdir={tmp_path}/nowhere --data_dir={folder}"
     message = f"there is no .*nowhere/figures.json, .* first run `python train_main.py {re.escape(command)}`"
     refused(config, folder, tmp_path, FileNotFoundError, message)
 

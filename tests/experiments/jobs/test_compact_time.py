@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs import compact_time as config_file
+from configs import latency
 from keras_dynamic import data
 from keras_dynamic.evaluation import evaluate
 from keras_dynamic.experiments import records
@@ -14,7 +14,7 @@ from keras_dynamic.models import resnet_cifar
 
 @pytest.fixture
 def config():
-    found = config_file.get_config()
+    found = latency.get_config("compact")
     found.network.depth, found.network.weights = 8, ""
     found.batch_size, found.rounds, found.exits.after = 16, 2, ("stage1_unit1",)
     return found
@@ -29,7 +29,7 @@ def network():
 
 def test_figures_and_record(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["train_main.py", "--config=configs/compact_time.py", "--record=serving"])
+    monkeypatch.setattr("sys.argv", ["train_main.py", "--config=configs/latency.py:compact", "--record=serving"])
     figures = run(config, tmp_path / "run", record="serving")
     (record,) = records.load_all("results")
     assert record.method == "serving"

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from configs import exit_latency as configs
+from configs import latency
 from keras_dynamic import deciders, layers
 from keras_dynamic.experiments import records
 from keras_dynamic.experiments.jobs import latency as job
@@ -29,7 +29,7 @@ def config(toy_chain, toy_images, spread_exits, tmp_path):
         x_test=toy_images(300, 2),
         y_test=rng.integers(0, 3, 300),
     )
-    config = configs.get_config()
+    config = latency.get_config("exits")
     config.model, config.data.name, config.data.held_out, config.micro = str(tmp_path / "toy.keras"), "toy", 200, False
     return config
 
@@ -48,7 +48,7 @@ def test_files_figures_and_pictures(config, tmp_path):
 
 def test_a_record(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["train_main.py", "--config=configs/exit_latency.py:cifar10", "--record=exits"])
+    monkeypatch.setattr("sys.argv", ["train_main.py", "--config=configs/latency.py:exits", "--record=exits"])
     monkeypatch.setattr(job, "PRECISIONS", {"int8": "int8"})
     config.budgets, config.targets = 1, {"budget_error_int8": "<= 10"}
     found = run(config, tmp_path / "run", tmp_path, record="exits")["int8"]

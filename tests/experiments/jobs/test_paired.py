@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from configs import imta_cifar100_paired
+from configs import imta
 from keras_dynamic.experiments.jobs import run
 
 
 @pytest.fixture
 def config(tmp_path):
     accuracies = {"plain": (0.40, 0.42, 0.44), "ge": (0.41, 0.43, 0.45), "ge_isc_ofa": (0.42, 0.45, 0.45)}
-    config = imta_cifar100_paired.get_config()
+    config = imta.get_config("cifar100_cpu_compared")
     for way, values in accuracies.items():
         folders = []
         for seed, value in enumerate(values):

@@ -19,7 +19,7 @@ def test_the_plain_network_is_the_same_network():
 
 @pytest.mark.ci
 def test_a_curriculum_is_timed_beside_its_parts():
-    config = blockdrop.get_config()
+    config = blockdrop.defaults()
     with config.unlocked():
         config.steps = 3
     config.network.depth, config.network.weights, config.batch_size = 8, "", 4

@@ -16,7 +16,7 @@ from keras_dynamic.experiments.train import start_from
 @pytest.fixture
 def config():
     """Settings for a random ResNet-8: three units."""
-    made = blockdrop.get_config()
+    made = blockdrop.defaults()
     made.network.depth, made.network.weights, made.epochs = 8, "", 4
     return made
 

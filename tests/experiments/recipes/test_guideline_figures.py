@@ -71,7 +71,7 @@ def splits():
 
 
 def config_of(weights, guided=True):
-    config = sgad_config.get_config()
+    config = sgad_config.defaults()
     config.network.depth, config.network.weights, config.method.guided = 8, weights, guided
     return config
 

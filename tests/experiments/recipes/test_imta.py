@@ -19,7 +19,7 @@ from tests.experiments.conftest import CLASSES
 
 def small(phase="I", start_from=""):
     """Settings for an MSDNet with two exits on the tiny data set."""
-    made = imta.get_config(phase, start_from, blocks=2, base=1, step=1, channels=4, growth=2, num_classes=CLASSES)
+    made = imta.defaults(phase, start_from, blocks=2, base=1, step=1, channels=4, growth=2, num_classes=CLASSES)
     made.data.name, made.data.held_out = "tiny", 16
     made.epochs, made.batch_size, made.method.hidden = 1, 16, 5
     made.optimizer.learning_rate = 0.01
@@ -55,7 +55,7 @@ def test_what_phase_two_builds():
 
 
 def test_the_papers_schedules():
-    one, two = imta.get_config(), imta.get_config("II", "runs/one")
+    one, two = imta.defaults(), imta.defaults("II", "runs/one")
     assert (one.epochs, tuple(one.optimizer.boundaries), one.start_from) == (300, (150, 225), "")
     assert (two.epochs, tuple(two.optimizer.boundaries), two.start_from) == (180, (90, 135), "runs/one")
     for config in (one, two):

@@ -16,7 +16,7 @@ from tests.experiments.conftest import CLASSES
 
 def small(setting="mf", start_from=""):
     """Settings for a random ResNet-8 on the tiny data set: three units, of which two are decided."""
-    made = sgad.get_config(setting, start_from)
+    made = sgad.defaults(setting, start_from)
     made.data.name, made.data.held_out = "tiny", 16
     made.network.depth, made.network.num_classes = 8, CLASSES
     made.epochs, made.batch_size, made.reestimate_images = 4, 16, 32
@@ -54,7 +54,7 @@ def test_the_ablation_has_no_guideline(config):
 
 
 def test_the_papers_settings():
-    mf, lf = sgad.get_config(), sgad.get_config("lf", "runs/mf")
+    mf, lf = sgad.defaults(), sgad.defaults("lf", "runs/mf")
     assert (mf.start_from, lf.start_from) == ("", "runs/mf")
     assert (mf.method.s_max, lf.method.s_max) == (0.2, 0.8)
     for config in (mf, lf):

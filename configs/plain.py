@@ -1,6 +1,6 @@
 """The static frontier: plain networks on all CIFAR-10 test images; about 5 minutes on 2 CPU cores.
 
-    python train_main.py --config=configs/plain_cifar10.py --workdir=runs/plain --data_dir=$DATA_DIR
+    python train_main.py --config=configs/plain.py --workdir=runs/plain --data_dir=$DATA_DIR
 
 WEIGHTS_DIR holds resnet74_cifar10.npz; the other four ship with the package.
 """

@@ -1,0 +1,111 @@
+"""What is measured in time: channel groups and exits as TFLite, batched serving, a step of the training.
+
+    CONFIG=configs/latency.py
+    python train_main.py --config=$CONFIG:channels_64_16_16 --workdir=runs/channel_latency
+    python train_main.py --config=$CONFIG:exits --workdir=runs/exit_latency --data_dir=$DATA_DIR
+    python train_main.py --config=$CONFIG:compact --workdir=runs/compact_time
+    python train_main.py --config=$CONFIG:step_time --workdir=runs/step_time
+    python train_main.py --config=$CONFIG:step_time_blockdrop --workdir=runs/step_time_blockdrop
+
+docs/results.md has what each gave on 2 CPU cores:
+
+- channels_64_16_16: what channel groups save in a .tflite, against the same units without groups: four units of 64
+  channels at 16x16 with 4 groups of 16 filters, of which the first always runs. Two minutes.
+- channels_{64_8_16,64_8_8,64_4_16,32_16_16,32_16_8,32_4_16,16_32_8}: other channels_size_filters, the filters being
+  those of a group, with half of the groups on. Less than a minute each.
+- exits: ResNet-32 with exits as TFLite: time to each exit, accuracy and time under budgets, memory. Some minutes.
+  Thresholds are an input of the file; those for a budget come from the table in it, fitted on held-out images. Another
+  network: --config.model, a .keras file, and --config.data.name.
+- compact: batched serving of ResNet-32 on CPU, the compact execution against the measured times of what images run, on
+  the test images that ship: with two exits, at which a third of the images each stop, and with half of its units on, at
+  random for each image. About two minutes.
+- step_time: a masked training step of gated ResNet-32 against plain Keras. Two minutes.
+- step_time_blockdrop: a step of BlockDrop's curriculum beside two forward passes and a step of its policy. About a
+  minute.
+"""
+
+import ml_collections
+
+from configs import base, blockdrop
+
+SIZES = ("64_16_16", "64_8_16", "64_8_8", "64_4_16", "32_16_16", "32_16_8", "32_4_16", "16_32_8")
+CHANNEL_TARGETS = {
+    "ratio_1_int8": "<= 0.30",
+    "ratio_2_int8": "<= 0.55",
+    "ratio_4_int8": "<= 1.00",
+    "ratio_1_float32": "<= 0.36",
+    "ratio_2_float32": "<= 0.68",
+    "ratio_4_float32": "<= 1.25",
+}
+CHANNEL_TARGETS |= {name.replace("ratio_", "ratio_with_gates_"): bound for name, bound in CHANNEL_TARGETS.items()}
+
+
+def channels(size):
+    """Returns the config of channel groups of a size, channels_size_filters."""
+    whole = size == SIZES[0]
+    config = base.get_config()
+    with config.unlocked():
+        config.job = "channel_latency"
+        config.channels, config.size, config.granularity = map(int, size.split("_"))
+        config.units = 4
+        groups = config.channels // config.granularity
+        config.on = tuple(range(1, groups + 1)) if whole else (groups // 2,)
+        config.rounds = 300
+        config.targets = ml_collections.ConfigDict(CHANNEL_TARGETS if whole else {})
+    return config
+
+
+def exits(_):
+    """Returns the config of exits as TFLite."""
+    config = base.get_config()
+    with config.unlocked():
+        config.job = "exit_latency"
+        config.model = "zoo:resnet32_cifar10_exits"
+        config.budgets = 5
+        config.micro = True
+        bounds = {"latency_ratio_max_float32": "<= 1.06", "latency_ratio_max_int8": "<= 1.12"}
+        for precision in ("float32", "int8"):
+            bounds |= {f"budget_error_{precision}": "<= 0.03", f"arena_ratio_{precision}": "<= 1.10"}
+        config.targets = ml_collections.ConfigDict(bounds)
+    return config
+
+
+def compact(_):
+    """Returns the config of batched serving."""
+    config = base.get_config()
+    with config.unlocked():
+        config.job = "compact_time"
+        config.rounds = 30
+        config.exits = ml_collections.ConfigDict({"after": ("stage1_unit5", "stage2_unit5")})
+        config.units = ml_collections.ConfigDict({"open_probability": 0.5})
+        config.targets = ml_collections.ConfigDict(
+            {"overhead_exits": "<= 1.15", "overhead_units": "<= 1.15", "difference": "<= 1e-5"}
+        )
+    config.batch_size = 256
+    config.data.name, config.data.held_out = "shipped", 500
+    return config
+
+
+def step_time(method):
+    """Returns the config of the time of a training step, of gates or 'blockdrop'."""
+    config = blockdrop.defaults() if method == "blockdrop" else base.get_config()
+    with config.unlocked():
+        config.job = "step_time"
+        config.steps = 20
+    return config
+
+
+SETTINGS = base.join_settings(
+    {
+        "channels": (channels, SIZES),
+        "exits": (exits, ("",)),
+        "compact": (compact, ("",)),
+        "step_time": (step_time, ("", "blockdrop")),
+    }
+)
+
+
+def get_config(setting="channels_64_16_16"):
+    """Returns the config of a setting."""
+    base.check_setting(setting, SETTINGS)
+    return SETTINGS[setting]()
