@@ -8,9 +8,9 @@ import numpy as np
 from keras_dynamic import lite
 from keras_dynamic.evaluation.cascade_frontier import PlainNetwork
 from keras_dynamic.evaluation.evaluate import accuracy_shuffled, compiled_outcome, evaluate, static_twin
+from keras_dynamic.files import write_bytes
 from keras_dynamic.lite.benchmark import Models, all_on_of, answers, benchmark
 from keras_dynamic.report import PerImage
-from keras_dynamic.report.html import write_atomically
 
 WARM_UP = 2
 """Rounds that are not counted: they compile."""
@@ -104,7 +104,7 @@ def lite_figures(name, model, static, splits, evaluation, folder):
         calibration = splits.held_out[0]
         dynamic = lite.export(model, quantize, calibration, outputs=("logits", "decisions", "macs"))
         all_on = all_on_of(model, quantize, calibration)
-        write_atomically(Path(folder) / f"{name}_{precision}.tflite", dynamic)
+        write_bytes(Path(folder) / f"{name}_{precision}.tflite", dynamic)
         timed = lite.with_outputs(dynamic, ["logits", "decisions"])
         figures = benchmark(Models(static[precision], timed, all_on), *splits.test)
         taken = answers(timed, splits.test[0]).decisions
