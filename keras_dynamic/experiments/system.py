@@ -43,7 +43,7 @@ def keras_figures(model, splits, macs_static, batches=None):
 
     Args:
         model: built DynamicModel.
-        splits: training.Splits.
+        splits: experiments.Splits.
         macs_static: MACs of the static reference.
         batches: augmented image batches on which the twin's batch norm is re-estimated; None leaves it.
 
@@ -70,7 +70,7 @@ def plain_figures(networks, splits):
 
     Args:
         networks: list of DynamicModel, built, cheapest first.
-        splits: training.Splits.
+        splits: experiments.Splits.
 
     Returns:
         (list of PlainNetwork for the cascade frontier, {name: {'accuracy', 'macs'}} on the test images).
@@ -92,7 +92,7 @@ def lite_figures(name, model, static, splits, evaluation, folder):
         name: of the system, for the files.
         model: built DynamicModel.
         static: {precision: bytes} of the static reference.
-        splits: training.Splits; the held-out images calibrate int8.
+        splits: experiments.Splits; the held-out images calibrate int8.
         evaluation: Evaluation of the model on the test images in Keras.
         folder: for the .tflite files.
 

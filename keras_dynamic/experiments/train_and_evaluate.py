@@ -36,7 +36,7 @@ NAMES = {
 def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     """Trains, or goes on, and measures what came of it; after the end of the training the same command only measures.
 
-    Prints a short table. The folder gets what training.train puts there, figures.json, report.json, report.html and
+    Prints a short table. The folder gets what experiments.train puts there, figures.json, report.json, report.html and
     pictures/, fitted.keras if the config freezes decisions that nearly all held-out images share, or fits usage or a
     budget of MACs on those, and stripped.keras, the smaller network that frozen channel gates leave, if it asks
     for that.
