@@ -56,7 +56,7 @@ def get_config():
     # pixels. Not set here: images of one size, in memory.
     config.data = ml_collections.ConfigDict({"name": "cifar10", "held_out": 5000, "augment": True})
 
-    # name: one of training.networks.NETWORKS, with that network's own settings; without one, a ResNet of this depth for
+    # name: of experiments.networks.NETWORKS, with that network's own settings; without one, a ResNet of this depth for
     # CIFAR or, with stages, a bottleneck network of so many units a stage for 224-pixel images.
     config.network = ml_collections.ConfigDict(
         {"depth": 32, "stages": (), "num_classes": 10, "weights": "zoo:resnet32_cifar10_45k"}

@@ -70,9 +70,9 @@ def main(argv):
         with terminal.quiet():
             found = measure(_MODEL.value, _STATIC.value)
             if _JSON.value:
-                from keras_dynamic.report.html import write_atomically
+                from keras_dynamic.files import write_text
 
-                write_atomically(Path(_JSON.value), json.dumps(found, indent=2) + "\n")
+                write_text(Path(_JSON.value), json.dumps(found, indent=2) + "\n")
             if _RECORD.value:
                 _write_record(found, time.time() - start)
     except terminal.EXPECTED as error:

@@ -74,7 +74,7 @@ def export_to(output: Path) -> list[str]:
     import_own(_IMPORTS.value)
 
     from keras_dynamic import lite, models
-    from keras_dynamic.report.html import write_atomically
+    from keras_dynamic.files import write_bytes
 
     loaded = [load(spec) for spec in _MODEL.value]
     model = loaded[0] if len(loaded) == 1 else models.cascade(loaded)
@@ -91,7 +91,7 @@ def export_to(output: Path) -> list[str]:
         model, quantize=quantize, calibration=images, outputs=_OUTPUTS.value, thresholds=_THRESHOLDS.value
     )
     found = lite.verify(exported)
-    write_atomically(output, exported)
+    write_bytes(output, exported)
     return [*lines, *describe(output, found)]
 
 

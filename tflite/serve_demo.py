@@ -71,7 +71,7 @@ def serve_folder() -> tuple[list[str], list[str]]:
     import_own(_IMPORTS.value)
 
     from keras_dynamic import data, serving
-    from keras_dynamic.report.html import write_atomically
+    from keras_dynamic.files import write_text
 
     files = data.image_files(_IMAGES.value if _IMAGES.value is not None else shipped_images(_SHIPPED))
     model = served_model([load(spec) for spec in _MODEL.value])
@@ -85,7 +85,7 @@ def serve_folder() -> tuple[list[str], list[str]]:
     batches = folder.batches(_BATCH_SIZE.value)
     served = serving.serve(model, batches)
     if _OUTPUT.value is not None:
-        write_atomically(_OUTPUT.value, table(folder.read, served, names, places))
+        write_text(_OUTPUT.value, table(folder.read, served, names, places))
         lines.append(f"wrote {_OUTPUT.value}")
     return [*lines, *describe(served, folder, places, budget, static.name, macs)], folder.unread
 
@@ -95,7 +95,7 @@ def shipped_images(folder: Path) -> Path:
     from PIL import Image
 
     from keras_dynamic import data
-    from keras_dynamic.report.html import write_atomically
+    from keras_dynamic.files import write_bytes
 
     shipped = data.shipped()
     for number, (image, label) in enumerate(zip(shipped.x_test, shipped.y_test, strict=True)):
@@ -103,7 +103,7 @@ def shipped_images(folder: Path) -> Path:
         if not path.exists():
             content = io.BytesIO()
             Image.fromarray(image).save(content, "PNG")
-            write_atomically(path, content.getvalue())
+            write_bytes(path, content.getvalue())
     return folder
 
 

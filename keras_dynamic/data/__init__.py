@@ -1,4 +1,4 @@
-"""Image sets, augmentation, batches and the held-out split; imports TensorFlow only to read a TFDS folder."""
+"""Loads image sets, splits, augments and batches them; TensorFlow is imported only to read a TFDS folder."""
 
 from keras_dynamic.data.batches import Batches, StreamBatches, random_crop_flip
 from keras_dynamic.data.datasets import Dataset, from_arrays, hold_out, load, load_arrays

@@ -12,18 +12,18 @@ from keras_dynamic.data.streams import ImageStream
 
 
 def random_crop_flip(images: np.ndarray, rng: np.random.Generator, padding: int = 4, fill: ArrayLike = 0) -> np.ndarray:
-    """Pads every image, crops it back to its size at a random place, and mirrors every second one.
+    """Crops each image at a random place after padding it, and mirrors it with probability one half.
 
-    The standard augmentation of CIFAR training. The border is black (0 before normalisation), as it was when the
-    shipped networks were trained, and is part of their batch-norm statistics: ResNet-32, with these statistics
-    re-estimated on 6,000 training images, gets 93.4 % of the test images right with a black border, 88.8 % with one of
-    the mean colour and 89.4 % without crops.
+    The standard augmentation of CIFAR training. The shipped networks were trained with a black border (0 before
+    normalisation), so that it is part of their batch-norm statistics: ResNet-32, with these statistics re-estimated on
+    6,000 training images, has a test accuracy of 93.4 % with a black border, 88.8 % with the mean colour and 89.4 %
+    without crops.
 
     Args:
         images: [batch, height, width, channels], any dtype.
-        rng: source of all randomness; the same state gives the same crops.
-        padding: pixels added on every side; crops start at 0 to 2 * padding, uniformly. 0 only mirrors.
-        fill: value of the added pixels in the units of images, one or one per channel.
+        rng: random generator; the same state gives the same crops.
+        padding: pixels added on every side; 0 only mirrors.
+        fill: value of the added pixels, one number or one per channel.
 
     Returns:
         A new array of the shape and dtype of images.
@@ -31,8 +31,7 @@ def random_crop_flip(images: np.ndarray, rng: np.random.Generator, padding: int 
     Raises:
         ValueError: images do not have four axes, or padding is negative.
 
-    Source:
-        He et al., Deep Residual Learning for Image Recognition (arXiv 1512.03385), section 4.2.
+    Source: He et al., Deep Residual Learning for Image Recognition (arXiv 1512.03385), section 4.2.
     """
     if images.ndim != 4:
         raise ValueError(
@@ -60,27 +59,42 @@ def random_crop_flip(images: np.ndarray, rng: np.random.Generator, padding: int 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
-class Batches(keras.utils.PyDataset):
+class _EpochBatches(keras.utils.PyDataset):
+    """Batches that depend on a seed and on the number of the epoch."""
+
+    def __init__(self, batch_size: int, seed: int, epoch: int) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"Expected a batch_size of 1 or more, got {batch_size}; 128 is usual.")
+        if epoch < 0 or seed < 0:
+            raise ValueError(f"Expected epoch and seed to be 0 or more, got epoch {epoch} and seed {seed}.")
+        self.batch_size, self.seed, self.epoch = batch_size, seed, epoch
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise IndexError(f"Expected a batch index from 0 to {len(self) - 1}, got {index}.")
+
+
+class Batches(_EpochBatches):
     """Serves arrays as batches, in a new order and with new augmentation in every epoch.
 
-    What a batch holds depends on the seed, the epoch and its index alone. A run that goes on after n epochs with
-    `Batches(..., epoch=n)` sees what the uninterrupted run would have seen. Call `fit(batches, shuffle=False)`:
-    Keras' own shuffling is on by default and changes the order of the batches from Python's global random state.
+    A batch depends on the seed, the epoch and its index alone, so that a run resumed after n epochs with
+    `Batches(..., epoch=n)` gets the batches of an uninterrupted run. Call `fit(batches, shuffle=False)`: Keras' own
+    shuffling is on by default and changes the order of the batches from Python's global random state.
 
-    An epoch ends when Keras says so and every batch has been read at least once, so that the look which `fit` takes at
-    the first batches to build a model does not count (with only one or two batches per epoch it may). Leave fit's
+    An epoch ends when Keras calls on_epoch_end and every batch has been read at least once: the first batches that
+    `fit` reads to build a model do not count (with only one or two batches per epoch they may). Leave fit's
     steps_per_epoch unset.
 
     Args:
         x: images [n, ...].
         y: labels [n, ...].
         batch_size: images per batch; the last batch of an epoch may be smaller.
-        augment: called as augment(images, rng) on the images of every batch, e.g. `random_crop_flip`; None for none.
+        augment: function (images, rng) -> images, called on every batch, e.g. `random_crop_flip`; None for none.
         shuffle: False keeps the order of the arrays.
         seed: of the order and of the augmentation.
         epoch: epochs that were run before, 0 for a fresh start.
-        drop_remainder: leaves out the last images of an epoch's order where they don't fill a batch, so that all
-            batches are of one size.
+        drop_remainder: leaves out the last images of an epoch where they don't fill a batch.
 
     Attributes:
         epoch: the number of the epoch being served, counted from 0; may be set between epochs.
@@ -101,27 +115,17 @@ class Batches(keras.utils.PyDataset):
         epoch: int = 0,
         drop_remainder: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, seed, epoch)
         if len(x) != len(y):
             raise ValueError(
                 f"Expected as many labels as images, got {len(y)} labels and {len(x)} images; pass both of one set."
             )
-        if batch_size < 1:
-            raise ValueError(f"Expected a batch_size of 1 or more, got {batch_size}; 128 is usual.")
         if len(x) < (batch_size if drop_remainder else 1):
             raise ValueError(
                 f"Expected enough images for one batch of {batch_size}, got {len(x)}; "
                 f"pass more images or a smaller batch_size."
             )
-        if epoch < 0 or seed < 0:
-            raise ValueError(f"Expected epoch and seed to be 0 or more, got epoch {epoch} and seed {seed}.")
-        self.x, self.y = x, y
-        self.batch_size = batch_size
-        self.augment = augment
-        self.shuffle = shuffle
-        self.seed = seed
-        self.epoch = epoch
-        self.drop_remainder = drop_remainder
+        self.x, self.y, self.augment, self.shuffle, self.drop_remainder = x, y, augment, shuffle, drop_remainder
         self._shuffled = (-1, np.arange(len(x)))
         self._read: set[int] = set()
 
@@ -130,19 +134,8 @@ class Batches(keras.utils.PyDataset):
         return len(self.x) // self.batch_size if self.drop_remainder else math.ceil(len(self.x) / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Makes one batch of the present epoch.
-
-        Args:
-            index: 0 to len(self) - 1.
-
-        Returns:
-            (images [batch, ...], labels [batch, ...]), in the dtypes of x and y.
-
-        Raises:
-            IndexError: index is out of range.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(f"Expected a batch index from 0 to {len(self) - 1}, got {index}.")
+        """Returns one batch of the present epoch: (images [batch, ...], labels [batch, ...]), dtypes of x and y."""
+        self._check_index(index)
         epoch = self.epoch
         chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         images, labels = self.x[chosen], self.y[chosen]
@@ -152,7 +145,7 @@ class Batches(keras.utils.PyDataset):
         return images, labels
 
     def on_epoch_end(self) -> None:
-        """Goes on to the next epoch, if every batch of this one has been read."""
+        """Starts the next epoch, if every batch of this one has been read."""
         if len(self._read) == len(self):
             self.epoch += 1
             self._read = set()
@@ -169,18 +162,17 @@ class Batches(keras.utils.PyDataset):
         return np.random.default_rng([self.seed, epoch, stream])
 
 
-class StreamBatches(keras.utils.PyDataset):
-    """Serves a stream as batches, in a new order and with new crops in every epoch: what Batches is for arrays.
+class StreamBatches(_EpochBatches):
+    """Serves a stream as batches, in a new order and with new crops in every epoch, as Batches does for arrays.
 
-    What a batch holds depends on the seed, TensorFlow's global one, the epoch and its index, so that a run that goes on
-    after n epochs with `StreamBatches(..., epoch=n)` sees what the uninterrupted run would have seen. Batches are read
-    one after the other, as fit(batches, shuffle=False) does; for any other index reading starts again from the epoch's
-    beginning.
+    A batch depends on the seed, TensorFlow's global seed, the epoch and its index, so that a run resumed after n epochs
+    with `StreamBatches(..., epoch=n)` gets the batches of an uninterrupted run. Batches are read in order, as
+    fit(batches, shuffle=False) does; any other index reads the epoch again from its beginning.
 
     Args:
-        stream: images.
+        stream: ImageStream.
         batch_size: images per batch; the last batch of an epoch may be smaller.
-        augment: whether images get random crops, or those for judging.
+        augment: True for random crops, False for the centre crops of evaluation.
         seed: of order and crops.
         epoch: epochs that were run before, 0 for a fresh start.
 
@@ -194,12 +186,8 @@ class StreamBatches(keras.utils.PyDataset):
     def __init__(
         self, stream: ImageStream, batch_size: int = 128, augment: bool = True, seed: int = 0, epoch: int = 0
     ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"Expected a batch_size of 1 or more, got {batch_size}; 128 is usual.")
-        if epoch < 0 or seed < 0:
-            raise ValueError(f"Expected epoch and seed to be 0 or more, got epoch {epoch} and seed {seed}.")
-        self.stream, self.batch_size, self.augment, self.seed, self.epoch = stream, batch_size, augment, seed, epoch
+        super().__init__(batch_size, seed, epoch)
+        self.stream, self.augment = stream, augment
         self._next: tuple[int, int] | None = None  # epoch and index of the batch that is read next
         self._reader: Iterator[Any] = iter(())
 
@@ -208,19 +196,8 @@ class StreamBatches(keras.utils.PyDataset):
         return math.ceil(len(self.stream) / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Reads one batch of the present epoch.
-
-        Args:
-            index: 0 to len(self) - 1.
-
-        Returns:
-            (uint8 images [batch, size, size, 3], int32 labels [batch]).
-
-        Raises:
-            IndexError: index is out of range.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(f"Expected a batch index from 0 to {len(self) - 1}, got {index}.")
+        """Returns one batch of the present epoch: (uint8 images [batch, size, size, 3], int32 labels [batch])."""
+        self._check_index(index)
         epoch = self.epoch
         if self._next != (epoch, index):
             self._reader = self._read_from(epoch, index)
@@ -229,7 +206,7 @@ class StreamBatches(keras.utils.PyDataset):
         return batch
 
     def on_epoch_end(self) -> None:
-        """Goes on to the next epoch, if this one has been read to its end."""
+        """Starts the next epoch, if this one has been read to its end."""
         if self._next == (self.epoch, len(self)):
             self.epoch += 1
 

@@ -18,16 +18,15 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def hold_out(x: np.ndarray, y: np.ndarray, count: int, seed: int | None = None) -> tuple[Pair, Pair]:
-    """Splits images into those to train on and those to choose thresholds and models on.
+    """Splits a set into training images and held-out images, which choose thresholds and models.
 
-    By default the last `count` images are held out, so that what was fitted on a prefix of the training set has never
-    seen them. Where a set is ordered by class, give a seed.
+    By default the last `count` images are held out. Where a set is ordered by class, give a seed.
 
     Args:
         x: images [n, ...].
         y: labels [n, ...].
         count: images to hold out, 1 to n - 1.
-        seed: None holds out the last images; an integer holds out images drawn at random with it.
+        seed: of a random choice of images; None holds out the last ones.
 
     Returns:
         ((x, y), (x_held, y_held)) with n - count and count images; views of the arguments where seed is None.
@@ -51,12 +50,12 @@ def hold_out(x: np.ndarray, y: np.ndarray, count: int, seed: int | None = None) 
 
 
 class Dataset(NamedTuple):
-    """Images and labels for training and for judging.
+    """Images and labels for training and for evaluation.
 
     Attributes:
         x_train: uint8 [n, height, width, channels], 0 to 255.
         y_train: int32 [n], index into class_names.
-        x_test: uint8 [m, height, width, channels]; used for judging only.
+        x_test: uint8 [m, height, width, channels]; used for evaluation only.
         y_test: int32 [m].
         class_names: one name per class, in label order.
     """
@@ -75,7 +74,7 @@ def from_arrays(
     y_test: np.ndarray,
     class_names: Sequence[str] | None = None,
 ) -> Dataset:
-    """Makes a Dataset of plain arrays, after checking them.
+    """Returns a Dataset of arrays, whose dtypes and shapes are checked.
 
     Args:
         x_train: uint8 [n, height, width, channels], 0 to 255.
@@ -91,8 +90,16 @@ def from_arrays(
         ValueError: An array has the wrong type or shape, or a label has no class.
     """
     for split, images, labels in (("train", x_train, y_train), ("test", x_test, y_test)):
-        _check_images(f"x_{split}", images)
-        _check_labels(f"y_{split}", labels, len(images))
+        if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
+            raise ValueError(
+                f"Expected x_{split} to be uint8 [images, height, width, channels] with values from 0 to 255, "
+                f"got {images.dtype} {list(images.shape)}; convert the images to that."
+            )
+        if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(images),):
+            raise ValueError(
+                f"Expected y_{split} to be integers [{len(images)}], one class index per image, got {labels.dtype} "
+                f"{list(labels.shape)}; save y_{split}.reshape(-1) or the argmax of one-hot labels."
+            )
     if x_train.shape[1:] != x_test.shape[1:]:
         raise ValueError(
             f"Expected x_train and x_test to hold images of one size, got {x_train.shape[1:]} and {x_test.shape[1:]}; "
@@ -109,28 +116,8 @@ def from_arrays(
     return Dataset(x_train, y_train.astype(np.int32), x_test, y_test.astype(np.int32), names)
 
 
-def _check_images(name: str, images: np.ndarray) -> None:
-    if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
-        raise ValueError(
-            f"Expected {name} to be uint8 [images, height, width, channels] with values from 0 to 255, "
-            f"got {images.dtype} {list(images.shape)}; convert the images to that."
-        )
-
-
-def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (count,):
-        raise ValueError(
-            f"Expected {name} to be integers [{count}], one class index per image, "
-            f"got {labels.dtype} {list(labels.shape)}; save {name}.reshape(-1) or the argmax of one-hot labels."
-        )
-
-
 def tfds_names() -> tuple[str, ...]:
-    """Names every set that TensorFlow Datasets has code for.
-
-    Returns:
-        The names, of images and others; none if tensorflow-datasets is not installed.
-    """
+    """Returns the names of all sets of TensorFlow Datasets; none if tensorflow-datasets is not installed."""
     if importlib.util.find_spec("tensorflow_datasets") is None:
         return ()
     return tuple(_import_tfds("the list of its sets").list_builders(with_community_datasets=False))
@@ -139,8 +126,8 @@ def tfds_names() -> tuple[str, ...]:
 def load_tfds(name: str, data_dir: str | os.PathLike[str]) -> Dataset:
     """Reads a prepared TFDS set into memory; never downloads anything.
 
-    The training images are the split "train"; those for judging are "test" or, where there is none, "validation". A set
-    whose examples carry an "id" is put in the order of the ids, which for CIFAR is that of the original files.
+    Training images are the split "train", test images "test" or, where there is none, "validation". A set whose
+    examples have an "id" is put in the order of the ids, which for CIFAR is that of the original files.
 
     Args:
         name: the TFDS name; a configuration follows a slash.
@@ -161,20 +148,11 @@ def load_tfds(name: str, data_dir: str | os.PathLike[str]) -> Dataset:
 
 
 def open_builder(name: str, data_dir: str | os.PathLike[str]) -> tuple[Any, str]:
-    """Opens a prepared TFDS set of images with labels.
-
-    Args:
-        name: the TFDS name; a configuration follows a slash.
-        data_dir: the folder that holds the set's own folder.
+    """Opens a prepared TFDS set of images with labels; arguments and errors are those of load_tfds.
 
     Returns:
-        (TFDS builder, the split for judging): "test", or "validation" where there is no test split or, as in ImageNet,
+        (TFDS builder, name of the test split): "test", or "validation" where there is no test split or, as in ImageNet,
         one without labels.
-
-    Raises:
-        ValueError: The set is not one of images with a class label each, or lacks a split.
-        FileNotFoundError: data_dir does not hold the set, or only in part.
-        ImportError: tensorflow-datasets, or what it needs, is not installed.
     """
     tfds = _import_tfds(f"the TFDS folder of {name!r}")
     try:
@@ -188,7 +166,8 @@ def open_builder(name: str, data_dir: str | os.PathLike[str]) -> tuple[Any, str]
             f"records; make it anew with `tfds.load({name!r}, data_dir=...)` where there is a network."
         )
     features = builder.info.features
-    if not _is_classification(tfds, features):
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    if not all(key in features and isinstance(features[key], kind) for key, kind in kinds.items()):
         raise ValueError(
             f"Expected {name!r} to be an image classification set with the features image and label, "
             f"got {', '.join(sorted(features))}; save its images as {name}.npz in data_dir."
@@ -215,17 +194,8 @@ def _import_tfds(wanted_for: str) -> ModuleType:
     return tensorflow_datasets
 
 
-def _is_classification(tfds: ModuleType, features: Any) -> bool:
-    return (
-        "image" in features
-        and "label" in features
-        and isinstance(features["image"], tfds.features.Image)
-        and isinstance(features["label"], tfds.features.ClassLabel)
-    )
-
-
 def _has_labels(tfds: ModuleType, builder: Any, split: str) -> bool:
-    """Returns whether a split's first image has a label; TFDS writes -1 for labels that nobody knows."""
+    """Returns whether a split's first image has a label; TFDS writes -1 for unknown labels."""
     config = tfds.ReadConfig(try_autocache=False)
     read = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()}, read_config=config).take(1)
     return all(int(example["label"]) >= 0 for example in read)
@@ -267,10 +237,10 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Loads an image classification set into memory; never downloads anything.
 
-    Looked for, in this order: the set that comes with the package ("shipped": its 3,500 images for gates, then its 500
-    held-out ones, are the training images), data_dir/NAME.npz (see load_arrays), and the TensorFlow Datasets folder
-    data_dir/NAME. Images come in the order of the original files where TFDS keeps it, as it does for CIFAR:
-    x_train[45000:] are the same images whatever they are read from.
+    It is, in this order, the set that comes with the package ("shipped": its 3,500 images for gates and then its 500
+    held-out ones are the training images), data_dir/NAME.npz (see load_arrays), or the TensorFlow Datasets folder
+    data_dir/NAME. Images keep the order of the original files where TFDS has it: x_train[45000:] of CIFAR are the same
+    images from any source.
 
     Args:
         name: "shipped", the name of an .npz file, or a TFDS name such as "cifar10", "cifar100" (fine labels) or
@@ -324,8 +294,8 @@ def load_arrays(path: str | os.PathLike[str]) -> Dataset:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f"Expected an .npz file with {', '.join(ARRAYS)}, got {str(path)!r}, which is no file; "
-            f"write it with numpy.savez."
+            f"Expected an .npz file with {', '.join(ARRAYS)}, got {str(path)!r}, which is no file; write it with "
+            f"numpy.savez."
         )
     arrays = _read_npz(path)
     missing = [key for key in ARRAYS if key not in arrays]
@@ -352,7 +322,7 @@ def _read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _check_known(name: str, folder: Path) -> None:
-    """Raises ValueError if no set has this name, as far as is known without asking a network."""
+    """Raises ValueError if no set has this name, among local files and the names of TFDS."""
     here = sorted(p.stem for p in folder.glob("*.npz")) if folder.is_dir() else []
     of_tfds = tfds_names()
     if name in of_tfds or name in ("cifar10", "cifar100"):

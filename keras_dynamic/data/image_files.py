@@ -1,4 +1,4 @@
-"""Image files: those of a folder, and one of them as pixels."""
+"""Lists the image files of a folder and reads them as arrays."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 
 
 def image_files(folder) -> list[Path]:
-    """Returns the files of a folder, by name; those that begin with a point, and folders inside it, are left out.
+    """Returns the files of a folder in order of their names, without hidden files and folders.
 
     Args:
         folder: path of the folder.
@@ -26,7 +26,7 @@ def image_files(folder) -> list[Path]:
 
 
 def read_image(path, shape) -> tuple[np.ndarray, str]:
-    """Reads an image file as a network takes it.
+    """Reads an image file in the size and channels of a network's input.
 
     Args:
         path: a file that Pillow reads, 8 bits per channel.

@@ -15,14 +15,14 @@ COLUMNS = 50
 class Shipped(NamedTuple):
     """5,000 CIFAR-10 images, in the order of the original files.
 
-    The shipped networks were trained on x_train[:45000] of CIFAR-10 and have seen none of these.
+    The shipped networks were trained on x_train[:45000] of CIFAR-10 and on none of these.
 
     Attributes:
-        x_gates: uint8 [3500, 32, 32, 3], x_train[45000:48500]; to train gates on.
+        x_gates: uint8 [3500, 32, 32, 3], x_train[45000:48500]; to train gates.
         y_gates: int32 [3500].
-        x_heldout: uint8 [500, 32, 32, 3], x_train[48500:49000]; to choose thresholds and models on.
+        x_heldout: uint8 [500, 32, 32, 3], x_train[48500:49000]; to choose thresholds and models.
         y_heldout: int32 [500].
-        x_test: uint8 [1000, 32, 32, 3], x_test[:1000]; to judge on.
+        x_test: uint8 [1000, 32, 32, 3], x_test[:1000]; for evaluation.
         y_test: int32 [1000].
         class_names: the ten classes, in label order.
     """
@@ -40,7 +40,7 @@ def shipped(folder: Path = FOLDER) -> Shipped:
     """Reads the images that come with the package; needs neither a network nor TensorFlow.
 
     Args:
-        folder: where the sheets and labels lie; the package's own by default.
+        folder: with the sheets and labels; the package's own by default.
 
     Returns:
         The three parts and their labels.
@@ -48,8 +48,7 @@ def shipped(folder: Path = FOLDER) -> Shipped:
     Raises:
         FileNotFoundError: The package was installed without its data files.
 
-    Source:
-        Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009 (CIFAR-10).
+    Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009 (CIFAR-10).
     """
     labels_file = folder / "labels.npz"
     missing = [f.name for f in [labels_file, *(sheet_file(folder, part) for part in PARTS)] if not f.is_file()]
@@ -65,27 +64,12 @@ def shipped(folder: Path = FOLDER) -> Shipped:
 
 
 def sheet_file(folder: Path, part: str) -> Path:
-    """Names the file of one part.
-
-    Args:
-        folder: where the shipped set lies.
-        part: one of PARTS.
-
-    Returns:
-        The path of its sheet.
-    """
+    """Returns the path of the sheet of one of PARTS."""
     return folder / f"{part}.webp"
 
 
 def read_sheet(path: Path) -> np.ndarray:
-    """Cuts a sheet into its images.
-
-    Args:
-        path: a picture of 32x32 tiles, row by row, COLUMNS in a row.
-
-    Returns:
-        The images, uint8 [n, 32, 32, 3].
-    """
+    """Reads a picture of 32x32 tiles, COLUMNS in a row, as its images: uint8 [n, 32, 32, 3]."""
     with Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("RGB"))
     rows = pixels.shape[0] // 32
@@ -93,12 +77,5 @@ def read_sheet(path: Path) -> np.ndarray:
 
 
 def to_sheet(images: np.ndarray) -> np.ndarray:
-    """Lays images out as the tiles of one picture; read_sheet undoes it.
-
-    Args:
-        images: uint8 [n, 32, 32, 3], n a multiple of COLUMNS.
-
-    Returns:
-        The picture, uint8 [n / COLUMNS * 32, COLUMNS * 32, 3].
-    """
+    """Returns images, uint8 [n, 32, 32, 3], as the tiles of one picture; the inverse of read_sheet."""
     return images.reshape(-1, COLUMNS, 32, 32, 3).swapaxes(1, 2).reshape(-1, COLUMNS * 32, 3)

@@ -1,7 +1,6 @@
 """Photographs of any size, read from a TFDS folder and cropped epoch by epoch."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,14 +9,14 @@ import numpy as np
 from keras_dynamic.data.datasets import Pair, open_builder
 from keras_dynamic.messages import is_count
 
-# What is cut off after the resize for judging: 224 of 256 pixels.
+# For evaluation, images are resized to 256 pixels, of which the middle 224 are taken.
 RESIZED_OVER_CROP = 256 / 224
 
 _AREA, _ASPECT, _ATTEMPTS = (0.08, 1.0), (3 / 4, 4 / 3), 100
 
 
 def random_resized_crop(image: Any, size: int, seed: Any) -> Any:
-    """Cuts a random window out of an image, resizes it and mirrors it every second time: for training.
+    """Returns a random window of an image, resized and, with probability one half, mirrored: for training.
 
     The window has 8 to 100 % of the image's area and an aspect ratio of 3/4 to 4/3.
 
@@ -29,8 +28,7 @@ def random_resized_crop(image: Any, size: int, seed: Any) -> Any:
     Returns:
         uint8 tensor [size, size, 3].
 
-    Source:
-        Szegedy et al., Going Deeper with Convolutions (arXiv 1409.4842), section 6; Herrmann et al., section 4.1.
+    Source: Szegedy et al., Going Deeper with Convolutions (arXiv 1409.4842), section 6; Herrmann et al., section 4.1.
     """
     import tensorflow as tf
 
@@ -50,10 +48,10 @@ def random_resized_crop(image: Any, size: int, seed: Any) -> Any:
 
 
 def centre_crop(image: Any, size: int) -> Any:
-    """Resizes an image's shorter side to 256/224 of the size and cuts out the middle: for judging.
+    """Resizes an image's shorter side to 256/224 of the size and takes the middle: for evaluation.
 
-    The paper's text has images "rescaled to 256x256", which would squeeze them; the usual validation, which it refers
-    to, is of the shorter side.
+    The paper has images "rescaled to 256x256", which would distort them; the validation it refers to is of the shorter
+    side.
 
     Args:
         image: uint8 tensor [height, width, 3].
@@ -76,22 +74,22 @@ def centre_crop(image: Any, size: int) -> Any:
 
 
 def _resize(image: Any, height: Any, width: Any) -> Any:
-    """Resizes bilinearly, in whole pixel values."""
+    """Returns the image resized bilinearly, as uint8."""
     import tensorflow as tf
 
     resized = tf.image.resize(image, (height, width), "bilinear")
     return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
 
 
-_BUFFER = 10_000  # compressed images from which the next one is drawn, about a gigabyte of ImageNet's
+_BUFFER = 10_000  # compressed images in the shuffle buffer, about a gigabyte of ImageNet
 
 
 class ImageStream:
-    """A part of a TFDS set, whose images come cropped to one size; StreamBatches serves them to fit.
+    """A split of a TFDS set, read from files and cropped to one size; StreamBatches serves it to fit.
 
     Args:
         builder: prepared TFDS builder of a set with the features image and label.
-        split: the part in TFDS' words, such as 'train[:1271167]'.
+        split: in TFDS' notation, such as 'train[:1271167]'.
         count: images in it.
         size: side of the crops in pixels.
     """
@@ -104,31 +102,20 @@ class ImageStream:
         return self.count
 
     def shuffled(self, seed: int, augment: bool = True) -> Any:
-        """Returns the images in a random order: files in random order, and each image drawn out of 10,000.
+        """Returns the images in a random order: files are shuffled, then images in a buffer of 10,000.
 
         Args:
             seed: of order and crops.
-            augment: whether crops are those for training, random ones, or those for judging.
+            augment: True for random crops, False for centre crops.
 
         Returns:
             tf.data.Dataset of (uint8 [size, size, 3], int32 label).
         """
-        import tensorflow as tf
-
-        size = self.size
-
-        def prepare(number: Any, example: Any) -> Any:
-            image = _decode(example)
-            cropped = (
-                random_resized_crop(image, size, tf.stack([seed, number])) if augment else centre_crop(image, size)
-            )
-            return cropped, tf.cast(example["label"], tf.int32)
-
         examples = self._examples(shuffle_seed=seed).shuffle(min(_BUFFER, self.count), seed=seed)
-        return _in_parallel(examples.enumerate(), prepare)
+        return self._cropped(examples, seed if augment else None)
 
     def arrays(self, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Reads images into memory, as for judging and in TFDS' own order.
+        """Reads centre crops of images into memory, in TFDS' own order.
 
         Args:
             count: of the first images; None for all.
@@ -136,19 +123,26 @@ class ImageStream:
         Returns:
             (uint8 [count, size, size, 3], int32 labels [count]).
         """
-        import tensorflow as tf
-
-        size = self.size
-
-        def prepare(example: Any) -> Any:
-            return centre_crop(_decode(example), size), tf.cast(example["label"], tf.int32)
-
         count = self.count if count is None else min(count, self.count)
-        images, labels = np.empty((count, size, size, 3), np.uint8), np.empty(count, np.int32)
-        read = _in_parallel(self._examples().take(count), prepare)
+        images, labels = np.empty((count, self.size, self.size, 3), np.uint8), np.empty(count, np.int32)
+        read = self._cropped(self._examples().take(count))
         for number, (image, label) in enumerate(read.as_numpy_iterator()):
             images[number], labels[number] = image, label
         return images, labels
+
+    def _cropped(self, examples: Any, seed: int | None = None) -> Any:
+        """Returns (crop, label) of examples in their order, made on all cores; random crops if there is a seed."""
+        import tensorflow as tf
+
+        def prepare(number: Any, example: Any) -> Any:
+            image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
+            if seed is None:
+                crop = centre_crop(image, self.size)
+            else:
+                crop = random_resized_crop(image, self.size, tf.stack([seed, number]))
+            return crop, tf.cast(example["label"], tf.int32)
+
+        return examples.enumerate().map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _examples(self, shuffle_seed: int | None = None) -> Any:
         """Returns a tf.data.Dataset of {'image': compressed, 'label': label}."""
@@ -163,26 +157,13 @@ class ImageStream:
         return examples.map(lambda example: {key: example[key] for key in ("image", "label")})
 
 
-def _decode(example: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.io.decode_image(example["image"], channels=3, expand_animations=False)
-
-
-def _in_parallel(examples: Any, prepare: Callable) -> Any:
-    """Maps on all cores, in the order of the examples."""
-    import tensorflow as tf
-
-    return examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
 class Streamed(NamedTuple):
-    """A labelled image set of which only what is chosen and judged on is held in memory.
+    """A labelled image set with held-out and test images in memory and training images in files.
 
     Attributes:
         train: ImageStream.
         held_out: (uint8 [n, size, size, 3], int32 labels [n]), the last training images.
-        test: likewise, for judging only.
+        test: likewise, for evaluation only.
         class_names: one name per class, in label order.
     """
 
@@ -197,10 +178,9 @@ def stream(
 ) -> Streamed:
     """Opens a prepared TFDS set whose images may be of any size; never downloads anything.
 
-    Training images are read from the files anew in every epoch: a random crop of 8 to 100 % of the area, resized to
-    the size and mirrored every second time (StreamBatches). The last `held_out` training images and those for judging,
-    the split "test" or, where there is none or it has no labels, "validation", are read into memory at once: the
-    shorter side resized to 256/224 of the size, then the middle of it. ImageNet's 50,000 take 7.5 GB at 224 pixels.
+    Training images are read from the files in every epoch, with random crops (random_resized_crop). The last
+    `held_out` training images and the test images, the split "test" or, where there is none or it has no labels,
+    "validation", are read into memory at once (centre_crop). ImageNet's 50,000 take 7.5 GB at 224 pixels.
 
     Args:
         name: the TFDS name, such as "imagenet2012"; a configuration follows a slash.

@@ -234,7 +234,7 @@ class PerUnitGates(GumbelGates):
 class ChannelGates(PerUnitGates):
     """A gate before each unit with channel groups, which decides every group that is not forced.
 
-    Data-independent gates prune: what they leave is made an ordinary network by training.strip_gates.
+    Data-independent gates prune: what they leave is made an ordinary network by transform.strip_gates.
 
         model = kd.methods.ActivationGating(chain, kd.deciders.ChannelGates(data_dependent=False), target=0.5)
 

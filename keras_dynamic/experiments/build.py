@@ -22,7 +22,7 @@ def build_network(config):
 
     Args:
         config: with num_classes, weights ('' for random ones, a path in which environment variables are expanded, or
-            'zoo:NAME') and, by the network's name, one of training.networks.NETWORKS: depth of 'resnet_cifar', which a
+            'zoo:NAME') and, by the network's name, of experiments.networks.NETWORKS: depth of 'resnet_cifar', which a
             section without name is; stages of 'resnet_imagenet', units of each stage of a bottleneck network; version
             of 'resnet50' and 'resnet101', 'v1.5' or 'v1', whose weights keras.applications has; width of
             'mobilenet_v2'; depth and growth of 'densenet_bc'; of 'msdnet' those arguments of models.msdnet that differ

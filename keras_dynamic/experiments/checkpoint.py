@@ -1,12 +1,13 @@
 """The state of a training, saved after every epoch, so that an interrupted run resumes exactly."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from keras_dynamic.files import replacing
 
 _NOTE = "note.json"
 
@@ -55,21 +56,19 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Saves the state."""
         arrays = {f"{k:05d}": keras.ops.convert_to_numpy(variable) for k, variable in enumerate(_state(self.model))}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".partial_{self.path.name}")
-        with temporary.open("wb") as file:
-            np.savez(file, epoch=epoch + 1, **arrays)
-        os.replace(temporary, self.path)
+        with replacing(self.path) as temporary:
+            np.savez(temporary, epoch=epoch + 1, **arrays)
 
     def remove(self):
         """Deletes the saved state."""
         if self.path.exists():
-            self.path.unlink()
+            for file in self.path.parent.glob(f"*{self.path.name}"):  # with what interrupted saves left
+                file.unlink()
             self.path.parent.rmdir()
 
 
 def save(model, path, optimizer=True, note=None):
-    """Saves a model under a temporary name and renames it.
+    """Saves a model in one step: a file is whole or not there.
 
     Args:
         model: keras.Model.
@@ -77,13 +76,11 @@ def save(model, path, optimizer=True, note=None):
         optimizer: whether the optimizer's state is saved too.
         note: what json can write, kept in the file beside the model (read_note); None for none.
     """
-    path = Path(path)
-    temporary = path.with_name(f".partial_{path.name}")
-    model.save(temporary, include_optimizer=optimizer)
-    if note is not None:
-        with zipfile.ZipFile(temporary, "a") as file:
-            file.writestr(_NOTE, json.dumps(note))
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        model.save(temporary, include_optimizer=optimizer)
+        if note is not None:
+            with zipfile.ZipFile(temporary, "a") as file:
+                file.writestr(_NOTE, json.dumps(note))
 
 
 def read_note(path):

@@ -1,12 +1,13 @@
 """Activation rates and exit accuracies, epoch by epoch."""
 
 import csv
-import os
+import io
 from pathlib import Path
 
 import keras
 
 from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
+from keras_dynamic.files import write_text
 from keras_dynamic.metrics import activation_rates
 
 _EPOCHS = "epochs"
@@ -38,12 +39,11 @@ class ActivationHistory(keras.callbacks.Callback):
         rows = [row for row in _rows(self.path) if int(row[_EPOCHS]) <= epoch]
         rates = {name: f"{rate:.4f}" for name, rate in activation_rates(found.decisions).items()}
         rows.append({_EPOCHS: str(epoch + 1), **rates})
-        temporary = self.path.with_name(f".partial_{self.path.name}")
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[-1]))
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(temporary, self.path)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[-1]))
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path, text.getvalue())
 
 
 def read_activation_history(path) -> dict:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from keras_dynamic.data.datasets import load_arrays
 from keras_dynamic.data.shipped import FOLDER, PARTS, Shipped, read_sheet, sheet_file, to_sheet
+from keras_dynamic.files import write_bytes
 
 DIGESTS = {
     "gates": "cba032e62e8689722a3eb70cabe45c404df9e6e7d1112b06a7f005860d1dc7b3",
@@ -96,23 +97,13 @@ def write(parts: Shipped, folder: Path) -> list[Path]:
         images = getattr(parts, f"x_{part}")
         picture = io.BytesIO()
         Image.fromarray(to_sheet(images)).save(picture, "WEBP", lossless=True, quality=100, method=6, exact=True)
-        files.append(_write_atomically(sheet_file(folder, part), picture.getvalue()))
+        files.append(write_bytes(sheet_file(folder, part), picture.getvalue()))
         if not np.array_equal(read_sheet(files[-1]), images):
             raise RuntimeError(f"Expected {files[-1]} to be lossless, got other pixels; use another version of Pillow.")
     labels = io.BytesIO()
     y = {part: getattr(parts, f"y_{part}").astype(np.uint8) for part in PARTS}
     np.savez_compressed(labels, class_names=np.array(parts.class_names), **y)
-    return [*files, _write_atomically(folder / "labels.npz", labels.getvalue())]
-
-
-def _write_atomically(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return [*files, write_bytes(folder / "labels.npz", labels.getvalue())]
 
 
 if __name__ == "__main__":

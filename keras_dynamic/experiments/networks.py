@@ -54,7 +54,7 @@ def _resnet_imagenet(section):
 def _no_weights(network, path):
     raise ValueError(
         f"{network.name!r} starts with random weights here, got network.weights={path!r}; leave it empty, and give a "
-        "trained run as start_from, or take another of training.networks.NETWORKS."
+        "trained run as start_from, or take another of experiments.networks.NETWORKS."
     )
 
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from keras_dynamic.experiments import records
 from keras_dynamic.experiments.method_table import fill_methods
 from keras_dynamic.experiments.records import METHODS, Record
+from keras_dynamic.files import write_text
 from keras_dynamic.messages import did_you_mean
 from keras_dynamic.report import formatting, frontier
 from keras_dynamic.report.formatting import table
-from keras_dynamic.report.html import write_atomically
 
 
 class Published(NamedTuple):
@@ -410,7 +410,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     for path in different:
-        print(f"wrote {write_atomically(path, wanted[path])}")
+        print(f"wrote {write_text(path, wanted[path])}")
     return 0
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_dynamic.experiments.run_record import commit, machine
+from keras_dynamic.files import write_text
 from keras_dynamic.messages import did_you_mean, is_count
-from keras_dynamic.report.html import write_atomically
 
 METHODS = ("cascade", "gating", "blockdrop", "sgad", "channels", "exits", "serving", "static")
 
@@ -133,7 +133,7 @@ def write(record: Record, directory: Path | str) -> Path:
         The path written.
     """
     text = json.dumps(dataclasses.asdict(record), indent=2, ensure_ascii=False, allow_nan=False)
-    return write_atomically(Path(directory) / f"{record.id}.json", text + "\n")
+    return write_text(Path(directory) / f"{record.id}.json", text + "\n")
 
 
 def load(path: Path | str) -> Record:

@@ -11,6 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_dynamic.files import plain, write_json
+
 
 class RunRecord:
     """The files run.json and config.json of a run's folder. Nothing is written before `start`.
@@ -29,7 +31,7 @@ class RunRecord:
         if self.workdir.exists() and not self.workdir.is_dir():
             raise NotADirectoryError(f"workdir {str(workdir)!r} is a file; give a folder, which may be missing.")
         self.path = self.workdir / "run.json"
-        self.config = json.loads(json.dumps(config, default=_plain))
+        self.config = json.loads(json.dumps(config, default=plain))
         earlier = _read(self.workdir / "config.json")
         if earlier is not None and earlier != self.config:
             keys = ", ".join(_differences(earlier, self.config)[:5])
@@ -91,26 +93,13 @@ class RunRecord:
         Args:
             figures: {name: number}.
         """
-        self._content |= {"finished": _now(), "figures": json.loads(json.dumps(figures, default=_plain))}
+        self._content |= {"finished": _now(), "figures": json.loads(json.dumps(figures, default=plain))}
         self.save()
 
     def save(self):
         """Writes run.json."""
         self._content["seconds"] = round(self.seconds, 1)
         write_json(self.path, self._content)
-
-
-def write_json(path, content):
-    """Writes a JSON file under a temporary name and renames it.
-
-    Args:
-        path: of the file.
-        content: what json can write, NumPy numbers included.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, default=_plain) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _read(path):
@@ -157,12 +146,6 @@ def versions() -> dict:
 
 def _now():
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def _plain(value):
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return list(value)
 
 
 def _differences(one, other, prefix=""):

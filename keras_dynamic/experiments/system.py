@@ -8,9 +8,9 @@ import numpy as np
 from keras_dynamic import lite
 from keras_dynamic.evaluation.cascade_frontier import PlainNetwork
 from keras_dynamic.evaluation.evaluate import accuracy_shuffled, compiled_outcome, evaluate, static_twin
+from keras_dynamic.files import write_bytes
 from keras_dynamic.lite.benchmark import Models, all_on_of, answers, benchmark
 from keras_dynamic.report import PerImage
-from keras_dynamic.report.html import write_atomically
 
 WARM_UP = 2
 """Rounds that are not counted: they compile."""
@@ -43,7 +43,7 @@ def keras_figures(model, splits, macs_static, batches=None):
 
     Args:
         model: built DynamicModel.
-        splits: training.Splits.
+        splits: experiments.Splits.
         macs_static: MACs of the static reference.
         batches: augmented image batches on which the twin's batch norm is re-estimated; None leaves it.
 
@@ -70,7 +70,7 @@ def plain_figures(networks, splits):
 
     Args:
         networks: list of DynamicModel, built, cheapest first.
-        splits: training.Splits.
+        splits: experiments.Splits.
 
     Returns:
         (list of PlainNetwork for the cascade frontier, {name: {'accuracy', 'macs'}} on the test images).
@@ -92,7 +92,7 @@ def lite_figures(name, model, static, splits, evaluation, folder):
         name: of the system, for the files.
         model: built DynamicModel.
         static: {precision: bytes} of the static reference.
-        splits: training.Splits; the held-out images calibrate int8.
+        splits: experiments.Splits; the held-out images calibrate int8.
         evaluation: Evaluation of the model on the test images in Keras.
         folder: for the .tflite files.
 
@@ -104,7 +104,7 @@ def lite_figures(name, model, static, splits, evaluation, folder):
         calibration = splits.held_out[0]
         dynamic = lite.export(model, quantize, calibration, outputs=("logits", "decisions", "macs"))
         all_on = all_on_of(model, quantize, calibration)
-        write_atomically(Path(folder) / f"{name}_{precision}.tflite", dynamic)
+        write_bytes(Path(folder) / f"{name}_{precision}.tflite", dynamic)
         timed = lite.with_outputs(dynamic, ["logits", "decisions"])
         figures = benchmark(Models(static[precision], timed, all_on), *splits.test)
         taken = answers(timed, splits.test[0]).decisions

@@ -14,9 +14,9 @@ from keras_dynamic.experiments.history import exit_history, read_activation_hist
 from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
 from keras_dynamic.experiments.networks import title
 from keras_dynamic.experiments.records import facts, training_seconds, write_record
-from keras_dynamic.experiments.run_record import write_json
 from keras_dynamic.experiments.system import keras_figures, per_image, plain_figures
 from keras_dynamic.experiments.train import HISTORY, reestimation_batches, train
+from keras_dynamic.files import write_json
 from keras_dynamic.report import frontier, write_report
 from keras_dynamic.report.formatting import millions
 from keras_dynamic.transform import freeze_decisions, strip_gates
@@ -36,7 +36,7 @@ NAMES = {
 def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     """Trains, or goes on, and measures what came of it; after the end of the training the same command only measures.
 
-    Prints a short table. The folder gets what training.train puts there, figures.json, report.json, report.html and
+    Prints a short table. The folder gets what experiments.train puts there, figures.json, report.json, report.html and
     pictures/, fitted.keras if the config freezes decisions that nearly all held-out images share, or fits usage or a
     budget of MACs on those, and stripped.keras, the smaller network that frozen channel gates leave, if it asks
     for that.

@@ -11,7 +11,7 @@ class GroupedBody(keras.layers.Layer):
 
     As the body of a Residual it makes a unit with a decision for each label, 'unit[label]', that deciders.ChannelGates
     makes. The masked execution runs the three steps with decisions as masks. The exporter may run `paths` in place of
-    `total`; training.strip_gates asks for what is `pruned_layers`.
+    `total`; transform.strip_gates asks for what is `pruned_layers`.
 
     Attributes:
         pieces: what a decision switches, in the plural, for messages.

@@ -11,7 +11,7 @@ from keras_dynamic.cost import output_spec, register
 class SelectChannels(keras.layers.Layer):
     """Gives channels of its input in a given order, and channels of zeros.
 
-    What training.strip_gates leaves of masks on a unit's input and output channels; what single connections read and
+    What transform.strip_gates leaves of masks on a unit's input and output channels; what single connections read and
     write.
 
     Args:

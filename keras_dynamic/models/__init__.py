@@ -1,4 +1,4 @@
-"""Networks as chains, and cascades of whole networks."""
+"""Ready-made networks: residual, dense and multi-scale ones, policies, and cascades of whole networks."""
 
 from keras_dynamic.models.cascade import Cascade, cascade
 from keras_dynamic.models.densenet_bc import densenet_bc

@@ -1,4 +1,4 @@
-"""Cascades: whole networks, cheapest first, each run only if those before it are not certain."""
+"""Cascades: whole networks, cheapest first, each of which runs only if those before it are uncertain."""
 
 import itertools
 import warnings
@@ -26,16 +26,16 @@ from keras_dynamic.ops import (
 
 
 def logits_model(network):
-    """Returns the network itself if it ends in logits, or a model that ends before its softmax and shares its layers.
+    """Returns a network that ends in logits: the given one, or one that shares its layers without the softmax.
 
     Args:
         network: keras.Model, a classifier with one input and one output [batch, classes].
 
     Returns:
-        keras.Model that gives logits.
+        keras.Model that returns logits.
 
     Raises:
-        ValueError: if it ends in anything else than logits or a softmax, or its end cannot be seen.
+        ValueError: if it ends in anything else than logits or a softmax, or its last layer cannot be found.
     """
     if isinstance(network, DynamicModel):
         return network
@@ -62,7 +62,7 @@ def logits_model(network):
 
 
 def _check_linear(network, last):
-    """Raises unless the network's last operation gives logits."""
+    """Raises a ValueError unless the network's last operation returns logits."""
     found = next((each for each in backwards(network) if not hands_on(each)), last)
     # A feature map may have any function before it is pooled to logits; probabilities have theirs last.
     wrong = last if function_of(last) else found if function_of(found) in ("softmax", "sigmoid") else None
@@ -83,30 +83,25 @@ def _linear_twin(layer, before):
     return twin
 
 
-@keras.saving.register_keras_serializable("keras_dynamic")
-class FirstNetwork(keras.layers.Layer):
-    """The stem of a cascade: x = {image, logits of the first network / temperature}."""
+class _ScaledNetwork(keras.layers.Layer):
+    """A layer that holds a network and the temperature that its logits are divided by."""
 
     def __init__(self, network, temperature=1.0, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
+        if not temperature > 0:
+            raise ValueError(f"a temperature must be positive, got {temperature!r}.")
         self.network = network
-        self.temperature = _temperature(self, temperature)
+        initial = keras.initializers.Constant(temperature)
+        self.temperature = self.add_weight((), initial, "float32", trainable=False, name="temperature")
 
-    def call(self, image, training=None):
-        """Returns {'image': [batch, ...], 'logits': float32 [batch, classes]}."""
-        return {
-            "image": image,
-            "logits": ops.cast(self.network(image, training=training), "float32") / self.temperature,
-        }
+    def scaled(self, logits):
+        """Returns logits / temperature, float32."""
+        return ops.cast(logits, "float32") / self.temperature
 
     def get_config(self):
         """Returns the arguments, the network serialized."""
         network = keras.saving.serialize_keras_object(self.network)
-        return {
-            **super().get_config(),
-            "network": network,
-            "temperature": float(ops.convert_to_numpy(self.temperature)),
-        }
+        return {**super().get_config(), "network": network, "temperature": float(_numpy(self.temperature))}
 
     @classmethod
     def from_config(cls, config):
@@ -115,19 +110,23 @@ class FirstNetwork(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class NextNetwork(Unit):
+class FirstNetwork(_ScaledNetwork):
+    """The stem of a cascade: x = {image, logits of the first network / temperature}."""
+
+    def call(self, image, training=None):
+        """Returns {'image': [batch, ...], 'logits': float32 [batch, classes]}."""
+        return {"image": image, "logits": self.scaled(self.network(image, training=training))}
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class NextNetwork(_ScaledNetwork, Unit):
     """A later network of a cascade as a unit: it adds its logits / temperature to the sum.
 
     Args:
-        network: keras.Model that gives logits; a DynamicModel's own decisions appear as 'unit/decision'.
+        network: keras.Model that returns logits; a DynamicModel's own decisions appear as 'unit/decision'.
         temperature: divides its logits; a non-trainable variable.
         **kwargs: of keras.layers.Layer.
     """
-
-    def __init__(self, network, temperature=1.0, **kwargs):
-        super().__init__(**{"dtype": "float32", **kwargs})
-        self.network = network
-        self.temperature = _temperature(self, temperature)
 
     @property
     def nested(self) -> bool:
@@ -135,7 +134,7 @@ class NextNetwork(Unit):
         return isinstance(self.network, DynamicModel) and bool(self.network.decision_names)
 
     def branch(self, x, training=None, given=None, executor=None):
-        """Returns x with the network's logits added, and what a dynamic network decided."""
+        """Returns x with the network's logits added, and the decisions of a dynamic network."""
         if not self.nested:
             return self._added(x, self.network(x["image"], training=training))
         options = {} if executor is None else {"executor": executor}
@@ -143,14 +142,14 @@ class NextNetwork(Unit):
         return self._added(x, inner.logits), Decided(inner.decisions, inner.probabilities, inner.conditional)
 
     def _added(self, x, logits):
-        return {"image": x["image"], "logits": x["logits"] + ops.cast(logits, "float32") / self.temperature}
+        return {"image": x["image"], "logits": x["logits"] + self.scaled(logits)}
 
     def otherwise(self, x, training=None):
         """Returns x."""
         return x
 
     def call(self, x, decision=None, training=None, given=None, executor=None):
-        """Runs the masked execution: logits + decision * network(image) / temperature."""
+        """Returns the masked execution: logits + decision * network(image) / temperature."""
         if not self.nested:
             return super().call(x, decision, training)
         y, inner = self.branch(x, training, given, executor)
@@ -168,24 +167,10 @@ class NextNetwork(Unit):
         inner = tree(self.network, x["image"]).prefixed(self.name)
         return Node(self.name, when=guard, children=(inner,))
 
-    def get_config(self):
-        """Returns the arguments, the network serialized."""
-        network = keras.saving.serialize_keras_object(self.network)
-        return {
-            **super().get_config(),
-            "network": network,
-            "temperature": float(ops.convert_to_numpy(self.temperature)),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the unit from get_config()."""
-        return cls(**{**config, "network": keras.saving.deserialize_keras_object(config["network"])})
-
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Leaf(keras.layers.Layer):
-    """Hands through one leaf of a dictionary: the head of a cascade.
+    """Returns one leaf of a dictionary: the head of a cascade.
 
     Args:
         key: of the leaf.
@@ -215,22 +200,14 @@ def _first_cost(layer, inputs):
     return tree(layer.network, inputs)
 
 
-def _temperature(layer, value):
-    if not value > 0:
-        raise ValueError(f"a temperature must be positive, got {value!r}.")
-    return layer.add_weight(
-        shape=(), initializer=keras.initializers.Constant(value), trainable=False, dtype="float32", name="temperature"
-    )
-
-
-_SEEN = 0.005  # share of the errors of always answering the largest class: with fewer, a network may know the data
+_SEEN = 0.005  # of the errors of always answering the largest class; with fewer, data may be training data
 
 
 def cascade(networks, temperatures=None, confidence="max_probability", name="cascade"):
-    """Makes one dynamic model of several trained classifiers; nothing is trained.
+    """Returns several trained classifiers as one dynamic model; nothing is trained.
 
-    The first network always runs. Each next one runs only for images of which the sum of the logits so far is not sure,
-    and adds its logits, over its temperature, to the sum. Until thresholds are fitted every network runs.
+    The first network always runs. Each later one runs only for images for which the sum of the logits so far is not
+    confident, and adds its logits, divided by its temperature, to the sum. Until thresholds are fitted every one runs.
 
         model = kd.models.cascade([small, large])
         model.fit_thresholds(x_held_out, y_held_out, macs=20e6)
@@ -239,7 +216,7 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
         networks: two or more Keras classifiers, cheapest first, of the same input shape and classes, with their
             preprocessing inside. They end in logits, or in a softmax, which is taken off.
         temperatures: one positive number per network, None for 1; see also Cascade.fit_temperatures.
-        confidence: how certain logits are: 'max_probability', 'entropy' or 'margin'.
+        confidence: measure of how certain logits are: 'max_probability', 'entropy' or 'margin'.
         name: of the model.
 
     Returns:
@@ -247,7 +224,7 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
 
     Raises:
         ValueError: if networks differ in input or classes, have one logit, are not in order of cost, end in something
-            else, or contain a layer that cost does not know.
+            else, or contain a layer without a cost rule.
 
     Source: Wisdom of Committees (arXiv 2012.01988).
     """
@@ -288,7 +265,7 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Cascade(DynamicModel):
-    """A DynamicModel of whole networks with thresholds to fit; see `cascade`."""
+    """A DynamicModel of whole networks, whose thresholds are fitted on held-out images; made by `cascade`."""
 
     @property
     def networks(self):
@@ -301,7 +278,7 @@ class Cascade(DynamicModel):
         return keras.ops.convert_to_numpy(self.decider.thresholds)
 
     def fit_temperatures(self, x, y, batch_size=256):
-        """Sets each network's temperature to the one of least cross entropy on held-out data.
+        """Sets each network's temperature to the one with the least cross entropy on held-out data.
 
         Args:
             x: images, [n, height, width, channels].
@@ -315,7 +292,7 @@ class Cascade(DynamicModel):
             ValueError: if images are missing or not finite, or labels are not one class for each.
 
         Warns:
-            UserWarning: if a network is right so often that it may have been trained on the data.
+            UserWarning: if a network makes so few errors that it may have been trained on the data.
         """
         y = self._labels(x, y)
         logits, _ = self._run_each(x, batch_size)
@@ -326,15 +303,15 @@ class Cascade(DynamicModel):
         return temperatures
 
     def fit_thresholds(self, x, y=None, macs=None, quantiles=None, batch_size=256) -> Fitted:
-        """Sets the thresholds from held-out data; each network runs once.
+        """Sets the thresholds on held-out data; each network runs once.
 
         Args:
             x: images that no network was trained on, [n, height, width, channels].
             y: class numbers [n], or one-hot labels [n, classes]; not needed with quantiles.
             macs: budget: mean MACs per image of at most this. Among such thresholds those of highest accuracy are
                 taken, ties to the cheaper. None takes the cheapest whose accuracy is at least the last network's alone.
-            quantiles: instead of labels, per later network the share in [0, 1] of the images that came so far for
-                which it runs.
+            quantiles: instead of labels, the share in [0, 1] of the images that reach each later network for which it
+                runs.
             batch_size: images at a time.
 
         Returns:
@@ -346,7 +323,7 @@ class Cascade(DynamicModel):
                 or range.
 
         Warns:
-            UserWarning: if a network is right so often that it may have been trained on the data.
+            UserWarning: as fit_temperatures.
         """
         later = len(self.networks) - 1
         if quantiles is not None and (macs is not None or np.shape(quantiles) != (later,)):
@@ -358,7 +335,8 @@ class Cascade(DynamicModel):
             raise ValueError("fit_thresholds needs labels y, or quantiles=[...], which need none; got neither.")
         y = self._labels(x, y)
         logits, macs_each = self._run_each(x, batch_size)
-        sums = np.cumsum([each / t for each, t in zip(logits, self._temperatures(), strict=True)], axis=0)
+        temperatures = [float(holder.temperature) for holder in (self.chain.stem, *self.chain.units)]
+        sums = np.cumsum([each / t for each, t in zip(logits, temperatures, strict=True)], axis=0)
         certain = np.stack([_numpy(confidence(each, self.decider.confidence)) for each in sums[:-1]], axis=1)
         spent = np.cumsum(macs_each, axis=0).T
         if quantiles is not None:
@@ -378,9 +356,6 @@ class Cascade(DynamicModel):
         """Returns labels as class numbers, int [n], or None if there are none."""
         check_images(x)
         return None if y is None else class_numbers(y, self.classes, len(x))
-
-    def _temperatures(self):
-        return [float(holder.temperature) for holder in [self.chain.stem, *self.chain.units]]
 
     def _run_each(self, x, batch_size):
         """Returns logits [networks, n, classes] and each network's MACs [networks, n] on x."""

@@ -17,7 +17,7 @@ def densenet_bc(depth=100, growth=12, num_classes=10, reduction=0.5, name=None) 
 
     Three dense blocks of n units at 32, 16 and 8 pixels. A unit adds `growth` channels to its input: batch norm, ReLU,
     1x1 convolution to 4 growth channels, batch norm, ReLU, 3x3 convolution; skipped, it adds zeros. Units are named
-    'block1_unit1' and so on. Between blocks stand 'transition1' and 'transition2', which always run: batch norm, ReLU,
+    'block1_unit1' and so on. Between blocks are 'transition1' and 'transition2', which always run: batch norm, ReLU,
     1x1 convolution to `reduction` of the channels, 2x2 average.
 
     Args:
@@ -67,7 +67,7 @@ def _transition(filters, name):
 
 
 def _activated(filters, kernel):
-    """Returns batch norm, ReLU and convolution: it activates what comes in, not what it gives."""
+    """Returns batch norm, ReLU and convolution: the input is activated, not the output."""
     return [_norm(), layers.ReLU(), _convolution(filters, kernel)]
 
 

@@ -15,9 +15,9 @@ from keras_dynamic.models.resnet import MODES, mode_of
 
 
 def weights_by_layer(source) -> dict[str, list[np.ndarray]]:
-    """Returns {layer name: arrays, in the order of layer.get_weights()} for the layers that have weights.
+    """Returns the weights of each layer of a model or a file: {layer name: arrays in the order of get_weights()}.
 
-    Nothing of a file but its arrays and names is read, so that no code in it runs.
+    Only arrays and names are read from a file: no code in it runs.
 
     Args:
         source: keras.Model, or the path of a .keras, .weights.h5 or .h5 file that Keras wrote.
@@ -47,7 +47,7 @@ def weights_by_layer(source) -> dict[str, list[np.ndarray]]:
         ) from error
     if not found:
         raise ValueError(
-            f"{source} names no layers, as files of early versions of Keras 3 don't; load it into a model of "
+            f"{source} has no names of layers, as files of early versions of Keras 3; load it into a model of "
             "keras.applications and give that."
         )
     return found
@@ -66,7 +66,7 @@ def _root(file):
 
 
 def _of_keras_2(file):
-    """Reads .h5: a group per layer, and their names in attributes."""
+    """Returns the arrays of an .h5 file of Keras 2: a group per layer, with names in attributes."""
     root, found = _root(file), {}
     for layer in map(_text, root.attrs["layer_names"]):
         arrays = [root[layer][_text(name)][()] for name in root[layer].attrs["weight_names"]]
@@ -76,7 +76,7 @@ def _of_keras_2(file):
 
 
 def _of_keras_3(file):
-    """Reads .weights.h5: groups 'vars' of arrays '0', '1' and so on, each with its layer's name in an attribute."""
+    """Returns the arrays of a .weights.h5 file: groups 'vars' of arrays '0', '1' ..., named in an attribute."""
     found = {}
 
     def read(path, group):
@@ -98,7 +98,7 @@ _TRANSITION = re.compile(r"transition(\d+)")
 
 
 def import_resnet_cifar(model, path):
-    """Loads an .npz of PyTorch-named arrays into a resnet_cifar of basic blocks.
+    """Loads PyTorch weights, an .npz of named arrays, into a resnet_cifar of basic blocks.
 
     Arrays: conv1.weight, bn1.*, layer{1,2,3}.{i}.{conv1,bn1,conv2,bn2}.*, linear.weight, linear.bias; convolutions
     (out, in, kh, kw), the classifier (out, in), batch norm weight, bias, running_mean, running_var.
@@ -119,22 +119,10 @@ def import_resnet_cifar(model, path):
 
 
 def import_densenet_bc(model, path):
-    """Loads an .npz of PyTorch-named arrays into a densenet_bc.
+    """Loads PyTorch weights, an .npz of named arrays, into a densenet_bc; otherwise as import_resnet_cifar.
 
     Arrays: conv1.weight, dense{1,2,3}.{i}.{bn1,conv1,bn2,conv2}.*, trans{1,2}.{bn,conv}.*, bn.*, linear.weight,
-    linear.bias; laid out as import_resnet_cifar says.
-
-    Args:
-        model: densenet_bc; it is built for 32x32 RGB images if it is not built yet.
-        path: of the .npz file.
-
-    Returns:
-        The model.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no .npz, an array is missing or left over, a shape does not fit, or the model is no
-            densenet_bc; nothing is loaded then.
+    linear.bias.
     """
     return _load(model, path, _densenet_plan)
 
@@ -150,8 +138,7 @@ def _load(model, path, plan_of):
         "missing arrays": [name for name in names if name not in arrays],
         "extra arrays": [name for name in arrays if name not in names],
     }
-    if any(wrong.values()):
-        found = "; ".join(f"{kind} {_first_names(listed)}" for kind, listed in wrong.items() if listed)
+    if found := _listed(wrong):
         raise ValueError(f"{path} does not fit {model.name!r}: {found}; build the model with the depth of the file.")
     values = [_fitted(arrays[name], name, variable, axes, path) for name, variable, axes in plan]
     for (_, variable, _), value in zip(plan, values, strict=True):
@@ -160,7 +147,7 @@ def _load(model, path, plan_of):
 
 
 def _fitted(array, name, variable, axes, path):
-    """Returns the array as the variable has it."""
+    """Returns the array in the variable's layout, or raises a ValueError if its shape does not fit."""
     axes = tuple(range(len(variable.shape))) if axes is None else axes
     if array.ndim != len(axes) or array.transpose(axes).shape != tuple(variable.shape):
         needed = tuple(variable.shape[axes.index(axis)] for axis in range(len(axes)))
@@ -171,8 +158,12 @@ def _fitted(array, name, variable, axes, path):
     return array.transpose(axes)
 
 
-def _first_names(names):
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _listed(wrong):
+    """Returns {what: names} as a text of the entries that have names, '' if none has."""
+    entries = {
+        what: ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3) for what, names in wrong.items()
+    }
+    return "; ".join(f"{what} {names}" for what, names in entries.items() if names)
 
 
 def _read(path):
@@ -252,8 +243,8 @@ def import_keras_applications(network, source, mode=None):
         network = kd.models.mobilenet_v2(0.35)
         kd.models.import_keras_applications(network, keras.applications.MobileNetV2(alpha=0.35))
 
-    The network then gives the logits whose softmax the model gives, from pixel values 0 to 255. A source without
-    classifier (include_top=False) leaves the network's as it is.
+    The network then returns, for pixel values 0 to 255, the logits whose softmax the model returns. A source without
+    classifier (include_top=False) leaves the network's classifier as it is.
 
     Args:
         network: resnet50 or resnet101 of version 1, resnet50(stride_on='first_1x1', bias=True, epsilon=1.001e-5,
@@ -268,9 +259,8 @@ def import_keras_applications(network, source, mode=None):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the network is none of these or of the other version of ResNet, its stem gives pixels of another
-            mode, or the source cannot be read, lacks a layer, has one too many or of another shape; nothing is loaded
-            then.
+        ValueError: if the network is none of these or of the other version of ResNet, its stem normalizes pixels in
+            another mode, or the source cannot be read or its layers or shapes do not fit; nothing is loaded then.
     """
     if not isinstance(network, DynamicModel):
         raise ValueError(
@@ -291,7 +281,12 @@ def import_keras_applications(network, source, mode=None):
     given = next((arrays[name] for name in _HEADS if name in arrays), head.get_weights())
     values = [*(arrays[name] for name, _ in plan[:-1]), given]
     for (name, layer), value in zip(plan, values, strict=True):
-        _check_shapes(network, name, layer, value)
+        theirs, ours = [[tuple(array.shape) for array in arrays] for arrays in (value, layer.get_weights())]
+        if theirs != ours:
+            raise ValueError(
+                f"layer {name!r} of the weights has shapes {theirs}, and {network.name!r} needs {ours}; build it with "
+                "the width and classes of the weights."
+            )
     for (name, layer), value in zip(plan, values, strict=True):
         if name == first and mode == "caffe":  # trained on blue, green, red
             value = [value[0][:, :, ::-1], *value[1:]]
@@ -300,7 +295,7 @@ def import_keras_applications(network, source, mode=None):
 
 
 def _plan(network):
-    """Returns the mode in which keras.applications trains such a network, and [(its layer's name, our layer)]."""
+    """Returns the pixel mode of keras.applications for such a network, and [(its layer's name, our layer)]."""
     parts = _mobilenet_parts(network) or _resnet_parts(network)
     pairs: list[tuple[str, keras.layers.Layer]] = []
     for names, block in parts:
@@ -347,21 +342,20 @@ def _mobilenet_parts(network):
 
 
 def _check_layers(network, plan, arrays):
-    """Raises if the source's layers are others than those of the plan; of a classifier there may be none."""
+    """Raises a ValueError unless the source has the layers of the plan; the classifier may be missing."""
     names = [name for name, _ in plan[:-1]]
     wrong = {
-        "lack": [name for name in names if name not in arrays],
-        "have besides": [name for name in arrays if name not in (*names, *_HEADS)],
+        "missing layers": [name for name in names if name not in arrays],
+        "extra layers": [name for name in arrays if name not in (*names, *_HEADS)],
     }
-    if any(wrong.values()):
-        found = " and ".join(f"{kind} {_few(listed)}" for kind, listed in wrong.items() if listed)
+    if found := _listed(wrong):
         raise ValueError(
-            f"the weights do not fit {network.name!r}: they {found}; give those of the same keras.applications model."
+            f"the weights do not fit {network.name!r}: {found}; give those of the same keras.applications model."
         )
 
 
 def _check_version(network):
-    """Raises if a ResNet is not of keras.applications' version."""
+    """Raises a ValueError unless a ResNet is of keras.applications' version."""
     convolutions, norms, strides = _of(keras.layers.Conv2D, network.chain.stem), [], []
     for unit in network.chain.units:
         for block in (unit.body, unit.shortcut):
@@ -384,30 +378,16 @@ def _check_version(network):
 
 
 def _check_mode(network, mode):
-    """Raises if the stem gives pixels of another mode."""
+    """Raises a ValueError unless the stem normalizes pixels in this mode."""
     if mode not in MODES:
         raise ValueError(f"mode must be one of {sorted(MODES)}, got {mode!r}{did_you_mean(mode, MODES)}.")
     first = network.chain.stem.layers[0]
     if mode_of(first) != mode:
         raise ValueError(
             f"the weights were trained on pixels of mode {mode!r}, and the stem of {network.name!r} starts with "
-            f"{mode_of(first) or type(first).__name__!r}; build it with pixels={mode!r}, or say the weights' mode=... ."
-        )
-
-
-def _check_shapes(network, name, layer, value):
-    """Raises if a layer's arrays have other shapes than ours."""
-    theirs, ours = [[tuple(array.shape) for array in arrays] for arrays in (value, layer.get_weights())]
-    if theirs != ours:
-        raise ValueError(
-            f"layer {name!r} of the weights has shapes {theirs}, and {network.name!r} needs {ours}; build it with the "
-            "width and classes of the weights."
+            f"{mode_of(first) or type(first).__name__!r}; build it with pixels={mode!r}, or give their mode=... .."
         )
 
 
 def _of(kind, block):
     return [layer for layer in getattr(block, "layers", []) if isinstance(layer, kind)]
-
-
-def _few(names):
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

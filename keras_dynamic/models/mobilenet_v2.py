@@ -21,7 +21,7 @@ _STAGES = (
 def mobilenet_v2(width=1.0, num_classes=1000, name=None, *, pixels="tf") -> DynamicModel:
     """Returns a MobileNetV2 as a dynamic model in which every unit runs.
 
-    It is that of keras.applications, whose weights import_keras_applications takes. The 17 inverted residual blocks are
+    It is that of keras.applications, whose weights import_keras_applications loads. The 17 inverted residual blocks are
     units 'stage1_unit1' to 'stage7_unit1'. The ten with a skip connection (at widths from 0.35 to 1.4) can be skipped;
     the others change the shape and always run. A strided convolution is padded "same", which for a 3x3 of stride 2 is
     keras.applications' correct_pad: at the far side alone where the size is even.
@@ -34,7 +34,7 @@ def mobilenet_v2(width=1.0, num_classes=1000, name=None, *, pixels="tf") -> Dyna
         width: multiplies all channels, which are rounded to multiples of 8; positive, 0.35 to 1.4 in the paper.
         num_classes: classes of the head.
         name: of the model, 'mobilenet_v2' by default.
-        pixels: with what the stem starts: 'tf' (-1 to 1, as keras.applications takes them), 'torch' (mean 0 and
+        pixels: normalization at the start of the stem: 'tf' (-1 to 1, as in keras.applications), 'torch' (mean 0 and
             deviation 1 per channel), 'caffe' or a Keras layer.
 
     Returns:

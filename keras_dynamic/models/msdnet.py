@@ -16,29 +16,15 @@ PRUNE = ("max", "min")
 
 
 class PlannedLayer(NamedTuple):
-    """A dense layer and what follows it.
-
-    finest is the number of the finest scale that it hands on. transition is the channels, before growth factors, that a
-    transition behind it leaves, None for no transition.
-    """
+    """A dense layer in the plan of a network."""
 
     block: int
-    finest: int
-    transition: int | None
+    finest: int  # number of the finest scale of its output
+    transition: int | None  # channels, before growth factors, after the transition that follows; None for no transition
 
 
 def block_sizes(blocks, base, step, step_mode) -> list[int]:
-    """Returns the layers of each block.
-
-    Args:
-        blocks: how many there are.
-        base: layers of the first.
-        step: layers of each other in mode 'even'; block i + 1 has step * i + 1 in mode 'lin_grow'.
-        step_mode: 'even' or 'lin_grow'.
-
-    Raises:
-        ValueError: if the mode is unknown.
-    """
+    """Returns the number of layers of each block, for arguments of msdnet."""
     if step_mode not in STEP_MODES:
         raise ValueError(
             f"step_mode must be one of {STEP_MODES}, got {step_mode!r}{did_you_mean(step_mode, STEP_MODES)}."
@@ -47,10 +33,10 @@ def block_sizes(blocks, base, step, step_mode) -> list[int]:
 
 
 def scales_after(layer, layers, scales, prune) -> int:
-    """Returns how many scales, the coarsest ones, a layer hands on.
+    """Returns how many scales, the coarsest ones, a layer's output has.
 
-    The last exit reads the coarsest scale, a layer before it the two coarsest, and so on: no layer hands on more than
-    that. 'max' drops the finest after each 1 / scales of the layers, too.
+    The last exit reads the coarsest scale, the layer before it the two coarsest, and so on: no output has more than
+    that. 'max' also drops the finest after each 1 / scales of the layers.
 
     Args:
         layer: number of the layer, 0 for the stem.
@@ -73,7 +59,7 @@ def _reduces(layer, layers, scales, prune):
 
 
 def plan(sizes, scales, channels, growth, prune="max", reduction=0.5) -> list[PlannedLayer]:
-    """Returns what each layer does, in order.
+    """Returns the plan of all dense layers, in order.
 
     Args:
         sizes: layers of each block.
@@ -99,7 +85,7 @@ def plan(sizes, scales, channels, growth, prune="max", reduction=0.5) -> list[Pl
             if not left:
                 raise ValueError(
                     f"reduction={reduction!r} leaves none of the {channels} channels that channels and growth make by "
-                    f"layer {layer}, where a transition stands; take a larger reduction, or 0 for no transitions."
+                    f"layer {layer}, where a transition is; take a larger reduction, or 0 for no transitions."
                 )
             channels = left
         planned.append(PlannedLayer(block, scales - scales_after(layer, layers, scales, prune) + 1, left))
@@ -112,25 +98,19 @@ def scale_name(scale) -> str:
 
 
 def activated(filters, kernel, stride=1) -> list:
-    """Returns convolution, batch norm and ReLU.
-
-    Args:
-        filters: channels of the output.
-        kernel: side of the kernel in pixels, odd.
-        stride: step in both directions; a strided convolution pads symmetrically.
-    """
+    """Returns convolution, batch norm and ReLU; arguments as resnet.convolution."""
     return [*convolution(filters, kernel, stride), layers.ReLU()]
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class MultiScaleStem(keras.layers.Layer):
-    """The first layer of a multi-scale dense network: each scale is made of the finer one, at half its size.
+    """The first layer of a multi-scale dense network: each scale is computed from the finer one, at half its size.
 
     Args:
         filters: channels of each scale, the finest first.
         image_size: 32 (the finest scale has the image's size) or 224 (7x7 convolution with stride 2 and 3x3 maximum
             with stride 2 before it).
-        finest: number of the finest scale that is handed on.
+        finest: number of the finest scale of the output.
         **kwargs: of keras.layers.Layer.
 
     Source: MSDNet, section 4, "first layer".
@@ -142,13 +122,13 @@ class MultiScaleStem(keras.layers.Layer):
         first, *others = self.filters
         if image_size == 32:
             start = activated(first, 3)
-        else:  # zeros are no larger than what ReLU gives
+        else:  # zeros are no larger than outputs of ReLU
             start = [*activated(first, 7, 2), layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)]
         stages = [[normalize_pixels(), *start], *(activated(count, 3, 2) for count in others)]
         self.stages = [keras.Sequential(stage, name=scale_name(scale)) for scale, stage in enumerate(stages, 1)]
 
     def call(self, image, training=None):
-        """Returns {scale name: [batch, height, width, channels]} of the scales that are handed on."""
+        """Returns {scale name: [batch, height, width, channels]} of the output's scales."""
         return self._through(image, lambda stage, x: stage(x, training=training))
 
     def compute_output_spec(self, image, training=None):
@@ -162,7 +142,7 @@ class MultiScaleStem(keras.layers.Layer):
         return {scale_name(scale): made[scale_name(scale)] for scale in range(self.finest, len(self.stages) + 1)}
 
     def build(self, image_shape):
-        """Builds the stages, each for what the one before it gives."""
+        """Builds the stages, each for the output of the one before."""
         x = keras.KerasTensor(image_shape)
         for stage in self.stages:
             stage.build(x.shape)
@@ -175,13 +155,9 @@ class MultiScaleStem(keras.layers.Layer):
 
 
 class _AcrossScales(keras.layers.Layer):
-    """Blocks from a scale to itself or to the next one.
+    """Blocks from scales to scales; filters and finest, of the output, as in the derived classes."""
 
-    Args:
-        filters: numbers for the scales that are handed on, the finest of them first; what is finer ends here.
-        finest: number of the finest scale that is handed on.
-        **kwargs: of keras.layers.Layer.
-    """
+    keeps_input = False  # whether a scale's output has its input's channels too
 
     def __init__(self, filters, finest=1, **kwargs):
         super().__init__(**kwargs)
@@ -189,23 +165,15 @@ class _AcrossScales(keras.layers.Layer):
         self.blocks = {}
 
     def sources(self, scale, x):
-        """Returns the numbers of the scales in x of which a scale is made."""
-        raise NotImplementedError
+        """Returns the numbers of the scales in x that a scale is computed from."""
+        return [scale]
 
     def block(self, source, scale, channels, parts):
-        """Returns the layers from one scale of so many channels to another, one of so many parts of it."""
-        raise NotImplementedError
-
-    def channels(self, had, filters):
-        """Returns the channels of a scale that had so many."""
-        raise NotImplementedError
-
-    def joined(self, x, made):
-        """Returns a scale's output for its input and what its blocks made."""
+        """Returns the layers from one scale of so many channels to another, of which they make one of so many parts."""
         raise NotImplementedError
 
     def build(self, x_shape):
-        """Makes and builds the blocks."""
+        """Creates and builds the blocks."""
         for scale in self._scales():
             sources = self.sources(scale, x_shape)
             for source in sources:
@@ -215,12 +183,13 @@ class _AcrossScales(keras.layers.Layer):
                 self.blocks[name].build(shape)
 
     def call(self, x, training=None):
-        """Returns {scale name: [batch, height, width, channels]} of the scales that are handed on."""
+        """Returns {scale name: [batch, height, width, channels]} of the output's scales."""
         y = {}
         for scale in self._scales():
             sources = self.sources(scale, x)
             made = [self.blocks[_block_name(s, scale)](x[scale_name(s)], training=training) for s in sources]
-            y[scale_name(scale)] = self.joined(x[scale_name(scale)], made)
+            parts = [x[scale_name(scale)], *made] if self.keeps_input else made
+            y[scale_name(scale)] = ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
         return y
 
     def compute_output_spec(self, x, training=None):
@@ -228,12 +197,12 @@ class _AcrossScales(keras.layers.Layer):
         y = {}
         for scale in self._scales():
             shape = x[scale_name(scale)].shape
-            channels = self.channels(shape[-1], self.filters[scale - self.finest])
+            channels = self.filters[scale - self.finest] + (shape[-1] if self.keeps_input else 0)
             y[scale_name(scale)] = keras.KerasTensor((*shape[:-1], channels), dtype=self.compute_dtype)
         return y
 
     def leaf_parts(self, x) -> dict[str, LeafPart]:
-        """Returns what each scale costs and of which it is made, for an input of these specs."""
+        """Returns the cost of each scale and the scales that it reads, for an input of these specs."""
         found = {}
         for scale in self._scales():
             sources = self.sources(scale, x)
@@ -252,20 +221,22 @@ class _AcrossScales(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class MultiScaleDense(_AcrossScales):
-    """A layer of a multi-scale dense network: each scale gets new channels beside those it has.
+    """A layer of a multi-scale dense network: adds channels to each scale.
 
     Half of them come from the scale itself, by a 3x3 convolution, half from the next finer one, by a strided one; all
-    from the scale itself where there is no finer one. A 1x1 convolution may stand before each.
+    from the scale itself where there is no finer one. A 1x1 convolution may precede each.
 
     Args:
-        filters: channels that each scale gets; even where half of them come from a finer one.
-        finest: number of the finest scale that is handed on.
+        filters: channels added to each scale of the output; even where half of them come from a finer one.
+        finest: number of the finest scale of the output.
         bottleneck: for each scale from scale 1 on, the largest width of 1x1 convolutions that read it, as a multiple of
-            the filters behind them; None for no 1x1 convolutions.
+            the filters after them; None for no 1x1 convolutions.
         **kwargs: of keras.layers.Layer.
 
     Source: MSDNet, section 4 and Figure 2.
     """
+
+    keeps_input = True
 
     def __init__(self, filters, finest=1, bottleneck=None, **kwargs):
         super().__init__(filters, finest, **kwargs)
@@ -280,14 +251,6 @@ class MultiScaleDense(_AcrossScales):
         filters = self.filters[scale - self.finest] // parts
         width = None if self.bottleneck is None else min(channels, self.bottleneck[source - 1] * filters)
         return [*(activated(width, 1) if width else ()), *activated(filters, 3, 1 if source == scale else 2)]
-
-    def channels(self, had, filters):
-        """Returns their sum."""
-        return had + filters
-
-    def joined(self, x, made):
-        """Returns all along the channels."""
-        return ops.concatenate([x, *made], axis=-1)
 
     def get_config(self):
         """Returns the arguments."""
@@ -306,21 +269,9 @@ class MultiScaleTransition(_AcrossScales):
     Source: MSDNet, section 4, "network reduction".
     """
 
-    def sources(self, scale, x):
-        """Returns the scale itself."""
-        return [scale]
-
     def block(self, source, scale, channels, parts):
         """Returns the 1x1 convolution."""
         return activated(self.filters[scale - self.finest], 1)
-
-    def channels(self, had, filters):
-        """Returns the filters."""
-        return filters
-
-    def joined(self, x, made):
-        """Returns what the one block made."""
-        return made[0]
 
 
 def _block_name(source, scale):
@@ -345,7 +296,7 @@ _SMALLEST = 4  # pixels a side of the coarsest scale
 
 
 class _OfSize(NamedTuple):
-    """What goes with a size of images."""
+    """Defaults for a size of images."""
 
     channels: int
     growth: int
@@ -376,8 +327,8 @@ def msdnet(
 ) -> DynamicModel:
     """Returns a multi-scale dense network as a dynamic model: a chain whose x is {'scale1': finest, 'scale2': ...}.
 
-    The stem makes all scales. Units, which always run, are the dense layers 'block1_layer1' and so on, and the
-    transitions 'block2_transition3' behind the layer of that number. After each block an exit reads the coarsest scale:
+    The stem computes all scales. Units, which always run, are the dense layers 'block1_layer1' and so on, and the
+    transitions 'block2_transition3' after the layer of that number. After each block an exit reads the coarsest scale:
     two strided 3x3 convolutions, average, dense. Those of all blocks but the last are the chain's exits 'exit1',
     'exit2' and so on; the last is the chain's head, whose logits are the model's.
 
@@ -396,14 +347,14 @@ def msdnet(
         step_mode: 'even' or 'lin_grow'.
         channels: of scale 1 in the stem, before its growth factor; 16 for 32 pixels, 32 for 224.
         growth: channels that a layer adds to a scale, before its growth factor; 6 for 32 pixels, 16 for 224.
-        growth_factors: of channels and growth, one per scale, which says how many scales there are; (1, 2, 4) for 32
+        growth_factors: of channels and growth, one per scale, so that there are as many scales; (1, 2, 4) for 32
             pixels, (1, 2, 4, 4) for 224.
-        bottleneck_factors: widths of 1x1 convolutions that read a scale over the filters behind them, one per scale; as
+        bottleneck_factors: widths of 1x1 convolutions that read a scale over the filters after them, one per scale; as
             growth_factors by default.
-        bottleneck: whether 1x1 convolutions stand before the 3x3 ones.
+        bottleneck: whether 1x1 convolutions precede the 3x3 ones.
         prune: 'max' drops the finest scale after each 1 / scales of the layers; 'min' keeps all for as long as the
             last exit can depend on them.
-        reduction: channels after a transition over those before it, 0 for no transitions. With 'max' they stand where
+        reduction: channels after a transition over those before it, 0 for no transitions. With 'max' they are where
             a scale was dropped, with 'min' after a third and after two thirds of the layers.
         image_size: 32, or 224 for the stem with a 7x7 convolution and a maximum, both strided.
         name: of the model, 'msdnet' and its number of layers by default.

@@ -1,4 +1,4 @@
-"""Networks that look at the image and return one logit per unit, and SGAD's guideline network."""
+"""Policy networks, from an image to one logit per unit, and SGAD's guideline network."""
 
 import math
 
@@ -12,66 +12,36 @@ from keras_dynamic.models.resnet import convolution, normalize_pixels, resnet_ci
 POOLS = {32: 1, 224: 2}  # the paper's, by the side of the images
 
 
-def check_policy(units, image_size, trunk, open_probability, pool):
-    """Raises if a policy network cannot be made of these.
-
-    Args:
-        units: decisions to make, at least 1.
-        image_size: side of the images in pixels: 32 or 224.
-        trunk: plain network or None.
-        open_probability: in (0, 1).
-        pool: pixels averaged along each side, or None.
+def _policy(answer, units, image_size, trunk, open_probability, pool, name):
+    """Returns a policy network, whose arguments are those of policy_resnet: trunk, global average pool, answer().
 
     Raises:
-        ValueError: as policy_resnet says.
+        ValueError: as policy_resnet.
     """
     if not is_count(units):
         raise ValueError(f"units must be a positive int, one per unit that the policy decides, got {units!r}.")
     if image_size not in POOLS:
         raise ValueError(f"image_size must be one of {tuple(POOLS)}, got {image_size!r}; resize the images.")
-    if pool is not None and (not is_count(pool) or pool not in _pools(image_size)):
+    pools = [each for each in range(1, image_size // 8 + 1) if image_size % each == 0]  # 8 pixels and more are left
+    if pool is not None and (not is_count(pool) or pool not in pools):
         raise ValueError(
-            f"pool, the pixels averaged along each side, must be one of {_pools(image_size)} for {image_size} pixels, "
-            f"got {pool!r}."
+            f"pool, the pixels averaged along each side, must be one of {pools} for {image_size} pixels, got {pool!r}."
         )
     check_open_probability(open_probability)
-    if trunk is not None and (not isinstance(trunk, DynamicModel) or not isinstance(trunk.decider, Always)):
+    if trunk is None:
+        trunk = resnet_cifar(8) if image_size == 32 else resnet_imagenet((1, 1, 1, 1), block="basic")
+    if not isinstance(trunk, DynamicModel) or not isinstance(trunk.decider, Always):
         raise ValueError(
             f"trunk must be a plain network of models.resnet_cifar or models.resnet_imagenet, got {_described(trunk)}."
         )
-
-
-def _pools(image_size):
-    """Returns the divisors of a size that leave 8 pixels and more."""
-    return [pool for pool in range(1, image_size // 8 + 1) if image_size % pool == 0]
-
-
-def policy_network(answer, image_size, trunk, pool, name):
-    """Returns a policy network: trunk, global average pool, answer.
-
-    Args:
-        answer: layer from the pooled features [batch, features] to logits [batch, units].
-        image_size: side of the images in pixels: 32 or 224.
-        trunk: plain network whose stem and units it takes; None makes a ResNet-8, or a ResNet-10 for 224 pixels.
-        pool: pixels averaged along each side; None takes 1 for 32 pixels, 2 for 224.
-        name: of the model.
-
-    Returns:
-        DynamicModel, unbuilt.
-
-    Raises:
-        ValueError: if images cannot be pooled, because the trunk's stem does not start with NormalizePixels.
-    """
-    if trunk is None:
-        trunk = resnet_cifar(8) if image_size == 32 else resnet_imagenet((1, 1, 1, 1), block="basic")
     pool = pool or POOLS[image_size]
-    stem, units = (trunk.chain.stem, trunk.chain.units) if pool == 1 else _pooled(trunk, pool)
-    head = keras.Sequential([layers.GlobalAveragePooling2D(), answer], name="head")
-    return DynamicModel(Chain(stem, units, head, name="chain"), name=name)
+    stem, parts = (trunk.chain.stem, trunk.chain.units) if pool == 1 else _pooled(trunk, pool)
+    head = keras.Sequential([layers.GlobalAveragePooling2D(), answer()], name="head")
+    return DynamicModel(Chain(stem, parts, head, name="chain"), name=name)
 
 
 def _pooled(trunk, pool):
-    """Returns the trunk's stem and units for pixels averaged over squares; after normalisation, which gives floats."""
+    """Returns the trunk's stem and units for pixels averaged over squares, after normalisation to floats."""
     first, *rest = getattr(trunk.chain.stem, "layers", [trunk.chain.stem])
     if not isinstance(first, NormalizePixels):
         raise ValueError(
@@ -97,86 +67,76 @@ def _described(trunk):
     return f"{trunk.name!r}, in which a {type(trunk.decider).__name__} decides"
 
 
-def policy_recurrent(units, image_size=32, trunk=None, open_probability=0.5, hidden=64, pool=None, name="policy"):
-    """Returns a recurrent policy network: from an image to one logit per unit, the log odds of running it.
-
-    The trunk is that of policy_resnet. Its pooled features are the input of each of `units` steps of an LSTM, and one
-    dense layer, the same at every step, reads the unit's logit from the state. All logits are known before the first
-    unit runs. The paper found a CNN alone more efficient, and as good.
-
-        policy = kd.models.policy_recurrent(15, trunk=kd.zoo.load("resnet8_cifar10_45k"))
-
-    Args:
-        units: decisions to make, at least 1.
-        image_size: side of the images in pixels: 32 or 224.
-        trunk: plain resnet_cifar or resnet_imagenet whose stem and units the policy takes; None makes a new one.
-        open_probability: of an untrained policy, about, in (0, 1).
-        hidden: size of the LSTM's state.
-        pool: pixels averaged along each side before the trunk sees them, an int; None takes the paper's 1 for 32 pixels
-            and 2 for 224. With 2 the policy costs a quarter.
-        name: of the model.
-
-    Returns:
-        DynamicModel, unbuilt. It takes images [batch, image_size, image_size, 3] with pixel values 0
-        to 255, uint8 or float, and gives logits, float32 [batch, units].
-
-    Raises:
-        ValueError: as policy_resnet, or if hidden is no positive int.
-
-    Source: BlockDrop (Wu et al. 2018), section 4.1, which mentions it and gives no details.
-    """
-    check_policy(units, image_size, trunk, open_probability, pool)
-    answer = RecurrentScores(units, hidden, open_probability, name="logits")
-    return policy_network(answer, image_size, trunk, pool, name)
-
-
 def policy_resnet(units, image_size=32, trunk=None, open_probability=0.5, pool=None, name="policy"):
     """Returns a policy network: from an image to one logit per unit, the log odds of running it.
 
     For 32-pixel images it is a ResNet-8. 224-pixel images are average-pooled by 2 for a ResNet-10. An untrained policy
     runs every unit with about `open_probability`: the head's bias is its log odds, and its kernel starts small.
 
-    A trunk spares the policy learning to see, which the paper does not try: the very layers of a trained network are
-    taken over under a new head, so give it a network that nothing else uses.
+    With a trunk, the policy starts from the layers of a trained network under a new head, which the paper does not try.
+    The layers themselves are used, not copied: give a network that nothing else uses.
 
         policy = kd.models.policy_resnet(15, trunk=kd.zoo.load("resnet8_cifar10_45k"))
 
     Args:
         units: decisions to make, at least 1.
         image_size: side of the images in pixels: 32 or 224.
-        trunk: plain resnet_cifar or resnet_imagenet whose stem and units the policy takes; None makes a new one.
+        trunk: plain resnet_cifar or resnet_imagenet whose stem and units the policy uses; None makes a new one.
         open_probability: in (0, 1).
-        pool: pixels averaged along each side before the trunk sees them, an int; None takes the paper's 1 for 32 pixels
-            and 2 for 224. With 2 the policy costs a quarter.
+        pool: pixels averaged along each side before the trunk, an int; None takes the paper's 1 for 32 pixels and 2 for
+            224. With 2 the policy costs a quarter.
         name: of the model.
 
     Returns:
         DynamicModel, unbuilt. It takes images [batch, image_size, image_size, 3] with pixel values 0
-        to 255, uint8 or float, and gives logits, float32 [batch, units].
+        to 255, uint8 or float, and returns logits, float32 [batch, units].
 
     Raises:
         ValueError: if units is no positive int, the size is unknown, open_probability is outside (0, 1), pool is no
-            divisor of the size that leaves 8 pixels, the trunk is no DynamicModel or decides something itself, or its
-            images cannot be pooled because its stem does not start with NormalizePixels.
+            divisor of the size that leaves 8 pixels, the trunk is no DynamicModel or decides something itself, or
+            images must be pooled and its stem does not start with NormalizePixels.
 
     Source: BlockDrop (Wu et al. 2018), section 4.1.
     """
-    check_policy(units, image_size, trunk, open_probability, pool)
-    answer = keras.layers.Dense(
-        units,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-        bias_initializer=keras.initializers.Constant(math.log(open_probability / (1.0 - open_probability))),
-        dtype="float32",  # log odds, under mixed precision too
-        name="logits",
-    )
-    return policy_network(answer, image_size, trunk, pool, name)
+
+    def answer():
+        return layers.Dense(
+            units,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            bias_initializer=keras.initializers.Constant(math.log(open_probability / (1.0 - open_probability))),
+            dtype="float32",  # log odds, under mixed precision too
+            name="logits",
+        )
+
+    return _policy(answer, units, image_size, trunk, open_probability, pool, name)
+
+
+def policy_recurrent(units, image_size=32, trunk=None, open_probability=0.5, hidden=64, pool=None, name="policy"):
+    """Returns a recurrent policy network: from an image to one logit per unit, the log odds of running it.
+
+    The pooled features of policy_resnet's trunk are the input of each of `units` steps of an LSTM, and one dense layer,
+    the same at every step, computes the unit's logit from the state. All logits are computed before the first unit
+    runs. The paper found a CNN alone more efficient, and as good.
+
+        policy = kd.models.policy_recurrent(15, trunk=kd.zoo.load("resnet8_cifar10_45k"))
+
+    Args, Returns and Raises as policy_resnet, and:
+        hidden: size of the LSTM's state, a positive int.
+
+    Source: BlockDrop (Wu et al. 2018), section 4.1, which mentions it without details.
+    """
+
+    def answer():
+        return RecurrentScores(units, hidden, open_probability, name="logits")
+
+    return _policy(answer, units, image_size, trunk, open_probability, pool, name)
 
 
 def guideline_network(num_classes=10, filters=(32, 64, 128), name="guideline"):
     """Returns a small CNN: convolutions of stride 2 with batch norm and ReLU, global average pool, logits.
 
-    The paper draws SGNet as "conv layers" and a classifier and says that they can be adjusted. Images that a small
-    network is sure of are easy. It should not be so large that it is sure of every training image.
+    Images on which a small network is confident are easy; it should not be so large that it is confident on every
+    training image. The paper leaves the layers open.
 
     Args:
         num_classes: number of classes.

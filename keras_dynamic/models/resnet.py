@@ -17,7 +17,7 @@ MODES = {
 
 
 def pixels_layer(pixels) -> keras.layers.Layer:
-    """Returns the layer with which a stem starts.
+    """Returns the layer that normalizes pixels at the start of a stem.
 
     The modes are those of keras.applications.imagenet_utils.preprocess_input. In 'caffe' channels stay in the order
     red, green, blue, which preprocess_input reverses: import_keras_applications reverses the first kernel instead,
@@ -25,7 +25,7 @@ def pixels_layer(pixels) -> keras.layers.Layer:
 
     Args:
         pixels: 'torch' (mean 0 and deviation 1 per channel, what residual networks are trained on), 'caffe' (the mean
-            taken off, -124 to 151), 'tf' (-1 to 1), or a Keras layer of one's own.
+            subtracted, -124 to 151), 'tf' (-1 to 1), or a Keras layer.
 
     Raises:
         ValueError: if pixels is something else.
@@ -41,11 +41,7 @@ def pixels_layer(pixels) -> keras.layers.Layer:
 
 
 def mode_of(layer) -> str | None:
-    """Returns the mode that a stem's first layer is, or None if it is something else.
-
-    Args:
-        layer: Keras layer.
-    """
+    """Returns the mode of pixels_layer that made a stem's first layer, or None."""
     numbers = (layer.mean, layer.deviation) if isinstance(layer, NormalizePixels) else None
     return next((mode for mode, known in MODES.items() if known == numbers), None)
 
@@ -54,14 +50,7 @@ STRIDES_ON = ("3x3", "first_1x1")
 
 
 def layers_per_unit(block: str) -> int:
-    """Returns how many convolutions a block has: 2 for 'basic', 3 for 'bottleneck'.
-
-    Args:
-        block: 'basic' (two 3x3) or 'bottleneck' (1x1, 3x3, 1x1 to four times the channels).
-
-    Raises:
-        ValueError: if the block is unknown.
-    """
+    """Returns how many convolutions a block has: 2 for 'basic', 3 for 'bottleneck'."""
     known = {"basic": 2, "bottleneck": 3}
     if block not in known:
         raise ValueError(f"block must be one of {sorted(known)}, got {block!r}.")
@@ -69,13 +58,13 @@ def layers_per_unit(block: str) -> int:
 
 
 def convolution(filters, kernel, stride, bias=False, epsilon=1e-5, momentum=0.9) -> list:
-    """Returns convolution and batch norm; a strided one pads symmetrically, which "same" does not.
+    """Returns convolution and batch norm; a strided convolution pads symmetrically, unlike "same".
 
     Args:
         filters: channels of the output.
         kernel: side of the kernel in pixels, odd.
         stride: step in both directions.
-        bias: whether the convolution adds a bias, which batch norm takes off again.
+        bias: whether the convolution adds a bias, which batch norm subtracts again.
         epsilon: of the batch norm.
         momentum: of the batch norm.
     """
@@ -92,15 +81,7 @@ def convolution(filters, kernel, stride, bias=False, epsilon=1e-5, momentum=0.9)
 
 
 def check_stride_on(stride_on: str, block: str) -> None:
-    """Raises if strides cannot be there.
-
-    Args:
-        stride_on: '3x3' or 'first_1x1'.
-        block: 'basic' or 'bottleneck'.
-
-    Raises:
-        ValueError: if stride_on is unknown, or the block has no 1x1.
-    """
+    """Raises a ValueError if stride_on is neither '3x3' nor 'first_1x1', or the block has no 1x1 convolution."""
     if stride_on not in STRIDES_ON:
         raise ValueError(
             f"stride_on must be one of {STRIDES_ON}, got {stride_on!r}{did_you_mean(stride_on, STRIDES_ON)}."
@@ -110,7 +91,7 @@ def check_stride_on(stride_on: str, block: str) -> None:
 
 
 def residual_units(stages, width, block, shortcut, stride_on="3x3", convolve=convolution) -> list[Residual]:
-    """Returns the units 'stage1_unit1' and so on; each stage after the first has half the size, twice the channels.
+    """Returns the residual units of all stages; each stage after the first has half the size and twice the channels.
 
     Args:
         stages: units per stage.
@@ -121,7 +102,7 @@ def residual_units(stages, width, block, shortcut, stride_on="3x3", convolve=con
         convolve: function (filters, kernel, stride) -> convolution and batch norm.
 
     Returns:
-        List of Residual, relu(shortcut + body).
+        List of Residual, relu(shortcut + body), named 'stage1_unit1' and so on.
 
     Raises:
         ValueError: if width is no positive int.
@@ -143,7 +124,7 @@ def residual_units(stages, width, block, shortcut, stride_on="3x3", convolve=con
 
 
 def normalize_pixels() -> NormalizePixels:
-    """Returns the layer that takes pixel values 0 to 255, uint8 or float, to what residual networks are trained on."""
+    """Returns the layer from pixel values 0 to 255, uint8 or float, to mean 0 and deviation 1 per channel."""
     return pixels_layer("torch")
 
 
@@ -193,9 +174,8 @@ def resnet_cifar(depth=32, num_classes=10, width=16, block="basic", name=None):
             f"depth must be {step}n+2 for {block} blocks, e.g. {step + 2}, {5 * step + 2} or {18 * step + 2}, "
             f"got {depth!r}."
         )
-    units = residual_units(
-        [(depth - 2) // step] * 3, width, block, lambda channels, stride: PadShortcut(channels, stride, name="shortcut")
-    )
+    shortcut = functools.partial(PadShortcut, name="shortcut")
+    units = residual_units([(depth - 2) // step] * 3, width, block, shortcut)
     stem = keras.Sequential([normalize_pixels(), *convolution(width, 3, 1), layers.ReLU()], name="stem")
     head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(num_classes, name="logits")], name="head")
     return DynamicModel(Chain(stem, units, head, name="chain"), name=name or f"resnet{depth}")
@@ -211,24 +191,12 @@ def resnet50(
 
         resnet50(stride_on="first_1x1", bias=True, epsilon=1.001e-5, momentum=0.99, pixels="caffe")
 
-    Args:
-        num_classes: classes of the head.
-        stride_on: of resnet_imagenet, as are all that follow.
-        bias: of the convolutions.
-        epsilon: of batch norms.
-        name: of the model, 'resnet50' by default.
-        momentum: of batch norms.
-        pixels: with what the stem starts.
-
-    Returns:
-        DynamicModel, unbuilt, as resnet_imagenet describes it.
-
-    Raises:
-        ValueError: as resnet_imagenet says.
+    Arguments, result and errors are those of resnet_imagenet.
 
     Source: He et al. 2016, Table 1; Herrmann et al., section S1.4, on the versions.
     """
-    return _bottlenecks((3, 4, 6, 3), num_classes, stride_on, bias, epsilon, name, momentum, pixels)
+    options = {"stride_on": stride_on, "bias": bias, "epsilon": epsilon, "momentum": momentum, "pixels": pixels}
+    return resnet_imagenet((3, 4, 6, 3), num_classes, name=name, **options)
 
 
 def resnet101(
@@ -236,24 +204,12 @@ def resnet101(
 ) -> DynamicModel:
     """Returns a ResNet-101: resnet_imagenet of stages (3, 4, 23, 3), 33 units that may all be skipped.
 
-    Args:
-        num_classes: classes of the head.
-        stride_on: of resnet_imagenet, as are all that follow; see resnet50 for the two versions.
-        bias: of the convolutions.
-        epsilon: of batch norms.
-        name: of the model, 'resnet101' by default.
-        momentum: of batch norms.
-        pixels: with what the stem starts.
-
-    Returns:
-        DynamicModel, unbuilt, as resnet_imagenet describes it.
-
-    Raises:
-        ValueError: as resnet_imagenet says.
+    Arguments, result and errors are those of resnet_imagenet; see resnet50 for the two versions.
 
     Source: He et al. 2016, Table 1.
     """
-    return _bottlenecks((3, 4, 23, 3), num_classes, stride_on, bias, epsilon, name, momentum, pixels)
+    options = {"stride_on": stride_on, "bias": bias, "epsilon": epsilon, "momentum": momentum, "pixels": pixels}
+    return resnet_imagenet((3, 4, 23, 3), num_classes, name=name, **options)
 
 
 def resnet_imagenet(
@@ -274,8 +230,7 @@ def resnet_imagenet(
     Stem: 7x7 convolution with stride 2, 3x3 maximum with stride 2, both padded symmetrically. Then stages of units
     named 'stage1_unit1' and so on, each stage with half the size and twice the channels of the last. A stage's first
     unit has a 1x1 convolution and batch norm as shortcut where the shape changes; that unit may be skipped like any
-    other, and then gives relu(shortcut(x)). Strides are in the 3x3 convolutions ("v1.5") unless stride_on says
-    otherwise.
+    other, and then returns relu(shortcut(x)).
 
     ResNet-101 is (3, 4, 23, 3), 33 units. BlockDrop's section 4.1 writes [3, 4, 20, 3], but its 33 blocks and its
     1.56e10 FLOPs (2 x MACs) are those of [3, 4, 23, 3]. The ResNet-72, -75 and -84 of its Table 4, three layers per
@@ -291,8 +246,8 @@ def resnet_imagenet(
         bias: whether convolutions, shortcuts included, have biases.
         epsilon: of batch norms, positive.
         momentum: of batch norms, in [0, 1].
-        pixels: with what the stem starts: 'torch' (mean 0 and deviation 1 per channel), 'caffe' (mean 0, as the ResNets
-            of keras.applications take them), 'tf' (-1 to 1) or a Keras layer.
+        pixels: normalization at the start of the stem: 'torch' (mean 0 and deviation 1 per channel), 'caffe' (mean 0,
+            as in the ResNets of keras.applications), 'tf' (-1 to 1) or a Keras layer.
 
     Returns:
         DynamicModel, unbuilt, with random weights. It takes images [batch, 224, 224, 3], or of another size, with pixel
@@ -324,16 +279,3 @@ def resnet_imagenet(
     stem = keras.Sequential([pixels_layer(pixels), *convolve(width, 7, 2), layers.ReLU(), *pool], name="stem")
     head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(num_classes, name="logits")], name="head")
     return DynamicModel(Chain(stem, units, head, name="chain"), name=name or f"resnet{depth_of_unit * sum(stages) + 2}")
-
-
-def _bottlenecks(stages, num_classes, stride_on, bias, epsilon, name, momentum, pixels):
-    return resnet_imagenet(
-        stages,
-        num_classes,
-        name=name,
-        stride_on=stride_on,
-        bias=bias,
-        epsilon=epsilon,
-        momentum=momentum,
-        pixels=pixels,
-    )

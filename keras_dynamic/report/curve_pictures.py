@@ -241,7 +241,7 @@ def exits_against_milliseconds(figures: Mapping[str, Any]) -> style.Figure:
     """Draws what a .tflite gives under budgets of time.
 
     Args:
-        figures: of one precision, as jobs.exit_latency has them: accuracies and exit_static_ms of the static models,
+        figures: of one precision, as the exit_latency job has them: accuracies and exit_static_ms of the static models,
             and budgets, rows with ms and accuracy.
 
     Returns:

@@ -77,7 +77,7 @@ _WORDS = {
     "margin_cascade": "margin over the cascade frontier",
     "margin_greedy": "margin of BlockDrop over the greedy static mask",
 }
-_WAYS = {"plain": "plain", "ge": "GE", "ge_isc_ofa": "GE, ISC and OFA"}  # the ways to train that jobs.paired compares
+_WAYS = {"plain": "plain", "ge": "GE", "ge_isc_ofa": "GE, ISC and OFA"}  # trained ways, of compare_seeds
 for _way, _words in _WAYS.items():
     _WORDS |= {
         f"accuracy_{_way}": f"accuracy, {_words}",

@@ -5,37 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_dynamic.files import write_bytes, write_text
 from keras_dynamic.report import style
 from keras_dynamic.report.schema import PerImage, check_evaluations, check_report, plain
 from keras_dynamic.report.sections import Block, Cell, Folded, Section, Table, Text
 from keras_dynamic.report.system_sections import default_sections
-
-
-def write_atomically(path: Path | str, content: bytes | str) -> Path:
-    """Writes a file under a temporary name beside it and then moves it into place.
-
-    Args:
-        path: The file; missing folders are made.
-        content: Bytes, or text (written as UTF-8).
-
-    Returns:
-        The path written.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLE = "Dynamic networks, measured"
@@ -81,9 +59,9 @@ def write_report(
     page, files = render(content, evaluations, default_sections(content) if sections is None else sections)
     directory = Path(directory)
     for name, image in files.items():
-        write_atomically(directory / "pictures" / f"{name}.png", image)
-    write_atomically(directory / "report.json", text + "\n")
-    return write_atomically(directory / "report.html", page)
+        write_bytes(directory / "pictures" / f"{name}.png", image)
+    write_text(directory / "report.json", text + "\n")
+    return write_text(directory / "report.html", page)
 
 
 def render(

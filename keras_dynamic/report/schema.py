@@ -71,7 +71,7 @@ def check_report(report: Mapping[str, Any]) -> None:
             gradient_magnitudes {unit: number >= 0} are those of the plain network that it was made of; its tau_sweep
             and inference are lists of {"accuracy", "macs_mean"} with "tau" and "mode"; its activation_history has
             "epochs" [how many were trained] and "rates" {decision: [rate]}, as many. Of a network with exits, exits,
-            exit_ranks, budgeted and budgets are lists of mappings, see training.exit_figures, exit_history has "epochs"
+            exit_ranks, budgeted and budgets are lists of mappings (evaluation.exit_figures), exit_history has "epochs"
             and "accuracies" {exit: [accuracy]}, and gradient_variances has plain and equilibrium, a number for each
             exit.
 

@@ -54,7 +54,7 @@ def strip_gates(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
         warnings.warn(
             f"all {len(runs)} gates of {model.name!r} run, so that nothing becomes smaller; train it longer, or with a "
             "larger activation_weight or gradient_scale: what counts is the activation without noise, as validation "
-            "and training.evaluate show it.",
+            "and evaluation.evaluate show it.",
             stacklevel=2,
         )
     dead = {unit.name for unit in model.chain.units if not runs.get(unit.name, True)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic.experiments import RunRecord
-from keras_dynamic.experiments.run_record import commit, versions, write_json
+from keras_dynamic.experiments.run_record import commit, versions
 
 CONFIG = {"seed": 3, "method": {"target": 0.6, "always": ("a", "b")}, "optimizer": {"learning_rate": 0.1}}
 
@@ -58,7 +58,7 @@ def test_a_resumed_run_keeps_its_epochs_and_its_time(tmp_path):
     for epoch in range(3):
         record.add_epoch(epoch, {"loss": float(epoch)})
     content = json.loads(record.path.read_text())
-    write_json(record.path, {**content, "seconds": 100.0})
+    record.path.write_text(json.dumps({**content, "seconds": 100.0}))
     again = started(tmp_path)
     assert not again.finished
     assert again.seconds >= 100
@@ -77,11 +77,3 @@ def test_files_that_no_run_wrote_are_left_alone(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match=r"file' is a file; give a folder"):
         RunRecord(tmp_path / "file", CONFIG)
-
-
-def test_json_is_replaced_as_a_whole(tmp_path):
-    write_json(tmp_path / "a.json", {"x": np.arange(3), "y": np.float64(0.5)})
-    with pytest.raises(TypeError):
-        write_json(tmp_path / "a.json", {"x": object()})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"x": [0, 1, 2], "y": 0.5}
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

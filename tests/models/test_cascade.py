@@ -151,9 +151,9 @@ def test_batches_do_not_change_the_fit(networks, labelled):
 
 
 @pytest.mark.parametrize("confidence", ["entropy", "margin"])
-def test_fitting_by_another_measure(measure, networks, labelled):
+def test_fitting_by_another_confidence(confidence, networks, labelled):
     images, labels = labelled(40)
-    model = cascade(networks, confidence=measure)
+    model = cascade(networks, confidence=confidence)
     fitted = model.fit_thresholds(images, labels, macs=0.5 * sum(MACS))
     outcome = model.outcome(images)
     assert np.mean(numpy(outcome.logits).argmax(-1) == labels) == pytest.approx(fitted.accuracy)

@@ -119,18 +119,18 @@ def test_the_other_version_of_resnet_is_refused(change, found, resnet, refused):
 @pytest.mark.ci
 def test_another_depth_is_refused(resnet, refused):
     short = models.resnet_imagenet((3, 4, 5, 3), 10, **VERSION_1, name="short")
-    refused(
-        short, resnet, r"do not fit 'short': they have besides conv4_block6_1_conv, .* and 3 more; give those of the"
-    )
+    refused(short, resnet, r"do not fit 'short': extra layers conv4_block6_1_conv, .* and 3 more; give those of the")
     long = models.resnet_imagenet((3, 4, 7, 3), 10, **VERSION_1, name="long")
-    refused(long, resnet, r"do not fit 'long': they lack conv4_block7_1_conv, .* and 3 more; give those of the same ")
+    refused(
+        long, resnet, r"do not fit 'long': missing layers conv4_block7_1_conv, .* and 3 more; give those of the same "
+    )
 
 
 @pytest.mark.ci
 def test_another_network_is_refused(resnet, mobile, refused):
     network = models.mobilenet_v2(0.35, 10, "mine")
     refused(
-        network, resnet, r"'mine': they lack Conv1, .* and have besides conv1_conv, .* more; give those of the same"
+        network, resnet, r"'mine': missing layers Conv1, .*; extra layers conv1_conv, .* more; give those of the same"
     )
     for other in (models.resnet_cifar(8), models.resnet_imagenet((1, 1), 10, "basic", 4)):
         refused(other, mobile, f"imported into a resnet50, resnet101 or mobilenet_v2, and '{other.name}' is none")

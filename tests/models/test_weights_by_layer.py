@@ -38,5 +38,5 @@ def test_a_file_without_names_is_an_error(model, tmp_path):
     model.save_weights(path)
     with h5py.File(path, "r+") as file:
         file.visititems(lambda name, group: group.attrs.pop("name", None) and None)
-    with pytest.raises(ValueError, match="names no layers, as files of early versions of Keras 3 don't; load it into"):
+    with pytest.raises(ValueError, match="has no names of layers, as files of early versions of Keras 3; load it into"):
         weights_by_layer(path)

@@ -15,8 +15,8 @@ from keras_dynamic.experiments import RunRecord, build_network, load_splits, ree
 from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
 from keras_dynamic.experiments.recipes.fixed import fixed_decider
 from keras_dynamic.experiments.records import write_record
-from keras_dynamic.experiments.run_record import write_json
 from keras_dynamic.experiments.splits import check_fit
+from keras_dynamic.files import write_json
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.report.formatting import millions, percent
 

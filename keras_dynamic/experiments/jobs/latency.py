@@ -13,15 +13,14 @@ from keras_dynamic import lite, zoo
 from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.experiments.jobs.evaluate_static import data_text
 from keras_dynamic.experiments.records import facts, flat, write_record
-from keras_dynamic.experiments.run_record import write_json
 from keras_dynamic.experiments.splits import load_splits
 from keras_dynamic.experiments.system import PRECISIONS
+from keras_dynamic.files import write_bytes, write_json
 from keras_dynamic.layers import Chain, ChannelGroups, DynamicModel, Residual
 from keras_dynamic.lite.benchmark import answers, checked_labels, measure_budgets, measure_exits
 from keras_dynamic.lite.variants import driven, with_outputs
 from keras_dynamic.report import style
 from keras_dynamic.report.curve_pictures import exits_against_milliseconds
-from keras_dynamic.report.html import write_atomically
 from keras_dynamic.transform import until_exit
 
 
@@ -157,9 +156,9 @@ def _measured(model, quantize, splits, config, path) -> dict:
     dynamic = lite.export(model, quantize, calibration, outputs, thresholds="input")
     static = [until_exit(model, name) for name in model.chain.exit_names] + [DynamicModel(model.chain, name="head")]
     alone = [lite.export(each, quantize, calibration) for each in static]
-    write_atomically(path.with_name(f"dynamic_{path.name}.tflite"), dynamic)
+    write_bytes(path.with_name(f"dynamic_{path.name}.tflite"), dynamic)
     for each, content in zip(static, alone, strict=True):
-        write_atomically(path.with_name(f"{each.name}_{path.name}.tflite"), content)
+        write_bytes(path.with_name(f"{each.name}_{path.name}.tflite"), content)
     timed = lite.with_outputs(dynamic, ["logits", "decisions"])
     figures: dict[str, Any] = {"exits": [*model.chain.exit_names, "head"]}
     figures |= measure_exits(timed, alone, x, seed=config.seed)
@@ -171,7 +170,7 @@ def _measured(model, quantize, splits, config, path) -> dict:
     if config.micro:
         whole, last = (lite.MicroInterpreter(each).arena_bytes() for each in (timed, alone[-1]))
         figures |= {"arena_bytes": whole, "arena_static_bytes": last, "arena_ratio": whole / last}
-    write_atomically(path.with_suffix(".png"), style.png(exits_against_milliseconds(figures)))
+    write_bytes(path.with_suffix(".png"), style.png(exits_against_milliseconds(figures)))
     return figures
 
 

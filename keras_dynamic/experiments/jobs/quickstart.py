@@ -10,11 +10,11 @@ from keras_dynamic.evaluation.cascade_frontier import cascade_frontier
 from keras_dynamic.experiments import save, train
 from keras_dynamic.experiments.records import facts, flat, write_record
 from keras_dynamic.experiments.system import PRECISIONS, keras_figures, lite_figures, per_image, plain_figures
+from keras_dynamic.files import write_bytes
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.models import cascade
 from keras_dynamic.report import frontier, short_table, write_report
 from keras_dynamic.report.formatting import millions
-from keras_dynamic.report.html import write_atomically
 from keras_dynamic.transform import collaborate
 
 
@@ -57,7 +57,7 @@ def quickstart(config, workdir, data_dir=None, record=None):
     references = {}
     for precision, quantize in PRECISIONS.items():
         references[precision] = lite.export(large, quantize, splits.held_out[0])
-        write_atomically(models / f"static_{precision}.tflite", references[precision])
+        write_bytes(models / f"static_{precision}.tflite", references[precision])
     report = {
         "static": static,
         "systems": {},

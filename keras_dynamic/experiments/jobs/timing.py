@@ -37,7 +37,7 @@ def compact_time(config, data_dir=None, record=None) -> dict:
 
     Returns:
         throughput_static (of the network itself), throughput_exits and throughput_units, images per second;
-        overhead_exits and overhead_units, the time over that of what the images run, see training.part_times; and
+        overhead_exits and overhead_units, the time over that of what the images run, see evaluation.part_times; and
         difference, the largest one of a logit between the compact and the masked execution.
 
     Raises:

@@ -106,8 +106,8 @@ def figures(model, config, splits, evaluation) -> dict:
     Args:
         model: BlockDrop, trained.
         config: ml_collections ConfigDict.
-        splits: training.Splits.
-        evaluation: training.Evaluation of the model on the test images.
+        splits: experiments.Splits.
+        evaluation: evaluation.Evaluation of the model on the test images.
 
     Returns:
         'tau_sweep', or nothing if evaluation.inference is False.

@@ -92,8 +92,8 @@ def figures(model, config, splits, evaluation) -> dict:
     Args:
         model: ActivationGating, trained.
         config: ml_collections ConfigDict with `seed`.
-        splits: training.Splits.
-        evaluation: training.Evaluation of the model on the test images.
+        splits: experiments.Splits.
+        evaluation: evaluation.Evaluation of the model on the test images.
 
     Returns:
         inference_figures, unless the config's evaluation.inference is False.

@@ -82,8 +82,8 @@ def figures(model, config, splits, evaluation) -> dict:
     Args:
         model: IMTA, trained.
         config: ml_collections ConfigDict with `batch_size`.
-        splits: training.Splits.
-        evaluation: training.Evaluation of the model on the test images.
+        splits: experiments.Splits.
+        evaluation: evaluation.Evaluation of the model on the test images.
 
     Returns:
         exit_figures, and 'gradient_variances' on the first training images.

@@ -120,8 +120,8 @@ def figures(model, config, splits, evaluation) -> dict:
     Args:
         model: SGAD, trained.
         config: ml_collections ConfigDict with `network` and `evaluation`.
-        splits: training.Splits.
-        evaluation: training.Evaluation of the model on the test images.
+        splits: experiments.Splits.
+        evaluation: evaluation.Evaluation of the model on the test images.
 
     Returns:
         guideline_figures on the test images, and 'tau_sweep' unless evaluation.inference is False; and if the config's

@@ -1,0 +1,47 @@
+"""Files appear whole or not at all."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_dynamic.files import replacing, write_bytes, write_json, write_text
+
+
+def test_writes_text_and_bytes_and_leaves_nothing_else(tmp_path):
+    path = write_text(tmp_path / "new" / "page.txt", "é\n")
+    assert path.read_bytes() == "é\n".encode()
+    write_bytes(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert [child.name for child in path.parent.iterdir()] == ["page.txt"]
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    folder = tmp_path / "taken"
+    (folder / "inside").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        write_text(folder, "a file cannot replace a folder")
+    assert [child.name for child in tmp_path.iterdir()] == ["taken"]
+
+
+def fails(path):
+    with replacing(path) as temporary:
+        assert temporary.suffix == path.suffix, "Keras and NumPy choose the format by the end of the name"
+        temporary.write_bytes(b"new")
+        raise ZeroDivisionError
+
+
+def test_an_error_in_the_block_keeps_the_old_file(tmp_path):
+    path = write_bytes(tmp_path / "model.keras", b"old")
+    with pytest.raises(ZeroDivisionError):
+        fails(path)
+    assert path.read_bytes() == b"old"
+    assert [child.name for child in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_json_is_replaced_as_a_whole(tmp_path):
+    write_json(tmp_path / "a.json", {"x": np.arange(3), "y": np.float64(0.5)})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"x": object()})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": [0, 1, 2], "y": 0.5}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
