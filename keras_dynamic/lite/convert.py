@@ -154,8 +154,8 @@ def _concatenated(tensor) -> bool:
     return any(each.type == "ConcatV2" for each in readers) or any(map(_concatenated, further))
 
 
-def convert(frozen, quantize=None, calibration=None) -> bytes:
-    """Converts a traced function.
+def convert(frozen, quantize=None, calibration=None) -> Model:
+    """Converts a traced function to a parsed .tflite.
 
     Args:
         frozen: what trace returned.
@@ -163,7 +163,7 @@ def convert(frozen, quantize=None, calibration=None) -> bytes:
         calibration: images for int8; 200 of them, evenly spread, are used.
 
     Returns:
-        The .tflite's bytes, its selects not outlined yet.
+        The parsed model, its selects not outlined yet.
 
     Raises:
         ValueError: if an operation has no TFLite builtin.
@@ -181,11 +181,12 @@ def convert(frozen, quantize=None, calibration=None) -> bytes:
         converter.inference_input_type = converter.inference_output_type = tf.int8
     try:
         with _quiet():
-            converted = converter.convert()
+            content = converter.convert()
     except Exception as error:  # the converter raises its own types, which are not public
         if type(error).__name__ not in ("ConverterError", "RuntimeError", "ValueError"):
             raise
         raise ValueError(_reason(str(error), frozen.graph.get_operations())) from error
+    converted = flatbuffer.load(content)
     if quantize:
         _refuse_float(converted)
     return converted
@@ -193,10 +194,9 @@ def convert(frozen, quantize=None, calibration=None) -> bytes:
 
 def _refuse_float(converted) -> None:
     """Raises a ValueError if an operator of an int8 model computes in float."""
-    parsed = flatbuffer.load(converted)
-    for graph in parsed.subgraphs:
+    for graph in converted.subgraphs:
         for operator in graph.operators:
-            name, tensors = flatbuffer.op_name(parsed, operator), [*operator.inputs, *operator.outputs]
+            name, tensors = flatbuffer.op_name(converted, operator), [*operator.inputs, *operator.outputs]
             kinds = {flatbuffer.type_name(graph.tensors[t]) for t in tensors if t >= 0}
             if "FLOAT32" in kinds and name not in ("QUANTIZE", "DEQUANTIZE"):
                 raise ValueError(
@@ -254,18 +254,21 @@ def simplify(model: bytes) -> bytes:
     Raises:
         ValueError: if the bytes are no whole .tflite.
     """
-    parsed = flatbuffer.load(model)
-    nonnegative: list[set[int]] = [set() for _ in parsed.subgraphs]
-    _mark_nonnegative(parsed, 0, nonnegative)
-    for index, graph in enumerate(parsed.subgraphs):
+    return flatbuffer.edited(model, drop_rectifiers)
+
+
+def drop_rectifiers(model: Model) -> None:
+    """Does what simplify does, to a parsed model in place."""
+    nonnegative: list[set[int]] = [set() for _ in model.subgraphs]
+    _mark_nonnegative(model, 0, nonnegative)
+    for index, graph in enumerate(model.subgraphs):
         for operator in graph.operators:
-            hands_through = _hands_through(parsed, operator, nonnegative[index])
+            hands_through = _hands_through(model, operator, nonnegative[index])
             if hands_through and _same_scale(graph, operator):
-                redirect(parsed, index, operator.outputs[0], operator.inputs[0])
-            elif _is_int8(graph, operator) and (hands_through or _saturates(parsed, graph, operator)):
-                _to_quantize(parsed, operator)
-    prune(parsed)
-    return flatbuffer.pack(parsed)
+                redirect(model, index, operator.outputs[0], operator.inputs[0])
+            elif _is_int8(graph, operator) and (hands_through or _saturates(model, graph, operator)):
+                _to_quantize(model, operator)
+    prune(model)
 
 
 def _mark_nonnegative(model: Model, index: int, found: list[set[int]]) -> None:

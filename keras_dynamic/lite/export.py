@@ -10,6 +10,7 @@ from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Decider, DynamicModel
 from keras_dynamic.layers.frozen import frozen
+from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import FOLD, BranchingExecutor, lower_groups, note
 from keras_dynamic.lite.comparisons import (
     budget_table,
@@ -19,11 +20,11 @@ from keras_dynamic.lite.comparisons import (
     refit_thresholds,
     take_thresholds,
 )
-from keras_dynamic.lite.convert import check_calibration, convert, simplify, trace
-from keras_dynamic.lite.metadata import cost_table, write_metadata, write_signature
-from keras_dynamic.lite.outline import outline
+from keras_dynamic.lite.convert import check_calibration, convert, drop_rectifiers, trace
+from keras_dynamic.lite.metadata import cost_table, set_metadata, set_signature
+from keras_dynamic.lite.outline import selects_to_ifs
 from keras_dynamic.lite.thresholds import written
-from keras_dynamic.lite.verify import verify
+from keras_dynamic.lite.verify import check
 from keras_dynamic.messages import did_you_mean
 
 OUTPUTS = ("logits", "exits", "decisions", "macs")
@@ -120,24 +121,26 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         traced = trace(graph, shape)
     if graph.problems:
         raise ValueError(graph.problems[0])
-    converted = convert(traced, quantize, calibration)
+    parsed = convert(traced, quantize, calibration)
     metadata, inputs, seen = graph.metadata(quantize), ["image"], None
     own = [name for name in model.decider.confidence_names if graph.changes(name)]
     wanted = [name for name in confidence_names(model) if graph.changes(name)] if quantize else own
     if wanted and uses_images:
-        seen = confidences(converted, wanted, graph.listed, calibration)
+        seen = confidences(parsed, wanted, graph.listed, calibration)
     if wanted and quantize:
-        converted = refit_thresholds(converted, model, calibration, graph.listed, wanted, seen)
+        refit_thresholds(parsed, model, calibration, graph.listed, wanted, seen)
     if as_input:
-        taken = take_thresholds(converted, own, graph.listed)
-        converted, inputs = taken.model, ["image", taken.port.name]
-        metadata |= _threshold_notes(model.decider, taken, seen, metadata)
-    result = write_signature(simplify(outline(converted)), inputs, graph.given(names))
-    result = write_metadata(result, metadata)
-    verify(result)
+        port, values = take_thresholds(parsed, own, graph.listed)
+        inputs.append(port.name)
+        metadata |= _threshold_notes(model.decider, port, values, seen, metadata)
+    selects_to_ifs(parsed)
+    drop_rectifiers(parsed)
+    set_signature(parsed, inputs, graph.given(names))
+    set_metadata(parsed, metadata)
+    check(parsed)
     for sentence in graph.notes:
         warnings.warn(sentence, stacklevel=2)
-    return result
+    return flatbuffer.pack(parsed)
 
 
 def _constants(model, as_input):
@@ -226,7 +229,7 @@ class _Graph:
         }
 
 
-def _threshold_notes(decider, taken, seen, metadata):
+def _threshold_notes(decider, port, values, seen, metadata):
     """Returns what the file says of thresholds that it takes as an input; the table only if nothing else is decided.
 
     seen: confidences on calibration images, None if there are none.
@@ -235,10 +238,10 @@ def _threshold_notes(decider, taken, seen, metadata):
     notes = {
         "threshold_names": list(names),
         "measures": [decider.confidence_of(name) for name in names],
-        "thresholds": written(taken.values),
+        "thresholds": written(values),
     }
     if seen is not None and metadata["decisions"] == list(names):
-        notes["budgets"] = budget_table(seen, macs_of_stops(metadata["cost"], names), taken.port)
+        notes["budgets"] = budget_table(seen, macs_of_stops(metadata["cost"], names), port)
     return notes
 
 

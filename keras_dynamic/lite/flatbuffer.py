@@ -4,7 +4,7 @@ import copy
 import functools
 import importlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -154,6 +154,22 @@ def pack(model: Model) -> bytes:
     return bytes(builder.Output())
 
 
+def edited(model: bytes, edit: Callable[..., object], *arguments) -> bytes:
+    """Returns a .tflite's bytes after a change.
+
+    Args:
+        model: the .tflite's bytes.
+        edit: function (parsed model, *arguments) that changes the model in place.
+        arguments: what the function also takes.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite, and as edit does.
+    """
+    parsed = load(model)
+    edit(parsed, *arguments)
+    return pack(parsed)
+
+
 def op_name(model: Model, operator: Operator) -> str:
     """Returns an operator's name, such as 'CONV_2D', or 'CUSTOM(name)'."""
     code = model.operatorCodes[operator.opcodeIndex]
@@ -238,6 +254,40 @@ def add_buffer(model: Model, values: bytes) -> int:
     buffer.data = np.frombuffer(values, np.uint8)
     model.buffers.append(buffer)
     return len(model.buffers) - 1
+
+
+def add_tensor(graph: Graph, name: str, shape: list[int], kind: int, quantization=None) -> int:
+    """Adds a tensor of a schema.TensorType and returns its index."""
+    tensor = schema().TensorT()
+    tensor.name, tensor.shape, tensor.type, tensor.quantization = name, shape, kind, quantization
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def add_int32(model: Model, graph: Graph, name: str, values) -> int:
+    """Adds a constant vector and returns the index of its tensor."""
+    made = add_tensor(graph, name, [len(values)], schema().TensorType.INT32)
+    graph.tensors[made].buffer = add_buffer(model, np.array(values, np.int32).tobytes())
+    return made
+
+
+def new_operator(model: Model, name: str, inputs, outputs, options: str = "", version: int = 1) -> Operator:
+    """Returns a new operator, which the caller adds to a graph.
+
+    Args:
+        model: the model, which gets its operator code.
+        name: the builtin operator's name.
+        inputs: indices of tensors.
+        outputs: likewise.
+        options: the schema's name of its options without 'Options', '' for none.
+        version: of the operator code.
+    """
+    made = schema().OperatorT()
+    made.opcodeIndex, made.inputs, made.outputs = op_code(model, name, version), inputs, outputs
+    if options:
+        made.builtinOptionsType = getattr(schema().BuiltinOptions, f"{options}Options")
+        made.builtinOptions = getattr(schema(), f"{options}OptionsT")()
+    return made
 
 
 def quantization(tensor: Tensor) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -424,3 +474,12 @@ def cut(graph: Graph, inside: list[int], operands: list[int], results: list[int]
         branch.operators.append(operator)
     branch.outputs = [tensor(t) for t in results]
     return branch
+
+
+def submodel(model: Model, graph: Graph) -> Model:
+    """Returns a model of one subgraph that `cut` has made from another model, which stays as it is."""
+    made = copy.copy(model)
+    made.subgraphs, made.signatureDefs = [graph], []
+    made.metadata = [copy.copy(entry) for entry in model.metadata]
+    prune(made)
+    return made

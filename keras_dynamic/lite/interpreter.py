@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.lite.flatbuffer import IDENTIFIER
+from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.metadata import DEFAULT_KEY, read_metadata
 from keras_dynamic.lite.thresholds import THRESHOLDS, as_numbers, given_or_noted
 from keras_dynamic.messages import did_you_mean
@@ -34,6 +34,13 @@ class Port:
     dtype: np.dtype
     scale: float = 0.0
     zero_point: int = 0
+
+
+def port_of(name: str, tensor: flatbuffer.Tensor) -> Port:
+    """Returns the port of a parsed model's tensor."""
+    scales, zero_points = flatbuffer.quantization(tensor)
+    shape, dtype = flatbuffer.shape(tensor), flatbuffer.dtype(tensor)
+    return Port(name, shape, dtype, scales[0], zero_points[0]) if scales else Port(name, shape, dtype)
 
 
 def encode_image(image, port: Port) -> np.ndarray:
@@ -287,9 +294,9 @@ def _load_backend(name: str | None) -> tuple[str, ModuleType]:
 
 def _read(model: bytes | str | os.PathLike[str]) -> bytes:
     data = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
-    if data[4:8] != IDENTIFIER:
+    if data[4:8] != flatbuffer.IDENTIFIER:
         raise ValueError(
-            f"Expected a .tflite (identifier {IDENTIFIER!r}), got {len(data)} bytes with {data[4:8]!r} in its place; "
-            "export the model again."
+            f"Expected a .tflite (identifier {flatbuffer.IDENTIFIER!r}), got {len(data)} bytes with "
+            f"{data[4:8]!r} in its place; export the model again."
         )
     return data

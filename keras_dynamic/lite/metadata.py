@@ -5,8 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from keras_dynamic.cost import Node, parts
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Model
@@ -28,14 +26,17 @@ def write_signature(model: bytes, inputs: Sequence[str], outputs: Sequence[str])
     Raises:
         ValueError: if there are more or fewer names than inputs or outputs, or a name stands twice.
     """
-    parsed = flatbuffer.load(model)
-    main = parsed.subgraphs[0]
+    return flatbuffer.edited(model, set_signature, inputs, outputs)
+
+
+def set_signature(model: Model, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Gives a parsed model one signature, in place. Arguments as in write_signature."""
+    main = model.subgraphs[0]
     signature = flatbuffer.schema().SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = DEFAULT_KEY, 0
     signature.inputs = _named("input", inputs, main.inputs)
     signature.outputs = _named("output", outputs, main.outputs)
-    parsed.signatureDefs = [signature]
-    return flatbuffer.pack(parsed)
+    model.signatureDefs = [signature]
 
 
 def _named(kind: str, names: Sequence[str], tensors: list[int]) -> list:
@@ -115,16 +116,13 @@ def read_metadata(model: bytes) -> dict[str, Any] | None:
     return metadata_of(flatbuffer.load(model))
 
 
-def metadata_needed(model: Model) -> dict[str, Any]:
-    """Returns the metadata of a model that export has written.
-
-    Args:
-        model: the parsed .tflite.
+def metadata_needed(model: bytes | Model) -> dict[str, Any]:
+    """Returns the metadata of a model that export has written, given as bytes or parsed.
 
     Raises:
         ValueError: if it has none.
     """
-    found = metadata_of(model)
+    found = read_metadata(model) if isinstance(model, bytes) else metadata_of(model)
     if found is None:
         raise ValueError(
             f"Expected a .tflite with {METADATA_NAME!r} metadata, got one without; export it with keras_dynamic."
@@ -142,13 +140,16 @@ def write_metadata(model: bytes, metadata: Mapping[str, Any]) -> bytes:
     Returns:
         The new .tflite's bytes.
     """
-    parsed = flatbuffer.load(model)
-    text = json.dumps(metadata, separators=(",", ":")).encode()
-    for entry in parsed.metadata:
+    return flatbuffer.edited(model, set_metadata, metadata)
+
+
+def set_metadata(model: Model, metadata: Mapping[str, Any]) -> None:
+    """Gives a parsed model this package's metadata, in place. Arguments as in write_metadata."""
+    added = flatbuffer.add_buffer(model, json.dumps(metadata, separators=(",", ":")).encode())
+    for entry in model.metadata:
         if entry.name == METADATA_NAME:
-            parsed.buffers[entry.buffer].data = np.frombuffer(text, np.uint8)
-            return flatbuffer.pack(parsed)
+            model.buffers[entry.buffer] = model.buffers.pop()
+            return
     entry = flatbuffer.schema().MetadataT()
-    entry.name, entry.buffer = METADATA_NAME, flatbuffer.add_buffer(parsed, text)
-    parsed.metadata.append(entry)
-    return flatbuffer.pack(parsed)
+    entry.name, entry.buffer = METADATA_NAME, added
+    model.metadata.append(entry)

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_dynamic.lite import flatbuffer
-from keras_dynamic.lite.flatbuffer import Tensor
-from keras_dynamic.lite.interpreter import Port, decode, encode, encode_image
+from keras_dynamic.lite.interpreter import decode, encode, encode_image, port_of
 from keras_dynamic.lite.metadata import metadata_of, signature_names
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
 
@@ -41,9 +40,10 @@ class MicroInterpreter:
         inputs, outputs = signature_names(parsed)
         if inputs[1:] not in ([], [THRESHOLDS]):
             raise ValueError(f"Expected a model with one input, the image, and perhaps {THRESHOLDS!r}, got {inputs}.")
-        self.input, *self._further = (_port(name, main.tensors[t]) for name, t in zip(inputs, main.inputs, strict=True))
+        ports = [port_of(name, main.tensors[t]) for name, t in zip(inputs, main.inputs, strict=True)]
+        self.input, *self._further = ports
         self._metadata = metadata_of(parsed)
-        self.outputs = [_port(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
+        self.outputs = [port_of(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
         self._model = bytes(model)
         tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
         self._generous = 2**20 + sum(1024 + 8 * math.prod(flatbuffer.shape(tensor)) for tensor in tensors)
@@ -113,12 +113,6 @@ def _allocate(model: bytes, arena_bytes: int) -> Any:
             return runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
     except RuntimeError as error:
         raise _Refused(f"{error}: {' '.join(said.getvalue().split())}") from error
-
-
-def _port(name: str, tensor: Tensor) -> Port:
-    scales, zero_points = flatbuffer.quantization(tensor)
-    shape, dtype = flatbuffer.shape(tensor), flatbuffer.dtype(tensor)
-    return Port(name, shape, dtype, scales[0], zero_points[0]) if scales else Port(name, shape, dtype)
 
 
 def _load_runtime() -> Any:

@@ -59,18 +59,21 @@ def outline(model: bytes) -> bytes:
     Raises:
         ValueError: if the bytes are no .tflite, or an operand of a select is computed in another shape than the result.
     """
-    parsed = flatbuffer.load(model)
-    waiting = list(range(len(parsed.subgraphs)))
+    return flatbuffer.edited(model, selects_to_ifs)
+
+
+def selects_to_ifs(model: Model) -> None:
+    """Does what outline does, to a parsed model in place."""
+    waiting = list(range(len(model.subgraphs)))
     while waiting:
         index = waiting.pop()
-        _prepare(parsed, index)
-        graph = parsed.subgraphs[index]
-        while group := _outermost(graph, _selects(parsed, graph)):
-            waiting += _to_if(parsed, graph, group)
+        _prepare(model, index)
+        graph = model.subgraphs[index]
+        while group := _outermost(graph, _selects(model, graph)):
+            waiting += _to_if(model, graph, group)
             schedule(graph)
-    _number_branches(parsed)
-    prune(parsed)
-    return flatbuffer.pack(parsed)
+    _number_branches(model)
+    prune(model)
 
 
 def _selects(model: Model, graph: Graph) -> list[_Select]:
@@ -150,15 +153,8 @@ def _fitted(model: Model, graph: Graph, operand: int, result: int, buffers: dict
 
 def _reshape(model: Model, graph: Graph, source: int, result: int) -> Operator:
     """Returns an operator that gives one tensor the shape of another."""
-    shape = np.array(flatbuffer.shape(graph.tensors[result]), np.int32)
-    constant = flatbuffer.schema().TensorT()
-    constant.name, constant.shape, constant.type = "shape", [shape.size], flatbuffer.schema().TensorType.INT32
-    constant.buffer = flatbuffer.add_buffer(model, shape.tobytes())
-    graph.tensors.append(constant)
-    operator = flatbuffer.schema().OperatorT()
-    operator.opcodeIndex = flatbuffer.op_code(model, "RESHAPE")
-    operator.inputs, operator.outputs = [source, len(graph.tensors) - 1], [result]
-    return operator
+    shape = flatbuffer.add_int32(model, graph, "shape", flatbuffer.shape(graph.tensors[result]))
+    return flatbuffer.new_operator(model, "RESHAPE", [source, shape], [result])
 
 
 def _outermost(graph: Graph, selects: list[_Select]) -> list[_Select]:
@@ -195,13 +191,9 @@ def _to_if(model: Model, graph: Graph, group: list[_Select]) -> tuple[int, int]:
         branch.name = branch_name(group[0].decision, side)
         model.subgraphs.append(branch)
 
-    made = flatbuffer.schema().OperatorT()
-    made.opcodeIndex = flatbuffer.op_code(model, "IF")
-    made.inputs = [group[0].condition, *operands]
-    made.outputs = [select.outputs[0] for select in selects]
+    inputs, outputs = [group[0].condition, *operands], [select.outputs[0] for select in selects]
+    made = flatbuffer.new_operator(model, "IF", inputs, outputs, "If")
     new = len(model.subgraphs) - 2, len(model.subgraphs) - 1
-    made.builtinOptionsType = flatbuffer.schema().BuiltinOptions.IfOptions
-    made.builtinOptions = flatbuffer.schema().IfOptionsT()
     made.builtinOptions.thenSubgraphIndex, made.builtinOptions.elseSubgraphIndex = new
     gone = {*inside["then"], *inside["else"], *(select.operator for select in group)}
     graph.operators = [operator for k, operator in enumerate(graph.operators) if k not in gone] + [made]

@@ -8,12 +8,12 @@ import numpy as np
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.comparisons import macs_of_stops
-from keras_dynamic.lite.flatbuffer import Graph, Model, cut, drop_dead, producers, prune
+from keras_dynamic.lite.flatbuffer import Graph, Model, cut, drop_dead, producers, submodel
 from keras_dynamic.lite.interpreter import Interpreter, decode, encode_image
-from keras_dynamic.lite.metadata import metadata_needed, signature_names, write_metadata, write_signature
+from keras_dynamic.lite.metadata import metadata_needed, set_metadata, set_signature, signature_names
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
-from keras_dynamic.lite.variants import with_outputs
-from keras_dynamic.lite.verify import verify, work_of
+from keras_dynamic.lite.variants import keep_outputs
+from keras_dynamic.lite.verify import check, work_of
 
 GO_ON = "go_on"
 
@@ -43,7 +43,7 @@ class Stages:
 
     def __init__(self, models: list[bytes], **interpreter):
         self._stages = [Interpreter(model, **interpreter) for model in models]
-        self._notes = [metadata_needed(flatbuffer.load(model)) for model in models]
+        self._notes = [metadata_needed(model) for model in models]
 
     def run(self, image, thresholds=None) -> Stopped:
         """Runs the stages until one stops.
@@ -97,8 +97,8 @@ def stages(model: bytes) -> list[bytes]:
         ValueError: if something else than exits is decided or nothing is, or an exit's own layers run only for images
             that stop there, as where gates decide.
     """
-    lean = with_outputs(model, ["logits"])
-    parsed = flatbuffer.load(lean)
+    parsed = flatbuffer.load(model)
+    keep_outputs(parsed, ["logits"])
     metadata = metadata_needed(parsed)
     listed, constant = metadata["decisions"], metadata.get("constant", {})
     names = [name for name in listed if name not in constant]
@@ -117,9 +117,9 @@ def stages(model: bytes) -> list[bytes]:
     made = []
     for index in range(len(names)):
         stage, begin = _cut(parsed, begin)
-        made.append(_packed(lean, stage, _notes(metadata, index, macs[index], stops[index])))
+        made.append(_packed(parsed, stage, _notes(metadata, index, macs[index], stops[index])))
     last = _Stage(begin.graph, begin.known, {begin.logits: ["logits"]})
-    return [*made, _packed(lean, last, _notes(metadata, len(names), macs[-1], stops[-1]))]
+    return [*made, _packed(parsed, last, _notes(metadata, len(names), macs[-1], stops[-1]))]
 
 
 class _Begin(NamedTuple):
@@ -191,24 +191,19 @@ def _inlined(graph: Graph, branch: Graph, operands: list[int], place: int) -> in
     return here[branch.outputs[place]]
 
 
-def _packed(model: bytes, stage: _Stage, metadata: Mapping[str, Any]) -> bytes:
-    """Returns a stage's bytes, verified.
-
-    model: the whole model, to whose buffers and operator codes the stage refers.
-    """
-    parsed, graph = flatbuffer.load(model), stage.graph
+def _packed(model: Model, stage: _Stage, metadata: Mapping[str, Any]) -> bytes:
+    """Returns a stage's bytes, verified. The model is the whole one, to whose buffers and codes the stage refers."""
+    graph = stage.graph
     graph.outputs = list(stage.outputs)
     drop_dead(graph)
     read = {t for operator in graph.operators for t in operator.inputs}
     inputs = {t: name for t, name in stage.inputs.items() if t in read}
     outputs = [(t, name) for t, names in stage.outputs.items() for name in names]
-    parsed.subgraphs = [cut(graph, list(range(len(graph.operators))), list(inputs), [t for t, _ in outputs])]
-    parsed.signatureDefs = []
-    prune(parsed)
-    named = write_signature(flatbuffer.pack(parsed), list(inputs.values()), [name for _, name in outputs])
-    found = write_metadata(named, metadata)
-    verify(found)
-    return found
+    made = submodel(model, cut(graph, list(range(len(graph.operators))), list(inputs), [t for t, _ in outputs]))
+    set_signature(made, list(inputs.values()), [name for _, name in outputs])
+    set_metadata(made, metadata)
+    check(made)
+    return flatbuffer.pack(made)
 
 
 def _notes(metadata: Mapping[str, Any], index: int, macs: int, stops_at: int) -> dict[str, Any]:

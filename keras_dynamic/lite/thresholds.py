@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.metadata import metadata_needed
 
 THRESHOLDS = "thresholds"  # the input's name, and that of the metadata's entry
@@ -76,7 +75,7 @@ def thresholds_for(model: bytes, macs: float) -> np.ndarray:
     Raises:
         ValueError: if the model has no such table, or the budget lies under its least macs_mean.
     """
-    rows = metadata_needed(flatbuffer.load(model)).get("budgets")
+    rows = metadata_needed(model).get("budgets")
     if not rows:
         raise ValueError(
             "the model has no table of thresholds for budgets; export a cascade, or a model that decides its exits "

@@ -2,8 +2,8 @@
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import decision_of_branch, unit_of_tensor
-from keras_dynamic.lite.flatbuffer import cut, prune, read_from_outside
-from keras_dynamic.lite.metadata import metadata_needed, signature_names, write_signature
+from keras_dynamic.lite.flatbuffer import Model, cut, prune, read_from_outside, submodel
+from keras_dynamic.lite.metadata import metadata_needed, set_signature, signature_names
 
 
 def with_outputs(model: bytes, names) -> bytes:
@@ -16,18 +16,21 @@ def with_outputs(model: bytes, names) -> bytes:
     Raises:
         ValueError: if the model has no output of such a name.
     """
-    parsed = flatbuffer.load(model)
-    inputs, outputs = signature_names(parsed)
+    return flatbuffer.edited(model, keep_outputs, names)
+
+
+def keep_outputs(model: Model, names) -> None:
+    """Does what with_outputs does, to a parsed model in place."""
+    inputs, outputs = signature_names(model)
     for name in names:
         if name not in outputs:
             raise ValueError(
                 f"the model has no output {name!r}; it has {outputs}; export it with outputs={tuple(names)}."
             )
-    main = parsed.subgraphs[0]
+    main = model.subgraphs[0]
     main.outputs = [main.outputs[outputs.index(name)] for name in names]
-    parsed.signatureDefs = []
-    prune(parsed)
-    return write_signature(flatbuffer.pack(parsed), inputs, names)
+    set_signature(model, inputs, names)
+    prune(model)
 
 
 def driven(model: bytes) -> bytes:
@@ -41,21 +44,24 @@ def driven(model: bytes) -> bytes:
     Returns:
         The new .tflite's bytes; its one output is logits.
     """
-    parsed = flatbuffer.load(with_outputs(model, ["logits"]))
-    names = metadata_needed(parsed)["decisions"]
-    main = parsed.subgraphs[0]
-    inputs, _ = signature_names(parsed)
+    return flatbuffer.edited(model, _drive)
+
+
+def _drive(model: Model) -> None:
+    keep_outputs(model, ["logits"])
+    names = metadata_needed(model)["decisions"]
+    main = model.subgraphs[0]
+    inputs, _ = signature_names(model)
     given: dict[str, int] = {}
     for operator in main.operators:
         if flatbuffer.branches(operator):
-            index = decision_of_branch(parsed.subgraphs[flatbuffer.branches(operator)[0]].name)
+            index = decision_of_branch(model.subgraphs[flatbuffer.branches(operator)[0]].name)
             given[names[index]] = operator.inputs[0]
     makers = [operator for operator in main.operators if set(operator.outputs) & set(given.values())]
     main.operators = [operator for operator in main.operators if operator not in makers]
     main.inputs = [*main.inputs, *given.values()]
-    parsed.signatureDefs = []
-    prune(parsed)
-    return write_signature(flatbuffer.pack(parsed), [*inputs, *given], ["logits"])
+    set_signature(model, [*inputs, *given], ["logits"])
+    prune(model)
 
 
 def unit_parts(model: bytes) -> dict[str, bytes]:
@@ -77,20 +83,14 @@ def unit_parts(model: bytes) -> dict[str, bytes]:
     for k in range(first, len(owner)):
         unit = owner[k]
         members["head" if unit is None else names[unit]].append(k)
-    outputs = set(graph.outputs)
-    return {
-        name: _cut_out(model, inside, outputs) for name, inside in members.items() if inside
-    }  # each part is cut from a copy of its own
+    return {name: flatbuffer.pack(_cut_out(parsed, inside)) for name, inside in members.items() if inside}
 
 
-def _cut_out(model, inside, outputs):
-    parsed = flatbuffer.load(model)
-    graph = parsed.subgraphs[0]
+def _cut_out(model: Model, inside: list[int]) -> Model:
+    """Returns a model of some of the main graph's operators."""
+    graph = model.subgraphs[0]
     made = [t for k in inside for t in graph.operators[k].outputs]
     read = {t for k, operator in enumerate(graph.operators) if k not in set(inside) for t in operator.inputs}
-    results = [t for t in made if t in read or t in outputs]
-    taken = list(dict.fromkeys(read_from_outside(parsed, graph, inside, [])))
-    parsed.subgraphs = [cut(graph, inside, taken, results)]
-    parsed.signatureDefs = []
-    prune(parsed)
-    return flatbuffer.pack(parsed)
+    results = [t for t in made if t in read or t in graph.outputs]
+    taken = list(dict.fromkeys(read_from_outside(model, graph, inside, [])))
+    return submodel(model, cut(graph, inside, taken, results))

@@ -282,7 +282,11 @@ def verify(model: bytes) -> Verified:
     Raises:
         ValueError: if the bytes are no whole .tflite or lack the metadata, or with all that is wrong, one line each.
     """
-    parsed = flatbuffer.load(model)
+    return check(flatbuffer.load(model), len(model))
+
+
+def check(parsed: Model, size_bytes: int = 0) -> Verified:
+    """Does what verify does, with a parsed model and the size to report."""
     metadata = metadata_needed(parsed)
     missing = {"decisions", "cost", "quantize"} - metadata.keys()
     if missing:
@@ -311,7 +315,7 @@ def verify(model: bytes) -> Verified:
         conditionals=sum(bool(flatbuffer.branches(operator)) for operator in operators),
         operators=len(operators),
         quantize=metadata["quantize"],
-        size_bytes=len(model),
+        size_bytes=size_bytes,
     )
 
 
