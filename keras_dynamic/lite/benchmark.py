@@ -98,13 +98,7 @@ class Answers(NamedTuple):
 def all_on_of(model, quantize=None, calibration=None) -> bytes:
     """Exports a dynamic model's stem, units, exits and head without decider: everything runs that runs for any image.
 
-    Args:
-        model: built DynamicModel.
-        quantize: as in export.
-        calibration: as in export.
-
-    Returns:
-        The .tflite's bytes; the answers of exits are outputs if the model decides to stop at any.
+    Arguments and result as in export; the logits of exits are outputs if the model decides to stop at any.
     """
     chain = model.chain
     stops = set(chain.exit_names) & set(model.decision_names)
@@ -115,14 +109,7 @@ def all_on_of(model, quantize=None, calibration=None) -> bytes:
 
 
 def answers(model: bytes, images, thresholds=None, **interpreter) -> Answers:
-    """Runs a model on images.
-
-    Args:
-        model: an exported .tflite.
-        images: [n, height, width, channels], pixel values 0 to 255.
-        thresholds: if they are an input, one number each; None takes those noted in the file.
-        **interpreter: arguments of Interpreter.
-    """
+    """Runs an exported model on images, [n, height, width, channels]; other arguments as of Interpreter and its run."""
     runner = Interpreter(model, **interpreter)
     given = {} if thresholds is None else {THRESHOLDS: thresholds}
     results = [runner.run(image, **given) for image in images]
@@ -133,15 +120,7 @@ def answers(model: bytes, images, thresholds=None, **interpreter) -> Answers:
 
 
 def checked_labels(model: bytes, x, y) -> np.ndarray:
-    """Returns labels as class numbers, after checks of the test images and labels.
-
-    Args:
-        model: an exported .tflite.
-        x: test images, [n, height, width, channels].
-        y: class numbers [n], or one-hot labels [n, classes].
-
-    Returns:
-        int array, [n].
+    """Returns labels, class numbers [n] or one-hot [n, classes], as int array [n].
 
     Raises:
         ValueError: if the model has one logit, images are missing or not finite, or labels are not one class for each.
@@ -216,12 +195,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
 
 
 def measure_parts(all_on: bytes, total_ms: float, rounds=60) -> dict:
-    """Measures each part of a static model alone, and scales the times so that they add up to the whole.
-
-    Args:
-        all_on: an exported .tflite without IFs.
-        total_ms: measured time of the whole, milliseconds.
-        rounds: how often each part is run, all parts in turn.
+    """Measures each part of a static model alone, in turn, and scales the times so that they add up to total_ms.
 
     Returns:
         {part: milliseconds}: stem, units, exits and head.
@@ -236,13 +210,9 @@ def measure_parts(all_on: bytes, total_ms: float, rounds=60) -> dict:
 
 
 def _yardstick(unit_ms, decisions, unit_parts, count):
-    """Returns [count] milliseconds: of each unit the share of its MACs that runs; what no decision names always runs.
+    """Returns [count] milliseconds: of each part in unit_ms the share of its MACs that runs under the decisions.
 
-    Args:
-        unit_ms: {part: milliseconds}.
-        decisions: {name: 0/1 array [count]}.
-        unit_parts: the metadata's `parts`.
-        count: number of images.
+    A part that is not in the metadata's `parts` always runs.
     """
     total = np.zeros(count)
     for name, milliseconds in unit_ms.items():

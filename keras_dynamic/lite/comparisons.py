@@ -26,18 +26,12 @@ class Comparison(NamedTuple):
 
 
 def comparisons_of(model: Model, wanted, names) -> list[Comparison]:
-    """Finds the comparisons of confidences with constant thresholds.
+    """Returns the comparison with a constant threshold for each wanted decision, or raises a ValueError.
 
     Args:
         model: parsed select model, before outlining.
         wanted: names of the decisions that compare confidences.
         names: of all decisions in the model, by number.
-
-    Returns:
-        One for each wanted decision, in order.
-
-    Raises:
-        ValueError: if a decision's comparison with its threshold is not found.
     """
     graph = model.subgraphs[0]
     made_by = producers(graph)
@@ -56,14 +50,9 @@ def comparisons_of(model: Model, wanted, names) -> list[Comparison]:
 
 
 def set_threshold(model: Model, comparison: Comparison, value, scale=None, zero_point=None) -> None:
-    """Gives a comparison a threshold of its own, in place; the converter shares equal ones.
+    """Gives a comparison a threshold of its own, in place: a NumPy scalar, in int8 with its scale and zero point.
 
-    Args:
-        model: the parsed model.
-        comparison: of the model.
-        value: NumPy scalar of the threshold's type.
-        scale: of an int8 threshold, None in float32.
-        zero_point: likewise.
+    The converter shares equal thresholds.
     """
     graph = model.subgraphs[0]
     tensor = copy.copy(graph.tensors[comparison.threshold])
@@ -78,17 +67,7 @@ def set_threshold(model: Model, comparison: Comparison, value, scale=None, zero_
 def confidences(model: Model, wanted, names, images) -> np.ndarray:
     """Runs a copy of a select model in which no image stops, and returns the confidences that it compares.
 
-    Args:
-        model: parsed select model, before outlining.
-        wanted: names of the decisions that compare confidences.
-        names: of all decisions in the model, by number.
-        images: [n, height, width, channels], pixel values 0 to 255.
-
-    Returns:
-        The confidences as the model has them, int8 or float32 array [n, wanted].
-
-    Raises:
-        ValueError: if a decision's comparison with its threshold is not found.
+    Arguments as in comparisons_of, and images [n, height, width, channels]; int8 or float32 array [n, wanted].
     """
     model = copy.deepcopy(model)
     graph = model.subgraphs[0]
@@ -139,12 +118,7 @@ def budget_table(seen, macs, port: Port) -> list[dict]:
 
 
 def macs_of_stops(cost, names) -> list[int]:
-    """Returns the MACs of an image that stops at the first, second, ... decision, and at none.
-
-    Args:
-        cost: the metadata's cost table.
-        names: of the decisions, in order.
-    """
+    """Returns an image's MACs, by the cost table, if it stops at the first, second, ... decision, or at none."""
     stops = range(len(names) + 1)
     return [macs_under(cost, {name: int(k < stop) for k, name in enumerate(names)}) for stop in stops]
 
@@ -154,10 +128,7 @@ def take_thresholds(model: Model, wanted, names) -> tuple[Port, np.ndarray]:
 
     Each comparison then reads a slice of it.
 
-    Args:
-        model: parsed select model, before outlining.
-        wanted: names of the decisions that compare confidences.
-        names: of all decisions in the model, by number.
+    Arguments as in comparisons_of.
 
     Returns:
         The input, and the constants that it replaces, float32 array [k].
@@ -198,12 +169,7 @@ def take_thresholds(model: Model, wanted, names) -> tuple[Port, np.ndarray]:
 
 
 def confidence_names(model, prefix="") -> list[str]:
-    """Returns the names of the decisions that compare confidences, those of networks inside units after the unit.
-
-    Args:
-        model: built DynamicModel.
-        prefix: before the names, of a network inside a unit.
-    """
+    """Returns the names of the decisions that compare confidences, those of networks inside units after the unit."""
     own, found = model.decider.confidence_names, []
     for step in model.chain.steps():
         name = step.exit.name if step.unit is None else step.unit.name
@@ -223,12 +189,9 @@ def refit_thresholds(converted: Model, model, images, names, wanted, seen) -> No
         converted: parsed int8 select model, before outlining.
         model: the DynamicModel.
         images: held-out images, [n, height, width, channels].
-        names: of the decisions in the converted model, by number.
-        wanted: those that compare confidences, as confidence_names orders them.
-        seen: the model's confidences on these images, int8 array [n, wanted], see confidences.
-
-    Raises:
-        ValueError: if a decision's comparison with its threshold is not found.
+        names: as in comparisons_of; `wanted` likewise, as confidence_names orders them.
+        wanted: see names.
+        seen: the converted model's confidences on these images, int8 array [n, wanted].
     """
     comparisons = comparisons_of(converted, wanted, names)
     decisions = _decisions(model, images)

@@ -1,4 +1,4 @@
-"""From a trained dynamic model to a .tflite in which what is skipped is not computed."""
+"""Exports a dynamic model to a .tflite in which what is skipped is not computed."""
 
 import warnings
 from typing import Any
@@ -36,12 +36,12 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     """Converts a dynamic model for batch 1, its decisions as IFs, and verifies the result.
 
     The signature 'serving_default' takes `image`, [1, height, width, channels] with pixel values 0 to 255 (int8 models:
-    quantised), and gives `logits`, [1, classes]; on request `decisions`, int32 [1, decisions] in the order of the
+    quantised), and returns `logits`, [1, classes]; on request `decisions`, int32 [1, decisions] in the order of the
     metadata, and `macs`, int32 [1], in units of the metadata's macs_unit. Of a network that stops at none of its exits,
-    `exits` gives the logits of each, [1, classes], under its name.
+    `exits` returns the logits of each, [1, classes], under its name.
 
-    In int8 the thresholds of a Confidence decider are set anew, so that on the calibration images each network runs as
-    often as it does in float32: give it held-out images, some hundreds.
+    In int8 the thresholds of a Confidence decider are fitted again, so that on the calibration images each network runs
+    as often as it does in float32: pass held-out images, some hundreds.
 
     With thresholds='input' the signature has a second input, `thresholds`, [k], one for each of the metadata's
     threshold_names: an image goes on while its confidence is under its threshold. It has the confidences' type, in int8
@@ -55,11 +55,11 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         quantize: None for float32, 'int8' for integers throughout.
         calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8 and for the table of
             budgets; real ones, held out.
-        outputs: which of 'logits', 'exits', 'decisions' and 'macs' the model gives, one name or several; logits always
-            come first.
-        fold: 'auto' computes channel groups together, under masks, where IFs would make the file slower (the rule is
-            lowering.lower_groups'); answers and decisions are the same, the MACs always count, and a warning and the
-            metadata's `notes` say so. 'never' makes IFs of all groups.
+        outputs: which of 'logits', 'exits', 'decisions' and 'macs' the model returns, one name or several; logits
+            always come first.
+        fold: 'auto' computes channel groups together, under masks, where IFs would make the file slower (see
+            branching.lower_groups); answers and decisions are the same, the MACs always count, and a warning and the
+            metadata's `notes` name these units. 'never' makes IFs of all groups.
         thresholds: 'baked' leaves a Confidence decider's thresholds as they are, 'input' makes them an input.
 
     Returns:
@@ -72,43 +72,9 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
             is not one bool per image, thresholds are to be an input but nothing compares confidences, or their scales
             differ in int8, or the model has an operation that TFLite's builtins lack.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
-            "and export it in a process with KERAS_BACKEND=tensorflow."
-        )
-    if not isinstance(model, DynamicModel):
-        raise ValueError(
-            f"export takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and DynamicModel."
-        )
-    if not model.chain.built:
-        raise ValueError(
-            f"model {model.name!r} is not built, so its shapes are unknown; call it on a batch of images first."
-        )
-    if quantize not in QUANTIZE:
-        raise ValueError(f"quantize must be one of {QUANTIZE}, got {quantize!r}{did_you_mean(quantize, ['int8'])}.")
     outputs = (outputs,) if isinstance(outputs, str) else outputs
-    unknown = [name for name in outputs if name not in OUTPUTS]
-    if unknown:
-        raise ValueError(f"outputs must be among {OUTPUTS}, got {unknown[0]!r}{did_you_mean(unknown[0], OUTPUTS)}.")
-    stopping = [name for name in model.chain.exit_names if name in model.decision_names]
-    if "exits" in outputs and stopping:
-        raise ValueError(
-            f"the output 'exits' is for networks that run to their end, but {model.name!r} stops at {stopping}; export "
-            "DynamicModel(model.chain) for the answers of all exits."
-        )
-    if fold not in FOLD:
-        raise ValueError(f"fold must be one of {FOLD}, got {fold!r}{did_you_mean(fold, FOLD)}.")
-    if thresholds not in THRESHOLDS:
-        raise ValueError(
-            f"thresholds must be one of {THRESHOLDS}, got {thresholds!r}{did_you_mean(thresholds, THRESHOLDS)}."
-        )
+    _check_arguments(model, quantize, outputs, fold, thresholds)
     as_input = thresholds == "input"
-    if as_input and not model.decider.confidence_names:
-        raise ValueError(
-            f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
-            "deciders.Confidence or models.cascade, or leave thresholds='baked'."
-        )
     shape = (1, *model.image_shape[1:])
     uses_images = bool(quantize) or (as_input and calibration is not None)
     if uses_images:
@@ -143,8 +109,47 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     return flatbuffer.pack(parsed)
 
 
+def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
+    """Raises a ValueError for what cannot be exported, before any work is done."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
+            "and export it in a process with KERAS_BACKEND=tensorflow."
+        )
+    if not isinstance(model, DynamicModel):
+        raise ValueError(
+            f"export takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and DynamicModel."
+        )
+    if not model.chain.built:
+        raise ValueError(
+            f"model {model.name!r} is not built, so its shapes are unknown; call it on a batch of images first."
+        )
+    for name, value, allowed in (
+        ("quantize", quantize, QUANTIZE),
+        ("fold", fold, FOLD),
+        ("thresholds", thresholds, THRESHOLDS),
+    ):
+        if value not in allowed:
+            guess = did_you_mean(value, [each for each in allowed if each])
+            raise ValueError(f"{name} must be one of {allowed}, got {value!r}{guess}.")
+    unknown = [name for name in outputs if name not in OUTPUTS]
+    if unknown:
+        raise ValueError(f"outputs must be among {OUTPUTS}, got {unknown[0]!r}{did_you_mean(unknown[0], OUTPUTS)}.")
+    stopping = [name for name in model.chain.exit_names if name in model.decision_names]
+    if "exits" in outputs and stopping:
+        raise ValueError(
+            f"the output 'exits' is for networks that run to their end, but {model.name!r} stops at {stopping}; export "
+            "DynamicModel(model.chain) for the answers of all exits."
+        )
+    if thresholds == "input" and not model.decider.confidence_names:
+        raise ValueError(
+            f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
+            "deciders.Confidence or models.cascade, or leave thresholds='baked'."
+        )
+
+
 def _constants(model, as_input):
-    """Returns the variables of all deciders, also in networks inside units, but thresholds that become an input."""
+    """Returns the variables of all deciders, also in networks inside units, except thresholds that become an input."""
     found = [layer for layer in model._flatten_layers() if isinstance(layer, Decider)]
     kept = [layer for layer in model.decider._flatten_layers() if isinstance(layer, Confidence)] if as_input else []
     given = {id(layer.thresholds) for layer in kept}
@@ -152,7 +157,7 @@ def _constants(model, as_input):
 
 
 class _Graph:
-    """The function that is traced, and what is known of it once it has been."""
+    """The function that is traced; its attributes describe the file once it has been."""
 
     def __init__(self, model, names, groups):
         self.model, self.names, self.groups = model, names, groups
@@ -166,22 +171,22 @@ class _Graph:
         self.whole: Node = model.cost_tree  # with guards on all that is listed
 
     def __call__(self, image):
-        """Returns [logits, decisions, macs], as far as they are asked for."""
+        """Returns those of logits, exits, decisions and macs that are wanted."""
         import tensorflow as tf
 
         executor = BranchingExecutor(self.decisions, self.groups)
         outcome = self.model.outcome(image, training=False, executor=executor)
         self.conditions, self.listed = executor.conditions, executor.listed
         if any(self.conditions[name] is False for name in self.listed):
-            unasked = [name for name in self.decisions if name not in self.conditions]
-            self.listed += unasked
-            executor.bits.update((name, tf.zeros((1,), tf.int32)) for name in unasked)
+            unreached = [name for name in self.decisions if name not in self.conditions]
+            self.listed += unreached
+            executor.bits.update((name, tf.zeros((1,), tf.int32)) for name in unreached)
         self.units, self.problems = executor.units, executor.problems
         self.notes = [note(unit, self.groups[unit], names) for unit, names in executor.masked.items()]
         computed = {name: True for names in executor.masked.values() for name in names}
-        known = {**executor.conditions, **computed}
-        self.node = _frozen(self.node, known, "exits" in self.names)
-        unlisted = {name: run for name, run in known.items() if name not in self.listed or name in computed}
+        conditions = {**executor.conditions, **computed}
+        self.node = _frozen(self.node, conditions, "exits" in self.names)
+        unlisted = {name: run for name, run in conditions.items() if name not in self.listed or name in computed}
         self.whole = _frozen(self.whole, unlisted, "exits" in self.names)
         results = {"logits": outcome.logits, **outcome.exits}
         if self.listed:
@@ -190,11 +195,11 @@ class _Graph:
         return [results[name] for name in self.given(self.names)]
 
     def changes(self, name) -> bool:
-        """Returns whether images change a decision, and not as they change an earlier one."""
+        """Returns whether a decision depends on the image and is not always the same as an earlier one."""
         return not isinstance(self.conditions.get(name, False), (bool, str))
 
     def given(self, names):
-        """Returns the file's outputs for these names, as far as there are any: a static model decides nothing."""
+        """Returns the file's outputs for these names; a static model has no decisions."""
         can = {"logits": ["logits"], "exits": self.model.chain.exit_names}
         decided = ["decisions", "macs"] if self.listed else []
         return [output for name in names for output in can.get(name, [name] if name in decided else [])]
@@ -213,7 +218,7 @@ class _Graph:
         return tf.reshape(total, (1,))  # a number, if all gates are folded away
 
     def metadata(self, quantize):
-        """Returns what the file says of itself."""
+        """Returns the file's metadata."""
         conditions = {name: self.conditions.get(name, False) for name in self.listed}
         return {
             "version": 1,
@@ -230,7 +235,7 @@ class _Graph:
 
 
 def _threshold_notes(decider, port, values, seen, metadata):
-    """Returns what the file says of thresholds that it takes as an input; the table only if nothing else is decided.
+    """Returns the metadata of thresholds that are an input; the table only if nothing else is decided.
 
     seen: confidences on calibration images, None if there are none.
     """
@@ -252,7 +257,7 @@ def _parts_of(node, names):
 
 
 def _frozen(node, conditions, exits=False):
-    """Returns the cost tree without constant guards, what never runs, and, unless wanted, exits that nobody reads."""
+    """Returns the cost tree without constant guards, parts that never run and, unless wanted, unread exits."""
     when: Guard | None = node.when
     frozen = conditions.get(when.decision) if when is not None else None
     if when is not None and isinstance(frozen, bool):

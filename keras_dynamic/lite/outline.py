@@ -1,4 +1,4 @@
-"""Selects on a decision become IFs, and the work that only one side needs moves into that side's subgraph."""
+"""Turns selects on decisions into IFs and moves the work that only one side needs into that side's subgraph."""
 
 import copy
 import math
@@ -30,7 +30,7 @@ _SIDES = {"then": 1, "else": 2}  # position among a select's inputs
 
 @dataclass(frozen=True)
 class _Select:
-    """A select on a decision: the operator's index, the tensor that decides, the decision's index and what names it."""
+    """A select on a decision: the operator's index, its condition's tensor and name, and the decision's index."""
 
     operator: int
     condition: int
@@ -51,10 +51,10 @@ def outline(model: bytes) -> bytes:
     runs.
 
     Args:
-        model: the bytes of a .tflite made from a batch-1 select graph, its conditions under the scopes of naming.py.
+        model: the bytes of a .tflite made from a batch-1 select graph, its conditions under branching.decision_scope.
 
     Returns:
-        The .tflite's bytes with branch subgraphs named as in naming.py; no two IFs share one.
+        The .tflite's bytes with branch subgraphs named by branching.branch_name; no two IFs share one.
 
     Raises:
         ValueError: if the bytes are no .tflite, or an operand of a select is computed in another shape than the result.
@@ -63,7 +63,7 @@ def outline(model: bytes) -> bytes:
 
 
 def selects_to_ifs(model: Model) -> None:
-    """Does what outline does, to a parsed model in place."""
+    """Turns the selects of a parsed model into IFs, in place, see outline."""
     waiting = list(range(len(model.subgraphs)))
     while waiting:
         index = waiting.pop()
@@ -92,18 +92,18 @@ def _selects(model: Model, graph: Graph) -> list[_Select]:
         ) in _RESHAPING:
             tensor = graph.operators[maker].inputs[0]
             names.append(graph.tensors[tensor].name)
-        told = ((decision_of_tensor(name), name) for name in names)
-        decision, name = next((each for each in told if each[0] is not None), (None, ""))
-        if decision is not None:
-            found.append(_Select(k, tensor, decision, name))
+        for name in names:
+            if (decision := decision_of_tensor(name)) is not None:
+                found.append(_Select(k, tensor, decision, name))
+                break
     return found
 
 
 def _prepare(model: Model, index: int) -> None:
     """Gives operands their result's shape, resolves selects on constants, and puts the operators in order, in place.
 
-    A select reads its condition itself, not a RESHAPE of it: one that several selects share stays outside of an IF into
-    which only some of them move, and what is read from there is known by its name alone.
+    A select reads its condition itself, not a RESHAPE of it: a RESHAPE that several selects share stays outside of an
+    IF into which only some of them move, and an IF's operands are recognised by name alone.
     """
     graph = model.subgraphs[index]
     buffers: dict[bytes, int] = {}
@@ -160,7 +160,7 @@ def _reshape(model: Model, graph: Graph, source: int, result: int) -> Operator:
 def _outermost(graph: Graph, selects: list[_Select]) -> list[_Select]:
     """Returns selects on one condition that can become one IF now, in the order of the operators; [] if none is left.
 
-    They depend on no one another and are needed whatever any other decision says. The last select is always such.
+    None depends on another one, and all are needed under any other decision. The last select always qualifies.
     """
     if not selects:
         return []

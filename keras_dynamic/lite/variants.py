@@ -1,4 +1,4 @@
-"""Models made from an exported one without converting again: fewer outputs, decisions given, single parts."""
+"""Makes models from an exported one without converting again: fewer outputs, decisions as inputs, single parts."""
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import decision_of_branch, unit_of_tensor
@@ -7,20 +7,12 @@ from keras_dynamic.lite.metadata import metadata_needed, set_signature, signatur
 
 
 def with_outputs(model: bytes, names) -> bytes:
-    """Returns the model with these outputs only, and without the work that the others needed.
-
-    Args:
-        model: an exported .tflite.
-        names: names of outputs, in the order wanted.
-
-    Raises:
-        ValueError: if the model has no output of such a name.
-    """
+    """Returns an exported model with only the outputs `names`, in this order, and without the others' work."""
     return flatbuffer.edited(model, keep_outputs, names)
 
 
 def keep_outputs(model: Model, names) -> None:
-    """Does what with_outputs does, to a parsed model in place."""
+    """Removes the other outputs of a parsed model, and the work that they needed, in place."""
     inputs, outputs = signature_names(model)
     for name in names:
         if name not in outputs:
@@ -34,15 +26,9 @@ def keep_outputs(model: Model, names) -> None:
 
 
 def driven(model: bytes) -> bytes:
-    """Returns the model with its decisions as further inputs: it decides nothing itself.
+    """Returns the model with its decisions as further inputs, bool, named as in the metadata.
 
-    The inputs are bool and named as in the metadata. Decisions of networks inside units still decide for themselves.
-
-    Args:
-        model: an exported .tflite.
-
-    Returns:
-        The new .tflite's bytes; its one output is logits.
+    Its one output is logits. Networks inside units still decide for themselves.
     """
     return flatbuffer.edited(model, _drive)
 
@@ -72,7 +58,7 @@ def unit_parts(model: bytes) -> dict[str, bytes]:
 
     Returns:
         {part: .tflite's bytes} in order of execution: 'stem', the units by name, 'head'. Parts without operators are
-        left out. Inputs and outputs of a part have no meaning but their number.
+        left out. Only the number of a part's inputs and outputs has a meaning.
     """
     parsed = flatbuffer.load(model)
     names = metadata_needed(parsed)["units"]
