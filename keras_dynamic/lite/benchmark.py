@@ -1,4 +1,4 @@
-"""Latency of dynamic files beside static ones, measured in turn on the same images."""
+"""Measures accuracy, cost and latency of dynamic files and static ones, interleaved on the same images."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_dynamic.deciders import Pattern
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.comparisons import macs_of_stops
 from keras_dynamic.lite.export import export
 from keras_dynamic.lite.interpreter import Interpreter
@@ -22,7 +21,7 @@ LEAST_REPEATS = 5
 
 
 def check_timed(images: int, repeats: int) -> None:
-    """Raises a ValueError if there are too few images, or repeats of each, to tell a latency."""
+    """Raises a ValueError if there are too few images, or repeats of each, to measure a latency."""
     if images < LEAST_IMAGES or repeats < LEAST_REPEATS:
         raise ValueError(
             f"a latency needs at least {LEAST_IMAGES} images and {LEAST_REPEATS} repeats, got {images} and {repeats}."
@@ -31,7 +30,7 @@ def check_timed(images: int, repeats: int) -> None:
 
 def times_in_turn(
     runners: Mapping[str, Interpreter],
-    images: Mapping[str, object],
+    images: Mapping[str, Any],
     repeats: int = LEAST_REPEATS,
     seed: int = 0,
     given: Callable[[str, int], dict] | None = None,
@@ -51,19 +50,23 @@ def times_in_turn(
     Raises:
         ValueError: if there are fewer than 200 images, or too few repeats.
     """
-    count = min(len(each) for each in images.values())  # type: ignore[arg-type]
+    count = min(len(each) for each in images.values())
     check_timed(count, repeats)
     times = {name: np.zeros((count, repeats)) for name in runners}
     for row in np.random.default_rng(seed).permutation(count):
         for name, runner in runners.items():
-            runner.set(images[name][row], **(given(name, row) if given else {}))  # type: ignore[index]
+            runner.set(images[name][row], **(given(name, row) if given else {}))
             runner.invoke()  # not timed: the first run after another model finds cold caches
         for repeat in range(repeats):
             for name, runner in runners.items():
-                start = time.perf_counter()
-                runner.invoke()
-                times[name][row, repeat] = time.perf_counter() - start
-    return {name: 1e3 * np.median(value, axis=1) for name, value in times.items()}
+                times[name][row, repeat] = _milliseconds(runner)
+    return {name: np.median(value, axis=1) for name, value in times.items()}
+
+
+def _milliseconds(runner) -> float:
+    start = time.perf_counter()
+    runner.invoke()
+    return 1e3 * (time.perf_counter() - start)
 
 
 class Models(NamedTuple):
@@ -81,7 +84,7 @@ class Models(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What a .tflite answered.
+    """The outputs of a .tflite for several images.
 
     Attributes:
         logits: float32 array, [n, classes].
@@ -95,13 +98,7 @@ class Answers(NamedTuple):
 def all_on_of(model, quantize=None, calibration=None) -> bytes:
     """Exports a dynamic model's stem, units, exits and head without decider: everything runs that runs for any image.
 
-    Args:
-        model: built DynamicModel.
-        quantize: as in export.
-        calibration: as in export.
-
-    Returns:
-        The .tflite's bytes; the answers of exits are outputs if the model decides to stop at any.
+    Arguments and result as in export; the logits of exits are outputs if the model decides to stop at any.
     """
     chain = model.chain
     stops = set(chain.exit_names) & set(model.decision_names)
@@ -111,45 +108,34 @@ def all_on_of(model, quantize=None, calibration=None) -> bytes:
     return export(all_on, quantize, calibration, ("exits",) if stops else ())
 
 
-def answers(model: bytes, images, **interpreter) -> Answers:
-    """Runs a model on images.
-
-    Args:
-        model: an exported .tflite.
-        images: [n, height, width, channels], pixel values 0 to 255.
-        **interpreter: arguments of Interpreter.
-
-    Returns:
-        Answers.
-    """
+def answers(model: bytes, images, thresholds=None, **interpreter) -> Answers:
+    """Runs an exported model on images, [n, height, width, channels]; other arguments as of Interpreter and its run."""
     runner = Interpreter(model, **interpreter)
-    names = _metadata(model)["decisions"]
-    logits, taken = [], []
-    for image in images:
-        results = runner.run(image)
-        logits.append(results["logits"][0])
-        if "decisions" in results:
-            taken.append(results["decisions"][0])
+    given = {} if thresholds is None else {THRESHOLDS: thresholds}
+    results = [runner.run(image, **given) for image in images]
+    taken = [result["decisions"][0] for result in results if "decisions" in result]
     columns = np.array(taken).T if taken else np.zeros((0, len(images)))
-    return Answers(np.array(logits), dict(zip(names, columns, strict=False)))
+    names = metadata_needed(model)["decisions"]
+    return Answers(np.array([result["logits"][0] for result in results]), dict(zip(names, columns, strict=False)))
 
 
 def checked_labels(model: bytes, x, y) -> np.ndarray:
-    """Returns labels as class numbers, after checks of what a .tflite is judged on.
-
-    Args:
-        model: an exported .tflite.
-        x: test images, [n, height, width, channels].
-        y: class numbers [n], or one-hot labels [n, classes].
-
-    Returns:
-        int array, [n].
+    """Returns labels, class numbers [n] or one-hot [n, classes], as int array [n].
 
     Raises:
         ValueError: if the model has one logit, images are missing or not finite, or labels are not one class for each.
     """
     check_images(x)
     return class_numbers(y, Interpreter(model).outputs["logits"].shape[-1], len(x))
+
+
+def _drawn(count, timed, seed) -> np.ndarray:
+    """Returns the rows of the images that are timed."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:timed])
+
+
+def _accuracy(logits, y) -> float:
+    return float((logits.argmax(-1) == y).mean())
 
 
 def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> dict:
@@ -175,7 +161,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     Raises:
         ValueError: if there are too few images or repeats.
     """
-    names = _metadata(models.dynamic)["decisions"]
+    metadata = metadata_needed(models.dynamic)
     taken = answers(models.dynamic, images).decisions
     runners = {
         "static": Interpreter(models.static),
@@ -183,7 +169,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
         "dynamic": Interpreter(with_outputs(models.dynamic, ["logits"])),
         "driven": Interpreter(driven(models.dynamic)),
     }
-    ports = {name: port for name, port in runners["driven"].inputs.items() if name in names}
+    ports = {name: port for name, port in runners["driven"].inputs.items() if name in metadata["decisions"]}
 
     def given(name, row):
         return {each: np.full(port.shape, bool(taken[each][row])) for each, port in ports.items() if name == "driven"}
@@ -191,7 +177,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     per_image = times_in_turn(runners, dict.fromkeys(runners, images), repeats, seed, given)
     mean = {name: float(value.mean()) for name, value in per_image.items()}
     unit_ms = measure_parts(models.all_on, mean["all_on"])
-    yardstick = float(_yardstick(unit_ms, taken, _metadata(models.dynamic)["parts"], len(images)).mean())
+    yardstick = float(_yardstick(unit_ms, taken, metadata["parts"], len(images)).mean())
     decider = max(0.0, mean["dynamic"] - mean["driven"])
     return {
         "latency_static_ms": mean["static"],
@@ -209,12 +195,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
 
 
 def measure_parts(all_on: bytes, total_ms: float, rounds=60) -> dict:
-    """Measures each part of a static model alone, and scales the times so that they add up to the whole.
-
-    Args:
-        all_on: an exported .tflite without IFs.
-        total_ms: measured time of the whole, milliseconds.
-        rounds: how often each part is run, all parts in turn.
+    """Measures each part of a static model alone, in turn, and scales the times so that they add up to total_ms.
 
     Returns:
         {part: milliseconds}: stem, units, exits and head.
@@ -223,43 +204,25 @@ def measure_parts(all_on: bytes, total_ms: float, rounds=60) -> dict:
     for runner in runners.values():
         runner.fill()
         runner.invoke()
-    rounds_of: dict[str, list[float]] = {name: [] for name in runners}
-    for _ in range(rounds):
-        for name, runner in runners.items():
-            start = time.perf_counter()
-            runner.invoke()
-            rounds_of[name].append(time.perf_counter() - start)
-    alone = {name: float(np.median(value)) for name, value in rounds_of.items()}
-    scale = total_ms / sum(alone.values())
-    return {name: value * scale for name, value in alone.items()}
-
-
-def _metadata(model: bytes) -> dict[str, Any]:
-    return metadata_needed(flatbuffer.load(model))
+    measured = [[_milliseconds(runner) for runner in runners.values()] for _ in range(rounds)]
+    alone = np.median(measured, axis=0)
+    return dict(zip(runners, (alone * total_ms / alone.sum()).tolist(), strict=True))
 
 
 def _yardstick(unit_ms, decisions, unit_parts, count):
-    """Returns [count] milliseconds: of each unit the share of its MACs that runs; what no decision names always runs.
+    """Returns [count] milliseconds: of each part in unit_ms the share of its MACs that runs under the decisions.
 
-    Args:
-        unit_ms: {part: milliseconds}.
-        decisions: {name: 0/1 array [count]}.
-        unit_parts: the metadata's `parts`.
-        count: number of images.
+    A part that is not in the metadata's `parts` always runs.
     """
     total = np.zeros(count)
     for name, milliseconds in unit_ms.items():
         own = unit_parts.get(name)
-        if own:
-            ran = macs_under(own, decisions)
-            total += milliseconds * ran / sum(part["macs"] for part in own)
-        else:
-            total += milliseconds
+        total += milliseconds * (macs_under(own, decisions) / sum(part["macs"] for part in own) if own else 1)
     return total
 
 
 def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_IMAGES, seed=0) -> dict:
-    """Measures what a dynamic .tflite gives: accuracy, cost, activation, latency, overhead, size.
+    """Measures a dynamic .tflite and its static reference: accuracy, cost, activation, latency, overhead, size.
 
     Args:
         models: Models.
@@ -270,7 +233,7 @@ def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_
         seed: of the draw.
 
     Returns:
-        What measure_latency returns, and accuracy, accuracy_static, macs_mean, macs_share (of the static model's),
+        As measure_latency, and accuracy, accuracy_static, macs_mean, macs_share (of the static model's),
         latency_per_mac (latency_share over macs_share: 1 if time falls as MACs do), size_bytes, size_static_bytes,
         activation_rates {name: rate}.
 
@@ -278,15 +241,14 @@ def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_
         ValueError: if there are too few images, some are not finite, or labels are not one class for each.
     """
     y = checked_labels(models.dynamic, x, y)
-    found, static = answers(models.dynamic, x), answers(models.static, x)
-    macs = np.zeros(len(x)) + macs_under(_metadata(models.dynamic)["cost"], found.decisions)
-    timed = np.sort(np.random.default_rng(seed).permutation(len(x))[:latency_images])
-    latency = measure_latency(models, np.asarray(x)[timed], repeats, seed)
-    macs_share = float(macs.mean()) / sum(part["macs"] for part in _metadata(models.static)["cost"])
+    found = answers(models.dynamic, x)
+    macs = np.zeros(len(x)) + macs_under(metadata_needed(models.dynamic)["cost"], found.decisions)
+    latency = measure_latency(models, np.asarray(x)[_drawn(len(x), latency_images, seed)], repeats, seed)
+    macs_share = float(macs.mean()) / sum(part["macs"] for part in metadata_needed(models.static)["cost"])
     return {
         **latency,
-        "accuracy": float((found.logits.argmax(-1) == y).mean()),
-        "accuracy_static": float((static.logits.argmax(-1) == y).mean()),
+        "accuracy": _accuracy(found.logits, y),
+        "accuracy_static": _accuracy(answers(models.static, x).logits, y),
         "macs_mean": float(macs.mean()),
         "macs_share": macs_share,
         "latency_per_mac": latency["latency_share"] / macs_share,
@@ -304,7 +266,7 @@ def measure_exits(dynamic: bytes, statics, images, repeats=LEAST_REPEATS, seed=0
 
     Args:
         dynamic: a .tflite exported with thresholds='input' and the output 'decisions', its decisions its exits.
-        statics: .tflite of each exit as a static model, see models.until_exit, the head's last.
+        statics: .tflite of each exit as a static model, see transform.until_exit, the head's last.
         images: [n, height, width, channels], pixel values 0 to 255, of which 200 are timed for each exit.
         repeats: of each image, at least 5.
         seed: of the order of images.
@@ -315,21 +277,25 @@ def measure_exits(dynamic: bytes, statics, images, repeats=LEAST_REPEATS, seed=0
     Raises:
         ValueError: if there are not as many static models as exits, or fewer than 200 images stop at one of them.
     """
-    names = _exits(dynamic)
+    names = _exits(dynamic)["decisions"]
     if len(statics) != len(names) + 1:
         raise ValueError(
             f"measure_exits takes a static model for each of the {len(names) + 1} exits, the head's last, got "
-            f"{len(statics)}; export models.until_exit(model, name) for each."
+            f"{len(statics)}; export transform.until_exit(model, name) for each."
         )
     check_timed(len(images), repeats)
-    images, runners = np.asarray(images), {}
-    chosen, given = {}, {}
+    images = np.asarray(images)
+    runners, chosen, given = {}, {}, {}
     for index, static in enumerate(statics):
         thresholds = np.where(np.arange(len(names)) < index, np.float32(np.inf), np.float32(0.0))
-        runner = Interpreter(dynamic)
-        rows = _stopping_at(runner, thresholds, index, images, [*names, "head"][index])
-        for key, each in ((f"exit {index}", runner), (f"static {index}", Interpreter(static))):
-            runners[key], chosen[key] = each, images[rows]
+        rows = np.flatnonzero(_stops(answers(dynamic, images, thresholds)) == index)[:LEAST_IMAGES]
+        if len(rows) < LEAST_IMAGES:
+            raise ValueError(
+                f"a latency needs at least {LEAST_IMAGES} images, but {len(rows)} of {len(images)} stop at "
+                f"{[*names, 'head'][index]!r}; give more images."
+            )
+        for kind, model in (("exit", dynamic), ("static", static)):
+            runners[f"{kind} {index}"], chosen[f"{kind} {index}"] = Interpreter(model), images[rows]
         given[f"exit {index}"] = {THRESHOLDS: thresholds}
     found = times_in_turn(runners, chosen, repeats, seed, lambda name, row: given.get(name, {}))
     times, alone = ([float(found[f"{kind} {k}"].mean()) for k in range(len(statics))] for kind in ("exit", "static"))
@@ -337,35 +303,26 @@ def measure_exits(dynamic: bytes, statics, images, repeats=LEAST_REPEATS, seed=0
     return {"exit_ms": times, "exit_static_ms": alone, "exit_latency_ratio": ratios}
 
 
-def _exits(model: bytes) -> list[str]:
-    """Returns the names of the exits at which a model stops, or raises."""
-    metadata = metadata_needed(flatbuffer.load(model))
+def _exits(model: bytes) -> dict[str, Any]:
+    """Returns the metadata of a model that decides its exits alone and takes their thresholds, or raises."""
+    metadata = metadata_needed(model)
     if THRESHOLDS not in metadata or metadata["decisions"] != metadata.get("exits"):
         raise ValueError(
             "exits are measured by a model that decides its exits alone and takes their thresholds; export it with "
             "thresholds='input'."
         )
-    return metadata["decisions"]
+    return metadata
 
 
-def _stopping_at(runner, thresholds, index, images, name) -> list[int]:
-    """Returns the first 200 rows of images that stop at an exit."""
-    rows = []
-    for row, image in enumerate(images):
-        if int(runner.run(image, thresholds=thresholds)["decisions"].sum()) == index:
-            rows.append(row)
-        if len(rows) == LEAST_IMAGES:
-            return rows
-    raise ValueError(
-        f"a latency needs at least {LEAST_IMAGES} images, but {len(rows)} of {len(images)} stop at {name!r}; give "
-        "more images."
-    )
+def _stops(found: Answers) -> np.ndarray:
+    """Returns the index of the exit at which each image stopped."""
+    return np.sum(list(found.decisions.values()), axis=0).astype(int)
 
 
 def measure_budgets(
     dynamic: bytes, static: bytes, x, y, budgets=BUDGETS, timed=LEAST_IMAGES, repeats=LEAST_REPEATS, seed=0
 ) -> dict:
-    """Measures what a file gives under budgets, by the table of thresholds that it holds.
+    """Measures accuracy, MACs and latency under budgets, with the file's own table of thresholds.
 
     Args:
         dynamic: a .tflite exported with thresholds='input', calibration images and the output 'decisions', its
@@ -388,29 +345,24 @@ def measure_budgets(
         ValueError: if the file has no table, budgets is no positive whole number, there are too few images, some are
             not finite, or labels are not one class for each.
     """
-    names = _exits(dynamic)
+    metadata = _exits(dynamic)
     check_timed(min(len(x), timed), repeats)
-    macs = np.array(macs_of_stops(metadata_needed(flatbuffer.load(dynamic))["cost"], names))
+    macs = np.array(macs_of_stops(metadata["cost"], metadata["decisions"]))
     x, y = np.asarray(x), checked_labels(dynamic, x, y)
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:timed])
     rows: list[dict[str, Any]] = []
-    runners = {"static": Interpreter(static)}
-    given: dict[str, dict] = {}
+    runners, given = {"static": Interpreter(static)}, {}
     for number, budget in enumerate(budgets_between(macs[0], macs[-1], budgets)):
-        runners[str(number)] = runner = Interpreter(dynamic)
         thresholds = thresholds_for(dynamic, budget)
-        given[str(number)] = {THRESHOLDS: thresholds}
-        found = [runner.run(image, thresholds=thresholds) for image in x]
-        at = np.array([int(answer["decisions"].sum()) for answer in found])
-        right = np.array([answer["logits"].argmax() for answer in found]) == y
-        rows.append({"budget": budget, **judged_stops(at, right, macs[at], len(macs))})
-    times = times_in_turn(
-        runners, dict.fromkeys(runners, x[drawn]), repeats, seed, lambda name, row: given.get(name, {})
-    )
+        runners[str(number)], given[str(number)] = Interpreter(dynamic), {THRESHOLDS: thresholds}
+        found = answers(dynamic, x, thresholds)
+        at = _stops(found)
+        rows.append({"budget": budget, **judged_stops(at, found.logits.argmax(-1) == y, macs[at], len(macs))})
+    images = dict.fromkeys(runners, x[_drawn(len(x), timed, seed)])
+    times = times_in_turn(runners, images, repeats, seed, lambda name, row: given.get(name, {}))
     for number, row in enumerate(rows):
         row["ms"] = float(times[str(number)].mean())
     return {
         **kept_budgets(rows),
         "static_ms": float(times["static"].mean()),
-        "accuracy_static": float((answers(static, x).logits.argmax(-1) == y).mean()),
+        "accuracy_static": _accuracy(answers(static, x).logits, y),
     }

@@ -1,4 +1,4 @@
-"""The branching execution: batch 1 and one select per decision, which outline turns into an IF."""
+"""Executes a network for batch 1 with one select per decision, which outline turns into an IF."""
 
 import re
 from dataclasses import dataclass, field
@@ -23,23 +23,22 @@ def decision_scope(index: int) -> str:
 
 
 def decision_of_tensor(name: str) -> int | None:
-    """Returns the index of the decision in whose scope a tensor was made, None if in none.
+    """Returns the index of the decision in whose scope a tensor was made, None if in none."""
+    return _scoped(_SCOPE, name, -1)
+
+
+def _scoped(scope, name, place) -> int | None:
+    """Returns the number of one of the scopes in the first part of a name that has any.
 
     The converter joins the names of fused operations with ';', the result's first; the others may be constants that
     it shares between decisions.
     """
-    found = [_SCOPE.findall(part) for part in name.split(";")]
-    return next((int(part[-1]) for part in found if part), None)
+    found = (scope.findall(part) for part in name.split(";"))
+    return next((int(part[place]) for part in found if part), None)
 
 
 def branch_name(index: int, side: str, ordinal: int = 1) -> str:
-    """Returns the name of a branch subgraph.
-
-    Args:
-        index: the decision's index.
-        side: 'then' or 'else'.
-        ordinal: counts the IFs of one decision, from 1, in order of execution.
-    """
+    """Returns the name of a branch subgraph: a decision's index, 'then' or 'else', and its IF's number, from 1."""
     return f"decision_{index}_{side}" + (f"_{ordinal}" if ordinal > 1 else "")
 
 
@@ -55,15 +54,14 @@ def unit_scope(index: int) -> str:
 
 
 def unit_of_tensor(name: str) -> int | None:
-    """Returns the index of the unit in whose scope a tensor was made, by the first of its joined names that tells."""
-    found = [_UNIT.findall(part) for part in name.split(";")]
-    return next((int(part[0]) for part in found if part), None)
+    """Returns the index of the unit in whose scope a tensor was made, None if in none."""
+    return _scoped(_UNIT, name, 0)
 
 
 FOLD = ("auto", "never")
 
-# Measured on LiteRT with XNNPACK, one thread (jobs/channel_latency): units of two 3x3 convolutions with half of their
-# groups on, against the whole unit. Groups of fewer filters, or of less work, save less than half of what their MACs
+# Measured on LiteRT with XNNPACK, one thread: units of two 3x3 convolutions with half of their groups on, against the
+# whole unit. Groups of fewer filters, or of less work, save less than half of what their MACs
 # promise: two sliced convolutions, an ADD and an IF stand in for part of two large ones.
 LEAST_FILTERS = 16
 LEAST_MACS = {None: 100_000, "int8": 500_000}
@@ -71,14 +69,14 @@ LEAST_MACS = {None: 100_000, "int8": 500_000}
 
 @dataclass(frozen=True)
 class Lowered:
-    """A unit with decided channel groups, as it goes into the file.
+    """How a unit with decided channel groups is exported.
 
     Attributes:
         body: the unit's body.
         spec: of the unit's input.
         names: the decisions that its groups obey, one for each of unit.group_names.
         switched: those that become IFs; the others multiply channels, as in the masked execution.
-        why: what speaks against IFs for its groups; '' if nothing does.
+        why: the reason against IFs for its groups; '' if there is none.
     """
 
     body: GroupedBody
@@ -89,22 +87,11 @@ class Lowered:
     _made: list = field(default_factory=list)  # a graph does not keep the variables alive that it reads
 
     def paths(self, constant):
-        """Returns layers that add up to the body's total, made outside of the graph that is being traced.
-
-        Args:
-            constant: as of layers.GroupedBody.paths.
-
-        Raises:
-            ValueError: if groups do not add up, see layers.GroupedBody.paths.
-        """
+        """Returns what GroupedBody.paths does, made outside of the graph that is being traced."""
         return self._outside(lambda: self.body.paths(self.spec, constant))
 
     def pruned_layers(self, runs):
-        """Returns layers that do what the body does if these groups run for all images, made likewise.
-
-        Args:
-            runs: True or False, for each of names.
-        """
+        """Returns what GroupedBody.pruned_layers does, made likewise."""
         return self._outside(lambda: self.body.pruned_layers(self.spec, runs))
 
     def _outside(self, make):
@@ -117,17 +104,13 @@ class Lowered:
 
 
 def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowered]:
-    """Decides, for each unit with decided channel groups, which decisions become IFs.
+    """Chooses, for each unit with decided channel groups, the decisions that become IFs.
 
     Groups pay if each has at least LEAST_FILTERS filters and LEAST_MACS MACs, connections if they have as many input
-    channels too. Those of a unit that do not are folded, unless they obey decisions that other units' groups obey which
-    do. Groups of input and output channels are always folded: there is no sum form for them.
+    channels too. Those that do not pay are folded, unless their decisions also switch groups of other units that do.
+    Groups of input and output channels are always folded: there is no sum form for them.
 
-    Args:
-        model: built DynamicModel.
-        quantize: None or 'int8'.
-        fold: 'auto', or 'never' to make IFs of groups that do not pay, too.
-        prefix: before the names of units and decisions, of a network inside a unit.
+    Arguments as of export; prefix is put before names, for a network inside a unit.
 
     Returns:
         {unit name: Lowered}; those of networks inside units as 'unit/unit'.
@@ -153,7 +136,7 @@ def lower_groups(model, quantize=None, fold="auto", prefix="") -> dict[str, Lowe
 
 
 def _why_not(body, x, quantize) -> str:
-    """Returns what speaks against IFs for a body's groups, '' if nothing does."""
+    """Returns the reason against IFs for a body's groups, '' if there is none."""
     inputs, groups, outputs = body.split(body.labels)
     if not groups:
         return ""
@@ -167,13 +150,7 @@ def _why_not(body, x, quantize) -> str:
 
 
 def note(name, lowered, masked) -> str:
-    """Returns the sentence on a unit some of whose decisions became masks.
-
-    Args:
-        name: the unit's.
-        lowered: the unit's Lowered.
-        masked: names of these decisions.
-    """
+    """Returns the warning for a unit, by its name and Lowered, of which the decisions `masked` became masks."""
     own = set(masked) & set(lowered.body.split(lowered.names)[1])
     reasons = [f"{lowered.why} (fold='never' makes IFs of those)"] if lowered.why and own else []
     if any("[in" in each or "[out" in each for each in masked):
@@ -185,23 +162,23 @@ def note(name, lowered, masked) -> str:
 
 
 class BranchingExecutor:
-    """Carries decisions out as selects between run and skip, and notes their conditions.
+    """Executes decisions as selects between run and skip, and records their conditions.
 
     Args:
         names: all decision names of the model, in order.
-        groups: {unit name: Lowered} for units with channel groups that are decided, see lowering.lower_groups.
+        groups: {unit name: Lowered} for units with channel groups that are decided, see lower_groups.
 
     Attributes:
         conditions: {decision name: bool tensor [1]; True or False where no image changes it; or the name of an earlier
             decision that is always the same}, filled in order of execution while the graph is traced.
         listed: names of the decisions that a file lists, by number: those that images change, and those that are
             constant only because of a threshold's value, so that a file's outputs do not depend on that.
-        bits: {decision name: int32 tensor [1]} of those listed: 1 if the unit runs. A decision inside a
-            unit comes out of it through that unit's own select, as everything does, and is 0 where the unit is skipped.
-        units: names of the chain's units and exits as they were met, likewise.
+        bits: {decision name: int32 tensor [1]} of those listed: 1 if the unit runs. A decision inside a unit passes
+            through that unit's own select, and is 0 where the unit is skipped.
+        units: names of the chain's units and exits, in order of execution.
         masked: {unit name: decisions on its groups that became masks, not IFs: what they switch off is computed}.
-        problems: sentences on decisions that cannot become IFs; they count as constant, so that the trace comes to its
-            end and one sentence can be raised instead of a traceback through it.
+        problems: sentences on decisions that cannot become IFs; they count as constant, so that tracing ends and one
+            sentence can be raised instead of a traceback through it.
     """
 
     def __init__(self, names, groups=None):
@@ -216,9 +193,9 @@ class BranchingExecutor:
         self._prefix = ""
 
     def decide(self, decider, k, x, carry, training=None):
-        """Asks the decider once for each decision that becomes an IF, under the scope by which the outliner knows it.
+        """Calls the decider once for each decision that becomes an IF, under the scope by which outline finds it.
 
-        The converter merges what the questions share. Decisions that become masks need no scope: their selects stay.
+        The converter merges what the calls share. Decisions that become masks need no scope: their selects stay.
         """
         import tensorflow as tf
 
@@ -239,9 +216,9 @@ class BranchingExecutor:
                 constant = _values(decider, k, x, carry, training) if constant is None else constant
                 value = constant[name]
             if not isinstance(value, bool) and full not in masks:
-                with tf.name_scope(decision_scope(self._next())):
-                    asked, chances, after = decider.decide(k, x, carry, training=training)
-                value = asked[name]
+                with tf.name_scope(decision_scope(len(self.listed))):
+                    again, chances, after = decider.decide(k, x, carry, training=training)
+                value = again[name]
             decided = {**decided, name: value}
             listed = follows is not None or (whole is False and self._prefix + decider.within[name] in self.listed)
             self._note(full, value, whole, listed and name not in decider.constants)
@@ -253,7 +230,7 @@ class BranchingExecutor:
         return self.conditions[condition] if isinstance(condition, str) else condition
 
     def _one_bool(self, name, decision):
-        """Returns the decision, or True and notes a problem if it is not one bool."""
+        """Returns the decision, or True and records a problem if it is not one bool."""
         if _is_one_bool(decision):
             return decision
         self.problems.append(
@@ -262,14 +239,10 @@ class BranchingExecutor:
         )
         return True
 
-    def _next(self):
-        """Returns the number of the next decision that is listed."""
-        return len(self.listed)
-
     def _note(self, name, decision, whole=True, listed=False):
-        """Notes a decision's condition, and its bit if images change it or it is listed all the same.
+        """Records a decision's condition, and its bit if images change it or it is listed all the same.
 
-        A bit is 0 where the decision on the unit that it is within is 0.
+        A bit is 0 where the decision on the whole unit is 0.
         """
         constant = isinstance(decision, bool)
         same = (other for other, condition in self.conditions.items() if condition is decision and not constant)
@@ -285,7 +258,7 @@ class BranchingExecutor:
         return self._as_part(unit.name, lambda: self._run(unit, x, decision, training, **parts))
 
     def _as_part(self, name, traced):
-        """Returns what a function gives, traced under a scope by which the file knows a part of the chain."""
+        """Returns traced(), under a scope that names a part of the chain in the file."""
         import tensorflow as tf
 
         if self._prefix:
@@ -295,10 +268,10 @@ class BranchingExecutor:
             return traced()
 
     def _added(self, unit, x, groups):
-        """Returns what a unit's groups add up to: to what has been added so far, select adds a group or not.
+        """Returns the sum of a unit's groups: a select adds each group to the sum so far, or does not.
 
-        Groups that do not pay are computed together, masked; where no image changes any of them, what is
-        left of the body is computed as a whole.
+        Groups that do not pay are computed together, masked; where no image changes any of them, the rest of the body
+        is computed as a whole.
         """
         name = self._prefix + unit.name
         lowered = self.groups[name]
@@ -351,13 +324,13 @@ class BranchingExecutor:
         return (y, inner) if unit.nested else y
 
     def decide_exit(self, decider, name, logits, x, carry, training=None):
-        """Asks the decider whether to go on behind an exit, under a name scope as decide does."""
+        """Calls the decider for whether to go on after an exit, under a name scope as decide does."""
         import tensorflow as tf
 
         full = self._prefix + name
         if full not in self.names:
             return decider.decide_exit(name, logits, x, carry, training=training)
-        with tf.name_scope(decision_scope(self._next())):
+        with tf.name_scope(decision_scope(len(self.listed))):
             decided, chances, after = decider.decide_exit(name, logits, x, carry, training=training)
         decision = self._one_bool(full, decided[name])
         constant = decider.constant(name)
@@ -365,8 +338,8 @@ class BranchingExecutor:
             decision = constant
         elif not isinstance(decision, bool) and not _depends_on_image(decision):
             self.problems.append(
-                f"decision {full!r} at an exit must look at the image, but it is the same for all; leave the exit out "
-                "instead."
+                f"decision {full!r} at an exit must depend on the image, but it is the same for all; leave the exit "
+                "out instead."
             )
             decision = True
         self._note(full, decision, listed=constant is not None and name not in decider.constants)
@@ -381,7 +354,7 @@ class BranchingExecutor:
         return self._as_part(exit_.name, lambda: masked.exit_logits(exit_, x, previous, training))
 
     def run_rest(self, decision, rest, state):
-        """Returns what lies behind an exit, its logits and bits behind a select each on the exit's decision."""
+        """Returns the result after an exit, its logits and bits each through a select on the exit's decision."""
         before = set(self.bits)
         later = rest(state)
         for name in [name for name in self.bits if name not in before]:
@@ -390,7 +363,7 @@ class BranchingExecutor:
         return later._replace(logits=select(decision, later.logits, _own_scale(state.answered)))
 
     def inside(self, unit):
-        """Returns the executor for the dynamic network inside a unit; what it notes goes into the same tables."""
+        """Returns the executor for the dynamic network inside a unit, which records into the same tables."""
         inner = BranchingExecutor(self.names, self.groups)
         inner.conditions, inner.listed = self.conditions, self.listed
         inner.problems, inner.masked = self.problems, self.masked
@@ -414,7 +387,7 @@ def _factors(decisions):
 
 
 def _depends_on_image(condition):
-    """Whether a tensor of the graph that is being traced depends on the graph's input, not on weights alone."""
+    """Returns whether a tensor of the graph being traced depends on the graph's input, not on weights alone."""
     waiting, seen = [condition.op], set[str]()
     while waiting:
         operation = waiting.pop()
@@ -427,7 +400,7 @@ def _depends_on_image(condition):
 
 
 def _values(decider, k, x, carry, training):
-    """Returns {name: True or False}: what a decider decides that does not look at its input."""
+    """Returns {name: True or False}: the decisions of a decider whose input does not matter."""
     import tensorflow as tf
 
     with tf.init_scope():  # out of the graph that is being traced
@@ -442,12 +415,10 @@ def _own_scale(leaf):
 
 
 def _untied(otherwise, x, run):
-    """Gives leaves that hand the unit's input through an operator of their own, unless run hands it through too."""
-    handed = {id(leaf) for leaf in keras.tree.flatten(x)}
+    """Gives leaves that are the unit's input an operator of their own, unless run returns the input unchanged too."""
+    unchanged = {id(leaf) for leaf in keras.tree.flatten(x)}
 
     def untie(skip, taken):
-        if skip is taken or id(skip) not in handed:
-            return skip
-        return _own_scale(skip)
+        return skip if skip is taken or id(skip) not in unchanged else _own_scale(skip)
 
     return keras.tree.map_structure(untie, otherwise, run)

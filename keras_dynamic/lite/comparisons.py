@@ -1,4 +1,4 @@
-"""Comparisons of confidences with thresholds in a file: found, refitted, taken from an input, fitted to a budget."""
+"""Comparisons of confidences with thresholds: finds, refits and replaces them, and fits thresholds to budgets."""
 
 import copy
 from typing import NamedTuple
@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import decision_of_tensor
-from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, producers, schedule
-from keras_dynamic.lite.interpreter import Interpreter, Port, decode
+from keras_dynamic.lite.flatbuffer import Model, Operator, producers, schedule
+from keras_dynamic.lite.interpreter import Interpreter, Port, decode, port_of
 from keras_dynamic.lite.metadata import macs_under
 from keras_dynamic.lite.thresholds import THRESHOLDS, written
 from keras_dynamic.ops import budget_thresholds, stops
@@ -18,7 +18,7 @@ _ALWAYS_SCALE, _ALWAYS_ZERO_POINT, _ALWAYS = 0.5, -128, np.int8(127)
 
 
 class Comparison(NamedTuple):
-    """The operator that says whether a confidence is under its threshold, and its two tensors."""
+    """The operator that compares a confidence with its threshold, and its two tensors."""
 
     operator: Operator
     confidence: int
@@ -26,18 +26,12 @@ class Comparison(NamedTuple):
 
 
 def comparisons_of(model: Model, wanted, names) -> list[Comparison]:
-    """Finds the comparisons with constant thresholds.
+    """Returns the comparison with a constant threshold for each wanted decision, or raises a ValueError.
 
     Args:
         model: parsed select model, before outlining.
         wanted: names of the decisions that compare confidences.
         names: of all decisions in the model, by number.
-
-    Returns:
-        One for each wanted decision, in order.
-
-    Raises:
-        ValueError: if a decision's comparison with its threshold is not found.
     """
     graph = model.subgraphs[0]
     made_by = producers(graph)
@@ -56,14 +50,9 @@ def comparisons_of(model: Model, wanted, names) -> list[Comparison]:
 
 
 def set_threshold(model: Model, comparison: Comparison, value, scale=None, zero_point=None) -> None:
-    """Gives a comparison a threshold of its own, in place; the converter shares equal ones.
+    """Gives a comparison a threshold of its own, in place: a NumPy scalar, in int8 with its scale and zero point.
 
-    Args:
-        model: the parsed model.
-        comparison: of the model.
-        value: NumPy scalar of the threshold's type.
-        scale: of an int8 threshold, None in float32.
-        zero_point: likewise.
+    The converter shares equal thresholds.
     """
     graph = model.subgraphs[0]
     tensor = copy.copy(graph.tensors[comparison.threshold])
@@ -75,37 +64,24 @@ def set_threshold(model: Model, comparison: Comparison, value, scale=None, zero_
     comparison.operator.inputs = [comparison.confidence, len(graph.tensors) - 1]
 
 
-def confidences(converted: bytes, wanted, names, images) -> np.ndarray:
-    """Runs a select model on images, every wanted decision on.
+def confidences(model: Model, wanted, names, images) -> np.ndarray:
+    """Runs a copy of a select model in which no image stops, and returns the confidences that it compares.
 
-    Args:
-        converted: select model, before outlining.
-        wanted: names of the decisions that compare confidences.
-        names: of all decisions in the model, by number.
-        images: [n, height, width, channels], pixel values 0 to 255.
-
-    Returns:
-        The confidences as the model has them, int8 or float32 array [n, wanted].
-
-    Raises:
-        ValueError: if a decision's comparison with its threshold is not found.
+    Arguments as in comparisons_of, and images [n, height, width, channels]; int8 or float32 array [n, wanted].
     """
-    parsed = flatbuffer.load(converted)
-    graph = parsed.subgraphs[0]
-    found = comparisons_of(parsed, wanted, names)
+    model = copy.deepcopy(model)
+    graph = model.subgraphs[0]
+    found = comparisons_of(model, wanted, names)
     for each in found:
         if flatbuffer.type_name(graph.tensors[each.confidence]) == "INT8":
-            set_threshold(parsed, each, _ALWAYS, _ALWAYS_SCALE, _ALWAYS_ZERO_POINT)
+            set_threshold(model, each, _ALWAYS, _ALWAYS_SCALE, _ALWAYS_ZERO_POINT)
         else:
-            set_threshold(parsed, each, np.float32(np.inf))
-    graph.outputs, parsed.signatureDefs = [*graph.outputs, *(each.confidence for each in found)], []
-    told = [graph.tensors[each.confidence].name for each in found]
-    interpreter = Interpreter(flatbuffer.pack(parsed))
-    rows = []
-    for image in images:
-        results = interpreter.run(image, raw=True)
-        rows.append([np.ravel(results[name])[0] for name in told])
-    return np.array(rows)
+            set_threshold(model, each, np.float32(np.inf))
+    graph.outputs, model.signatureDefs = [*graph.outputs, *(each.confidence for each in found)], []
+    outputs = [graph.tensors[each.confidence].name for each in found]
+    interpreter = Interpreter(flatbuffer.pack(model))
+    results = (interpreter.run(image, raw=True) for image in images)
+    return np.array([[np.ravel(row[name])[0] for name in outputs] for row in results])
 
 
 ROWS = 25  # which has the halves, thirds and sixths of the way
@@ -122,8 +98,8 @@ def budget_table(seen, macs, port: Port) -> list[dict]:
         port: the thresholds' input.
 
     Returns:
-        ROWS rows {'macs': budget, 'macs_mean': what is spent on these images, never more, 'thresholds': k numbers,
-        None for infinity}.
+        ROWS rows {'macs': budget, 'macs_mean': mean MACs on these images, never more, 'thresholds': k numbers, None for
+        infinity}.
 
     Source: MSDNet, section 4.2, for the quotas.
     """
@@ -142,100 +118,58 @@ def budget_table(seen, macs, port: Port) -> list[dict]:
 
 
 def macs_of_stops(cost, names) -> list[int]:
-    """Returns the MACs of an image that stops at each decision, the first first, and at none.
-
-    Args:
-        cost: the metadata's cost table.
-        names: of the decisions, in order; who stops at one passes none behind it.
-    """
+    """Returns an image's MACs, by the cost table, if it stops at the first, second, ... decision, or at none."""
     stops = range(len(names) + 1)
     return [macs_under(cost, {name: int(k < stop) for k, name in enumerate(names)}) for stop in stops]
 
 
-class Taken(NamedTuple):
-    """A model whose thresholds are its last input.
+def take_thresholds(model: Model, wanted, names) -> tuple[Port, np.ndarray]:
+    """Makes thresholds the last input, [k], of the confidences' type and scale, in place.
 
-    Attributes:
-        model: the .tflite's bytes.
-        port: the input, [k].
-        values: the constants that it had before, float32 array [k].
-    """
+    Each comparison then reads a slice of it.
 
-    model: bytes
-    port: Port
-    values: np.ndarray
-
-
-def take_thresholds(converted: bytes, wanted, names) -> Taken:
-    """Makes thresholds an input, [k], of the confidences' type and scale, of which each comparison reads a slice.
-
-    Args:
-        converted: select model, before outlining.
-        wanted: names of the decisions that compare confidences.
-        names: of all decisions in the model, by number.
+    Arguments as in comparisons_of.
 
     Returns:
-        Taken.
+        The input, and the constants that it replaces, float32 array [k].
 
     Raises:
         ValueError: if a decision's comparison with its threshold is not found, or confidences have several scales.
     """
-    parsed = flatbuffer.load(converted)
-    graph = parsed.subgraphs[0]
-    found = comparisons_of(parsed, wanted, names)
+    graph = model.subgraphs[0]
+    found = comparisons_of(model, wanted, names)
     compared = [graph.tensors[each.confidence] for each in found]
     scales = [flatbuffer.quantization(tensor) for tensor in compared]
     if len(set(scales)) > 1:
-        told = ", ".join(f"{name} {scale[0]:.4g}" for name, (scale, _) in zip(wanted, scales, strict=True))
+        listed = ", ".join(f"{name} {scale[0]:.4g}" for name, (scale, _) in zip(wanted, scales, strict=True))
         raise ValueError(
-            f"thresholds='input' needs confidences of one scale, got in int8 {told}; use the measure 'max_probability' "
-            "or thresholds='baked'."
+            f"thresholds='input' needs confidences of one scale, got in int8 {listed}; use the measure "
+            "'max_probability' or thresholds='baked'."
         )
-    (scale, zero_point), kind = scales[0], compared[0]
-    shape, dtype = (len(found),), flatbuffer.dtype(kind)
-    port = Port(THRESHOLDS, shape, dtype, scale[0], zero_point[0]) if scale else Port(THRESHOLDS, shape, dtype)
-    values = [
-        decode(flatbuffer.constant(parsed, graph.tensors[each.threshold]).reshape(()), port) for each in found
-    ]  # constants have the confidences' scale since refit_thresholds
-    given = _tensor(graph, THRESHOLDS, [len(found)], kind.type, kind.quantization)
+    kind = compared[0]
+
+    def tensor(name, size):
+        return flatbuffer.add_tensor(graph, name, [size], kind.type, kind.quantization)
+
+    given = tensor(THRESHOLDS, len(found))
+    port = port_of(THRESHOLDS, graph.tensors[given])
+    constants = [flatbuffer.constant(model, graph.tensors[each.threshold]).reshape(()) for each in found]
+    values = [decode(each, port) for each in constants]  # their scale is the confidences' since refit_thresholds
     graph.inputs.append(given)
-    size = _constant(parsed, graph, 1)
+    one = flatbuffer.add_int32(model, graph, "slice", [1])
     for number, each in enumerate(found):
-        own = _tensor(graph, f"{THRESHOLDS}_{number}", [1], kind.type, kind.quantization)
-        slicing = flatbuffer.schema().OperatorT()
-        slicing.opcodeIndex = flatbuffer.op_code(parsed, "SLICE", version=2 if scale else 1)  # 2 knows int8
-        slicing.builtinOptionsType = flatbuffer.schema().BuiltinOptions.SliceOptions
-        slicing.builtinOptions = flatbuffer.schema().SliceOptionsT()
-        slicing.inputs, slicing.outputs = [given, _constant(parsed, graph, number), size], [own]
-        graph.operators.append(slicing)
+        own = tensor(f"{THRESHOLDS}_{number}", 1)
+        begin = flatbuffer.add_int32(model, graph, "slice", [number])
+        version = 2 if port.scale else 1  # the first that takes int8
+        graph.operators.append(flatbuffer.new_operator(model, "SLICE", [given, begin, one], [own], "Slice", version))
         each.operator.inputs = [each.confidence, own]
     schedule(graph)
-    parsed.signatureDefs = []
-    return Taken(flatbuffer.pack(parsed), port, np.array(values, np.float32))
-
-
-def _constant(model: Model, graph: Graph, value: int) -> int:
-    """Adds an int32 constant [1] and returns its index."""
-    made = _tensor(graph, "slice", [1], flatbuffer.schema().TensorType.INT32, None)
-    graph.tensors[made].buffer = flatbuffer.add_buffer(model, np.int32(value).tobytes())
-    return made
-
-
-def _tensor(graph: Graph, name: str, shape: list[int], kind: int, quantization) -> int:
-    """Adds a tensor and returns its index."""
-    tensor = flatbuffer.schema().TensorT()
-    tensor.name, tensor.shape, tensor.type, tensor.quantization = name, shape, kind, quantization
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
+    model.signatureDefs = []
+    return port, np.array(values, np.float32)
 
 
 def confidence_names(model, prefix="") -> list[str]:
-    """Returns the names of the decisions that compare confidences, those of networks inside units after the unit.
-
-    Args:
-        model: built DynamicModel.
-        prefix: before the names, of a network inside a unit.
-    """
+    """Returns the names of the decisions that compare confidences, those of networks inside units after the unit."""
     own, found = model.decider.confidence_names, []
     for step in model.chain.steps():
         name = step.exit.name if step.unit is None else step.unit.name
@@ -245,38 +179,30 @@ def confidence_names(model, prefix="") -> list[str]:
     return found
 
 
-def refit_thresholds(converted, model, images, names, wanted, seen) -> bytes:
-    """Sets the thresholds so that on these images each unit runs as often as in float32.
+def refit_thresholds(converted: Model, model, images, names, wanted, seen) -> None:
+    """Sets the thresholds in place so that on these images each unit runs as often as in float32.
 
     An int8 softmax has steps of 1/256, and the logits before it are quantised too, so the float thresholds let through
     other shares of the images.
 
     Args:
-        converted: int8 select model, before outlining.
+        converted: parsed int8 select model, before outlining.
         model: the DynamicModel.
         images: held-out images, [n, height, width, channels].
-        names: of the decisions in the converted model, by number.
-        wanted: those that compare confidences, as confidence_names orders them.
-        seen: the model's confidences on these images, int8 array [n, wanted], see comparisons.confidences.
-
-    Returns:
-        The .tflite's bytes.
-
-    Raises:
-        ValueError: if a decision's comparison with its threshold is not found.
+        names: as in comparisons_of; `wanted` likewise, as confidence_names orders them.
+        wanted: see names.
+        seen: the converted model's confidences on these images, int8 array [n, wanted].
     """
-    parsed = flatbuffer.load(converted)
-    comparisons = comparisons_of(parsed, wanted, names)
+    comparisons = comparisons_of(converted, wanted, names)
     decisions = _decisions(model, images)
     here: dict[str, np.ndarray] = {"": np.ones(len(images), bool)}  # images that are left, in each network
     for name, comparison, values in zip(wanted, comparisons, seen.T, strict=True):
         network = name.rpartition("/")[0]
         left = here.get(network, decisions[network] > 0 if network else None)
         value = _nearest(values[left], decisions[name].sum())
-        scales, zeros = flatbuffer.quantization(parsed.subgraphs[0].tensors[comparison.confidence])
-        set_threshold(parsed, comparison, np.int8(value), scales[0], zeros[0])
+        scales, zeros = flatbuffer.quantization(converted.subgraphs[0].tensors[comparison.confidence])
+        set_threshold(converted, comparison, np.int8(value), scales[0], zeros[0])
         here[network] = here[name] = left & (values < value)
-    return flatbuffer.pack(parsed)
 
 
 def _decisions(model, images, batch=250) -> dict[str, np.ndarray]:

@@ -1,15 +1,13 @@
-"""From a traced function to TFLite bytes, and the passes that make skipping cheap."""
+"""Traces a model, converts it to TFLite, and removes rectifiers that change no value."""
 
-import contextlib
-import os
 import re
-import tempfile
 from typing import Any
 
 import numpy as np
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, prune, redirect, schedule
+from keras_dynamic.lite.micro import native_output
 
 # An operator that may rescale, so that the quantiser does not give its input and its output one scale; it is removed or
 # becomes QUANTIZE afterwards.
@@ -27,19 +25,7 @@ _CALIBRATED_ON = 200  # images; more change the scales little
 
 
 def check_calibration(images, shape, wanted_for) -> np.ndarray:
-    """Returns calibration images as an array, or raises if they cannot be pixels of this shape.
-
-    Args:
-        images: what the caller gave.
-        shape: (height, width, channels).
-        wanted_for: what needs them, the beginning of a sentence.
-
-    Returns:
-        Array, [n, height, width, channels], uint8 or float.
-
-    Raises:
-        ValueError: if there are none, or they have another shape or range.
-    """
+    """Returns calibration images as an array [n, *shape], or raises a ValueError that begins with wanted_for."""
     try:
         images = np.asarray([] if images is None else images)
     except ValueError as error:  # parts of different shapes
@@ -65,14 +51,7 @@ def check_calibration(images, shape, wanted_for) -> np.ndarray:
 
 
 def trace(function, shape):
-    """Traces a function of one image and freezes it.
-
-    Args:
-        function: tf function (image float32 of this shape) -> list of tensors.
-        shape: (1, height, width, channels).
-
-    Returns:
-        Concrete function without variables.
+    """Traces a function (image float32 [1, height, width, channels]) -> tensors, and turns variables into constants.
 
     Raises:
         ValueError: if it computes in a float type that TFLite does not run, draws random numbers or changes variables,
@@ -96,12 +75,12 @@ def trace(function, shape):
 
 
 def _check_operations(graph) -> None:
-    """Raises a ValueError if a graph does what a file cannot, or what the quantiser crashes on."""
+    """Raises a ValueError if a graph draws random numbers, changes variables or runs a loop."""
     for operation in graph.get_operations():
         if "Random" in operation.type or operation.type.startswith("Assign"):
             raise ValueError(
-                f"export needs a model that answers an image alike each time, but this one draws random numbers or "
-                f"changes a variable, first in {operation.name!r}; give it layers that do not, and in place of a "
+                f"export needs a model that answers an image the same way each time, but this one draws random numbers "
+                f"or changes a variable, first in {operation.name!r}; give it layers that do not, and in place of a "
                 "Stochastic decider its gates: DynamicModel(chain, decider.gates)."
             )
         if operation.type in ("While", "StatelessWhile"):
@@ -129,7 +108,7 @@ def _break_ties(graph):
 
 
 def _restate(graph):
-    """Replaces operations that the quantiser leaves in float, as in normalisations, by others that give the same."""
+    """Replaces operations that the quantiser leaves in float, as in normalisations, by others of the same result."""
     import tensorflow as tf
 
     instead: dict[str, Any] = {"Neg": lambda x: -1.0 * x, "SquaredDifference": lambda x, y: (x - y) * (x - y)}
@@ -154,19 +133,13 @@ def _concatenated(tensor) -> bool:
     return any(each.type == "ConcatV2" for each in readers) or any(map(_concatenated, further))
 
 
-def convert(frozen, quantize=None, calibration=None) -> bytes:
-    """Converts a traced function.
+def convert(frozen, quantize=None, calibration=None) -> Model:
+    """Converts what trace returned to a parsed .tflite, its selects not outlined yet.
 
-    Args:
-        frozen: what trace returned.
-        quantize: None or 'int8'.
-        calibration: images for int8; 200 of them, evenly spread, are used.
-
-    Returns:
-        The .tflite's bytes, its selects not outlined yet.
+    For int8, 200 of the calibration images are used, evenly spread.
 
     Raises:
-        ValueError: if an operation has no TFLite builtin.
+        ValueError: if an operation has no TFLite builtin, or the quantiser leaves one in float.
     """
     import tensorflow as tf
 
@@ -180,12 +153,13 @@ def convert(frozen, quantize=None, calibration=None) -> bytes:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
     try:
-        with _quiet():
-            converted = converter.convert()
+        with native_output():
+            content = converter.convert()
     except Exception as error:  # the converter raises its own types, which are not public
         if type(error).__name__ not in ("ConverterError", "RuntimeError", "ValueError"):
             raise
         raise ValueError(_reason(str(error), frozen.graph.get_operations())) from error
+    converted = flatbuffer.load(content)
     if quantize:
         _refuse_float(converted)
     return converted
@@ -193,10 +167,9 @@ def convert(frozen, quantize=None, calibration=None) -> bytes:
 
 def _refuse_float(converted) -> None:
     """Raises a ValueError if an operator of an int8 model computes in float."""
-    parsed = flatbuffer.load(converted)
-    for graph in parsed.subgraphs:
+    for graph in converted.subgraphs:
         for operator in graph.operators:
-            name, tensors = flatbuffer.op_name(parsed, operator), [*operator.inputs, *operator.outputs]
+            name, tensors = flatbuffer.op_name(converted, operator), [*operator.inputs, *operator.outputs]
             kinds = {flatbuffer.type_name(graph.tensors[t]) for t in tensors if t >= 0}
             if "FLOAT32" in kinds and name not in ("QUANTIZE", "DEQUANTIZE"):
                 raise ValueError(
@@ -206,7 +179,7 @@ def _refuse_float(converted) -> None:
 
 
 def _reason(message, operations) -> str:
-    """Returns one sentence on why the converter refused a graph."""
+    """Returns the reason why the converter refused a graph, in one sentence."""
     refused = re.search(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message)
     if refused is None:
         return f"TFLite's converter refused the model: {(message.splitlines() or ['it gives no reason'])[0].strip()}"
@@ -218,19 +191,6 @@ def _reason(message, operations) -> str:
     )
 
 
-@contextlib.contextmanager
-def _quiet():
-    """Keeps what the converter prints on the process's standard error from the user's terminal."""
-    with tempfile.TemporaryFile() as sink:
-        kept = os.dup(2)
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 # A LEAKY_RELU whose slope is this close to 1 is there only to give an operand a scale of its own.
 SLOPE_TOLERANCE = 1e-3
 
@@ -240,10 +200,10 @@ _KEEPS_SIGN = ("AVERAGE_POOL_2D", "LEAKY_RELU", "MAX_POOL_2D", "RESHAPE")
 def simplify(model: bytes) -> bytes:
     """Removes or replaces rectifiers that change no value.
 
-    A RELU whose input cannot be negative, and a LEAKY_RELU with slope 1 (to SLOPE_TOLERANCE), only hand their input
-    through. They are removed; where they change the scale of an int8 tensor, they become QUANTIZE. So does every other
-    int8 RELU whose output has zero point -128, since there saturation is the rectifier. XNNPACK runs QUANTIZE, but no
-    int8 RELU. On built-in kernels the integers stay the same; XNNPACK's QUANTIZE may round to the next one.
+    A RELU whose input cannot be negative, and a LEAKY_RELU with slope 1 (to SLOPE_TOLERANCE), are removed; where they
+    change the scale of an int8 tensor, they become QUANTIZE. So does every other int8 RELU whose output has zero point
+    -128, since there saturation is the rectifier. XNNPACK runs QUANTIZE, but no int8 RELU. On built-in kernels the
+    integers stay the same; XNNPACK's QUANTIZE may round to the next one.
 
     Args:
         model: the bytes of a .tflite, outlined or not.
@@ -254,48 +214,52 @@ def simplify(model: bytes) -> bytes:
     Raises:
         ValueError: if the bytes are no whole .tflite.
     """
-    parsed = flatbuffer.load(model)
-    nonnegative: list[set[int]] = [set() for _ in parsed.subgraphs]
-    _mark_nonnegative(parsed, 0, nonnegative)
-    for index, graph in enumerate(parsed.subgraphs):
-        for operator in graph.operators:
-            hands_through = _hands_through(parsed, operator, nonnegative[index])
-            if hands_through and _same_scale(graph, operator):
-                redirect(parsed, index, operator.outputs[0], operator.inputs[0])
-            elif _is_int8(graph, operator) and (hands_through or _saturates(parsed, graph, operator)):
-                _to_quantize(parsed, operator)
-    prune(parsed)
-    return flatbuffer.pack(parsed)
+    return flatbuffer.edited(model, drop_rectifiers)
+
+
+def drop_rectifiers(model: Model) -> None:
+    """Removes the rectifiers of a parsed model that change no value, in place, see simplify."""
+    nonnegative: list[set[int]] = [set() for _ in model.subgraphs]
+    _mark_nonnegative(model, 0, nonnegative)
+    for index, graph in enumerate(model.subgraphs):
+        for k, operator in enumerate(graph.operators):
+            changes_nothing = _changes_nothing(model, operator, nonnegative[index])
+            if changes_nothing and _same_scale(graph, operator):
+                redirect(model, index, operator.outputs[0], operator.inputs[0])
+            elif _is_int8(graph, operator) and (changes_nothing or _saturates(model, graph, operator)):
+                ends = operator.inputs, operator.outputs
+                graph.operators[k] = flatbuffer.new_operator(model, "QUANTIZE", *ends, "Quantize", version=2)
+    prune(model)
 
 
 def _mark_nonnegative(model: Model, index: int, found: list[set[int]]) -> None:
-    """Adds the tensors that cannot be negative, in a subgraph whose inputs are marked already and in its branches."""
-    graph, known = model.subgraphs[index], found[index]
+    """Adds the tensors that cannot be negative in a subgraph, whose inputs are marked already, and its branches."""
+    graph, own = model.subgraphs[index], found[index]
     schedule(graph)
-    known.update(t for t, tensor in enumerate(graph.tensors) if _cannot_hold_negative(tensor))
+    own.update(t for t, tensor in enumerate(graph.tensors) if _cannot_hold_negative(tensor))
     for operator in graph.operators:
         pair = flatbuffer.branches(operator)
         for branch in pair:
             inner = model.subgraphs[branch]
-            found[branch].update(own for t, own in zip(operator.inputs[1:], inner.inputs, strict=True) if t in known)
+            found[branch].update(i for t, i in zip(operator.inputs[1:], inner.inputs, strict=True) if t in own)
             _mark_nonnegative(model, branch, found)
         for position, t in enumerate(operator.outputs):
             if pair:
                 rectified = all(model.subgraphs[b].outputs[position] in found[b] for b in pair)
             else:
-                rectified = _is_rectified(model, operator, known)
+                rectified = _is_rectified(model, operator, own)
             if rectified:
-                known.add(t)
+                own.add(t)
 
 
 def _cannot_hold_negative(tensor: Tensor) -> bool:
-    """Whether every integer of a quantised tensor stands for a number of 0 or more."""
+    """Returns whether every integer of a quantised tensor is a number of 0 or more."""
     _, zero_points = flatbuffer.quantization(tensor)
     return flatbuffer.type_name(tensor) == "INT8" and bool(zero_points) and set(zero_points) == {-128}
 
 
 def _is_rectified(model: Model, operator: Operator, nonnegative: set[int]) -> bool:
-    """Whether an operator is a rectifier, ends in one, or keeps the sign of what cannot be negative."""
+    """Returns whether an operator is a rectifier, ends in one, or keeps the sign of what cannot be negative."""
     name = flatbuffer.op_name(model, operator)
     if name in ("RELU", "RELU6") or (name in _KEEPS_SIGN and operator.inputs[0] in nonnegative):
         return True
@@ -303,8 +267,8 @@ def _is_rectified(model: Model, operator: Operator, nonnegative: set[int]) -> bo
     return getattr(operator.builtinOptions, "fusedActivationFunction", kinds.NONE) in (kinds.RELU, kinds.RELU6)
 
 
-def _hands_through(model: Model, operator: Operator, nonnegative: set[int]) -> bool:
-    """Whether an operator is a rectifier that leaves its input as it is."""
+def _changes_nothing(model: Model, operator: Operator, nonnegative: set[int]) -> bool:
+    """Returns whether an operator is a rectifier that leaves its input as it is."""
     name = flatbuffer.op_name(model, operator)
     if name == "LEAKY_RELU" and abs(operator.builtinOptions.alpha - 1) <= SLOPE_TOLERANCE:
         return True
@@ -321,11 +285,5 @@ def _is_int8(graph: Graph, operator: Operator) -> bool:
 
 
 def _saturates(model: Model, graph: Graph, operator: Operator) -> bool:
-    """Whether a RELU cuts where its output's integers end."""
+    """Returns whether a RELU cuts where its output's integers end."""
     return flatbuffer.op_name(model, operator) == "RELU" and _cannot_hold_negative(graph.tensors[operator.outputs[0]])
-
-
-def _to_quantize(model: Model, operator: Operator) -> None:
-    operator.opcodeIndex = flatbuffer.op_code(model, "QUANTIZE", version=2)
-    operator.builtinOptionsType = flatbuffer.schema().BuiltinOptions.QuantizeOptions
-    operator.builtinOptions = flatbuffer.schema().QuantizeOptionsT()

@@ -1,4 +1,4 @@
-"""From a trained dynamic model to a .tflite in which what is skipped is not computed."""
+"""Exports a dynamic model to a .tflite in which what is skipped is not computed."""
 
 import warnings
 from typing import Any
@@ -10,6 +10,7 @@ from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Decider, DynamicModel
 from keras_dynamic.layers.frozen import frozen
+from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import FOLD, BranchingExecutor, lower_groups, note
 from keras_dynamic.lite.comparisons import (
     budget_table,
@@ -19,11 +20,11 @@ from keras_dynamic.lite.comparisons import (
     refit_thresholds,
     take_thresholds,
 )
-from keras_dynamic.lite.convert import check_calibration, convert, simplify, trace
-from keras_dynamic.lite.metadata import cost_table, write_metadata, write_signature
-from keras_dynamic.lite.outline import outline
+from keras_dynamic.lite.convert import check_calibration, convert, drop_rectifiers, trace
+from keras_dynamic.lite.metadata import cost_table, set_metadata, set_signature
+from keras_dynamic.lite.outline import selects_to_ifs
 from keras_dynamic.lite.thresholds import written
-from keras_dynamic.lite.verify import verify
+from keras_dynamic.lite.verify import check
 from keras_dynamic.messages import did_you_mean
 
 OUTPUTS = ("logits", "exits", "decisions", "macs")
@@ -35,12 +36,12 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     """Converts a dynamic model for batch 1, its decisions as IFs, and verifies the result.
 
     The signature 'serving_default' takes `image`, [1, height, width, channels] with pixel values 0 to 255 (int8 models:
-    quantised), and gives `logits`, [1, classes]; on request `decisions`, int32 [1, decisions] in the order of the
+    quantised), and returns `logits`, [1, classes]; on request `decisions`, int32 [1, decisions] in the order of the
     metadata, and `macs`, int32 [1], in units of the metadata's macs_unit. Of a network that stops at none of its exits,
-    `exits` gives the logits of each, [1, classes], under its name.
+    `exits` returns the logits of each, [1, classes], under its name.
 
-    In int8 the thresholds of a Confidence decider are set anew, so that on the calibration images each network runs as
-    often as it does in float32: give it held-out images, some hundreds.
+    In int8 the thresholds of a Confidence decider are fitted again, so that on the calibration images each network runs
+    as often as it does in float32: pass held-out images, some hundreds.
 
     With thresholds='input' the signature has a second input, `thresholds`, [k], one for each of the metadata's
     threshold_names: an image goes on while its confidence is under its threshold. It has the confidences' type, in int8
@@ -54,11 +55,11 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         quantize: None for float32, 'int8' for integers throughout.
         calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8 and for the table of
             budgets; real ones, held out.
-        outputs: which of 'logits', 'exits', 'decisions' and 'macs' the model gives, one name or several; logits always
-            come first.
-        fold: 'auto' computes channel groups together, under masks, where IFs would make the file slower (the rule is
-            lowering.lower_groups'); answers and decisions are the same, the MACs always count, and a warning and the
-            metadata's `notes` say so. 'never' makes IFs of all groups.
+        outputs: which of 'logits', 'exits', 'decisions' and 'macs' the model returns, one name or several; logits
+            always come first.
+        fold: 'auto' computes channel groups together, under masks, where IFs would make the file slower (see
+            branching.lower_groups); answers and decisions are the same, the MACs always count, and a warning and the
+            metadata's `notes` name these units. 'never' makes IFs of all groups.
         thresholds: 'baked' leaves a Confidence decider's thresholds as they are, 'input' makes them an input.
 
     Returns:
@@ -71,6 +72,45 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
             is not one bool per image, thresholds are to be an input but nothing compares confidences, or their scales
             differ in int8, or the model has an operation that TFLite's builtins lack.
     """
+    outputs = (outputs,) if isinstance(outputs, str) else outputs
+    _check_arguments(model, quantize, outputs, fold, thresholds)
+    as_input = thresholds == "input"
+    shape = (1, *model.image_shape[1:])
+    uses_images = bool(quantize) or (as_input and calibration is not None)
+    if uses_images:
+        wanted_for = "int8" if quantize else "the table of budgets of thresholds='input'"
+        calibration = check_calibration(calibration, shape[1:], wanted_for)
+    names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
+    graph = _Graph(model, names, lower_groups(model, quantize, fold))
+    with frozen(_constants(model, as_input)):
+        graph.node = model.cost_tree  # made before tracing
+        traced = trace(graph, shape)
+    if graph.problems:
+        raise ValueError(graph.problems[0])
+    parsed = convert(traced, quantize, calibration)
+    metadata, inputs, seen = graph.metadata(quantize), ["image"], None
+    own = [name for name in model.decider.confidence_names if graph.changes(name)]
+    wanted = [name for name in confidence_names(model) if graph.changes(name)] if quantize else own
+    if wanted and uses_images:
+        seen = confidences(parsed, wanted, graph.listed, calibration)
+    if wanted and quantize:
+        refit_thresholds(parsed, model, calibration, graph.listed, wanted, seen)
+    if as_input:
+        port, values = take_thresholds(parsed, own, graph.listed)
+        inputs.append(port.name)
+        metadata |= _threshold_notes(model.decider, port, values, seen, metadata)
+    selects_to_ifs(parsed)
+    drop_rectifiers(parsed)
+    set_signature(parsed, inputs, graph.given(names))
+    set_metadata(parsed, metadata)
+    check(parsed)
+    for sentence in graph.notes:
+        warnings.warn(sentence, stacklevel=2)
+    return flatbuffer.pack(parsed)
+
+
+def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
+    """Raises a ValueError for what cannot be exported, before any work is done."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
@@ -84,9 +124,14 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         raise ValueError(
             f"model {model.name!r} is not built, so its shapes are unknown; call it on a batch of images first."
         )
-    if quantize not in QUANTIZE:
-        raise ValueError(f"quantize must be one of {QUANTIZE}, got {quantize!r}{did_you_mean(quantize, ['int8'])}.")
-    outputs = (outputs,) if isinstance(outputs, str) else outputs
+    for name, value, allowed in (
+        ("quantize", quantize, QUANTIZE),
+        ("fold", fold, FOLD),
+        ("thresholds", thresholds, THRESHOLDS),
+    ):
+        if value not in allowed:
+            guess = did_you_mean(value, [each for each in allowed if each])
+            raise ValueError(f"{name} must be one of {allowed}, got {value!r}{guess}.")
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown:
         raise ValueError(f"outputs must be among {OUTPUTS}, got {unknown[0]!r}{did_you_mean(unknown[0], OUTPUTS)}.")
@@ -96,52 +141,15 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
             f"the output 'exits' is for networks that run to their end, but {model.name!r} stops at {stopping}; export "
             "DynamicModel(model.chain) for the answers of all exits."
         )
-    if fold not in FOLD:
-        raise ValueError(f"fold must be one of {FOLD}, got {fold!r}{did_you_mean(fold, FOLD)}.")
-    if thresholds not in THRESHOLDS:
-        raise ValueError(
-            f"thresholds must be one of {THRESHOLDS}, got {thresholds!r}{did_you_mean(thresholds, THRESHOLDS)}."
-        )
-    as_input = thresholds == "input"
-    if as_input and not model.decider.confidence_names:
+    if thresholds == "input" and not model.decider.confidence_names:
         raise ValueError(
             f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
             "deciders.Confidence or models.cascade, or leave thresholds='baked'."
         )
-    shape = (1, *model.image_shape[1:])
-    uses_images = bool(quantize) or (as_input and calibration is not None)
-    if uses_images:
-        wanted_for = "int8" if quantize else "the table of budgets of thresholds='input'"
-        calibration = check_calibration(calibration, shape[1:], wanted_for)
-    names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
-    graph = _Graph(model, names, lower_groups(model, quantize, fold))
-    with frozen(_constants(model, as_input)):
-        graph.node = model.cost_tree  # made before tracing
-        traced = trace(graph, shape)
-    if graph.problems:
-        raise ValueError(graph.problems[0])
-    converted = convert(traced, quantize, calibration)
-    metadata, inputs, seen = graph.metadata(quantize), ["image"], None
-    own = [name for name in model.decider.confidence_names if graph.changes(name)]
-    wanted = [name for name in confidence_names(model) if graph.changes(name)] if quantize else own
-    if wanted and uses_images:
-        seen = confidences(converted, wanted, graph.listed, calibration)
-    if wanted and quantize:
-        converted = refit_thresholds(converted, model, calibration, graph.listed, wanted, seen)
-    if as_input:
-        taken = take_thresholds(converted, own, graph.listed)
-        converted, inputs = taken.model, ["image", taken.port.name]
-        metadata |= _threshold_notes(model.decider, taken, seen, metadata)
-    result = write_signature(simplify(outline(converted)), inputs, graph.given(names))
-    result = write_metadata(result, metadata)
-    verify(result)
-    for sentence in graph.notes:
-        warnings.warn(sentence, stacklevel=2)
-    return result
 
 
 def _constants(model, as_input):
-    """Returns the variables of all deciders, also in networks inside units, but thresholds that become an input."""
+    """Returns the variables of all deciders, also in networks inside units, except thresholds that become an input."""
     found = [layer for layer in model._flatten_layers() if isinstance(layer, Decider)]
     kept = [layer for layer in model.decider._flatten_layers() if isinstance(layer, Confidence)] if as_input else []
     given = {id(layer.thresholds) for layer in kept}
@@ -149,7 +157,7 @@ def _constants(model, as_input):
 
 
 class _Graph:
-    """The function that is traced, and what is known of it once it has been."""
+    """The function that is traced; its attributes describe the file once it has been."""
 
     def __init__(self, model, names, groups):
         self.model, self.names, self.groups = model, names, groups
@@ -163,22 +171,22 @@ class _Graph:
         self.whole: Node = model.cost_tree  # with guards on all that is listed
 
     def __call__(self, image):
-        """Returns [logits, decisions, macs], as far as they are asked for."""
+        """Returns those of logits, exits, decisions and macs that are wanted."""
         import tensorflow as tf
 
         executor = BranchingExecutor(self.decisions, self.groups)
         outcome = self.model.outcome(image, training=False, executor=executor)
         self.conditions, self.listed = executor.conditions, executor.listed
         if any(self.conditions[name] is False for name in self.listed):
-            unasked = [name for name in self.decisions if name not in self.conditions]
-            self.listed += unasked
-            executor.bits.update((name, tf.zeros((1,), tf.int32)) for name in unasked)
+            unreached = [name for name in self.decisions if name not in self.conditions]
+            self.listed += unreached
+            executor.bits.update((name, tf.zeros((1,), tf.int32)) for name in unreached)
         self.units, self.problems = executor.units, executor.problems
         self.notes = [note(unit, self.groups[unit], names) for unit, names in executor.masked.items()]
         computed = {name: True for names in executor.masked.values() for name in names}
-        known = {**executor.conditions, **computed}
-        self.node = _frozen(self.node, known, "exits" in self.names)
-        unlisted = {name: run for name, run in known.items() if name not in self.listed or name in computed}
+        conditions = {**executor.conditions, **computed}
+        self.node = _frozen(self.node, conditions, "exits" in self.names)
+        unlisted = {name: run for name, run in conditions.items() if name not in self.listed or name in computed}
         self.whole = _frozen(self.whole, unlisted, "exits" in self.names)
         results = {"logits": outcome.logits, **outcome.exits}
         if self.listed:
@@ -187,11 +195,11 @@ class _Graph:
         return [results[name] for name in self.given(self.names)]
 
     def changes(self, name) -> bool:
-        """Returns whether images change a decision, and not as they change an earlier one."""
+        """Returns whether a decision depends on the image and is not always the same as an earlier one."""
         return not isinstance(self.conditions.get(name, False), (bool, str))
 
     def given(self, names):
-        """Returns the file's outputs for these names, as far as there are any: a static model decides nothing."""
+        """Returns the file's outputs for these names; a static model has no decisions."""
         can = {"logits": ["logits"], "exits": self.model.chain.exit_names}
         decided = ["decisions", "macs"] if self.listed else []
         return [output for name in names for output in can.get(name, [name] if name in decided else [])]
@@ -210,7 +218,7 @@ class _Graph:
         return tf.reshape(total, (1,))  # a number, if all gates are folded away
 
     def metadata(self, quantize):
-        """Returns what the file says of itself."""
+        """Returns the file's metadata."""
         conditions = {name: self.conditions.get(name, False) for name in self.listed}
         return {
             "version": 1,
@@ -226,8 +234,8 @@ class _Graph:
         }
 
 
-def _threshold_notes(decider, taken, seen, metadata):
-    """Returns what the file says of thresholds that it takes as an input; the table only if nothing else is decided.
+def _threshold_notes(decider, port, values, seen, metadata):
+    """Returns the metadata of thresholds that are an input; the table only if nothing else is decided.
 
     seen: confidences on calibration images, None if there are none.
     """
@@ -235,10 +243,10 @@ def _threshold_notes(decider, taken, seen, metadata):
     notes = {
         "threshold_names": list(names),
         "measures": [decider.confidence_of(name) for name in names],
-        "thresholds": written(taken.values),
+        "thresholds": written(values),
     }
     if seen is not None and metadata["decisions"] == list(names):
-        notes["budgets"] = budget_table(seen, macs_of_stops(metadata["cost"], names), taken.port)
+        notes["budgets"] = budget_table(seen, macs_of_stops(metadata["cost"], names), port)
     return notes
 
 
@@ -249,7 +257,7 @@ def _parts_of(node, names):
 
 
 def _frozen(node, conditions, exits=False):
-    """Returns the cost tree without constant guards, what never runs, and, unless wanted, exits that nobody reads."""
+    """Returns the cost tree without constant guards, parts that never run and, unless wanted, unread exits."""
     when: Guard | None = node.when
     frozen = conditions.get(when.decision) if when is not None else None
     if when is not None and isinstance(frozen, bool):

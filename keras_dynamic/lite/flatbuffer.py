@@ -1,10 +1,10 @@
-"""TFLite flatbuffers as Python objects, and the graph of their operators."""
+"""Reads and writes .tflite files as Python objects, and edits the graphs of their operators."""
 
 import copy
 import functools
 import importlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -25,11 +25,7 @@ _BROKEN = (struct.error, ValueError, IndexError, TypeError, AttributeError, Over
 
 @functools.cache
 def schema() -> ModuleType:
-    """Returns the generated TFLite schema of ai_edge_litert, or else that of tensorflow.
-
-    Raises:
-        ImportError: if neither is installed.
-    """
+    """Returns the generated TFLite schema of ai_edge_litert, or else of tensorflow; raises if neither is installed."""
     for name in _SCHEMAS:
         try:
             return importlib.import_module(name)
@@ -47,27 +43,16 @@ def _names(enumeration: str) -> dict[int, str]:
 
 
 def load(model: bytes) -> Model:
-    """Parses a .tflite.
+    """Parses a .tflite's bytes into the schema's ModelT.
 
     Index lists become lists of int (empty rather than None) and names become str, so that passes can edit in place.
-
-    Args:
-        model: the file's bytes.
-
-    Returns:
-        The schema's ModelT.
 
     Raises:
         ValueError: if the bytes are no TFLite flatbuffer, are cut short, or refer to what they do not hold.
     """
     if not isinstance(model, (bytes, bytearray, memoryview)):
         raise ValueError(f"Expected the bytes of a .tflite, got {type(model).__name__}; pass open(path, 'rb').read().")
-    data = bytes(model)
-    if data[4:8] != IDENTIFIER:
-        raise ValueError(
-            f"Expected the bytes of a .tflite (identifier {IDENTIFIER!r}), got {len(data)} bytes with "
-            f"{data[4:8]!r} in its place; export the model again."
-        )
+    data = identified(model)
     try:
         parsed = schema().ModelT.InitFromObj(schema().Model.GetRootAsModel(data, 0))
         _normalise(parsed)
@@ -80,6 +65,17 @@ def load(model: bytes) -> Model:
             "copy the file again or export the model again."
         )
     return parsed
+
+
+def identified(model) -> bytes:
+    """Returns the bytes of a .tflite, or raises a ValueError if they are another file's."""
+    data = bytes(model)
+    if data[4:8] != IDENTIFIER:
+        raise ValueError(
+            f"Expected the bytes of a .tflite (identifier {IDENTIFIER!r}), got {len(data)} bytes with "
+            f"{data[4:8]!r} in its place; export the model again."
+        )
+    return data
 
 
 def _text(name: bytes | str | None) -> str:
@@ -135,14 +131,7 @@ def _dangling(model: Model) -> str:
 
 
 def pack(model: Model) -> bytes:
-    """Serialises a ModelT, with buffers aligned to 16 bytes as runtimes on microcontrollers need them.
-
-    Args:
-        model: the schema's ModelT.
-
-    Returns:
-        The .tflite's bytes.
-    """
+    """Returns a ModelT's bytes, with buffers aligned to 16 bytes as runtimes on microcontrollers need them."""
     import flatbuffers
 
     class Builder(flatbuffers.Builder):
@@ -154,6 +143,13 @@ def pack(model: Model) -> bytes:
     return bytes(builder.Output())
 
 
+def edited(model: bytes, edit: Callable[..., object], *arguments) -> bytes:
+    """Returns a .tflite's bytes after edit(parsed model, *arguments), which changes the model in place."""
+    parsed = load(model)
+    edit(parsed, *arguments)
+    return pack(parsed)
+
+
 def op_name(model: Model, operator: Operator) -> str:
     """Returns an operator's name, such as 'CONV_2D', or 'CUSTOM(name)'."""
     code = model.operatorCodes[operator.opcodeIndex]
@@ -162,13 +158,7 @@ def op_name(model: Model, operator: Operator) -> str:
 
 
 def op_code(model: Model, name: str, version: int = 1) -> int:
-    """Returns the index of an operator code, added to the model if it has none such.
-
-    Args:
-        model: the model to look in and to add to.
-        name: the builtin operator's name.
-        version: its version.
-    """
+    """Returns the index of a builtin operator's code, added to the model if it has none such."""
     value = getattr(schema().BuiltinOperator, name)
     for index, code in enumerate(model.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == value and code.version == version:
@@ -200,11 +190,7 @@ def type_name(tensor: Tensor) -> str:
 
 
 def dtype(tensor: Tensor) -> np.dtype:
-    """Returns a tensor's element type for NumPy.
-
-    Raises:
-        ValueError: if NumPy has none such.
-    """
+    """Returns a tensor's element type for NumPy, or raises a ValueError if NumPy has none such."""
     name = type_name(tensor)
     try:
         return np.dtype(name.lower())
@@ -213,21 +199,13 @@ def dtype(tensor: Tensor) -> np.dtype:
 
 
 def is_constant(model: Model, tensor: Tensor) -> bool:
-    """Returns whether a tensor's values stand in the file."""
+    """Returns whether the file holds a tensor's values."""
     data = model.buffers[tensor.buffer].data
     return data is not None and len(data) > 0
 
 
 def constant(model: Model, tensor: Tensor) -> np.ndarray:
-    """Returns a constant tensor's values.
-
-    Args:
-        model: the model that holds its buffer.
-        tensor: a tensor with is_constant true.
-
-    Returns:
-        array of the tensor's shape and type.
-    """
+    """Returns a constant tensor's values, an array of its shape and type."""
     data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
     return np.frombuffer(data.tobytes(), dtype(tensor)).reshape(shape(tensor))
 
@@ -238,6 +216,31 @@ def add_buffer(model: Model, values: bytes) -> int:
     buffer.data = np.frombuffer(values, np.uint8)
     model.buffers.append(buffer)
     return len(model.buffers) - 1
+
+
+def add_tensor(graph: Graph, name: str, shape: list[int], kind: int, quantization=None) -> int:
+    """Adds a tensor of a schema.TensorType and returns its index."""
+    tensor = schema().TensorT()
+    tensor.name, tensor.shape, tensor.type, tensor.quantization = name, shape, kind, quantization
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def add_int32(model: Model, graph: Graph, name: str, values) -> int:
+    """Adds a constant vector and returns the index of its tensor."""
+    made = add_tensor(graph, name, [len(values)], schema().TensorType.INT32)
+    graph.tensors[made].buffer = add_buffer(model, np.array(values, np.int32).tobytes())
+    return made
+
+
+def new_operator(model: Model, name: str, inputs, outputs, options: str = "", version: int = 1) -> Operator:
+    """Returns a new operator, which the caller adds to a graph; options 'If' stands for the schema's IfOptions."""
+    made = schema().OperatorT()
+    made.opcodeIndex, made.inputs, made.outputs = op_code(model, name, version), inputs, outputs
+    if options:
+        made.builtinOptionsType = getattr(schema().BuiltinOptions, f"{options}Options")
+        made.builtinOptions = getattr(schema(), f"{options}OptionsT")()
+    return made
 
 
 def quantization(tensor: Tensor) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -257,17 +260,11 @@ def producers(graph: Graph) -> dict[int, int]:
 
 
 def guards(graph: Graph, labels: Mapping[Edge, object]) -> list[frozenset | None]:
-    """Returns, per operator, the labels through which every one of its uses passes.
+    """Returns, per operator, the labels of edges through which every one of its uses passes.
 
-    An operator with label L is needed only where an edge labelled L is: work exclusive to a branch.
-
-    Args:
-        graph: a subgraph, its operators in an order of execution.
-        labels: labels of some of the edges.
-
-    Returns:
-        One set of labels per operator, None for operators that no output needs. Operators without outputs act by
-        themselves and count as outputs.
+    An operator with label L is needed only where an edge labelled L is: work exclusive to a branch. None stands for an
+    operator that no output needs; one without outputs acts by itself and counts as an output. The operators must be in
+    an order of execution.
     """
     makers = producers(graph)
     found: list[frozenset | None] = [None if operator.outputs else frozenset() for operator in graph.operators]
@@ -275,8 +272,8 @@ def guards(graph: Graph, labels: Mapping[Edge, object]) -> list[frozenset | None
     def use(tensor: int, through: frozenset) -> None:
         k = makers.get(tensor)
         if k is not None:
-            known = found[k]
-            found[k] = through if known is None else known & through
+            before = found[k]
+            found[k] = through if before is None else before & through
 
     for tensor in graph.outputs:
         use(tensor, frozenset())
@@ -324,14 +321,7 @@ def schedule(graph: Graph) -> None:
 
 
 def redirect(model: Model, index: int, old: int, new: int) -> None:
-    """Lets everything that reads one tensor read another, in place; outputs and signatures too.
-
-    Args:
-        model: the model.
-        index: the subgraph's index.
-        old: the tensor no longer read.
-        new: the tensor read in its place.
-    """
+    """Lets everything in a subgraph that reads one tensor read another, in place; outputs and signatures too."""
     graph = model.subgraphs[index]
     graph.outputs = [new if t == old else t for t in graph.outputs]
     for operator in graph.operators:
@@ -424,3 +414,12 @@ def cut(graph: Graph, inside: list[int], operands: list[int], results: list[int]
         branch.operators.append(operator)
     branch.outputs = [tensor(t) for t in results]
     return branch
+
+
+def submodel(model: Model, graph: Graph) -> Model:
+    """Returns a model of one subgraph that `cut` has made from another model, which stays as it is."""
+    made = copy.copy(model)
+    made.subgraphs, made.signatureDefs = [graph], []
+    made.metadata = [copy.copy(entry) for entry in model.metadata]
+    prune(made)
+    return made

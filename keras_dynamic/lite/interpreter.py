@@ -1,6 +1,5 @@
-"""One interpreter over ai_edge_litert, tflite_runtime and tf.lite, whichever is installed."""
+"""Runs a .tflite with ai_edge_litert, tflite_runtime or tf.lite, whichever is installed."""
 
-import functools
 import importlib
 import os
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.lite.flatbuffer import IDENTIFIER
+from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.metadata import DEFAULT_KEY, read_metadata
 from keras_dynamic.lite.thresholds import THRESHOLDS, as_numbers, given_or_noted
 from keras_dynamic.messages import did_you_mean
@@ -25,8 +24,8 @@ class Port:
         name: its name in the signature.
         shape: its shape, batch first.
         dtype: its element type.
-        scale: what one step of an integer is worth; 0 if the values aren't quantised.
-        zero_point: the integer that stands for 0.
+        scale: the difference between an integer and the next; 0 if the values aren't quantised.
+        zero_point: the integer for 0.
     """
 
     name: str
@@ -36,18 +35,22 @@ class Port:
     zero_point: int = 0
 
 
+def port_of(name: str, tensor: flatbuffer.Tensor) -> Port:
+    """Returns the port of a parsed model's tensor."""
+    scales, zero_points = flatbuffer.quantization(tensor)
+    shape, dtype = flatbuffer.shape(tensor), flatbuffer.dtype(tensor)
+    return Port(name, shape, dtype, scales[0], zero_points[0]) if scales else Port(name, shape, dtype)
+
+
 def encode_image(image, port: Port) -> np.ndarray:
-    """Returns an image as an input takes it.
+    """Returns an image as an array of an input's shape and type.
 
     Args:
         image: uint8 or float, [height, width, channels] or [1, height, width, channels], pixel values 0 to 255.
         port: the input.
 
-    Returns:
-        array of the input's shape and type.
-
     Raises:
-        ValueError: if the image's shape, type or range is another.
+        ValueError: if the image has another shape, type or range.
     """
     pixels = np.asarray(image)
     if pixels.shape not in (port.shape, port.shape[1:]):
@@ -66,17 +69,10 @@ def encode_image(image, port: Port) -> np.ndarray:
 
 
 def encode(values, port: Port) -> np.ndarray:
-    """Returns values as an input takes them, quantised if it is.
-
-    Args:
-        values: numbers, of the input's shape; those of the input's own type go in as they are.
-        port: the input.
-
-    Returns:
-        array of the input's shape and type.
+    """Returns numbers as an array of an input's type, quantised if it is; those of its own type stay as they are.
 
     Raises:
-        ValueError: if the shape is another.
+        ValueError: if they have another shape than the input.
     """
     values = np.asarray(values)
     if values.shape != port.shape:
@@ -89,12 +85,7 @@ def encode(values, port: Port) -> np.ndarray:
 
 
 def decode(values: np.ndarray, port: Port) -> np.ndarray:
-    """Returns an output's values as numbers: float32 if it is quantised, else as they are.
-
-    Args:
-        values: array of the output's shape and type.
-        port: the output.
-    """
+    """Returns an output's values as numbers: float32 if it is quantised, else unchanged."""
     if not port.scale:
         return values
     return (values.astype(np.float32) - np.float32(port.zero_point)) * np.float32(port.scale)
@@ -140,7 +131,8 @@ class Interpreter:
             raise ValueError(f"threads must be at least 1, got {threads!r}.")
         self.backend, package = _load_backend(backend)
         kernels = package.OpResolverType
-        self._model = data = _read(model)
+        content = model if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
+        self._model = data = flatbuffer.identified(content)
         try:
             self._interpreter = package.Interpreter(
                 model_content=data,
@@ -173,8 +165,7 @@ class Interpreter:
         """Sets the inputs, which invoke then reads as often as it is called.
 
         Args:
-            image: uint8 or float, [height, width, channels] or [1, height, width, channels], values 0 to 255; goes to
-                the input named 'image', or to the only one.
+            image: as of encode_image; for the input named 'image', or the only one.
             others: values of further inputs, by name; `thresholds`, if they are an input, may be left out or None.
 
         Raises:
@@ -188,19 +179,14 @@ class Interpreter:
         self._feed({first: encode_image(image, self.inputs[first]), **others})
 
     def feed(self, values: Mapping[str, Any]) -> None:
-        """Sets the inputs of a model that takes no image, such as a later stage.
+        """Sets the inputs, by name, of a model that takes no image, such as a later stage; raises as set does.
 
-        Args:
-            values: of every input, by name; integers of a quantised input's own type go in as they are. `thresholds`
-                may be left out, as in set.
-
-        Raises:
-            ValueError: as set does.
+        Integers of a quantised input's own type stay as they are. `thresholds` may be left out.
         """
         self._feed(self._checked(values))
 
     def _checked(self, values, image=None):
-        """Returns values by name, thresholds among them; raises if they are not for all inputs but the image's."""
+        """Returns values by name, with thresholds; raises if they are not those of all inputs except the image."""
         values = dict(values)
         if THRESHOLDS in self.inputs or THRESHOLDS in values:
             values[THRESHOLDS] = self._thresholds(values.get(THRESHOLDS))
@@ -215,9 +201,11 @@ class Interpreter:
         return values
 
     def _thresholds(self, values):
-        """Returns the thresholds to run with; those given need no metadata, which tflite_runtime alone cannot read."""
-        if values is None or THRESHOLDS not in self.inputs:
-            return given_or_noted(values, self._metadata if THRESHOLDS in self.inputs else None)
+        """Returns the thresholds to run with; only the default ones need metadata, which tflite_runtime cannot read."""
+        if THRESHOLDS not in self.inputs:
+            return given_or_noted(values, None)
+        if values is None:
+            return given_or_noted(values, read_metadata(self._model))
         (count,) = self.inputs[THRESHOLDS].shape
         found = as_numbers(values, count)
         if found is None:
@@ -228,28 +216,17 @@ class Interpreter:
         for name, value in values.items():
             self._interpreter.set_tensor(self._indices[name], encode(value, self.inputs[name]))
 
-    @functools.cached_property
-    def _metadata(self):
-        return read_metadata(self._model)
-
     def fill(self) -> None:
-        """Sets inputs to zeros, thresholds to those noted: enough for timing a model whose work depends on no image."""
+        """Sets inputs to zeros and thresholds to the file's own, to time a model whose work depends on no image."""
         zeros = {name: np.zeros(port.shape, port.dtype) for name, port in self.inputs.items() if name != THRESHOLDS}
         self.feed(zeros)
 
     def invoke(self) -> None:
-        """Runs the model on the inputs as set, and does nothing else: this is the call to time."""
+        """Runs the model on the inputs that are set, and does nothing else: this is the call to time."""
         self._interpreter.invoke()
 
     def results(self, raw: bool = False) -> dict[str, np.ndarray]:
-        """Returns the outputs of the last invoke.
-
-        Args:
-            raw: True returns quantised outputs as the integers that the model computed.
-
-        Returns:
-            By name, arrays of the outputs' shapes; quantised ones as float32 unless raw.
-        """
+        """Returns {name: array} of the last invoke's outputs, quantised ones as float32, or as integers if raw."""
         found = {name: self._interpreter.get_tensor(self._indices[name]) for name in self.outputs}
         return found if raw else {name: decode(values, self.outputs[name]) for name, values in found.items()}
 
@@ -283,13 +260,3 @@ def _load_backend(name: str | None) -> tuple[str, ModuleType]:
         f"Nothing here runs a .tflite, expected {' or '.join(wanted)} to be installed; "
         "pip install keras_dynamic[tflite]."
     )
-
-
-def _read(model: bytes | str | os.PathLike[str]) -> bytes:
-    data = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
-    if data[4:8] != IDENTIFIER:
-        raise ValueError(
-            f"Expected a .tflite (identifier {IDENTIFIER!r}), got {len(data)} bytes with {data[4:8]!r} in its place; "
-            "export the model again."
-        )
-    return data

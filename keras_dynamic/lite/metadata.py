@@ -1,11 +1,9 @@
-"""Names of inputs and outputs, and the JSON that export stores in a file."""
+"""Reads and writes the names of a file's inputs and outputs, and the metadata that export stores in it as JSON."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from keras_dynamic.cost import Node, parts
 from keras_dynamic.lite import flatbuffer
@@ -15,27 +13,22 @@ DEFAULT_KEY = "serving_default"
 
 
 def write_signature(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """Returns the model with one signature, 'serving_default', that names its inputs and outputs.
-
-    Args:
-        model: the .tflite's bytes.
-        inputs: one name per input, in the model's order.
-        outputs: one name per output, in the model's order.
-
-    Returns:
-        The new .tflite's bytes.
+    """Returns a .tflite's bytes with one signature, 'serving_default', that names inputs and outputs in their order.
 
     Raises:
         ValueError: if there are more or fewer names than inputs or outputs, or a name stands twice.
     """
-    parsed = flatbuffer.load(model)
-    main = parsed.subgraphs[0]
+    return flatbuffer.edited(model, set_signature, inputs, outputs)
+
+
+def set_signature(model: Model, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Gives a parsed model one signature, in place. Arguments as in write_signature."""
+    main = model.subgraphs[0]
     signature = flatbuffer.schema().SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = DEFAULT_KEY, 0
     signature.inputs = _named("input", inputs, main.inputs)
     signature.outputs = _named("output", outputs, main.outputs)
-    parsed.signatureDefs = [signature]
-    return flatbuffer.pack(parsed)
+    model.signatureDefs = [signature]
 
 
 def _named(kind: str, names: Sequence[str], tensors: list[int]) -> list:
@@ -52,26 +45,16 @@ def _named(kind: str, names: Sequence[str], tensors: list[int]) -> list:
 
 
 def signature_names(model: Model) -> tuple[list[str], list[str]]:
-    """Returns the names of the first subgraph's inputs and outputs, in its order.
-
-    Args:
-        model: a parsed model.
-
-    Returns:
-        The names in its signature; where it has none, those of the tensors.
-    """
+    """Returns the names of a parsed model's inputs and outputs: those in its signature, or else of the tensors."""
     main = model.subgraphs[0]
-    for signature in model.signatureDefs:
-        if signature.subgraphIndex == 0:
-            inputs = {value.tensorIndex: value.name for value in signature.inputs}
-            outputs = {value.tensorIndex: value.name for value in signature.outputs}
-            break
-    else:
-        inputs, outputs = {}, {}
-    return (
-        [inputs.get(t, main.tensors[t].name) for t in main.inputs],
-        [outputs.get(t, main.tensors[t].name) for t in main.outputs],
-    )
+    signature = next((each for each in model.signatureDefs if each.subgraphIndex == 0), None)
+
+    def names(tensors, entries):
+        named = {entry.tensorIndex: entry.name for entry in entries}
+        return [named.get(t, main.tensors[t].name) for t in tensors]
+
+    inputs, outputs = (signature.inputs, signature.outputs) if signature else ((), ())
+    return names(main.inputs, inputs), names(main.outputs, outputs)
 
 
 METADATA_NAME = "keras_dynamic"
@@ -79,7 +62,7 @@ _KEYS = (("when", True), ("unless", False))
 
 
 def cost_table(node: Node) -> list[dict[str, Any]]:
-    """Returns a cost tree as export notes it: [{'macs', 'when': decisions that must all be 1, 'unless': all 0}]."""
+    """Returns a cost tree as the metadata has it: [{'macs', 'when': decisions that must all be 1, 'unless': all 0}]."""
     return [
         {"macs": macs, **{key: [guard.decision for guard in guards if guard.on is on] for key, on in _KEYS}}
         for macs, guards in parts(node)
@@ -96,35 +79,34 @@ def macs_under(table, decisions):
 
 
 def metadata_of(model: Model) -> dict[str, Any] | None:
-    """Returns what export noted in a parsed model: decisions, cost table and the like; None if nothing.
-
-    Raises:
-        ValueError: if the note isn't JSON.
-    """
+    """Returns the metadata that export stored in a parsed model, None if there is none; see read_metadata."""
     for entry in model.metadata:
         if entry.name == METADATA_NAME:
             try:
                 return json.loads(bytes(model.buffers[entry.buffer].data))
             except (ValueError, TypeError) as error:
-                raise ValueError(f"The model's {METADATA_NAME!r} note is no JSON ({error}); export it again.") from None
+                raise ValueError(
+                    f"The model's {METADATA_NAME!r} metadata is no JSON ({error}); export it again."
+                ) from None
     return None
 
 
 def read_metadata(model: bytes) -> dict[str, Any] | None:
-    """Returns what export noted in a .tflite, None if nothing. As metadata_of, from bytes."""
+    """Returns the metadata that export stored in a .tflite: decisions, cost table and more; None if there is none.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite, or the metadata is no JSON.
+    """
     return metadata_of(flatbuffer.load(model))
 
 
-def metadata_needed(model: Model) -> dict[str, Any]:
-    """Returns the metadata of a model that export has written.
-
-    Args:
-        model: the parsed .tflite.
+def metadata_needed(model: bytes | Model) -> dict[str, Any]:
+    """Returns the metadata of a model that export has written, given as bytes or parsed.
 
     Raises:
         ValueError: if it has none.
     """
-    found = metadata_of(model)
+    found = read_metadata(model) if isinstance(model, bytes) else metadata_of(model)
     if found is None:
         raise ValueError(
             f"Expected a .tflite with {METADATA_NAME!r} metadata, got one without; export it with keras_dynamic."
@@ -133,22 +115,17 @@ def metadata_needed(model: Model) -> dict[str, Any]:
 
 
 def write_metadata(model: bytes, metadata: Mapping[str, Any]) -> bytes:
-    """Returns the model with this package's metadata set, any former one replaced.
+    """Returns a .tflite's bytes with this package's metadata, which JSON can express, in place of any former ones."""
+    return flatbuffer.edited(model, set_metadata, metadata)
 
-    Args:
-        model: the .tflite's bytes.
-        metadata: what to note; must be expressible as JSON.
 
-    Returns:
-        The new .tflite's bytes.
-    """
-    parsed = flatbuffer.load(model)
-    text = json.dumps(metadata, separators=(",", ":")).encode()
-    for entry in parsed.metadata:
+def set_metadata(model: Model, metadata: Mapping[str, Any]) -> None:
+    """Gives a parsed model this package's metadata, in place. Arguments as in write_metadata."""
+    added = flatbuffer.add_buffer(model, json.dumps(metadata, separators=(",", ":")).encode())
+    for entry in model.metadata:
         if entry.name == METADATA_NAME:
-            parsed.buffers[entry.buffer].data = np.frombuffer(text, np.uint8)
-            return flatbuffer.pack(parsed)
+            model.buffers[entry.buffer] = model.buffers.pop()
+            return
     entry = flatbuffer.schema().MetadataT()
-    entry.name, entry.buffer = METADATA_NAME, flatbuffer.add_buffer(parsed, text)
-    parsed.metadata.append(entry)
-    return flatbuffer.pack(parsed)
+    entry.name, entry.buffer = METADATA_NAME, added
+    model.metadata.append(entry)

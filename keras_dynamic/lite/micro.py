@@ -1,4 +1,4 @@
-"""Runs a model on TensorFlow Lite Micro's interpreter, as a microcontroller would."""
+"""Runs a .tflite on TensorFlow Lite Micro's interpreter, as a microcontroller does."""
 
 import contextlib
 import io
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_dynamic.lite import flatbuffer
-from keras_dynamic.lite.flatbuffer import Tensor
-from keras_dynamic.lite.interpreter import Port, decode, encode, encode_image
+from keras_dynamic.lite.interpreter import decode, encode, encode_image, port_of
 from keras_dynamic.lite.metadata import metadata_of, signature_names
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
 
@@ -41,9 +40,10 @@ class MicroInterpreter:
         inputs, outputs = signature_names(parsed)
         if inputs[1:] not in ([], [THRESHOLDS]):
             raise ValueError(f"Expected a model with one input, the image, and perhaps {THRESHOLDS!r}, got {inputs}.")
-        self.input, *self._further = (_port(name, main.tensors[t]) for name, t in zip(inputs, main.inputs, strict=True))
+        ports = [port_of(name, main.tensors[t]) for name, t in zip(inputs, main.inputs, strict=True)]
+        self.input, *self._further = ports
         self._metadata = metadata_of(parsed)
-        self.outputs = [_port(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
+        self.outputs = [port_of(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
         self._model = bytes(model)
         tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
         self._generous = 2**20 + sum(1024 + 8 * math.prod(flatbuffer.shape(tensor)) for tensor in tensors)
@@ -52,19 +52,14 @@ class MicroInterpreter:
         except _Refused as error:
             raise ValueError(
                 f"TensorFlow Lite Micro refuses the model ({error}); "
-                "give it a larger arena, or leave out the operator that it lacks."
+                "give it a larger arena, or avoid the operator that it lacks."
             ) from error
 
     def run(self, image, raw: bool = False, thresholds=None) -> dict[str, np.ndarray]:
-        """Runs the model.
-
-        Args:
-            image: uint8 or float, [height, width, channels] or [1, height, width, channels], values 0 to 255.
-            raw: True returns quantised outputs as the integers that the model computed.
-            thresholds: if they are an input, one number each; None takes those noted in the file.
+        """Runs the model on an image, and on thresholds if they are an input (None takes those noted in the file).
 
         Returns:
-            By name, arrays of the outputs' shapes; quantised ones as float32 unless raw.
+            As Interpreter.run.
 
         Raises:
             ValueError: if the image has another shape, type or range, or thresholds are given but no input, of another
@@ -81,10 +76,7 @@ class MicroInterpreter:
         return found if raw else {port.name: decode(found[port.name], port) for port in self.outputs}
 
     def arena_bytes(self) -> int:
-        """Returns the smallest arena with which the runtime takes the model, found by trying, to 64 bytes.
-
-        On this machine: where pointers have 4 bytes rather than 8, the bookkeeping needs less.
-        """
+        """Returns the smallest arena that the runtime accepts here, to 64 bytes; 4-byte pointers need less."""
         too_small, enough = 0, self._generous
         while enough - too_small > 64:
             tried = (too_small + enough) // 2
@@ -98,27 +90,17 @@ class MicroInterpreter:
 
 
 class _Refused(Exception):
-    """The runtime takes the model not at all, or not with this arena."""
+    """The runtime refuses the model, or an arena of this size."""
 
 
 def _allocate(model: bytes, arena_bytes: int) -> Any:
-    """Returns the runtime's interpreter with its tensors laid out.
-
-    Raises:
-        _Refused: with what the runtime wrote, if it refuses the model or the arena is too small.
-    """
+    """Returns the runtime's interpreter with its tensors laid out, or raises _Refused with the runtime's message."""
     runtime = _load_runtime()
     try:
-        with _native_output() as said:
+        with native_output() as output:
             return runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
     except RuntimeError as error:
-        raise _Refused(f"{error}: {' '.join(said.getvalue().split())}") from error
-
-
-def _port(name: str, tensor: Tensor) -> Port:
-    scales, zero_points = flatbuffer.quantization(tensor)
-    shape, dtype = flatbuffer.shape(tensor), flatbuffer.dtype(tensor)
-    return Port(name, shape, dtype, scales[0], zero_points[0]) if scales else Port(name, shape, dtype)
+        raise _Refused(f"{error}: {' '.join(output.getvalue().split())}") from error
 
 
 def _load_runtime() -> Any:
@@ -135,9 +117,9 @@ def _load_runtime() -> Any:
 
 
 @contextlib.contextmanager
-def _native_output() -> Iterator[io.StringIO]:
-    """Collects what native code writes to the process's stdout and stderr, which Python's redirection does not see."""
-    said = io.StringIO()
+def native_output() -> Iterator[io.StringIO]:
+    """Collects the stdout and stderr of native code, which Python's redirection misses."""
+    output = io.StringIO()
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
@@ -145,10 +127,10 @@ def _native_output() -> Iterator[io.StringIO]:
         try:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-            yield said
+            yield output
         finally:
             for descriptor, number in zip(kept, (1, 2), strict=True):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
             file.seek(0)
-            said.write(file.read().decode(errors="replace"))
+            output.write(file.read().decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""Selects on a decision become IFs, and the work that only one side needs moves into that side's subgraph."""
+"""Turns selects on decisions into IFs and moves the work that only one side needs into that side's subgraph."""
 
 import copy
 import math
@@ -30,7 +30,7 @@ _SIDES = {"then": 1, "else": 2}  # position among a select's inputs
 
 @dataclass(frozen=True)
 class _Select:
-    """A select on a decision: the operator's index, the tensor that decides, the decision's index and what names it."""
+    """A select on a decision: the operator's index, its condition's tensor and name, and the decision's index."""
 
     operator: int
     condition: int
@@ -51,26 +51,29 @@ def outline(model: bytes) -> bytes:
     runs.
 
     Args:
-        model: the bytes of a .tflite made from a batch-1 select graph, its conditions under the scopes of naming.py.
+        model: the bytes of a .tflite made from a batch-1 select graph, its conditions under branching.decision_scope.
 
     Returns:
-        The .tflite's bytes with branch subgraphs named as in naming.py; no two IFs share one.
+        The .tflite's bytes with branch subgraphs named by branching.branch_name; no two IFs share one.
 
     Raises:
         ValueError: if the bytes are no .tflite, or an operand of a select is computed in another shape than the result.
     """
-    parsed = flatbuffer.load(model)
-    waiting = list(range(len(parsed.subgraphs)))
+    return flatbuffer.edited(model, selects_to_ifs)
+
+
+def selects_to_ifs(model: Model) -> None:
+    """Turns the selects of a parsed model into IFs, in place, see outline."""
+    waiting = list(range(len(model.subgraphs)))
     while waiting:
         index = waiting.pop()
-        _prepare(parsed, index)
-        graph = parsed.subgraphs[index]
-        while group := _outermost(graph, _selects(parsed, graph)):
-            waiting += _to_if(parsed, graph, group)
+        _prepare(model, index)
+        graph = model.subgraphs[index]
+        while group := _outermost(graph, _selects(model, graph)):
+            waiting += _to_if(model, graph, group)
             schedule(graph)
-    _number_branches(parsed)
-    prune(parsed)
-    return flatbuffer.pack(parsed)
+    _number_branches(model)
+    prune(model)
 
 
 def _selects(model: Model, graph: Graph) -> list[_Select]:
@@ -89,18 +92,18 @@ def _selects(model: Model, graph: Graph) -> list[_Select]:
         ) in _RESHAPING:
             tensor = graph.operators[maker].inputs[0]
             names.append(graph.tensors[tensor].name)
-        told = ((decision_of_tensor(name), name) for name in names)
-        decision, name = next((each for each in told if each[0] is not None), (None, ""))
-        if decision is not None:
-            found.append(_Select(k, tensor, decision, name))
+        for name in names:
+            if (decision := decision_of_tensor(name)) is not None:
+                found.append(_Select(k, tensor, decision, name))
+                break
     return found
 
 
 def _prepare(model: Model, index: int) -> None:
     """Gives operands their result's shape, resolves selects on constants, and puts the operators in order, in place.
 
-    A select reads its condition itself, not a RESHAPE of it: one that several selects share stays outside of an IF into
-    which only some of them move, and what is read from there is known by its name alone.
+    A select reads its condition itself, not a RESHAPE of it: a RESHAPE that several selects share stays outside of an
+    IF into which only some of them move, and an IF's operands are recognised by name alone.
     """
     graph = model.subgraphs[index]
     buffers: dict[bytes, int] = {}
@@ -150,21 +153,14 @@ def _fitted(model: Model, graph: Graph, operand: int, result: int, buffers: dict
 
 def _reshape(model: Model, graph: Graph, source: int, result: int) -> Operator:
     """Returns an operator that gives one tensor the shape of another."""
-    shape = np.array(flatbuffer.shape(graph.tensors[result]), np.int32)
-    constant = flatbuffer.schema().TensorT()
-    constant.name, constant.shape, constant.type = "shape", [shape.size], flatbuffer.schema().TensorType.INT32
-    constant.buffer = flatbuffer.add_buffer(model, shape.tobytes())
-    graph.tensors.append(constant)
-    operator = flatbuffer.schema().OperatorT()
-    operator.opcodeIndex = flatbuffer.op_code(model, "RESHAPE")
-    operator.inputs, operator.outputs = [source, len(graph.tensors) - 1], [result]
-    return operator
+    shape = flatbuffer.add_int32(model, graph, "shape", flatbuffer.shape(graph.tensors[result]))
+    return flatbuffer.new_operator(model, "RESHAPE", [source, shape], [result])
 
 
 def _outermost(graph: Graph, selects: list[_Select]) -> list[_Select]:
     """Returns selects on one condition that can become one IF now, in the order of the operators; [] if none is left.
 
-    They depend on no one another and are needed whatever any other decision says. The last select is always such.
+    None depends on another one, and all are needed under any other decision. The last select always qualifies.
     """
     if not selects:
         return []
@@ -195,13 +191,9 @@ def _to_if(model: Model, graph: Graph, group: list[_Select]) -> tuple[int, int]:
         branch.name = branch_name(group[0].decision, side)
         model.subgraphs.append(branch)
 
-    made = flatbuffer.schema().OperatorT()
-    made.opcodeIndex = flatbuffer.op_code(model, "IF")
-    made.inputs = [group[0].condition, *operands]
-    made.outputs = [select.outputs[0] for select in selects]
+    inputs, outputs = [group[0].condition, *operands], [select.outputs[0] for select in selects]
+    made = flatbuffer.new_operator(model, "IF", inputs, outputs, "If")
     new = len(model.subgraphs) - 2, len(model.subgraphs) - 1
-    made.builtinOptionsType = flatbuffer.schema().BuiltinOptions.IfOptions
-    made.builtinOptions = flatbuffer.schema().IfOptionsT()
     made.builtinOptions.thenSubgraphIndex, made.builtinOptions.elseSubgraphIndex = new
     gone = {*inside["then"], *inside["else"], *(select.operator for select in group)}
     graph.operators = [operator for k, operator in enumerate(graph.operators) if k not in gone] + [made]

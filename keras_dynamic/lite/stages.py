@@ -1,4 +1,4 @@
-"""A model that may stop at exits, cut into models without any IF, one up to each exit and one behind it."""
+"""Cuts a model that may stop at exits into models without any IF, one up to each exit and one after the last."""
 
 import copy
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ import numpy as np
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.comparisons import macs_of_stops
-from keras_dynamic.lite.flatbuffer import Graph, Model, cut, drop_dead, producers, prune
+from keras_dynamic.lite.flatbuffer import Graph, Model, cut, drop_dead, producers, submodel
 from keras_dynamic.lite.interpreter import Interpreter, decode, encode_image
-from keras_dynamic.lite.metadata import metadata_needed, signature_names, write_metadata, write_signature
+from keras_dynamic.lite.metadata import metadata_needed, set_metadata, set_signature, signature_names
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
-from keras_dynamic.lite.variants import with_outputs
-from keras_dynamic.lite.verify import verify, work_of
+from keras_dynamic.lite.variants import keep_outputs
+from keras_dynamic.lite.verify import check, work_of
 
 GO_ON = "go_on"
 
 
 class Stopped(NamedTuple):
-    """What the stages answered.
+    """The answer of stages to one image.
 
     Attributes:
         logits: float32 array, [1, classes].
@@ -31,7 +31,7 @@ class Stopped(NamedTuple):
 
 
 class Stages:
-    """Runs stages on one image, each only if the one before says so: an interpreter's IF in the host's own language.
+    """Runs stages on one image, each only if the one before it returns go_on: an IF in the host's own language.
 
     Args:
         models: what `stages` returned.
@@ -43,46 +43,37 @@ class Stages:
 
     def __init__(self, models: list[bytes], **interpreter):
         self._stages = [Interpreter(model, **interpreter) for model in models]
-        self._notes = [metadata_needed(flatbuffer.load(model)) for model in models]
+        self._notes = [metadata_needed(model) for model in models]
 
     def run(self, image, thresholds=None) -> Stopped:
         """Runs the stages until one stops.
 
-        Args:
-            image: uint8 or float, [height, width, channels] or [1, height, width, channels], values 0 to 255.
-            thresholds: if they are an input, one number per exit; None takes those noted in the file.
-
-        Returns:
-            Stopped.
-
-        Raises:
-            ValueError: if the image has another shape, type or range, or thresholds are given but no input, of another
-                number, no numbers, or out of their measure's range.
+        Arguments and errors as of MicroInterpreter.run.
         """
-        known: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         if thresholds is not None:
-            known[THRESHOLDS] = given_or_noted(thresholds, self._notes[0])
-        known["image"] = encode_image(image, self._stages[0].inputs["image"])
+            values[THRESHOLDS] = given_or_noted(thresholds, self._notes[0])
+        values["image"] = encode_image(image, self._stages[0].inputs["image"])
         exit_ = 0
         for stage, notes in zip(self._stages, self._notes, strict=True):
             exit_ = notes["stops_at"]
-            stage.feed({name: known[name] for name in stage.inputs if name in known})
+            stage.feed({name: values[name] for name in stage.inputs if name in values})
             stage.invoke()
             found = stage.results(raw=True)
             if GO_ON not in found or not found[GO_ON].item():
                 break
-            known |= found
+            values |= found
         return Stopped(decode(found["logits"], stage.outputs["logits"]), exit_)
 
 
 def stages(model: bytes) -> list[bytes]:
     """Cuts a model whose decisions are its exits alone into models without any IF, for engines that have none.
 
-    The first stage goes up to the first exit, each next one from there to the exit behind it, the last to the end. A
+    The first stage goes up to the first exit, each next one from there to the next exit, the last to the end. A
     stage's inputs are `image` and `thresholds`, if it reads them, and state_0, state_1, ..., which earlier stages give.
     Its outputs are `logits`, those of the whole model for an image that stops here; `go_on`, bool [1], whether the next
-    stage runs; and states for later stages. The last one has logits alone. They are cut out of the file as it is: the
-    answers are its answers, and their MACs add up to its MACs, to which verify holds each.
+    stage runs; and states for later stages. The last one has logits alone. Their
+    answers are the whole model's, and their MACs add up to its MACs; each is verified.
 
         first, *later = kd.lite.stages(model)
         answer = kd.lite.Stages([first, *later]).run(image)
@@ -94,11 +85,11 @@ def stages(model: bytes) -> list[bytes]:
         The stages' bytes, one more than there are exits that are decided.
 
     Raises:
-        ValueError: if something else than exits is decided or nothing is, or an exit's own layers run only for images
+        ValueError: if the model decides nothing or more than its exits, or an exit's own layers run only for images
             that stop there, as where gates decide.
     """
-    lean = with_outputs(model, ["logits"])
-    parsed = flatbuffer.load(lean)
+    parsed = flatbuffer.load(model)
+    keep_outputs(parsed, ["logits"])
     metadata = metadata_needed(parsed)
     listed, constant = metadata["decisions"], metadata.get("constant", {})
     names = [name for name in listed if name not in constant]
@@ -117,9 +108,9 @@ def stages(model: bytes) -> list[bytes]:
     made = []
     for index in range(len(names)):
         stage, begin = _cut(parsed, begin)
-        made.append(_packed(lean, stage, _notes(metadata, index, macs[index], stops[index])))
-    last = _Stage(begin.graph, begin.known, {begin.logits: ["logits"]})
-    return [*made, _packed(lean, last, _notes(metadata, len(names), macs[-1], stops[-1]))]
+        made.append(_packed(parsed, stage, _notes(metadata, index, macs[index], stops[index])))
+    last = _Stage(begin.graph, begin.names, {begin.logits: ["logits"]})
+    return [*made, _packed(parsed, last, _notes(metadata, len(names), macs[-1], stops[-1]))]
 
 
 class _Begin(NamedTuple):
@@ -127,7 +118,7 @@ class _Begin(NamedTuple):
 
     graph: Graph
     logits: int
-    known: dict[int, str]
+    names: dict[int, str]
     states: int = 0
 
 
@@ -140,14 +131,14 @@ class _Stage(NamedTuple):
 
 
 def _check_heads(parsed: Model, names) -> None:
-    """Raises if work with MACs stands on the side of images that stop."""
+    """Raises if images that stop run further layers with MACs."""
     work = work_of(parsed, names)
     while work.branches:
-        ((name, then, otherwise),) = work.branches  # what is decided behind an exit stands inside its IF
+        ((name, then, otherwise),) = work.branches  # decisions after an exit are inside its IF
         if otherwise.macs:
             raise ValueError(
-                f"exit {name!r} has layers of its own that run only for images that stop there, so that no stage can "
-                "hold them; export a network whose exits deciders.Confidence() decides."
+                f"exit {name!r} has layers of its own that run only for images that stop there, which no stage can "
+                "hold; export a network whose exits deciders.Confidence() decides."
             )
         work = then
 
@@ -165,7 +156,7 @@ def _cut(model: Model, begin: _Begin) -> tuple[_Stage, _Begin]:
     graph.operators = [operator for operator in graph.operators if operator is not choice]
     outputs = {_inlined(graph, otherwise, operands, place): ["logits"]}
     outputs.setdefault(condition, []).append(GO_ON)
-    names, following, states = dict(begin.known), {}, begin.states
+    names, following, states = dict(begin.names), {}, begin.states
     for inner, outer in zip(then.inputs, operands, strict=True):
         if inner not in read:
             continue
@@ -174,7 +165,7 @@ def _cut(model: Model, begin: _Begin) -> tuple[_Stage, _Begin]:
             states += 1
             outputs.setdefault(outer, []).append(names[outer])
         following[inner] = names[outer]
-    return _Stage(graph, begin.known, outputs), _Begin(then, then.outputs[0], following, states)
+    return _Stage(graph, begin.names, outputs), _Begin(then, then.outputs[0], following, states)
 
 
 def _inlined(graph: Graph, branch: Graph, operands: list[int], place: int) -> int:
@@ -191,27 +182,22 @@ def _inlined(graph: Graph, branch: Graph, operands: list[int], place: int) -> in
     return here[branch.outputs[place]]
 
 
-def _packed(model: bytes, stage: _Stage, metadata: Mapping[str, Any]) -> bytes:
-    """Returns a stage's bytes, verified.
-
-    model: the whole model, to whose buffers and operator codes the stage refers.
-    """
-    parsed, graph = flatbuffer.load(model), stage.graph
+def _packed(model: Model, stage: _Stage, metadata: Mapping[str, Any]) -> bytes:
+    """Returns a stage's bytes, verified. The model is the whole one, to whose buffers and codes the stage refers."""
+    graph = stage.graph
     graph.outputs = list(stage.outputs)
     drop_dead(graph)
     read = {t for operator in graph.operators for t in operator.inputs}
     inputs = {t: name for t, name in stage.inputs.items() if t in read}
     outputs = [(t, name) for t, names in stage.outputs.items() for name in names]
-    parsed.subgraphs = [cut(graph, list(range(len(graph.operators))), list(inputs), [t for t, _ in outputs])]
-    parsed.signatureDefs = []
-    prune(parsed)
-    named = write_signature(flatbuffer.pack(parsed), list(inputs.values()), [name for _, name in outputs])
-    found = write_metadata(named, metadata)
-    verify(found)
-    return found
+    made = submodel(model, cut(graph, list(range(len(graph.operators))), list(inputs), [t for t, _ in outputs]))
+    set_signature(made, list(inputs.values()), [name for _, name in outputs])
+    set_metadata(made, metadata)
+    check(made)
+    return flatbuffer.pack(made)
 
 
 def _notes(metadata: Mapping[str, Any], index: int, macs: int, stops_at: int) -> dict[str, Any]:
-    """Returns what a stage says of itself: what the whole model says, but that it decides nothing and costs its own."""
+    """Returns a stage's metadata: the whole model's, but with no decisions and with its own cost."""
     own = {"decisions": [], "exits": [], "units": [], "parts": {}, "cost": [{"macs": macs, "when": []}]}
     return {**metadata, **own, "stage": index, "stops_at": stops_at}

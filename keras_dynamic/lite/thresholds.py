@@ -1,4 +1,4 @@
-"""Thresholds for a model that takes them as an input: those noted in it, those of the caller, those for a budget."""
+"""Thresholds for a model that takes them as an input: the file's own, the caller's, or those for a budget."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.metadata import metadata_needed
 
 THRESHOLDS = "thresholds"  # the input's name, and that of the metadata's entry
@@ -20,12 +19,7 @@ def written(values) -> list[float | None]:
 
 
 def as_numbers(values, count: int) -> np.ndarray | None:
-    """Returns thresholds as float32 [count], or None if they are not as many numbers.
-
-    Args:
-        values: the caller's.
-        count: how many there are to be.
-    """
+    """Returns thresholds as float32 [count], or None if they are not as many numbers."""
     try:
         found = np.asarray(values, np.float32)
     except (TypeError, ValueError):
@@ -34,11 +28,7 @@ def as_numbers(values, count: int) -> np.ndarray | None:
 
 
 def given_or_noted(values, metadata: Mapping[str, Any] | None) -> np.ndarray:
-    """Returns the thresholds to run with, float32 [k].
-
-    Args:
-        values: the caller's, one number for each of the metadata's threshold_names; None takes the metadata's.
-        metadata: of the model, None if it has none.
+    """Returns the thresholds to run with, float32 [k]: the caller's values, or if they are None the metadata's.
 
     Raises:
         ValueError: if the model's thresholds are no input, or values are of another number, no numbers, or out of the
@@ -50,10 +40,9 @@ def given_or_noted(values, metadata: Mapping[str, Any] | None) -> np.ndarray:
         return _read(metadata[THRESHOLDS])
     names = metadata["threshold_names"]
     found = as_numbers(values, len(names))
-    low = np.array([0 if measure in _UP_TO_ONE else -np.inf for measure in metadata["measures"]], np.float32)
-    high = np.array([1 if measure in _UP_TO_ONE else np.inf for measure in metadata["measures"]], np.float32)
-    if found is None or not (((found >= low) & (found <= high)) | (found == np.inf)).all():
-        ranged = " from 0 to 1" if (high == 1).all() else ""
+    limited = np.isin(metadata["measures"], _UP_TO_ONE)
+    if found is None or not (~limited | ((found >= 0) & (found <= 1)) | (found == np.inf)).all():
+        ranged = " from 0 to 1" if limited.all() else ""
         raise ValueError(
             f"thresholds must be {len(names)} numbers{ranged}, one for each of {names}, got {values!r}; infinity lets "
             "no image stop."
@@ -76,7 +65,7 @@ def thresholds_for(model: bytes, macs: float) -> np.ndarray:
     Raises:
         ValueError: if the model has no such table, or the budget lies under its least macs_mean.
     """
-    rows = metadata_needed(flatbuffer.load(model)).get("budgets")
+    rows = metadata_needed(model).get("budgets")
     if not rows:
         raise ValueError(
             "the model has no table of thresholds for budgets; export a cascade, or a model that decides its exits "

@@ -1,61 +1,53 @@
-"""Models made from an exported one without converting again: fewer outputs, decisions given, single parts."""
+"""Makes models from an exported one without converting again: fewer outputs, decisions as inputs, single parts."""
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import decision_of_branch, unit_of_tensor
-from keras_dynamic.lite.flatbuffer import cut, prune, read_from_outside
-from keras_dynamic.lite.metadata import metadata_needed, signature_names, write_signature
+from keras_dynamic.lite.flatbuffer import Model, cut, prune, read_from_outside, submodel
+from keras_dynamic.lite.metadata import metadata_needed, set_signature, signature_names
 
 
 def with_outputs(model: bytes, names) -> bytes:
-    """Returns the model with these outputs only, and without the work that the others needed.
+    """Returns an exported model with only the outputs `names`, in this order, and without the others' work."""
+    return flatbuffer.edited(model, keep_outputs, names)
 
-    Args:
-        model: an exported .tflite.
-        names: names of outputs, in the order wanted.
 
-    Raises:
-        ValueError: if the model has no output of such a name.
-    """
-    parsed = flatbuffer.load(model)
-    inputs, outputs = signature_names(parsed)
+def keep_outputs(model: Model, names) -> None:
+    """Removes the other outputs of a parsed model, and the work that they needed, in place."""
+    inputs, outputs = signature_names(model)
     for name in names:
         if name not in outputs:
             raise ValueError(
                 f"the model has no output {name!r}; it has {outputs}; export it with outputs={tuple(names)}."
             )
-    main = parsed.subgraphs[0]
+    main = model.subgraphs[0]
     main.outputs = [main.outputs[outputs.index(name)] for name in names]
-    parsed.signatureDefs = []
-    prune(parsed)
-    return write_signature(flatbuffer.pack(parsed), inputs, names)
+    set_signature(model, inputs, names)
+    prune(model)
 
 
 def driven(model: bytes) -> bytes:
-    """Returns the model with its decisions as further inputs: it decides nothing itself.
+    """Returns the model with its decisions as further inputs, bool, named as in the metadata.
 
-    The inputs are bool and named as in the metadata. Decisions of networks inside units still decide for themselves.
-
-    Args:
-        model: an exported .tflite.
-
-    Returns:
-        The new .tflite's bytes; its one output is logits.
+    Its one output is logits. Networks inside units still decide for themselves.
     """
-    parsed = flatbuffer.load(with_outputs(model, ["logits"]))
-    names = metadata_needed(parsed)["decisions"]
-    main = parsed.subgraphs[0]
-    inputs, _ = signature_names(parsed)
+    return flatbuffer.edited(model, _drive)
+
+
+def _drive(model: Model) -> None:
+    keep_outputs(model, ["logits"])
+    names = metadata_needed(model)["decisions"]
+    main = model.subgraphs[0]
+    inputs, _ = signature_names(model)
     given: dict[str, int] = {}
     for operator in main.operators:
         if flatbuffer.branches(operator):
-            index = decision_of_branch(parsed.subgraphs[flatbuffer.branches(operator)[0]].name)
+            index = decision_of_branch(model.subgraphs[flatbuffer.branches(operator)[0]].name)
             given[names[index]] = operator.inputs[0]
     makers = [operator for operator in main.operators if set(operator.outputs) & set(given.values())]
     main.operators = [operator for operator in main.operators if operator not in makers]
     main.inputs = [*main.inputs, *given.values()]
-    parsed.signatureDefs = []
-    prune(parsed)
-    return write_signature(flatbuffer.pack(parsed), [*inputs, *given], ["logits"])
+    set_signature(model, [*inputs, *given], ["logits"])
+    prune(model)
 
 
 def unit_parts(model: bytes) -> dict[str, bytes]:
@@ -66,7 +58,7 @@ def unit_parts(model: bytes) -> dict[str, bytes]:
 
     Returns:
         {part: .tflite's bytes} in order of execution: 'stem', the units by name, 'head'. Parts without operators are
-        left out. Inputs and outputs of a part have no meaning but their number.
+        left out. Only the number of a part's inputs and outputs has a meaning.
     """
     parsed = flatbuffer.load(model)
     names = metadata_needed(parsed)["units"]
@@ -77,20 +69,14 @@ def unit_parts(model: bytes) -> dict[str, bytes]:
     for k in range(first, len(owner)):
         unit = owner[k]
         members["head" if unit is None else names[unit]].append(k)
-    outputs = set(graph.outputs)
-    return {
-        name: _cut_out(model, inside, outputs) for name, inside in members.items() if inside
-    }  # each part is cut from a copy of its own
+    return {name: flatbuffer.pack(_cut_out(parsed, inside)) for name, inside in members.items() if inside}
 
 
-def _cut_out(model, inside, outputs):
-    parsed = flatbuffer.load(model)
-    graph = parsed.subgraphs[0]
+def _cut_out(model: Model, inside: list[int]) -> Model:
+    """Returns a model of some of the main graph's operators."""
+    graph = model.subgraphs[0]
     made = [t for k in inside for t in graph.operators[k].outputs]
     read = {t for k, operator in enumerate(graph.operators) if k not in set(inside) for t in operator.inputs}
-    results = [t for t in made if t in read or t in outputs]
-    taken = list(dict.fromkeys(read_from_outside(parsed, graph, inside, [])))
-    parsed.subgraphs = [cut(graph, inside, taken, results)]
-    parsed.signatureDefs = []
-    prune(parsed)
-    return flatbuffer.pack(parsed)
+    results = [t for t in made if t in read or t in graph.outputs]
+    taken = list(dict.fromkeys(read_from_outside(model, graph, inside, [])))
+    return submodel(model, cut(graph, inside, taken, results))

@@ -1,4 +1,4 @@
-"""Checks that a file really skips: its operators, and its MACs under given decisions."""
+"""Lists a file's operators, counts its MACs under given decisions, and checks what export promises."""
 
 import math
 import random
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import decision_of_branch
-from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor
+from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, branches, op_name
 from keras_dynamic.lite.metadata import macs_under, metadata_needed, metadata_of
 from keras_dynamic.messages import did_you_mean
 
@@ -38,40 +38,29 @@ class ListedOperator:
 
 
 def list_operators(model: bytes) -> list[ListedOperator]:
-    """Returns every operator of every subgraph.
+    """Returns every operator of every subgraph of a .tflite's bytes."""
+    return _listed(flatbuffer.load(model))
 
-    Args:
-        model: the .tflite's bytes.
 
-    Raises:
-        ValueError: if the bytes are no whole .tflite.
-    """
-    parsed = flatbuffer.load(model)
+def _listed(model: Model) -> list[ListedOperator]:
     return [
         ListedOperator(
             graph.name,
             k,
-            flatbuffer.op_name(parsed, operator),
-            tuple(_text(parsed, graph, t) for t in operator.inputs),
-            tuple(_text(parsed, graph, t) for t in operator.outputs),
-            tuple(parsed.subgraphs[b].name for b in flatbuffer.branches(operator)),
+            op_name(model, operator),
+            tuple(_text(model, graph, t) for t in operator.inputs),
+            tuple(_text(model, graph, t) for t in operator.outputs),
+            tuple(model.subgraphs[b].name for b in branches(operator)),
         )
-        for graph in parsed.subgraphs
+        for graph in model.subgraphs
         for k, operator in enumerate(graph.operators)
     ]
 
 
 def operator_table(model: bytes) -> str:
-    """Returns the operators as text, one line each, in columns, under the names of their subgraphs.
-
-    Args:
-        model: the .tflite's bytes.
-
-    Raises:
-        ValueError: if the bytes are no whole .tflite.
-    """
+    """Returns the operators of a .tflite's bytes as text, one line each, under the names of their subgraphs."""
     parsed = flatbuffer.load(model)
-    listed = list_operators(model)
+    listed = _listed(parsed)
     width = max((len(row.name) for row in listed), default=0)
     lines = []
     for graph in parsed.subgraphs:
@@ -105,35 +94,13 @@ FREE = frozenset(
     """.split()
 )
 
-Shape = tuple[int, ...]
-
-
-def _conv_2d(inputs: list[Shape], output: Shape, _: Operator) -> int:
-    return math.prod(output) * math.prod(inputs[1][1:])  # filters [out, height, width, in / groups]
-
-
-def _depthwise_conv_2d(inputs: list[Shape], output: Shape, _: Operator) -> int:
-    return math.prod(output) * math.prod(inputs[1][1:3])  # filters [1, height, width, out]
-
-
-def _fully_connected(inputs: list[Shape], output: Shape, _: Operator) -> int:
-    return math.prod(output) * inputs[1][-1]  # weights [out, in]
-
-
-def _transpose_conv(inputs: list[Shape], _output: Shape, _: Operator) -> int:
-    return math.prod(inputs[2]) * math.prod(inputs[1][:3])  # filters [out, height, width, in], the image third
-
-
-def _batch_matmul(inputs: list[Shape], output: Shape, operator: Operator) -> int:
-    return math.prod(output) * inputs[0][-2 if operator.builtinOptions.adjX else -1]
-
-
-_RULES: dict[str, Callable[[list[Shape], Shape, Operator], int]] = {
-    "CONV_2D": _conv_2d,
-    "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
-    "FULLY_CONNECTED": _fully_connected,
-    "TRANSPOSE_CONV": _transpose_conv,
-    "BATCH_MATMUL": _batch_matmul,
+# MACs by the shapes of the inputs and of the output.
+_RULES: dict[str, Callable[..., int]] = {
+    "CONV_2D": lambda ins, out, _: math.prod(out) * math.prod(ins[1][1:]),  # [out, height, width, in / groups]
+    "DEPTHWISE_CONV_2D": lambda ins, out, _: math.prod(out) * math.prod(ins[1][1:3]),  # [1, height, width, out]
+    "FULLY_CONNECTED": lambda ins, out, _: math.prod(out) * ins[1][-1],  # [out, in]
+    "TRANSPOSE_CONV": lambda ins, out, _: math.prod(ins[2]) * math.prod(ins[1][:3]),  # likewise, the image third
+    "BATCH_MATMUL": lambda ins, out, operator: math.prod(out) * ins[0][-2 if operator.builtinOptions.adjX else -1],
 }
 
 
@@ -150,18 +117,11 @@ class Work:
     branches: "tuple[tuple[str, Work, Work], ...]"
 
     def count(self, decisions: Mapping[str, bool]) -> int:
-        """Returns how many run under given decisions.
-
-        Args:
-            decisions: whether each decision runs its unit; only those on the way are read.
-
-        Raises:
-            ValueError: if a decision on the way is missing.
-        """
+        """Returns the MACs that run under given decisions, or raises a ValueError if one that is reached is missing."""
         total = self.macs
         for name, then, otherwise in self.branches:
             if name not in decisions:
-                raise ValueError(f"The model asks for decision {name!r}, got only {sorted(decisions)}; add it.")
+                raise ValueError(f"The MACs depend on decision {name!r}, got only {sorted(decisions)}; add it.")
             total += (then if decisions[name] else otherwise).count(decisions)
         return total
 
@@ -177,8 +137,7 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
         MACs of one inference.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite, a decision is missing or unknown, or an operator's
-            MACs are unknown.
+        ValueError: if the bytes are no whole .tflite, a decision is missing or unknown, or an operator's MACs are.
     """
     parsed = flatbuffer.load(model)
     names = list((metadata_of(parsed) or {}).get("decisions", []))
@@ -188,41 +147,35 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
     return work_of(parsed, names).count(decisions)
 
 
-def work_of(model: Model, names: list[str]) -> Work:
-    """Returns the multiply-accumulates of a parsed model as a tree over its IFs.
-
-    Args:
-        model: the parsed model.
-        names: the decisions' names, by index.
+def work_of(model: Model, names: list[str], index: int = 0, above: tuple[int, ...] = ()) -> Work:
+    """Returns the multiply-accumulates of a parsed model's subgraph, a branch of those above, as a tree over its IFs.
 
     Raises:
-        ValueError: if an operator's MACs are unknown, or an IF is no decision's.
+        ValueError: if an operator's MACs are unknown, or an IF belongs to none of the decisions `names`.
     """
-    return _work(model, names, 0, ())
-
-
-def _work(model: Model, names: list[str], index: int, above: tuple[int, ...]) -> Work:
-    if index in above:
-        raise ValueError(f"Subgraph {model.subgraphs[index].name!r} runs itself; a .tflite with loops has no MACs.")
-    macs, found = 0, []
     graph = model.subgraphs[index]
+    if index in above:
+        raise ValueError(f"Subgraph {graph.name!r} runs itself; a .tflite with loops has no MACs.")
+    macs, found = 0, []
     for operator in graph.operators:
-        if pair := flatbuffer.branches(operator):
-            decision = decision_of_branch(model.subgraphs[pair[0]].name)
-            if decision is None or decision >= len(names):
-                raise ValueError(
-                    f"The IF with branch {model.subgraphs[pair[0]].name!r} belongs to none of the decisions {names}; "
-                    "export the model with keras_dynamic, which names both."
-                )
-            then, otherwise = (_work(model, names, branch, (*above, index)) for branch in pair)
-            found.append((names[decision], then, otherwise))
-        else:
+        pair = branches(operator)
+        if not pair:
             macs += _macs(model, graph, operator)
+            continue
+        name = model.subgraphs[pair[0]].name
+        decision = decision_of_branch(name)
+        if decision is None or decision >= len(names):
+            raise ValueError(
+                f"The IF with branch {name!r} belongs to none of the decisions {names}; export the model with "
+                "keras_dynamic, which names both."
+            )
+        then, otherwise = (work_of(model, names, branch, (*above, index)) for branch in pair)
+        found.append((names[decision], then, otherwise))
     return Work(macs, tuple(found))
 
 
 def _macs(model: Model, graph: Graph, operator: Operator) -> int:
-    name = flatbuffer.op_name(model, operator)
+    name = op_name(model, operator)
     if name in FREE:
         return 0
     if name not in _RULES:
@@ -242,7 +195,7 @@ _FLOATS = ("FLOAT16", "BFLOAT16", "FLOAT32", "FLOAT64")
 
 @dataclass(frozen=True)
 class Verified:
-    """What a model was found to be.
+    """What verify found in a model.
 
     Attributes:
         decisions: the decisions' names.
@@ -282,44 +235,44 @@ def verify(model: bytes) -> Verified:
     Raises:
         ValueError: if the bytes are no whole .tflite or lack the metadata, or with all that is wrong, one line each.
     """
-    parsed = flatbuffer.load(model)
-    metadata = metadata_needed(parsed)
+    return check(flatbuffer.load(model), len(model))
+
+
+def check(model: Model, size_bytes: int = 0) -> Verified:
+    """Checks a parsed model as verify does; size_bytes is the file's size, for the report."""
+    metadata = metadata_needed(model)
     missing = {"decisions", "cost", "quantize"} - metadata.keys()
     if missing:
         raise ValueError(f"The model's metadata lacks {sorted(missing)}; export it again.")
-    problems = [*_subgraph_problems(parsed), *_tensor_problems(parsed, metadata["quantize"])]
-    for graph in parsed.subgraphs:
-        for operator in graph.operators:
-            problems += _comparison_problems(parsed, graph, operator)
-            if flatbuffer.branches(operator):
-                problems += _if_problems(parsed, graph, operator)
+    operators = [(graph, operator) for graph in model.subgraphs for operator in graph.operators]
+    problems = [*_subgraph_problems(model), *_tensor_problems(model, metadata["quantize"])]
+    for graph, operator in operators:
+        problems += _comparison_problems(model, graph, operator)
+        problems += _if_problems(model, graph, operator)
+    names = tuple(metadata["decisions"])
     try:
-        work = work_of(parsed, metadata["decisions"])
+        work = work_of(model, metadata["decisions"])
     except ValueError as error:
         problems.append(str(error))
     else:
         problems += _mac_problems(work, metadata)
     if problems:
         raise ValueError("\n".join([f"The model is not what export promises ({len(problems)} found):", *problems]))
-    names = tuple(metadata["decisions"])
-    operators = [operator for graph in parsed.subgraphs for operator in graph.operators]
     return Verified(
         decisions=names,
         macs_all_on=work.count(dict.fromkeys(names, True)),
         macs_all_off=work.count(dict.fromkeys(names, False)),
-        subgraphs=len(parsed.subgraphs),
-        conditionals=sum(bool(flatbuffer.branches(operator)) for operator in operators),
+        subgraphs=len(model.subgraphs),
+        conditionals=sum(bool(branches(operator)) for _, operator in operators),
         operators=len(operators),
         quantize=metadata["quantize"],
-        size_bytes=len(model),
+        size_bytes=size_bytes,
     )
 
 
 def _subgraph_problems(model: Model) -> Iterator[str]:
     """Every subgraph but the first must be the branch of one IF."""
-    uses = Counter(
-        b for graph in model.subgraphs for operator in graph.operators for b in flatbuffer.branches(operator)
-    )
+    uses = Counter(b for graph in model.subgraphs for operator in graph.operators for b in branches(operator))
     for index, graph in enumerate(model.subgraphs):
         wanted = int(index > 0)
         if uses[index] != wanted:
@@ -329,28 +282,26 @@ def _subgraph_problems(model: Model) -> Iterator[str]:
 def _tensor_problems(model: Model, quantize: str | None) -> Iterator[str]:
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            shape = flatbuffer.shape(tensor)
+            name, shape, kind = (
+                f"Tensor {tensor.name!r} of {graph.name!r}",
+                flatbuffer.shape(tensor),
+                flatbuffer.type_name(tensor),
+            )
             if any(size < 1 for size in shape):
-                yield f"Tensor {tensor.name!r} of {graph.name!r} must have a static shape, has {list(shape)}."
-            if (wrong := _absurd(model, tensor)) is not None:
-                yield f"Tensor {tensor.name!r} of {graph.name!r} {wrong}."
-            if quantize == "int8" and flatbuffer.type_name(tensor) in _FLOATS:
-                yield f"Tensor {tensor.name!r} of {graph.name!r} is {flatbuffer.type_name(tensor)} in an int8 model."
-
-
-def _absurd(model: Model, tensor: Tensor) -> str | None:
-    """Returns what is wrong with a tensor's scale or constant values, None if they are numbers to compute with."""
-    scales, _ = flatbuffer.quantization(tensor)
-    wrong = next((scale for scale in scales if not 0 < scale <= _LARGEST_SCALE), None)
-    if wrong is not None:
-        return f"has scale {wrong:g}, which must be over 0 and at most {_LARGEST_SCALE:g}"
-    floats = flatbuffer.type_name(tensor) in ("FLOAT32", "FLOAT64") and flatbuffer.is_constant(model, tensor)
-    return "is a constant that holds NaN" if floats and np.isnan(flatbuffer.constant(model, tensor)).any() else None
+                yield f"{name} must have a static shape, has {list(shape)}."
+            wrong = [scale for scale in flatbuffer.quantization(tensor)[0] if not 0 < scale <= _LARGEST_SCALE]
+            if wrong:
+                yield f"{name} has scale {wrong[0]:g}, which must be over 0 and at most {_LARGEST_SCALE:g}."
+            floats = kind in ("FLOAT32", "FLOAT64") and flatbuffer.is_constant(model, tensor)
+            if floats and np.isnan(flatbuffer.constant(model, tensor)).any():
+                yield f"{name} is a constant that holds NaN."
+            if quantize == "int8" and kind in _FLOATS:
+                yield f"{name} is {kind} in an int8 model."
 
 
 def _comparison_problems(model: Model, graph: Graph, operator: Operator) -> Iterator[str]:
     """TensorFlow Lite Micro aborts where an int8 comparison reads a scale of 1 or more."""
-    if flatbuffer.op_name(model, operator) not in _COMPARING:
+    if op_name(model, operator) not in _COMPARING:
         return
     for tensor in (graph.tensors[t] for t in operator.inputs):
         scales, _ = flatbuffer.quantization(tensor)
@@ -362,14 +313,13 @@ def _comparison_problems(model: Model, graph: Graph, operator: Operator) -> Iter
 
 
 def _if_problems(model: Model, graph: Graph, operator: Operator) -> Iterator[str]:
-    condition, *operands = (graph.tensors[t] for t in operator.inputs)
-    results = [graph.tensors[t] for t in operator.outputs]
-    for tensor in (condition, *operands):
+    pair = branches(operator)
+    operands, results = ([graph.tensors[t] for t in tensors] for tensors in (operator.inputs, operator.outputs))
+    for tensor in operands if pair else ():
         if flatbuffer.is_constant(model, tensor):
             yield f"Constant {tensor.name!r} is passed to an IF of {graph.name!r}; it belongs into the branches."
-    for index in flatbuffer.branches(operator):
-        branch = model.subgraphs[index]
-        for kind, outside, inside in (("inputs", operands, branch.inputs), ("outputs", results, branch.outputs)):
+    for branch in (model.subgraphs[index] for index in pair):
+        for kind, outside, inside in (("inputs", operands[1:], branch.inputs), ("outputs", results, branch.outputs)):
             if len(outside) != len(inside):
                 yield f"Branch {branch.name!r} has {len(inside)} {kind}, its IF {len(outside)}."
                 continue
@@ -384,15 +334,14 @@ def _kind(tensor: Tensor) -> str:
     return f"{flatbuffer.type_name(tensor)} {list(flatbuffer.shape(tensor))}{scale}"
 
 
-def _patterns(names: list[str]) -> Iterator[dict[str, bool]]:
-    """Yields the decisions under which MACs are counted."""
+def _patterns(names: list[str]) -> list[dict[str, bool]]:
+    """Returns the decisions under which MACs are counted."""
     all_on = dict.fromkeys(names, True)
-    yield all_on
-    if names:
-        yield dict.fromkeys(names, False)
-        yield from ({**all_on, name: False} for name in names)
-        rng = random.Random(0)
-        yield from ({name: rng.random() < 0.5 for name in names} for _ in range(RANDOM_PATTERNS))
+    if not names:
+        return [all_on]
+    rng = random.Random(0)
+    drawn = [{name: rng.random() < 0.5 for name in names} for _ in range(RANDOM_PATTERNS)]
+    return [all_on, dict.fromkeys(names, False), *({**all_on, name: False} for name in names), *drawn]
 
 
 def _mac_problems(work: Work, metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -402,12 +351,13 @@ def _mac_problems(work: Work, metadata: Mapping[str, Any]) -> Iterator[str]:
     if unknown:
         yield f"The cost table names decisions that the model lacks: {sorted(unknown)}."
         return
-    wrong = []
-    for pattern in _patterns(names):
-        table = macs_under(parts, pattern)
-        counted = work.count(pattern)
-        if counted != table:
-            off = [name for name in names if not pattern[name]]
-            wrong.append(f"with {off} off the model runs {counted} MACs, its cost table says {table}")
+    patterns = _patterns(names)
+    counts = [(pattern, work.count(pattern), macs_under(parts, pattern)) for pattern in patterns]
+    wrong = [each for each in counts if each[1] != each[2]]
     if wrong:
-        yield f"MACs differ under {len(wrong)} of {len(list(_patterns(names)))} patterns of decisions: {wrong[0]}."
+        pattern, counted, table = wrong[0]
+        off = [name for name in names if not pattern[name]]
+        yield (
+            f"MACs differ under {len(wrong)} of {len(patterns)} patterns of decisions: with {off} off the model runs "
+            f"{counted} MACs, its cost table says {table}."
+        )

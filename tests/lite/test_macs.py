@@ -61,7 +61,7 @@ def test_wrong_decisions_are_refused(example):
     model = example("units", False).outlined
     with pytest.raises(ValueError, match=r"got 'tow' \(did you mean 'two'\?\)"):
         count_macs(model, {"one": True, "tow": True, "three": True})
-    with pytest.raises(ValueError, match="asks for decision 'three'"):
+    with pytest.raises(ValueError, match="depend on decision 'three'"):
         count_macs(model, {"one": True, "two": False})
 
 

@@ -104,8 +104,8 @@ for name in ("ai_edge_litert", "tensorflow"):
     sys.modules[name] = None
 import importlib.util, types
 from pathlib import Path
-spec = importlib.util.spec_from_file_location("schema", sys.argv[1])
-schema = importlib.util.module_from_spec(spec)
+spec = importlib.util.spec_from_file_location("flatbuffer", sys.argv[1])
+flatbuffer = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(flatbuffer)
 try:
     flatbuffer.schema()
