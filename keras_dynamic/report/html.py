@@ -12,7 +12,7 @@ from typing import Any
 
 from keras_dynamic.report import style
 from keras_dynamic.report.schema import PerImage, check_evaluations, check_report, plain
-from keras_dynamic.report.sections import Block, Cell, Folded, Section, Table, Text
+from keras_dynamic.report.sections import Block, Cell, Section, Table, Text
 from keras_dynamic.report.system_sections import default_sections
 
 
@@ -109,7 +109,7 @@ def render(
     for section in sections:
         blocks = [_prepare(block, files) for block in section.render(report, evaluations)]
         if blocks:
-            shown.append({"title": section.title, "blocks": blocks})
+            shown.append({"title": section.title, "blocks": blocks, "folded": section.folded})
     facts = {name: report[name] for name in _FACTS if report.get(name) is not None}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -124,9 +124,6 @@ def _prepare(block: Block, files: dict[str, bytes]) -> dict[str, Any]:
     if isinstance(block, Table):
         rows = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in block.rows]
         return {"kind": "table", "header": block.header, "rows": rows, "caption": block.caption}
-    if isinstance(block, Folded):
-        inside = [_prepare(each, files) for each in block.blocks]
-        return {"kind": "folded", "title": block.title, "blocks": inside}
     if block.name in files:
         raise ValueError(f"Expected pictures of different names, got {block.name!r} twice; rename one.")
     files[block.name] = style.png(block.figure, 140 if block.photographs else 200)
