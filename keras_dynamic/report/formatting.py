@@ -118,7 +118,7 @@ def title_of(system: str) -> str:
 
 
 def show(figure: str, value: float | None) -> str:
-    """Prints a figure in the unit that its name tells.
+    """Prints a figure in the unit that belongs to its name.
 
     Args:
         figure: A name as in report.json or a record.

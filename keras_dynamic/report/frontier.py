@@ -67,8 +67,8 @@ def static_points(static: Mapping[str, Mapping[str, float]]) -> list[Point]:
 def upper_hull(points: Sequence[Sequence[Any]]) -> list[Point]:
     """The corners of the upper hull, from the cheapest point up to the most accurate one.
 
-    What lies behind the most accurate point costs more and is worse, so it is no part of the line. Points on a straight
-    stretch are dropped, as are all but the best of equal cost.
+    What lies to the right of the most accurate point costs more and is worse, so it is no part of the line. Points on a
+    straight stretch are dropped, as are all but the best of equal cost.
 
     Args:
         points: Points as `as_points` reads them, in any order.
@@ -262,7 +262,7 @@ _NOTHING = 5e-5  # half of the last digit that is printed
 
 
 class Verdict(NamedTuple):
-    """What the figures of one system allow to say.
+    """What follows from the figures of one system.
 
     Attributes:
         word: DYNAMIC or PRUNED.
@@ -320,8 +320,9 @@ def judge(report: Mapping[str, Any], name: str) -> Verdict:
 def headline(report: Mapping[str, Any], name: str) -> str:
     """Answers in one sentence whether a system pays.
 
-    It pays if it is dynamic, lies above every line that was measured, and is faster in at least one precision where it
-    was timed. Within the standard error of its worst line it breaks even.
+    It does not if it is merely pruned, is in no precision faster than the static network, or lies under any measured
+    line by more than the standard error of its accuracy. Of the rest, what lies within that error of the static line or
+    of its static twin breaks even.
 
     Args:
         report: The content of report.json.
@@ -332,30 +333,29 @@ def headline(report: Mapping[str, Any], name: str) -> str:
         points above the static line.'
     """
     system, found = report["systems"][name], margins_of(report, name)
-    line, margin = min(found.items(), key=lambda item: item[1])
-    word, (reference, known) = judge(report, name).word, reference_of(report, system)
+    error, word = standard_error(report, system), judge(report, name).word
+    reference, known = reference_of(report, system)
     times = {
         precision: system[precision]["latency_dynamic_ms"] / system[precision]["latency_static_ms"]
         for precision in PRECISIONS
         if precision in system
     }
     slow = bool(times) and min(times.values()) >= 1
-    error = standard_error(report, system)
-    level = abs(margin) < max(error, _NOTHING)
-    if word == PRUNED or slow or (margin < 0 and not level):
+    nothing = max(error, _NOTHING)
+    if word == PRUNED or slow or min(found.values()) < -nothing:
         answer = DOES_NOT_PAY
     else:
-        answer = BREAKS_EVEN if level else PAYS
-    share = f"{formatting.percent(system['macs_mean'] / system['macs_static'], 0)} of the MACs"
-    timed = " and ".join(f"{formatting.percent(ratio, 0)} ({precision})" for precision, ratio in times.items())
-    cost = f"{share} and {timed} of the time" if timed else share
-    place = f"{_where(margin)} {_LINES[line]}{_doubt(margin, error)}"
+        static = [margin for line, margin in found.items() if line != "margin_cascade"]
+        answer = BREAKS_EVEN if min(static) < nothing else PAYS
     reasons = [reason for reason, holds in ((PRUNED, word == PRUNED), ("no faster", slow)) if holds]
     because = f" ({' and '.join(reasons)})" if reasons else ""
+    shown = [line for line in found if line != "margin_static_twin" or found[line] <= 0 or len(found) == 1]
+    places = " and ".join(f"{_where(found[line])} {_LINES[line]}{_doubt(found[line], error)}" for line in shown)
+    timed = " and ".join(f"{formatting.percent(ratio, 0)} ({precision})" for precision, ratio in times.items())
     return (
-        f"{formatting.title_of(name)} {answer}{because}: accuracy "
-        f"{formatting.percent(system['accuracy'])} at {cost} of "
-        f"{reference if known else 'the static network'}, {place}."
+        f"{formatting.title_of(name)} {answer}{because}: accuracy {formatting.percent(system['accuracy'])} at "
+        f"{formatting.percent(system['macs_mean'] / system['macs_static'], 0)} of the MACs"
+        f"{f' and {timed} of the time' if timed else ''} of {reference if known else 'the static network'}, {places}."
     )
 
 

@@ -55,7 +55,7 @@ def write_report(
     Args:
         report: What report.json is to hold: {"static": ..., "systems": {name: ...}}, perhaps with "cascade_frontier"
             [[macs, accuracy, label], ...] and facts for the head of the page (data, command, machine, date, commit,
-            seed). NumPy numbers are welcome.
+            seed). Numbers may be NumPy's.
         evaluations: {name of a system: PerImage}; what is missing is not pictured. Their number becomes "images" in
             report.json unless the report states it.
         directory: Where to write; made if it does not exist.
@@ -129,8 +129,7 @@ def _prepare(block: Block, files: dict[str, bytes]) -> dict[str, Any]:
     files[block.name] = style.png(block.figure, 140 if block.photographs else 200)
     image, kind = (_small(files[block.name]), "webp") if block.photographs else (style.svg(block.figure), "svg+xml")
     source = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
-    place = "full" if block.wide else "tall" if block.photographs else "half"
-    described = {"caption": block.caption, "alternative": block.alternative, "place": place}
+    described = {"caption": block.caption, "alternative": block.alternative, "place": "full" if block.wide else "half"}
     return {"kind": "picture", "source": source, **described}
 
 

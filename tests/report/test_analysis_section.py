@@ -1,4 +1,4 @@
-"""What the section says about hand-made images."""
+"""Sentences, pictures and tables on hand-made images."""
 
 import numpy as np
 import pytest

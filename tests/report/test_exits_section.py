@@ -1,4 +1,4 @@
-"""What the section says about figures made by hand."""
+"""The section on exits, from figures made by hand."""
 
 from keras_dynamic.report import Text
 from keras_dynamic.report.exits import exits_section

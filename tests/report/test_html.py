@@ -1,4 +1,4 @@
-"""The report as a reader gets it: whole, self-contained, and with honest words."""
+"""The report as a reader gets it: whole, self-contained, the answer first."""
 
 import io
 import json

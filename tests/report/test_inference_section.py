@@ -1,4 +1,4 @@
-"""What the section says about figures made by hand."""
+"""The section on inference, from figures made by hand."""
 
 import copy
 

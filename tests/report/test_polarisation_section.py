@@ -1,4 +1,4 @@
-"""What the section says about rates made by hand."""
+"""The section on decisions, from rates made by hand."""
 
 from keras_dynamic.report import Text
 from keras_dynamic.report.decision_sections import decisions_section
