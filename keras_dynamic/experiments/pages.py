@@ -402,7 +402,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.check:
             for path in different:
                 print(
-                    f"{path}: expected what the records say, got something else; run `make results`.", file=sys.stderr
+                    f"{path}: expected the page made from the records, got something else; run `make results`.",
+                    file=sys.stderr,
                 )
             return 1 if different else 0
         wanted = pages(options.root)

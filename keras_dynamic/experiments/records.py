@@ -43,7 +43,7 @@ class Record:
         date: Day or time of the measurement, ISO 8601.
         machine: Processor, cores, accelerator, and what else explains the times.
         figures: {name: number}, named as in report.json; what that nests under float32 or int8 has that suffix.
-            Accuracies, rates and margins are fractions, costs MACs, times as their suffix says.
+            Accuracies, rates and margins are fractions, costs MACs, times in the unit of their suffix.
         targets: {name of a figure: 'OP NUMBER'} with OP >= or <=.
         seconds: Wall-clock time of the measurement.
 
@@ -236,7 +236,7 @@ def write_record(identity, method, network, data, config, figures, targets, seco
 
     Args:
         identity: the record's id.
-        method: one of report.records.METHODS.
+        method: one of METHODS.
         network: what was measured.
         data: what it was judged on; rows compare where this text is equal.
         config: the config's settings, a dictionary.
@@ -291,7 +291,7 @@ def command_line() -> str:
 
 
 def facts(data, seed) -> dict:
-    """Returns what the head of a report says about the run.
+    """Returns the facts about a run that stand on its report.
 
     Args:
         data: what the networks were judged on.

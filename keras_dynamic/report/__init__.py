@@ -1,16 +1,14 @@
 """Reports of measured networks: tables, pictures and one HTML page. Needs no TensorFlow."""
 
 from keras_dynamic.report import analysis, frontier
-from keras_dynamic.report.decision_sections import analysis_section
 from keras_dynamic.report.frontier import Verdict, judge
 from keras_dynamic.report.html import write_report
 from keras_dynamic.report.schema import PerImage
-from keras_dynamic.report.sections import Cell, Folded, Picture, Section, Table, Text
+from keras_dynamic.report.sections import Cell, Picture, Section, Table, Text
 from keras_dynamic.report.system_sections import default_sections, short_table
 
 __all__ = [
     "Cell",
-    "Folded",
     "PerImage",
     "Picture",
     "Section",
@@ -18,7 +16,6 @@ __all__ = [
     "Text",
     "Verdict",
     "analysis",
-    "analysis_section",
     "default_sections",
     "frontier",
     "judge",

@@ -11,27 +11,13 @@ from keras_dynamic.metrics import path_matrix, units_run
 from keras_dynamic.report.schema import PerImage
 
 
-class ByUnits(NamedTuple):
-    """Images grouped by the number of units that they run.
-
-    Attributes:
-        units: The numbers that occur, rising [k].
-        images: How many images run that many [k].
-        right: How many of them are answered rightly [k].
-    """
-
-    units: np.ndarray
-    images: np.ndarray
-    right: np.ndarray
-
-
 class Path(NamedTuple):
     """A pattern of decisions and the images that take it.
 
     Attributes:
         runs: bool [units], in the network's order.
         images: Indices of the images, in the data's order.
-        share: Of the images looked at, the fraction that takes it.
+        share: Fraction of all images that takes it.
         accuracy: Share of its images that are answered rightly.
     """
 
@@ -42,37 +28,16 @@ class Path(NamedTuple):
 
 
 def is_right(evaluation: PerImage) -> np.ndarray:
-    """Whether each image is answered rightly.
-
-    Args:
-        evaluation: What a network did with each image.
-
-    Returns:
-        bool [n].
-    """
+    """Whether each image is answered rightly, bool [n]."""
     return np.asarray(evaluation.predictions) == np.asarray(evaluation.labels)
 
 
-def by_units(evaluation: PerImage) -> ByUnits:
-    """Counts images and right answers by the number of units run.
-
-    Args:
-        evaluation: What a network did with each image; at least one decision.
-
-    Returns:
-        One entry per number that occurs.
-    """
-    units, place, images = np.unique(units_run(evaluation.decisions), return_inverse=True, return_counts=True)
-    return ByUnits(units, images, np.bincount(place, weights=is_right(evaluation)).astype(int))
-
-
-def dominant_paths(evaluation: PerImage, count: int, label: int | None = None) -> list[Path]:
+def dominant_paths(evaluation: PerImage, count: int) -> list[Path]:
     """Finds the paths that most images take.
 
     Args:
         evaluation: What a network did with each image; at least one decision.
         count: How many paths; fewer if there are fewer.
-        label: Only images of this class; None for all.
 
     Returns:
         The most frequent path first; of equally frequent ones, that with fewer units.
@@ -80,41 +45,13 @@ def dominant_paths(evaluation: PerImage, count: int, label: int | None = None) -
     Source:
         Wu et al., BlockDrop: Dynamic Inference Paths in Residual Networks, 2018, Figure 4.
     """
-    labels = np.asarray(evaluation.labels)
-    chosen = np.arange(len(labels)) if label is None else np.flatnonzero(labels == label)
-    if not len(chosen):
-        return []
-    matrix = path_matrix(evaluation.decisions)[chosen]
+    matrix, right = path_matrix(evaluation.decisions), is_right(evaluation)
     paths, place, frequency = np.unique(matrix, axis=0, return_inverse=True, return_counts=True)
-    right = is_right(evaluation)
     found = []
     for k in np.lexsort((paths.sum(1), -frequency))[:count]:
-        images = chosen[place.reshape(-1) == k]
-        found.append(Path(paths[k], images, len(images) / len(chosen), float(right[images].mean())))
+        images = np.flatnonzero(place.reshape(-1) == k)
+        found.append(Path(paths[k], images, len(images) / len(matrix), float(right[images].mean())))
     return found
-
-
-def easiest_and_hardest(evaluation: PerImage, label: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Among the rightly answered images of a class, finds those that run the fewest and the most units.
-
-    Of equal units, MACs decide, and of equal MACs, the data's order. No image is at both ends.
-
-    Args:
-        evaluation: What a network did with each image; at least one decision.
-        label: The class.
-        count: How many at each end; fewer where the class has fewer than twice as many right answers.
-
-    Returns:
-        Indices of the easiest images, the easiest first, and of the hardest, the hardest first.
-
-    Source:
-        Wu et al., BlockDrop: Dynamic Inference Paths in Residual Networks, 2018, Figure 5.
-    """
-    chosen = np.flatnonzero(is_right(evaluation) & (np.asarray(evaluation.labels) == label))
-    units, macs = units_run(evaluation.decisions)[chosen], np.asarray(evaluation.macs)[chosen]
-    order = chosen[np.lexsort((macs, units))]
-    middle = (len(order) + 1) // 2
-    return order[:middle][:count], order[middle:][::-1][:count]
 
 
 def shown_classes(evaluation: PerImage, most: int) -> list[int]:
@@ -142,8 +79,8 @@ def share_by_class(evaluation: PerImage) -> float:
         evaluation: What a network did with each image; at least one decision.
 
     Returns:
-        The variance of the class means over the variance of all images, from 0 (the class says nothing about how much
-        an image runs) to 1 (it says everything); 0 where all images run equally many.
+        The variance of the class means over the variance of all images, from 0 (an image's class has no influence on
+        how much it runs) to 1 (the class decides it); 0 where all images run equally many.
     """
     units, labels = units_run(evaluation.decisions).astype(float), np.asarray(evaluation.labels)
     if np.ptp(units) == 0:
@@ -151,27 +88,6 @@ def share_by_class(evaluation: PerImage) -> float:
     _, place, images = np.unique(labels, return_inverse=True, return_counts=True)
     means = np.bincount(place, weights=units) / images
     return float(means[place].var() / units.var())
-
-
-def accuracy_interval(right: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Within what bounds an accuracy lies, given how few images it was read on.
-
-    Args:
-        right: Right answers [k].
-        images: Images, at least one each [k].
-
-    Returns:
-        Lower and upper bounds of Wilson's interval at 95 % [k], fractions.
-
-    Source:
-        Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
-    """
-    right, images = np.asarray(right, float), np.asarray(images, float)
-    z = 1.96
-    share, extra = right / images, z * z / images
-    middle = (share + extra / 2) / (1 + extra)
-    half = z * np.sqrt(share * (1 - share) / images + extra / (4 * images)) / (1 + extra)
-    return middle - half, middle + half
 
 
 NEARLY = 0.05  # activation rates nearer to 0 or 1 count as polarised (section 4.5.3)

@@ -1,4 +1,4 @@
-"""The sections on which images run what, and whether decisions differ between images."""
+"""The section on which images run what, and whether decisions differ between images."""
 
 from __future__ import annotations
 
@@ -9,51 +9,97 @@ import numpy as np
 
 from keras_dynamic.metrics import distinct_paths, path_matrix, units_run
 from keras_dynamic.report import analysis, decision_pictures, formatting, style
-from keras_dynamic.report.analysis import polarisation
 from keras_dynamic.report.schema import PerImage
-from keras_dynamic.report.sections import Block, Folded, Picture, Section, Table, Text
+from keras_dynamic.report.sections import Block, Picture, Section, Table, Text, table_of
 
-_FEWEST_DRAWN = 5  # fewer decisions are no distribution
+_MOST_CLASSES, _MOST_PATHS = 10, 4
 
 
-def polarisation_section(name: str) -> Section:
-    """How many decisions of one system are always off, always on or in between, and their rates over the training.
+def decisions_section(name: str) -> Section:
+    """How many units the images of one system run, which paths they take, and how far its decisions are polarised.
 
     Args:
         name: A system of the report.
 
     Returns:
-        The section; empty where the system has no activation_rates. Rates over the training are left out where none was
-        recorded, or where they never moved.
+        The section. Without a PerImage of the system it holds what activation_rates and activation_history give; empty
+        where there is neither.
 
     Source:
-        Herrmann et al., sections S2.1 and S4.5, figures 9 and 24 to 27.
+        Wu et al., BlockDrop: Dynamic Inference Paths in Residual Networks, 2018, section 4.3; Herrmann et al., sections
+        S2.1 and S4.5, figures 24 to 27.
     """
 
     def render(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:
-        system = report["systems"][name]
-        rates = system.get("activation_rates")
-        if not rates:
-            return []
+        system, evaluation = report["systems"][name], evaluations.get(name)
+        if evaluation is not None and not evaluation.decisions:
+            evaluation = None
         colour = style.look_of(list(report["systems"]))[name][0]
-        blocks: list[Block] = [Text([_sentence(rates)], listed=True)]
-        if len(rates) >= _FEWEST_DRAWN:
-            blocks.append(_histogram(name, rates, colour))
-        history = system.get("activation_history", {})
+        rates, history = system.get("activation_rates"), system.get("activation_history", {})
+        sentences = [*(_sentences(evaluation) if evaluation else []), *_guideline(system)]
+        sentences += [_polarisation(rates)] if rates else []
+        blocks: list[Block] = [Text(sentences, listed=True)] if sentences else []
+        if rates:
+            blocks.append(_rates(name, rates, colour))
+        if evaluation:
+            blocks.append(_macs(name, evaluation, system, colour))
         if any(len(set(values)) > 1 for values in history.get("rates", {}).values()):
             blocks.append(_over_training(name, history, colour))
+        if evaluation and distinct_paths(evaluation.decisions) > 1:
+            blocks += [_paths(name, evaluation, colour), _extremes(name, evaluation), _classes(evaluation)]
         return blocks
 
-    return Section(f"{formatting.title_of(name)}: are decisions the same for all images?", render)
+    return Section(f"{formatting.title_of(name)}: which images run what", render)
 
 
-def _sentence(rates: Mapping[str, float]) -> str:
-    off, between, on, polarised = polarisation(rates)
-    share = formatting.percent(polarised, 0)
+def _sentences(evaluation: PerImage) -> list[str]:
+    units, count = units_run(evaluation.decisions), path_matrix(evaluation.decisions).shape[1]
+    paths = distinct_paths(evaluation.decisions)
+    if paths == 1:
+        return [f"All images run the same {units[0]} of {count} units that can be skipped."]
+    macs, right = np.asarray(evaluation.macs, float), analysis.is_right(evaluation)
+    most = formatting.percent(analysis.dominant_paths(evaluation, 1)[0].share, 1)
+    sentences = [
+        f"Of {count} units that can be skipped, an image runs {units.mean():.2f} on average, standard deviation "
+        f"{units.std():.2f}, from {units.min()} to {units.max()}.",
+        f"MACs of an image: mean {formatting.millions(macs.mean())}, standard deviation "
+        f"{formatting.millions(macs.std())}.",
+        f"{most} of the images take the most frequent of {paths:,} paths.",
+    ]
+    if right.sum() > 1 and (~right).sum() > 1:
+        sentences.append(_difference(units[~right], units[right]))
+    share = formatting.percent(analysis.share_by_class(evaluation), 0)
+    sentences.append(f"The classes account for {share} of the variance of units run; the rest lies within classes.")
+    return sentences
+
+
+def _difference(wrong: np.ndarray, right: np.ndarray) -> str:
+    gap = float(wrong.mean() - right.mean())
+    error = float(np.sqrt(wrong.var(ddof=1) / len(wrong) + right.var(ddof=1) / len(right)))
+    return (
+        f"Images that it answers wrongly run {wrong.mean():.2f} units, the others {right.mean():.2f}: "
+        f"{abs(gap):.2f} {'more' if gap > 0 else 'fewer'}, standard error {error:.2f}."
+    )
+
+
+def _guideline(system: Mapping[str, Any]) -> list[str]:
+    """Whether images run as many units as a guideline wants, where there was one."""
+    if system.get("rank_correlation") is None:
+        return []
+    value = formatting.show("rank_correlation", system["rank_correlation"])
+    sentence = f"The rank correlation between an image's difficulty for the guideline and the units it runs is {value}"
+    wanted = system.get("expected_units_mean")
+    if wanted is None:
+        return [f"{sentence}."]
+    return [f"{sentence}; the guideline wants {wanted:.2f} units on average, those that always run included."]
+
+
+def _polarisation(rates: Mapping[str, float]) -> str:
+    off, between, on, polarised = analysis.polarisation(rates)
     return (
         f"Of {len(rates)} decisions {off} {_is(off)} always off, {on} {_is(on)} always on, and {between} "
-        f"{'depends' if between == 1 else 'depend'} on the image; {share} are polarised, that is, run for less than "
-        "5 % or more than 95 % of the images."
+        f"{'depends' if between == 1 else 'depend'} on the image; {formatting.percent(polarised, 0)} are polarised, "
+        "that is, run for less than 5 % or more than 95 % of the images."
     )
 
 
@@ -61,11 +107,21 @@ def _is(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _histogram(name: str, rates: Mapping[str, float], colour: str) -> Picture:
-    off, between, on, _ = polarisation(rates)
-    caption = "How many decisions run for how many of the test images."
-    alternative = f"Activation rates of decisions: {off} always off, {on} always on, {between} in between."
-    return Picture(f"polarisation_{name}", decision_pictures.rates_histogram(rates, colour), caption, alternative)
+def _rates(name: str, rates: Mapping[str, float], colour: str) -> Picture:
+    drawn = decision_pictures.rates_to_draw(rates)
+    words = ", ".join(f"{unit} {formatting.percent(float(rate), 0)}" for unit, rate in drawn.items())
+    caption = "Activation rate: share of images that run each unit, in the network's order."
+    if len(drawn) < len(rates):
+        caption += " A unit's is the mean over its channel groups."
+    figure = decision_pictures.activation_rates(drawn, colour)
+    return Picture(f"activation_{name}", figure, caption, f"Activation rates: {words}.")
+
+
+def _macs(name: str, evaluation: PerImage, system: Mapping[str, Any], colour: str) -> Picture:
+    low, high = (formatting.millions(float(end)) for end in (min(evaluation.macs), max(evaluation.macs)))
+    figure = decision_pictures.macs_distribution(evaluation.macs, system["macs_static"], colour)
+    caption = "How many images cost how much; dashed: the system's mean and its static reference."
+    return Picture(f"macs_{name}", figure, caption, f"MACs per image, from {low} to {high}.")
 
 
 def _over_training(name: str, history: Mapping[str, Any], colour: str) -> Picture:
@@ -81,151 +137,37 @@ def _over_training(name: str, history: Mapping[str, Any], colour: str) -> Pictur
     return Picture(f"training_{name}", figure, caption, f"Activation rates, first to last epoch: {words}.")
 
 
-MOST_CLASSES = 10
-
-
-def analysis_section(name: str) -> Section:
-    """How many units the images of one system run, how that goes with right answers, and with the classes.
-
-    Args:
-        name: A system of the report.
-
-    Returns:
-        The section; empty where the system has no PerImage or no decisions.
-
-    Source:
-        Wu et al., BlockDrop: Dynamic Inference Paths in Residual Networks, 2018, section 4.3.
-    """
-
-    def render(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:
-        evaluation = evaluations.get(name)
-        if evaluation is None or not evaluation.decisions:
-            return []
-        if distinct_paths(evaluation.decisions) == 1:
-            return [Text(_sentences(evaluation), listed=True)]
-        colour = style.look_of(list(report["systems"]))[name][0]
-        classes = analysis.shown_classes(evaluation, MOST_CLASSES)
-        return [
-            Text([*_sentences(evaluation), *_guideline(report["systems"][name])], listed=True),
-            _units(name, evaluation, colour),
-            Folded("Class by class", [_class_table(evaluation, classes)]),
-            Folded("Most frequent paths of each class", [_paths(name, evaluation, classes, colour)]),
-            Folded("Easiest and hardest images of each class", [_ends(name, evaluation, classes)]),
-        ]
-
-    return Section(f"{formatting.title_of(name)}: which images run what", render)
-
-
-def _sentences(evaluation: PerImage) -> list[str]:
-    units, count = units_run(evaluation.decisions), path_matrix(evaluation.decisions).shape[1]
-    if distinct_paths(evaluation.decisions) == 1:
-        return [f"All images run the same {units[0]} of {count} units that can be skipped."]
-    macs = np.asarray(evaluation.macs, float)
-    paths = analysis.dominant_paths(evaluation, 10)
-    sentences = [
-        f"Of {count} units that can be skipped, an image runs {units.mean():.2f} on average, standard deviation "
-        f"{units.std():.2f}, from {units.min()} to {units.max()}.",
-        f"MACs of an image: mean {formatting.millions(macs.mean())}, standard deviation "
-        f"{formatting.millions(macs.std())}.",
-        _frequent(distinct_paths(evaluation.decisions), [path.share for path in paths]),
-    ]
-    right = analysis.is_right(evaluation)
-    if right.sum() > 1 and (~right).sum() > 1:
-        sentences.append(_difference(units[~right], units[right]))
-    share = formatting.percent(analysis.share_by_class(evaluation), 0)
-    sentences.append(f"The classes account for {share} of the variance of units run; the rest lies within classes.")
-    return sentences
-
-
-def _guideline(system: Mapping[str, Any]) -> list[str]:
-    """Whether images run as many units as a guideline asks for, where there was one."""
-    if system.get("rank_correlation") is None:
-        return []
-    value = formatting.show("rank_correlation", system["rank_correlation"])
-    sentence = f"The rank correlation between an image's difficulty for the guideline and the units it runs is {value}"
-    asked = system.get("expected_units_mean")
-    if asked is None:
-        return [f"{sentence}."]
-    return [f"{sentence}; the guideline asks for {asked:.2f} units on average, those that always run included."]
-
-
-def _frequent(count: int, shares: list[float]) -> str:
-    first = f"{formatting.percent(shares[0], 1)} of the images take the most frequent of {count:,} paths"
-    if count <= len(shares):
-        return f"{first}."
-    return f"{first}, {formatting.percent(sum(shares), 1)} one of the {len(shares)} most frequent."
-
-
-def _difference(wrong: np.ndarray, right: np.ndarray) -> str:
-    gap = float(wrong.mean() - right.mean())
-    error = float(np.sqrt(wrong.var(ddof=1) / len(wrong) + right.var(ddof=1) / len(right)))
-    more = "more" if gap > 0 else "fewer"
-    return (
-        f"Images that it answers wrongly run {wrong.mean():.2f} units, the others {right.mean():.2f}: "
-        f"{abs(gap):.2f} {more}, standard error {error:.2f}."
+def _paths(name: str, evaluation: PerImage, colour: str) -> Picture:
+    figure = decision_pictures.frequent_paths(evaluation, _MOST_PATHS, colour)
+    caption = (
+        "The most frequent paths: units in the network's order, those that run filled, and the first images that take "
+        "each path, wrong answers framed."
     )
-
-
-def _units(name: str, evaluation: PerImage, colour: str) -> Picture:
-    groups = analysis.by_units(evaluation)
     words = ", ".join(
-        f"{units}: {images} images, {formatting.percent(right / images, 0)} right"
-        for units, images, right in zip(*groups, strict=True)
+        f"{int(path.runs.sum())} units {formatting.percent(path.share, 0)}"
+        for path in analysis.dominant_paths(evaluation, _MOST_PATHS)
     )
-    caption = (
-        "How many units the images run, and how many of those images are answered rightly; upright lines are 95 % "
-        "intervals, and what too few images run has no point."
-    )
-    figure = decision_pictures.units_and_accuracy(evaluation, colour)
-    return Picture(f"units_{name}", figure, caption, f"Images by units run: {words}.", wide=True)
+    return Picture(f"frequent_paths_{name}", figure, caption, f"Most frequent paths: {words}.", photographs=True)
 
 
-def _class_table(evaluation: PerImage, classes: list[int]) -> Table:
+def _extremes(name: str, evaluation: PerImage) -> Picture:
+    figure = decision_pictures.shortest_and_longest(evaluation)
+    caption = "Images that cost least and most: class, MACs, in red a wrong answer; of equal cost, each class in turn."
+    return Picture(f"paths_{name}", figure, caption, "Images with the shortest and longest paths.", photographs=True)
+
+
+def _classes(evaluation: PerImage) -> Table:
     labels, units, right = np.asarray(evaluation.labels), units_run(evaluation.decisions), analysis.is_right(evaluation)
-    rows = []
-    for label in classes:
-        chosen = labels == label
-        own = {key: np.asarray(value)[chosen] for key, value in evaluation.decisions.items()}
-        (first,) = analysis.dominant_paths(evaluation, 1, label)
-        rows.append(
-            [
-                evaluation.class_names[label],
-                f"{chosen.sum():,}",
-                formatting.percent(right[chosen].mean(), 1),
-                f"{units[chosen].mean():.2f}",
-                f"{units[chosen].std():.2f}",
-                formatting.millions(np.asarray(evaluation.macs)[chosen].mean()),
-                f"{distinct_paths(own):,}",
-                formatting.percent(first.share, 0),
-            ]
-        )
-    header = ["", "images", "accuracy", "units, mean", "units, std", "MACs, mean", "paths", "most frequent"]
-    return Table(header, rows, _chosen(evaluation, classes))
-
-
-def _paths(name: str, evaluation: PerImage, classes: list[int], colour: str) -> Picture:
-    figure = decision_pictures.paths_of_classes(evaluation, classes, colour)
-    caption = (
-        "The three most frequent paths of a class: units in the network's order, those that run filled; the share of "
-        "the class that takes the path and how much of it is answered rightly; its first images, wrong answers framed. "
-        f"{_chosen(evaluation, classes)}"
-    )
-    alternative = "Strips of units and images of each class."
-    return Picture(f"class_paths_{name}", figure, caption.strip(), alternative, photographs=True, wide=True)
-
-
-def _ends(name: str, evaluation: PerImage, classes: list[int]) -> Picture:
-    figure = decision_pictures.easy_and_hard(evaluation, classes)
-    caption = (
-        "Rightly answered images of each class that run the fewest and the most units, the number of units under them. "
-        f"{_chosen(evaluation, classes)}"
-    )
-    alternative = "Images of each class that run few units, and images that run many."
-    return Picture(f"class_ends_{name}", figure, caption.strip(), alternative, photographs=True, wide=True)
-
-
-def _chosen(evaluation: PerImage, classes: list[int]) -> str:
-    present = len(np.unique(evaluation.labels))
-    if len(classes) == present:
-        return ""
-    return f"{len(classes)} of {present} classes: those that run the fewest and the most units."
+    classes, present = analysis.shown_classes(evaluation, _MOST_CLASSES), len(np.unique(labels))
+    caption = ""
+    if len(classes) < present:
+        caption = f"{len(classes)} of {present} classes: those that run the fewest and the most units."
+    columns = {
+        "": lambda label: evaluation.class_names[label],
+        "images": lambda label: f"{np.count_nonzero(labels == label):,}",
+        "accuracy": lambda label: formatting.percent(right[labels == label].mean(), 1),
+        "units, mean": lambda label: f"{units[labels == label].mean():.2f}",
+        "units, std": lambda label: f"{units[labels == label].std():.2f}",
+        "MACs, mean": lambda label: formatting.millions(np.asarray(evaluation.macs)[labels == label].mean()),
+    }
+    return table_of(classes, columns, caption)

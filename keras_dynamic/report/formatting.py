@@ -118,7 +118,7 @@ def title_of(system: str) -> str:
 
 
 def show(figure: str, value: float | None) -> str:
-    """Prints a figure in the unit that its name tells.
+    """Prints a figure in the unit that belongs to its name.
 
     Args:
         figure: A name as in report.json or a record.
@@ -222,7 +222,9 @@ def _signed(value: float) -> str:
 _PRINTERS = (
     (r"accuracy.*|.*_rate|.*_share|decisions_changed|budget_error", percent),
     (r"margin.*", points),
-    (r"macs(_.*)?", millions),
+    (r"macs(_.*)?|budget", millions),
+    (r"kept", lambda value: percent(value, 1)),
+    (r"calibration_error", lambda value: f"{value:.3f}"),
     (r".*_ms", milliseconds),
     (r"overhead.*", lambda value: f"{value:.3f}x"),
     (r"throughput.*", lambda value: f"{value:,.0f} images/s"),

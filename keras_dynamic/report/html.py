@@ -12,7 +12,7 @@ from typing import Any
 from keras_dynamic.files import write_bytes, write_text
 from keras_dynamic.report import style
 from keras_dynamic.report.schema import PerImage, check_evaluations, check_report, plain
-from keras_dynamic.report.sections import Block, Cell, Folded, Section, Table, Text
+from keras_dynamic.report.sections import Block, Cell, Section, Table, Text
 from keras_dynamic.report.system_sections import default_sections
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -33,7 +33,7 @@ def write_report(
     Args:
         report: What report.json is to hold: {"static": ..., "systems": {name: ...}}, perhaps with "cascade_frontier"
             [[macs, accuracy, label], ...] and facts for the head of the page (data, command, machine, date, commit,
-            seed). NumPy numbers are welcome.
+            seed). Numbers may be NumPy's.
         evaluations: {name of a system: PerImage}; what is missing is not pictured. Their number becomes "images" in
             report.json unless the report states it.
         directory: Where to write; made if it does not exist.
@@ -87,7 +87,7 @@ def render(
     for section in sections:
         blocks = [_prepare(block, files) for block in section.render(report, evaluations)]
         if blocks:
-            shown.append({"title": section.title, "blocks": blocks})
+            shown.append({"title": section.title, "blocks": blocks, "folded": section.folded})
     facts = {name: report[name] for name in _FACTS if report.get(name) is not None}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -102,16 +102,12 @@ def _prepare(block: Block, files: dict[str, bytes]) -> dict[str, Any]:
     if isinstance(block, Table):
         rows = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in block.rows]
         return {"kind": "table", "header": block.header, "rows": rows, "caption": block.caption}
-    if isinstance(block, Folded):
-        inside = [_prepare(each, files) for each in block.blocks]
-        return {"kind": "folded", "title": block.title, "blocks": inside}
     if block.name in files:
         raise ValueError(f"Expected pictures of different names, got {block.name!r} twice; rename one.")
     files[block.name] = style.png(block.figure, 140 if block.photographs else 200)
     image, kind = (_small(files[block.name]), "webp") if block.photographs else (style.svg(block.figure), "svg+xml")
     source = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
-    place = "full" if block.wide else "tall" if block.photographs else "half"
-    described = {"caption": block.caption, "alternative": block.alternative, "place": place}
+    described = {"caption": block.caption, "alternative": block.alternative, "place": "full" if block.wide else "half"}
     return {"kind": "picture", "source": source, **described}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,15 +31,16 @@ PRECISION_KEYS = (
     "accuracy",
     "decisions_changed",
 )
-
+# Optional parts of a system: lists of rows with these keys, and mappings of the values after each epoch.
 _ROWS = {
     "tau_sweep": ("tau", "accuracy", "macs_mean"),
     "inference": ("mode", "accuracy", "macs_mean"),
-    "exits": ("exit", "accuracy", "macs", "calibration_error", "calibration"),
+    "exits": ("exit", "accuracy", "macs", "calibration_error"),
     "exit_ranks": ("exits", "rank_correlation"),
     "budgeted": ("p", "accuracy", "macs_mean", "stops"),
     "budgets": ("budget", "kept", "accuracy", "macs_mean", "stops"),
 }
+_HISTORIES = {"activation_history": "rates", "exit_history": "accuracies"}
 
 
 class PerImage(NamedTuple):
@@ -67,52 +68,45 @@ def check_report(report: Mapping[str, Any]) -> None:
 
     Args:
         report: The content of report.json: "static" {name: {"accuracy", "macs"}} and "systems" {name: SYSTEM_KEYS}, and
-            in all systems or in none, float32 and int8 with PRECISION_KEYS. Everything else is optional. A system's
-            gradient_magnitudes {unit: number >= 0} are those of the plain network that it was made of; its tau_sweep
-            and inference are lists of {"accuracy", "macs_mean"} with "tau" and "mode"; its activation_history has
-            "epochs" [how many were trained] and "rates" {decision: [rate]}, as many. Of a network with exits, exits,
-            exit_ranks, budgeted and budgets are lists of mappings (evaluation.exit_figures), exit_history has "epochs"
-            and "accuracies" {exit: [accuracy]}, and gradient_variances has plain and equilibrium, a number for each
-            exit.
+            in all systems or in none, float32 and int8 with PRECISION_KEYS. Everything else is optional:
+            gradient_magnitudes {unit: number >= 0} of the plain network that a system was made of; the lists tau_sweep,
+            inference, exits, exit_ranks, budgeted and budgets; activation_history and exit_history with "epochs" and
+            "rates" {decision: [rate]} or "accuracies" {exit: [accuracy]}; gradient_variances with plain and
+            equilibrium, a number for each exit.
 
     Raises:
         ValueError: Naming the key.
     """
-    for key in ("static", "systems"):
-        _need(report, key, "report")
+    _need(report, ("static", "systems"), "report")
     for name, entry in report["static"].items():
-        for key in ("accuracy", "macs"):
-            _need(entry, key, f"report['static'][{name!r}]")
+        _need(entry, ("accuracy", "macs"), f"report['static'][{name!r}]")
     exported = precisions(report)
     for name, system in report["systems"].items():
         if not _NAME.fullmatch(name):
             raise ValueError(f"Expected a system's name of letters, digits, '_' and '-', got {name!r}; rename it.")
         where = f"report['systems'][{name!r}]"
-        for key in (*SYSTEM_KEYS, *exported):
-            _need(system, key, where)
+        _need(system, (*SYSTEM_KEYS, *exported), where)
         for precision in exported:
-            for key in PRECISION_KEYS:
-                _need(system[precision], key, f"{where}[{precision!r}]")
-        _check_magnitudes(system.get("gradient_magnitudes", {}), f"{where}['gradient_magnitudes']")
+            _need(system[precision], PRECISION_KEYS, f"{where}[{precision!r}]")
         for part, keys in _ROWS.items():
             for place, row in enumerate(system.get(part, [])):
-                for key in keys:
-                    _need(row, key, f"{where}[{part!r}][{place}]")
-        _check_variances(system, where)
-        for part, values in (("activation_history", "rates"), ("exit_history", "accuracies")):
+                _need(row, keys, f"{where}[{part!r}][{place}]")
+        if "gradient_variances" in system:
+            _need(system["gradient_variances"], ("plain", "equilibrium"), f"{where}['gradient_variances']")
+        for part, key in _HISTORIES.items():
             if part in system:
-                _check_history(system[part], values, f"{where}[{part!r}]")
+                _need(system[part], ("epochs", key), f"{where}[{part!r}]")
+                epochs = len(system[part]["epochs"])
+                for each, values in system[part][key].items():
+                    if len(values) != epochs:
+                        raise ValueError(
+                            f"Expected {where}[{part!r}][{key!r}][{each!r}] for {epochs} epochs, got {len(values)}; "
+                            "give one number per epoch."
+                        )
 
 
 def precisions(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """The precisions in which the systems of a report were exported and timed.
-
-    Args:
-        report: The content of report.json.
-
-    Returns:
-        Those of PRECISIONS that a system has figures of; none where nothing was exported.
-    """
+    """Returns those of PRECISIONS in which a system of a report was timed; none where nothing was exported."""
     return tuple(each for each in PRECISIONS if any(each in system for system in report["systems"].values()))
 
 
@@ -149,14 +143,7 @@ def check_evaluations(report: Mapping[str, Any], evaluations: Mapping[str, PerIm
 
 
 def plain(value: Any) -> Any:
-    """Turns NumPy scalars and arrays into what JSON knows.
-
-    Args:
-        value: Any nest of mappings, sequences and numbers.
-
-    Returns:
-        The same nest of dict, list, str, int, float, bool and None.
-    """
+    """Turns NumPy scalars and arrays in a nest of mappings and sequences into what JSON can hold."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -166,40 +153,9 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _check_magnitudes(magnitudes: Any, where: str) -> None:
-    if not isinstance(magnitudes, Mapping):
-        raise ValueError(f"Expected {where} as a mapping, got {type(magnitudes).__name__}; give {{unit: number}}.")
-    for unit, value in magnitudes.items():
-        if not value >= 0:
-            raise ValueError(f"Expected {where}[{unit!r}] as a number >= 0, got {value!r}; take the absolute value.")
-
-
-def _check_variances(system: Mapping[str, Any], where: str) -> None:
-    variances, exits = system.get("gradient_variances"), system.get("exits", [])
-    if variances is None:
-        return
-    for key in ("plain", "equilibrium"):
-        _need(variances, key, f"{where}['gradient_variances']")
-        if len(variances[key]) != len(exits):
-            raise ValueError(
-                f"Expected {where}['gradient_variances'][{key!r}] for {len(exits)} exits, got {len(variances[key])}; "
-                "give one number per exit."
-            )
-
-
-def _check_history(history: Any, values: str, where: str) -> None:
-    for key in ("epochs", values):
-        _need(history, key, where)
-    for name, told in history[values].items():
-        if len(told) != len(history["epochs"]):
-            raise ValueError(
-                f"Expected {where}[{values!r}][{name!r}] for {len(history['epochs'])} epochs, got {len(told)}; give "
-                "one number per epoch."
-            )
-
-
-def _need(mapping: Any, key: str, where: str) -> None:
+def _need(mapping: Any, keys: Sequence[str], where: str) -> None:
     if not isinstance(mapping, Mapping):
         raise ValueError(f"Expected {where} as a mapping, got {type(mapping).__name__}; give a dict.")
-    if key not in mapping:
-        raise ValueError(f"Expected the key {key!r} in {where}, got {', '.join(mapping) or 'nothing'}; add it.")
+    for key in keys:
+        if key not in mapping:
+            raise ValueError(f"Expected the key {key!r} in {where}, got {', '.join(mapping) or 'nothing'}; add it.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from keras_dynamic.report import formatting
 from keras_dynamic.report.schema import PerImage
 from keras_dynamic.report.style import Figure
 
@@ -28,9 +29,8 @@ class Picture(NamedTuple):
         name: Name of its file under pictures/, without ending.
         figure: A matplotlib figure (style.new_figure).
         caption: What it shows, under it.
-        alternative: What a reader who cannot see it should know.
-        photographs: Whether it holds images of pixels, and so is embedded as WebP instead of SVG; it is tall, and what
-            follows stands beside it unless it is wide.
+        alternative: The same in words, for a reader who cannot see it.
+        photographs: Whether it holds images of pixels, and so is embedded as WebP instead of SVG.
         wide: Whether it stands alone in its row.
     """
 
@@ -62,7 +62,7 @@ class Table(NamedTuple):
     Attributes:
         header: One word per column.
         rows: One Cell or text per column.
-        caption: What it says, over it.
+        caption: Its title.
     """
 
     header: Sequence[str]
@@ -70,19 +70,7 @@ class Table(NamedTuple):
     caption: str = ""
 
 
-class Folded(NamedTuple):
-    """What few readers want at first: only its title is seen until it is opened.
-
-    Attributes:
-        title: What opens it.
-        blocks: Texts, pictures and tables.
-    """
-
-    title: str
-    blocks: Sequence[Text | Picture | Table]
-
-
-Block: TypeAlias = Text | Picture | Table | Folded
+Block: TypeAlias = Text | Picture | Table
 
 
 class Section(NamedTuple):
@@ -92,7 +80,27 @@ class Section(NamedTuple):
         title: Its heading.
         render: Called with the report (the content of report.json) and {name of a system: PerImage}; returns its
             blocks. A section without blocks is left out.
+        folded: Whether only its title is seen until it is opened.
     """
 
     title: str
     render: Callable[[Mapping[str, Any], Mapping[str, PerImage]], list[Block]]
+    folded: bool = True
+
+
+def table_of(rows: Iterable[Any], columns: Mapping[str, str | Callable[[Any], Cell | str]], caption: str = "") -> Table:
+    """Makes a table of mappings, one per row.
+
+    Args:
+        rows: The mappings.
+        columns: {heading: key of the row, printed in the unit of its name, or a function of the row}.
+        caption: The table's title.
+
+    Returns:
+        The table.
+    """
+
+    def cell(row: Any, column: str | Callable[[Any], Cell | str]) -> Cell | str:
+        return formatting.show(column, row.get(column)) if isinstance(column, str) else column(row)
+
+    return Table(list(columns), [[cell(row, column) for column in columns.values()] for row in rows], caption)

@@ -133,7 +133,7 @@ def test_bad_markers_are_named(every, text, words):
 def test_check_tells_stale_pages_and_writing_mends_them(root, capsys):
     arguments = ["--root", str(root)]
     assert pages.main([*arguments, "--check"]) == 1
-    assert "results.md: expected what the records say" in capsys.readouterr().err
+    assert "results.md: expected the page made from the records" in capsys.readouterr().err
     assert not (root / "docs").exists()
     assert pages.main(arguments) == 0
     assert pages.main([*arguments, "--check"]) == 0

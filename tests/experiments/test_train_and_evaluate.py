@@ -97,7 +97,7 @@ def test_the_report_is_written(job):
     assert report["systems"]["gated"]["units_mean"] == figures["units_mean"]
     assert set(report["systems"]) == {"gated"}
     names = {path.stem for path in (folder / "run" / "pictures").iterdir()}
-    assert {"accuracy_macs", "units_gated", "class_paths_gated", "class_ends_gated", "inference_gated"} <= names
+    assert {"accuracy_macs", "macs_gated", "frequent_paths_gated", "paths_gated", "inference_gated"} <= names
     page = (folder / "run" / "report.html").read_text()
     assert "Gated: which images run what" in page
     assert "Gated: inference" in page

@@ -23,13 +23,6 @@ def evaluation():
     return PerImage(pictures, LABELS, ANSWERS, MACS, DECISIONS, ("cat", "ship"))
 
 
-def test_images_and_right_answers_by_units(evaluation):
-    found = analysis.by_units(evaluation)
-    assert found.units.tolist() == [0, 1, 2, 3]
-    assert found.images.tolist() == [2, 3, 2, 1]
-    assert found.right.tolist() == [1, 3, 2, 0]
-
-
 def test_dominant_paths_of_all_images(evaluation):
     first, second, *others = analysis.dominant_paths(evaluation, 10)
     # Two paths have two images each; the one without units comes first.
@@ -38,36 +31,6 @@ def test_dominant_paths_of_all_images(evaluation):
     assert (second.runs.tolist(), second.images.tolist()) == ([True, True, False], [0, 4])
     assert second.accuracy == 1.0
     assert [path.images.tolist() for path in others] == [[1], [5], [3], [7]]
-
-
-def test_dominant_paths_of_a_class(evaluation):
-    (path,) = analysis.dominant_paths(evaluation, 1, label=0)
-    assert path.runs.tolist() == [True, True, False]
-    assert path.images.tolist() == [0, 4]
-    assert path.share == 2 / 5
-    assert len(analysis.dominant_paths(evaluation, 9, label=1)) == 3
-    assert analysis.dominant_paths(evaluation, 9, label=2) == []
-
-
-def test_easiest_and_hardest_are_rightly_answered(evaluation):
-    # Class 0, right: 1 (1 unit, 4 MACs), 3 (1 unit, 5 MACs), 0 (2 units, 8 MACs), 4 (2 units, 9 MACs).
-    easy, hard = analysis.easiest_and_hardest(evaluation, 0, 1)
-    assert (easy.tolist(), hard.tolist()) == ([1], [4])
-    easy, hard = analysis.easiest_and_hardest(evaluation, 0, 10)
-    assert (easy.tolist(), hard.tolist()) == ([1, 3], [4, 0])
-    easy, hard = analysis.easiest_and_hardest(evaluation, 1, 3)
-    assert (easy.tolist(), hard.tolist()) == ([6], [5])
-
-
-def test_units_come_before_macs_and_macs_before_the_order(evaluation):
-    macs = np.array([8, 9, 1, 4, 8, 4, 1, 12])
-    easy, hard = analysis.easiest_and_hardest(evaluation._replace(macs=macs), 0, 2)
-    assert (easy.tolist(), hard.tolist()) == ([3, 1], [4, 0])
-
-
-def test_a_class_without_right_answers(evaluation):
-    easy, hard = analysis.easiest_and_hardest(evaluation._replace(predictions=1 - LABELS), 0, 3)
-    assert easy.tolist() == hard.tolist() == []
 
 
 def test_classes_at_both_ends_are_shown():
@@ -90,14 +53,6 @@ def test_share_of_the_spread_between_classes(evaluation):
     assert analysis.share_by_class(evaluation._replace(decisions={"first": np.ones(8)})) == 0.0
 
 
-def test_interval_of_an_accuracy():
-    # Wilson's interval at 95 %: 8 of 10 is 0.4902 to 0.9433, 0 of 10 reaches 0.2775, 10 of 10 starts at 0.7225.
-    low, high = analysis.accuracy_interval(np.array([8, 0, 10]), np.array([10, 10, 10]))
-    np.testing.assert_allclose(low, [0.4902, 0.0, 0.7225], atol=1e-4)
-    np.testing.assert_allclose(high, [0.9433, 0.2775, 1.0], atol=1e-4)
-
-
 def test_groups_of_channels_count_one_by_one(evaluation):
     groups = evaluation._replace(decisions={"unit": np.stack([DECISIONS["first"], DECISIONS["third"]], axis=1)})
-    assert analysis.by_units(groups).units.tolist() == [0, 1, 2]
     assert analysis.dominant_paths(groups, 1)[0].images.tolist() == [2, 5, 6]

@@ -1,9 +1,6 @@
-"""Units sorted into stages, and their magnitudes against their rates."""
+"""Gradients of the plain network beside the rates of the dynamic one, by hand."""
 
-import numpy as np
-import pytest
-
-from keras_dynamic.report import training_sections
+from keras_dynamic.report.training_sections import gradient_section, unit_rate
 
 SYSTEM = {
     "gradient_magnitudes": {"stage1_unit1": 4e-6, "stage1_unit2": 1e-6, "stage2_unit1": 2e-6, "stage2_unit2": 3e-6},
@@ -11,38 +8,39 @@ SYSTEM = {
 }
 
 
-def test_stages():
-    first, second = training_sections.stages_of(SYSTEM)
-    assert (first.name, first.labels, first.units) == ("stage 1", ("1", "2"), ("stage1_unit1", "stage1_unit2"))
-    np.testing.assert_allclose(first.magnitudes, [1, 0.25])
-    np.testing.assert_allclose(first.rates, [0.9, 0.2])
-    np.testing.assert_allclose(second.magnitudes, [0.5, 0.75])
-    assert second.decided.tolist() == [True, False]
-    assert second.rates.tolist() == [0.1, 1.0]  # what is not decided always runs
+def blocks_of(system):
+    return gradient_section("sgad").render({"systems": {"sgad": system}}, {})
 
 
-def test_other_names_are_one_stage_and_counted():
-    (stage,) = training_sections.stages_of({"gradient_magnitudes": {"stem_block": 0.0, "stage1_unit1": 0.0}})
-    assert (stage.name, stage.labels) == ("", ("1", "2"))
-    assert stage.magnitudes.tolist() == [0.0, 0.0]  # nothing learns: no division by it
-    assert not stage.decided.any()
+def test_sentence_and_table():
+    text, table = blocks_of(SYSTEM)
+    assert text.sentences == [
+        "Over the 3 units that are decided, the rank correlation between the magnitude of a unit's gradients in the "
+        "plain network and the share of images that run it is +0.50: units with larger gradients run more often."
+    ]
+    assert table.rows == [
+        ["stage1_unit1", "4.00e-06", "1.00", "90.0 %"],
+        ["stage1_unit2", "1.00e-06", "0.25", "20.0 %"],
+        ["stage2_unit1", "2.00e-06", "0.50", "10.0 %"],
+        ["stage2_unit2", "3.00e-06", "0.75", "always runs"],
+    ]
 
 
-def test_correlation_is_over_the_decided_units():
-    stages = training_sections.stages_of(SYSTEM)
-    assert training_sections.correlation(stages) == pytest.approx(0.5)  # ranks 3 1 2 and 3 2 1
-    assert training_sections.correlation(stages[:1]) == pytest.approx(1.0)
-    assert training_sections.correlation(stages[1:]) is None
+def test_rates_that_go_the_other_way_or_nowhere():
+    first, second, *_ = SYSTEM["gradient_magnitudes"]
+    opposite = blocks_of({**SYSTEM, "activation_rates": {first: 0.1, second: 0.2}})[0].sentences[0]
+    assert opposite.endswith("is −1.00: units with larger gradients run less often.")
+    assert len(blocks_of({**SYSTEM, "activation_rates": {first: 0.5, second: 0.5}})) == 1  # equal rates have no rank
+    assert len(blocks_of({**SYSTEM, "activation_rates": {}})) == 1
 
 
-def test_nothing_to_show_is_an_error():
-    with pytest.raises(ValueError, match="Expected gradient_magnitudes"):
-        training_sections.stages_of({"activation_rates": {"a": 1.0}})
+def test_no_gradients_no_section_and_no_division_by_zero():
+    assert blocks_of({"activation_rates": SYSTEM["activation_rates"]}) == []
+    (table,) = blocks_of({"gradient_magnitudes": {"unit1": 0.0}})
+    assert table.rows == [["unit1", "0.00e+00", "0.00", "always runs"]]
 
 
 def test_a_unit_with_channel_groups_runs_at_their_mean_rate():
-    rates = {"stage1_unit1[1]": 0.2, "stage1_unit1[2]": 0.6, "stage1_unit10[1]": 1.0}
-    system = {"gradient_magnitudes": {"stage1_unit1": 1.0, "stage1_unit2": 2.0}, "activation_rates": rates}
-    (stage,) = training_sections.stages_of(system)
-    np.testing.assert_allclose(stage.rates, [0.4, 1.0])
-    assert stage.decided.tolist() == [True, False]
+    rates = {"unit1[1]": 0.25, "unit1[2]": 0.75, "unit10[1]": 1.0}
+    assert unit_rate(rates, "unit1") == 0.5
+    assert unit_rate(rates, "unit2") is None

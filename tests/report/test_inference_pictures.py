@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_dynamic.report import style, training_sections
+from keras_dynamic.report import curve_pictures, style
 
 SWEEP = [
     {"tau": 0.1, "accuracy": 0.925, "macs_mean": 66e6},
@@ -31,7 +31,7 @@ COLOUR = "#0072b2"
 
 
 def drawn(system):
-    (axes,) = training_sections.ways_to_run(system, COLOUR).axes
+    (axes,) = curve_pictures.thresholds_against_macs(system, (COLOUR, "s")).axes
     return axes
 
 
@@ -39,30 +39,21 @@ def words(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_curve_points_and_lines_stand_at_their_figures():
+def test_curve_and_points_stand_at_their_figures():
     axes = drawn(SYSTEM)
-    curve, own, always_on, spread, sampled, ensemble = axes.lines[:6]
-    np.testing.assert_allclose(curve.get_xydata(), [[66, 92.5], [48, 91.7], [30, 85]])
+    curve, own, always_on, sampled = axes.lines[:4]
+    np.testing.assert_allclose(curve.get_xydata(), [[30, 85], [48, 91.7], [66, 92.5]])
     assert (curve.get_color(), own.get_marker(), sampled.get_marker()) == (COLOUR, "s", "D")
     np.testing.assert_allclose(own.get_xydata(), [[48, 91.7]])
     np.testing.assert_allclose(always_on.get_xydata(), [[69, 92.6]])
     assert always_on.get_markerfacecolor() == style.STATIC
-    np.testing.assert_allclose(spread.get_xydata(), [[47, 90.88], [47, 91.12]])
     np.testing.assert_allclose(sampled.get_xydata(), [[47, 91]])
-    assert ensemble.get_ydata() == [92.35, 92.35]
-    expected = ["own threshold", "everything on", "sampled", "5 samples together, 5.0 times the MACs"]
-    assert words(axes) == [*expected, "0.1", "0.5", "0.9"]
+    assert words(axes) == ["own threshold", "tau 0.9 to 0.1", "everything on", "sampled"]
 
 
 def test_a_policy_has_a_curve_alone():
     axes = drawn({key: SYSTEM[key] for key in ("accuracy", "macs_mean", "tau_sweep")})
-    assert words(axes) == ["own threshold", "0.1", "0.5", "0.9"]
-
-
-def test_thresholds_that_make_no_difference_share_a_number():
-    taus = (0.1, 0.2, 0.3, 0.9)
-    sweep = [{"tau": tau, "accuracy": 0.9, "macs_mean": (48 if tau < 0.9 else 30) * 1e6} for tau in taus]
-    assert words(drawn({**SYSTEM, "tau_sweep": sweep}))[-2:] == ["0.1 to 0.3", "0.9"]
+    assert words(axes) == ["own threshold", "tau 0.9 to 0.1"]
 
 
 @pytest.mark.parametrize("accuracy", [0.85, 0.9165])
@@ -81,4 +72,4 @@ def test_labels_keep_clear_of_one_another(accuracy):
 def test_one_point_for_all_thresholds_is_drawn_too():
     sweep = [{"tau": tau, "accuracy": 0.917, "macs_mean": 48e6} for tau in (0.1, 0.9)]
     axes = drawn({"accuracy": 0.917, "macs_mean": 48e6, "tau_sweep": sweep})
-    assert words(axes) == ["own threshold", "0.1 to 0.9"]
+    assert words(axes) == ["own threshold", "tau 0.1 to 0.9"]

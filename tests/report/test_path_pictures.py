@@ -1,8 +1,9 @@
 """Which images are shown."""
 
 import numpy as np
+import pytest
 
-from keras_dynamic.report import decision_pictures
+from keras_dynamic.report import analysis, decision_pictures
 
 
 def test_extremes_by_cost():
@@ -37,3 +38,19 @@ def test_every_image_shows_its_class_its_cost_and_a_wrong_answer(evaluations):
         assert texts[0] == f"{evaluation.class_names[label]}, {evaluation.macs[index] / 1e6:.1f} M"
         assert texts[1:] == ([] if label == prediction else [f"taken for {evaluation.class_names[prediction]}"])
         np.testing.assert_array_equal(axes.images[0].get_array(), evaluation.images[index])
+
+
+def test_frequent_paths_are_strips_of_units_with_their_first_images(evaluations):
+    evaluation = evaluations["cascade"]
+    figure = decision_pictures.frequent_paths(evaluation, 2, "#0072b2")
+    paths = analysis.dominant_paths(evaluation, 2)
+    images = [evaluation.images[index] for path in paths for index in path.images[:7]]
+    np.testing.assert_array_equal([axes.images[0].get_array() for axes in figure.axes if axes.images], images)
+    right = (evaluation.predictions == evaluation.labels)[np.concatenate([path.images[:7] for path in paths])]
+    assert [not axes.patches for axes in figure.axes if axes.images] == right.tolist()
+    strips = [axes for axes in figure.axes if not axes.images]
+    for path, strip in zip(paths, strips, strict=True):
+        filled = [bar.get_facecolor()[2] == pytest.approx(0xB2 / 255) for bar in strip.patches]
+        assert filled == path.runs.tolist()
+    share = f"{paths[0].share:.0%}".replace("%", " %")
+    assert figure.texts[0].get_text().split(", ")[1] == f"{share} of the images"

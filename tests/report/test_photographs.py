@@ -17,7 +17,7 @@ def inches(figure, axes):
 
 def test_an_image_stands_where_it_is_put():
     figure = style.empty_figure(5.0)
-    axes = decision_pictures.place(figure, IMAGE, 1.5, 0.25, 0.75)
+    axes = decision_pictures.place_photograph(figure, IMAGE, 1.5, 0.25, 0.75)
     assert inches(figure, axes) == pytest.approx([1.5, 0.25, 0.75, 0.75])
     np.testing.assert_array_equal(axes.images[0].get_array(), IMAGE)
     assert not axes.patches
@@ -25,17 +25,8 @@ def test_an_image_stands_where_it_is_put():
 
 def test_a_wrong_answer_is_framed_and_nothing_else_changes():
     figure = style.empty_figure(2.0)
-    axes = decision_pictures.place(figure, IMAGE, 0, 0, 1.0, wrong=True)
+    axes = decision_pictures.place_photograph(figure, IMAGE, 0, 0, 1.0, wrong=True)
     (frame,) = axes.patches
     assert frame.get_edgecolor()[:3] == pytest.approx([0xB3 / 255, 0x26 / 255, 0x1E / 255])
     assert axes.get_xlim() == (-0.5, 31.5)
     assert axes.get_ylim() == (31.5, -0.5)
-
-
-def test_words_stand_where_they_are_put():
-    figure = style.empty_figure(4.0)
-    decision_pictures.write(figure, "cat", 3.1, 1.0, ha="right")
-    (text,) = figure.texts
-    assert text.get_text() == "cat"
-    assert text.get_position() == pytest.approx((0.5, 0.75))
-    assert text.get_horizontalalignment() == "right"

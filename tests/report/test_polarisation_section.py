@@ -1,18 +1,18 @@
-"""What the section says about rates made by hand."""
+"""The section on decisions, from rates made by hand."""
 
 from keras_dynamic.report import Text
-from keras_dynamic.report.decision_sections import polarisation_section
+from keras_dynamic.report.decision_sections import decisions_section
 
 RATES = {"a": 0.0, "b": 0.0, "c": 0.3, "d": 0.99, "e": 1.0}
 HISTORY = {"epochs": [1, 2], "rates": {name: [1.0, rate] for name, rate in RATES.items()}}
 
 
 def blocks_of(system):
-    return polarisation_section("gated").render({"systems": {"gated": system}}, {})
+    return decisions_section("gated").render({"systems": {"gated": system}}, {})
 
 
-def test_sentence_histogram_and_training():
-    text, histogram, training = blocks_of({"activation_rates": RATES, "activation_history": HISTORY})
+def test_sentence_rates_and_training():
+    text, rates, training = blocks_of({"activation_rates": RATES, "activation_history": HISTORY})
     assert text == Text(
         [
             "Of 5 decisions 2 are always off, 1 is always on, and 2 depend on the image; 80 % are polarised, that is, "
@@ -20,16 +20,16 @@ def test_sentence_histogram_and_training():
         ],
         listed=True,
     )
-    assert (histogram.name, training.name) == ("polarisation_gated", "training_gated")
-    assert histogram.alternative.endswith("2 always off, 1 always on, 2 in between.")
+    assert (rates.name, training.name) == ("activation_gated", "training_gated")
+    assert rates.alternative == "Activation rates: a 0 %, b 0 %, c 30 %, d 99 %, e 100 %."
     assert "c 100 % to 30 %" in training.alternative
 
 
-def test_few_decisions_and_rates_that_never_moved_are_not_drawn():
+def test_rates_that_never_moved_are_not_drawn():
     still = {"epochs": [1, 2], "rates": {name: [1.0, 1.0] for name in RATES}}
     assert len(blocks_of({"activation_rates": RATES, "activation_history": still})) == 2
     assert len(blocks_of({"activation_rates": RATES, "activation_history": {"epochs": [], "rates": {}}})) == 2
-    (text,) = blocks_of({"activation_rates": {"resnet20": 0.4, "resnet32": 0.04}})
+    text, _ = blocks_of({"activation_rates": {"resnet20": 0.4, "resnet32": 0.04}})
     assert text.sentences[0].startswith(
         "Of 2 decisions 0 are always off, 0 are always on, and 2 depend on the image; 50"
     )
