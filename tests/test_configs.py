@@ -8,11 +8,9 @@ import keras
 import pytest
 
 from keras_dynamic.evaluation import exit_macs
-from keras_dynamic.experiments import build, build_optimizer
-from keras_dynamic.experiments.build import METHODS
+from keras_dynamic.experiments import Run
 from keras_dynamic.experiments.jobs import JOBS
 from keras_dynamic.experiments.records import parse_target
-from keras_dynamic.experiments.train_and_evaluate import NAMES
 
 ROOT = Path(__file__).parents[1]
 RESNET8 = ("stage1_unit1", "stage2_unit1", "stage3_unit1")
@@ -138,7 +136,8 @@ def test_network_and_method_can_be_built(path, setting, size):
         config = smaller(config)
     if "WEIGHTS_DIR" in config.network.weights:
         config.network.weights = ""  # these do not come along
-    model = build(config)
+    run = Run(config)
+    model = run.model
     if config.network.get("granularity"):
         wholes = [unit for unit in model.chain.units if not getattr(unit, "group_names", ())]
         decided = len(model.chain.group_names) + len(wholes) * (config.method.gates == "channels and units")
@@ -150,16 +149,17 @@ def test_network_and_method_can_be_built(path, setting, size):
         last = model.chain.skippable_names[-1:] if config.method.name == "sgad" else []  # which always runs
         decided = len(model.chain.skippable_names) - len({*config.method.get("always", ()), *last})
     assert len(model.decision_names) == decided
-    schedule = METHODS[config.method.name].schedule(config, model, 176)
+    schedule = run.schedule(176)
     assert schedule.first_kept < config.epochs
-    assert build_optimizer(config.optimizer, 100, config.epochs).learning_rate is not None
+    assert run.optimizer(100).learning_rate is not None
 
 
 @pytest.mark.parametrize("setting", ["pruned", "conditional"])
 def test_channels_decide_whole_units_where_groups_would_be_too_small(setting):
     """Of ResNet-32: whole units of the first stage, 2 groups in the second and 4 in the third, one of them forced."""
     config = load(ROOT / "configs" / "channels.py").get_config(setting)
-    model = build(config)
+    run = Run(config)
+    model = run.model
     assert len(model.decision_names) == 5 + 5 + 5 * 3
     assert model.decider.detached == (setting == "conditional")
-    assert config.method.gates in NAMES  # a run of it can be judged
+    assert run.recipe.names(config.method) == ("channels", "Channel-gated")

@@ -19,6 +19,7 @@ from keras_dynamic.models import (
     resnet_cifar,
     resnet_imagenet,
 )
+from keras_dynamic.transform import attach_exits, group_channels
 
 # What keras.applications' weights of its ResNets need; v1.5 is what the papers on dynamic networks have.
 _VERSIONS: dict[str, dict[str, Any]] = {
@@ -27,8 +28,20 @@ _VERSIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def check_choice(key, value, known):
+    """Raises a ValueError unless a value of the config is one of those that are known.
+
+    Args:
+        key: of the config, such as 'method.pattern'.
+        value: what came.
+        known: tuple or dictionary of the values that may come.
+    """
+    if value not in known:
+        raise ValueError(f"{key} must be one of {tuple(known)}, got {value!r}{did_you_mean(value, tuple(known))}.")
+
+
 class _Kind(NamedTuple):
-    """What is known of one kind of network.
+    """One kind of network.
 
     Attributes:
         build: function (section) -> DynamicModel, unbuilt, with random weights.
@@ -43,43 +56,17 @@ class _Kind(NamedTuple):
     load: Callable = import_keras_applications
 
 
-def _resnet_cifar(section):
-    return resnet_cifar(section.depth, section.num_classes, name=f"resnet{section.depth}")
-
-
-def _resnet_imagenet(section):
-    return resnet_imagenet(tuple(section.stages), section.num_classes)
+def _version(section):
+    version = section.get("version", "v1.5")
+    check_choice("network.version", version, _VERSIONS)
+    return _VERSIONS[version]
 
 
 def _no_weights(network, path):
     raise ValueError(
         f"{network.name!r} starts with random weights here, got network.weights={path!r}; leave it empty, and give a "
-        "trained run as start_from, or take another of experiments.networks.NETWORKS."
+        "trained run as start_from, or take another of networks.NETWORKS."
     )
-
-
-def _resnet50(section):
-    return resnet50(section.num_classes, **_version(section))
-
-
-def _resnet101(section):
-    return resnet101(section.num_classes, **_version(section))
-
-
-def _version(section):
-    version = section.get("version", "v1.5")
-    if version not in _VERSIONS:
-        known = tuple(_VERSIONS)
-        raise ValueError(f"network.version must be one of {known}, got {version!r}{did_you_mean(version, known)}.")
-    return _VERSIONS[version]
-
-
-def _mobilenet_v2(section):
-    return mobilenet_v2(section.get("width", 1.0), section.num_classes)
-
-
-def _densenet_bc(section):
-    return densenet_bc(section.depth, section.growth, section.num_classes)
 
 
 # Arguments of models.msdnet that a section may give; what it leaves out has its default.
@@ -104,26 +91,43 @@ def _msdnet(section):
 
 
 NETWORKS = {
-    "resnet_cifar": _Kind(_resnet_cifar, lambda section: f"ResNet-{section.depth}", 32, import_resnet_cifar),
-    "resnet_imagenet": _Kind(
-        _resnet_imagenet, lambda section: f"ResNet-{3 * sum(section.stages) + 2}", load=_no_weights
+    "resnet_cifar": _Kind(
+        lambda section: resnet_cifar(section.depth, section.num_classes, name=f"resnet{section.depth}"),
+        lambda section: f"ResNet-{section.depth}",
+        32,
+        import_resnet_cifar,
     ),
-    "resnet50": _Kind(_resnet50, lambda section: f"ResNet-50 {section.get('version', 'v1.5')}"),
-    "resnet101": _Kind(_resnet101, lambda section: f"ResNet-101 {section.get('version', 'v1.5')}"),
+    "resnet_imagenet": _Kind(
+        lambda section: resnet_imagenet(tuple(section.stages), section.num_classes),
+        lambda section: f"ResNet-{3 * sum(section.stages) + 2}",
+        load=_no_weights,
+    ),
+    "resnet50": _Kind(
+        lambda section: resnet50(section.num_classes, **_version(section)),
+        lambda section: f"ResNet-50 {section.get('version', 'v1.5')}",
+    ),
+    "resnet101": _Kind(
+        lambda section: resnet101(section.num_classes, **_version(section)),
+        lambda section: f"ResNet-101 {section.get('version', 'v1.5')}",
+    ),
     "densenet_bc": _Kind(
-        _densenet_bc, lambda section: f"DenseNet-BC-{section.depth}-{section.growth}", 32, import_densenet_bc
+        lambda section: densenet_bc(section.depth, section.growth, section.num_classes),
+        lambda section: f"DenseNet-BC-{section.depth}-{section.growth}",
+        32,
+        import_densenet_bc,
     ),
     "msdnet": _Kind(_msdnet, lambda section: f"MSDNet with {section.get('blocks', 5)} exits", 32, _no_weights),
-    "mobilenet_v2": _Kind(_mobilenet_v2, lambda section: f"MobileNetV2 {section.get('width', 1.0)}"),
+    "mobilenet_v2": _Kind(
+        lambda section: mobilenet_v2(section.get("width", 1.0), section.num_classes),
+        lambda section: f"MobileNetV2 {section.get('width', 1.0)}",
+    ),
 }
 
 
 def _kind(section) -> _Kind:
     """Returns the row of the table; a section without a name is a bottleneck network if it has stages, or of CIFAR."""
     name = section.get("name") or ("resnet_imagenet" if section.get("stages") else "resnet_cifar")
-    if name not in NETWORKS:
-        known = tuple(NETWORKS)
-        raise ValueError(f"network.name must be one of {known}, got {name!r}{did_you_mean(name, known)}.")
+    check_choice("network.name", name, NETWORKS)
     return NETWORKS[name]
 
 
@@ -154,22 +158,40 @@ def title(section) -> str:
     return kind.title(section) + (f" at {size} pixels" if size != kind.size else "")
 
 
-def plain_network(section) -> DynamicModel:
-    """Builds the network of a config's `network` section, with the weights that it names.
+def build_network(section) -> DynamicModel:
+    """Builds the plain network that a config's `network` section names.
 
     Args:
-        section: a config's `network` section, see build_network.
+        section: with num_classes, weights ('' for random ones, a path in which environment variables are expanded, or
+            'zoo:NAME') and, by the network's name, one of NETWORKS: depth of 'resnet_cifar', which a section without
+            name is; stages of 'resnet_imagenet', units of each stage of a bottleneck network; version of 'resnet50' and
+            'resnet101', 'v1.5' or 'v1', whose weights keras.applications has; width of 'mobilenet_v2'; depth and growth
+            of 'densenet_bc'; of 'msdnet' those arguments of models.msdnet that differ from its defaults. Perhaps with
+            size, the side of the images in pixels, and granularity (filters per channel group, an int or {unit or
+            stage: int}, see transform.group_channels), or exits (names of the units after which they stand),
+            exit_filters, exit_copies and frozen, see transform.attach_exits.
 
     Returns:
         DynamicModel in which everything runs, built.
 
     Raises:
-        ValueError: if the name is unknown, an argument of the network is out of range or the weights are another
-            network's.
+        ValueError: if the name or a version is unknown, an argument of the network is out of range or the weights are
+            another network's.
         FileNotFoundError: if the weights file is missing.
     """
+    network, granularity = _plain_network(section), section.get("granularity")
+    if granularity:
+        network = group_channels(network, granularity if isinstance(granularity, int) else dict(granularity))
+    if section.get("exits"):
+        copies, frozen = list(section.get("exit_copies", ())), section.get("frozen", False)
+        return attach_exits(network, list(section.exits), section.get("exit_filters", 64), copies, frozen)
+    return network
+
+
+def _plain_network(section):
+    """Builds the network without channel groups and attached exits."""
     kind = _kind(section)
-    network = kind.build(section)  # says what is wrong with the section's own numbers
+    network = kind.build(section)  # raises for the section's own numbers first
     if section.weights.startswith("zoo:"):
         return _of_the_zoo(section, section.weights.removeprefix("zoo:"))
     network.build((None, *image_shape(section)))

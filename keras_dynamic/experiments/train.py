@@ -6,23 +6,18 @@ from pathlib import Path
 
 import keras
 
-from keras_dynamic import data
 from keras_dynamic.callbacks import reestimate_batch_norm
-from keras_dynamic.experiments.build import METHODS, build_method, build_network, build_optimizer
 from keras_dynamic.experiments.checkpoint import Checkpoint, Scalars, check_shapes, load_weights, read_note, save
 from keras_dynamic.experiments.history import ActivationHistory
-from keras_dynamic.experiments.run_record import RunRecord
-from keras_dynamic.experiments.splits import Splits, check_fit, load_splits
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 
 HISTORY = "activation_rates.csv"
 _HISTORY_IMAGES = 1000  # a rate is known to 2 points at worst, in a hundredth of an epoch's time
-_AFTERWARDS = ("job", "label", "evaluation", "targets")  # sections of a config that change nothing in the training
 
 
-def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
-    """Trains the method that a config describes, or goes on where an earlier run in this folder stopped.
+def train(run, verbose="auto", callbacks=()):
+    """Trains a run's model, or goes on where an earlier run in its folder stopped.
 
     The folder gets config.json and run.json, checkpoint/ (removed at the end), tensorboard/ (where TensorFlow is the
     backend), activation_rates.csv, the share of the first held-out images that run each decision after each epoch,
@@ -31,31 +26,28 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
     fit.
 
     Args:
-        config: ml_collections ConfigDict, see configs/.
-        workdir: folder of the run.
-        data_dir: folder of the data set, None for sets that ship or lie in the usual place.
+        run: Run with splits and a folder, as Run.load returns it.
         verbose: as in keras.Model.fit.
         callbacks: further Keras callbacks.
 
     Returns:
-        (model, splits): the trained DynamicModel in float32, and the data as returned by load_splits.
+        The trained DynamicModel in float32, which is run.model from now on.
 
     Raises:
-        ValueError: if the folder holds another config's run or checkpoint, or the config does not fit together.
-        FileNotFoundError: if the data, the weights or the run to start from that the config names are not there.
+        ValueError: if the folder holds the checkpoint of another network, or the config does not fit together.
+        FileNotFoundError: if the weights or the run to start from that the config names are not there.
     """
-    record = RunRecord(workdir, {key: value for key, value in config.to_dict().items() if key not in _AFTERWARDS})
-    splits = load_splits(config.data, data_dir)
-    check_fit(splits, config)
+    config, record, splits = run.config, run.record, run.splits
     final, best = record.workdir / "model.keras", record.workdir / "best.keras"
     keras.utils.set_random_seed(config.seed)
     if record.finished and final.exists():
-        return load_weights(build(config), final), splits
-    batches = training_batches(config, splits)
+        run.model = keras.models.load_model(final, compile=False)
+        return run.model
+    batches = run.batches()
     with _strategy(config.distribute), _precision(config.mixed_precision):
-        model = build(config)
+        model = run.model
         model.compile(
-            build_optimizer(config.optimizer, len(batches), config.epochs),
+            run.optimizer(len(batches)),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
@@ -63,83 +55,40 @@ def train(config, workdir, data_dir=None, verbose="auto", callbacks=()):
             start_from(model, config.start_from)
         checkpoint = Checkpoint(record.workdir / "checkpoint")
         batches.epoch = checkpoint.restore(model)
-    schedule = METHODS[config.method.name].schedule(config, model, len(batches))
+    schedule = run.schedule(len(batches))
     record.start()
     if schedule.before is not None and not batches.epoch:
-        schedule.before(training_batches(config, splits))
-    keeper = _KeepBest(record, best, schedule)
+        schedule.before(run.batches())
     history = ActivationHistory(record.workdir / HISTORY, splits.held_out[0][:_HISTORY_IMAGES])
     scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []
+    keeper = _KeepBest(record, best, schedule)
     model.fit(
         batches,
         initial_epoch=batches.epoch,
         epochs=config.epochs,
         validation_data=splits.held_out,
         validation_batch_size=250,
-        callbacks=[*schedule.callbacks, _Follow(batches), keeper, history, checkpoint, *scalars, *callbacks],
+        callbacks=[*schedule.callbacks, _SetEpoch(batches), keeper, history, checkpoint, *scalars, *callbacks],
         shuffle=False,
         verbose=verbose,
     )
     chosen = read_note(best)
-    model = load_weights(build(config), best)  # in float32, whatever the precision of the training
+    if config.mixed_precision or config.distribute:  # the result is in float32, on one device
+        load_weights(run.rebuild(), best)
+    else:
+        run.model = keras.models.load_model(best, compile=False)
     if config.reestimate_images:
-        reestimate_batch_norm(model, reestimation_batches(config, splits))
-    save(model, final, optimizer=False)
+        reestimate_batch_norm(run.model, run.reestimation_batches())
+    save(run.model, final, optimizer=False)
     record.finish(chosen["metrics"] | {"best_epoch": chosen["epoch"]})
     checkpoint.remove()
-    return model, splits
-
-
-def build(config):
-    """Builds the method's model around the config's network, with a second copy of that network as its teacher.
-
-    Args:
-        config: ml_collections ConfigDict, see configs/.
-
-    Returns:
-        DynamicModel, built.
-
-    Raises:
-        ValueError: if the config does not fit together.
-    """
-    distilled = config.method.distillation_weight and config.network.weights
-    teacher = build_network(config.network) if distilled else None
-    return build_method(config.method, build_network(config.network), teacher, config.seed)
-
-
-def training_batches(config, splits: Splits, epoch=0):
-    """Returns data.Batches, or data.StreamBatches, of the training images, augmented as the config says.
-
-    Args:
-        config: ml_collections ConfigDict, see configs/.
-        splits: Splits.
-        epoch: whose order and augmentation they have at first.
-    """
-    if isinstance(splits.train, data.ImageStream):
-        return data.StreamBatches(splits.train, config.batch_size, config.data.augment, config.seed, epoch)
-    augment = data.random_crop_flip if config.data.augment else None
-    x, y = splits.train
-    return data.Batches(x, y, config.batch_size, augment, seed=config.seed, epoch=epoch)
-
-
-def reestimation_batches(config, splits: Splits):
-    """Returns augmented training batches for batch norm, config.reestimate_images in all; None if these are 0.
-
-    Args:
-        config: ml_collections ConfigDict, see configs/.
-        splits: Splits.
-    """
-    if not config.reestimate_images:
-        return None
-    batches = training_batches(config, splits, epoch=config.epochs)
-    count = max(1, config.reestimate_images // config.batch_size)
-    return [batches[index] for index in range(min(count, len(batches)))]
+    return run.model
 
 
 def start_from(model, run):
     """Sets the weights of what a method trains to those of another run's model; losses and targets are its own.
 
-    Newcomers that only one of the two has, such as IMTA's collaboration in phase II, are left as they are.
+    New layers that only one of the two has, such as IMTA's collaboration in phase II, are left as they are.
 
     Args:
         model: built DynamicModel.
@@ -200,8 +149,8 @@ class _KeepBest(keras.callbacks.Callback):
             save(self.model, self.path, optimizer=False, note={"epoch": epoch, "metrics": metrics})
 
 
-class _Follow(keras.callbacks.Callback):
-    """Tells the batches which epoch is being served; where there are one or two of them they cannot know."""
+class _SetEpoch(keras.callbacks.Callback):
+    """Sets the epoch of the batches, which fewer than three of them could not count themselves."""
 
     def __init__(self, batches):
         super().__init__()

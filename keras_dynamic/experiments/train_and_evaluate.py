@@ -1,36 +1,22 @@
 """Trains what a config describes and judges it on the whole test set."""
 
-import json
 import time
-from pathlib import Path
 
 from keras_dynamic import zoo
 from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.evaluation import evaluate, fit_budget, fit_usage
 from keras_dynamic.evaluation.cascade_frontier import cascade_frontier
-from keras_dynamic.experiments.build import METHODS, build_network
 from keras_dynamic.experiments.checkpoint import save
 from keras_dynamic.experiments.history import exit_history, read_activation_history
 from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
-from keras_dynamic.experiments.networks import title
 from keras_dynamic.experiments.records import facts, training_seconds, write_record
+from keras_dynamic.experiments.run import Run
 from keras_dynamic.experiments.system import keras_figures, per_image, plain_figures
-from keras_dynamic.experiments.train import HISTORY, reestimation_batches, train
+from keras_dynamic.experiments.train import HISTORY, train
 from keras_dynamic.files import write_json
 from keras_dynamic.report import frontier, write_report
 from keras_dynamic.report.formatting import millions
 from keras_dynamic.transform import freeze_decisions, strip_gates
-
-# By the name of the config's method, or of what its gates switch: the method of a record, and its networks' name.
-NAMES = {
-    "activation_gating": ("gating", "Gated"),
-    "channels": ("channels", "Channel-gated"),
-    "channels and units": ("channels", "Channel-gated"),
-    "blockdrop": ("blockdrop", "BlockDrop"),
-    "fixed": ("blockdrop", "Fixed"),
-    "imta": ("exits", "IMTA"),
-    "sgad": ("sgad", "SGAD"),
-}
 
 
 def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
@@ -66,41 +52,41 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     if tolerance and not 0 < tolerance < 0.5:
         raise ValueError(f"evaluation.freeze must be a share of the images under one half, got {tolerance!r}.")
     networks = [zoo.load(name) for name in config.evaluation.static]
-    model, splits = train(config, workdir, data_dir)
-    start = time.time()
+    run = Run.load(config, workdir, data_dir)
+    train(run)
+    start, splits, workdir = time.time(), run.splits, run.record.workdir
     if tolerance:
-        model = freeze_decisions(model, splits.held_out[0], tolerance)
-    if _fit(model, config, splits) or tolerance:
-        save(model, Path(workdir) / "fitted.keras", optimizer=False)
+        run.model = freeze_decisions(run.model, splits.held_out[0], tolerance)
+    if _fit(run) or tolerance:
+        save(run.model, workdir / "fitted.keras", optimizer=False)
     few = splits._replace(held_out=tuple(part[: config.evaluation.twin_images] for part in splits.held_out))
-    macs_static = build_network(config.network).cost_tree.without_exits().total_macs
-    figures, evaluation = keras_figures(model, few, macs_static, reestimation_batches(config, splits))
-    figures["macs_share"] = figures["macs_mean"] / macs_static
+    figures, evaluation = keras_figures(run.model, few, run.macs_static, run.reestimation_batches())
+    figures["macs_share"] = figures["macs_mean"] / run.macs_static
     if tolerance:
-        figures["decisions_frozen"] = len(model.decider.frozen)
-    figures |= METHODS[config.method.name].figures(model, config, splits, evaluation)
-    figures["activation_history"] = read_activation_history(Path(workdir) / HISTORY)
-    exits = exit_history(_read(Path(workdir) / "run.json")["epochs"], model.chain.exit_names)
+        figures["decisions_frozen"] = len(run.model.decider.frozen)
+    figures |= run.recipe.measure(run, evaluation)
+    figures["activation_history"] = read_activation_history(workdir / HISTORY)
+    exits = exit_history(run.record.epochs, run.model.chain.exit_names)
     if exits["epochs"]:
         figures["exit_history"] = exits
     if config.evaluation.get("strip_gates"):
-        smaller = strip_gates(model, splits.held_out[0])
-        save(smaller, Path(workdir) / "stripped.keras", optimizer=False)
+        smaller = strip_gates(run.model, splits.held_out[0])
+        save(smaller, workdir / "stripped.keras", optimizer=False)
         figures["accuracy_stripped"] = evaluate(smaller, *splits.test).accuracy
         figures["macs_stripped"] = smaller.cost_tree.total_macs
     plain, static = plain_figures(networks, splits)
     points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
     figures |= frontier.margins(figures, static, points)
     figures["seconds"] = training_seconds(workdir) + time.time() - start
-    gates = config.method.get("gates", "units")
-    method, word = NAMES[config.method.name if gates == "units" else gates]
+    method, word = run.recipe.names(config.method)
+    origin = f"from {describe(config.network)}" if config.network.weights else "from scratch"
     label = "".join(f", {words}" for words in (config.label, "frozen" if tolerance else "") if words)
-    network, images = f"{word} {title(config.network)} ({_origin(config)}){label}", data_text(config, splits)
+    network, images = f"{run.title} ({origin}){label}", data_text(config, splits)
     lines, system = {"static": static, "cascade_frontier": points}, word.lower()
     report = {"systems": {system: figures}, **lines, **facts(images, config.seed)}
     page = write_report(report, {system: per_image(evaluation, splits)}, workdir)
     figures = figures | lines
-    write_json(Path(workdir) / "figures.json", figures)
+    write_json(workdir / "figures.json", figures)
     print(f"\n{table(figures, f'{network}; {images}')}\n\n{page}")
     if record:
         targets = config.targets.to_dict()
@@ -108,34 +94,26 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     return figures
 
 
-def _fit(model, config, splits) -> bool:
-    """Sets tau and thresholds for the share of units or the budget that the config asks for, and says if it does."""
-    x, y = splits.held_out
-    usage, macs = config.evaluation.usage, config.evaluation.get("macs")
+def _fit(run) -> bool:
+    """Sets tau and thresholds for the share of units or the budget of the config; returns whether it has one."""
+    x, y = run.splits.held_out
+    usage, macs = run.config.evaluation.usage, run.config.evaluation.get("macs")
     if not usage and not macs:
         return False
 
     def fit():
         if usage:
-            tau = fit_usage(model, x, usage)
+            tau = fit_usage(run.model, x, usage)
             print(f"tau {tau:.4f} for {usage:.0%} of the units on the held-out images")
             return tau
-        found = fit_budget(model, x, macs, y=y)
+        found = fit_budget(run.model, x, macs, y=y)
         print(f"{millions(found.spent)} of {millions(macs)} MACs on the held-out images")
         return found.tau
 
-    if fit() is not None and config.reestimate_images:
-        reestimate_batch_norm(model, reestimation_batches(config, splits))  # more or less runs than in the training
+    if fit() is not None and run.config.reestimate_images:
+        reestimate_batch_norm(run.model, run.reestimation_batches())  # more or less runs than in the training
         fit()  # and so gates see other inputs
     return True
-
-
-def _read(path):
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _origin(config):
-    return f"from {describe(config.network)}" if config.network.weights else "from scratch"
 
 
 def table(figures, title) -> str:

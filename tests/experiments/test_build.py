@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dynamic import zoo
-from keras_dynamic.experiments import build_method, build_network, build_optimizer
+from keras_dynamic.experiments import Run, build_network
 
 
 def test_network_with_exits(config):
@@ -70,7 +70,8 @@ def test_missing_weights_are_named(config):
 
 def test_method_takes_the_config_over(config):
     config.method.update({"always": ("stage2_unit1",), "activation_loss": "per_gate", "activation_weight": 3.0})
-    model = build_method(config.method, build_network(config.network), seed=7)
+    config.seed = 7
+    model = Run(config).model
     assert model.decision_names == ["stage1_unit1", "stage3_unit1"]
     assert (model.activation_loss, model.activation_weight, model.target) == ("per_gate", 3.0, 0.6)
     assert model.decider.seed == 7
@@ -83,7 +84,7 @@ def test_targets_per_unit(config):
             "target": {"stage1_unit1": 0.5, "stage2_unit1": 1.0, "stage3_unit1": 0.7},
             "activation_loss": "per_gate",
         }
-    model = build_method(config.method, build_network(config.network))
+    model = Run(config).model
     np.testing.assert_allclose(model.current_target, [0.5, 1.0, 0.7])
 
 
@@ -101,7 +102,13 @@ def test_targets_per_unit(config):
 def test_methods_that_cannot_be_are_refused(config, changes, message):
     config.method.update(changes)
     with pytest.raises(ValueError, match=message):
-        build_method(config.method, build_network(config.network))
+        Run(config).rebuild()
+
+
+def optimizer_of(config, steps_per_epoch):
+    """The optimizer of a training of five epochs."""
+    config.epochs = 5
+    return Run(config).optimizer(steps_per_epoch)
 
 
 def rates(optimizer, steps):
@@ -112,24 +119,24 @@ def rates(optimizer, steps):
 def test_steps_fall_after_their_epochs(config):
     config.optimizer.update({"learning_rate": 0.1, "boundaries": (2, 3), "decay": 0.1, "schedule": "steps"})
     # Ten batches an epoch: 0.1 for two epochs, then 0.01 for one, then 0.001.
-    assert rates(build_optimizer(config.optimizer, 10, 5), [0, 20, 21, 30, 31]) == [0.1, 0.1, 0.01, 0.01, 0.001]
+    assert rates(optimizer_of(config, 10), [0, 20, 21, 30, 31]) == [0.1, 0.1, 0.01, 0.01, 0.001]
 
 
 def test_one_cycle_rises_and_falls_to_zero(config):
     config.optimizer.update({"learning_rate": 0.4, "schedule": "one_cycle", "warm_up": 0.2})
     # 20 of 100 steps of warm-up, then half a cosine over 80: cos(pi / 4) at a quarter of it.
     expected = [0.0, 0.2, 0.4, round(0.2 * (1 + 0.5**0.5), 6), 0.2, 0.0]
-    assert rates(build_optimizer(config.optimizer, 20, 5), [0, 10, 20, 40, 60, 100]) == expected
+    assert rates(optimizer_of(config, 20), [0, 10, 20, 40, 60, 100]) == expected
 
 
 def test_one_cycle_without_warm_up_starts_at_its_peak(config):
     config.optimizer.update({"learning_rate": 0.4, "schedule": "one_cycle", "warm_up": 0.0})
-    assert rates(build_optimizer(config.optimizer, 20, 5), [0, 50, 100]) == [0.4, 0.2, 0.0]
+    assert rates(optimizer_of(config, 20), [0, 50, 100]) == [0.4, 0.2, 0.0]
 
 
 def test_constant_rate_and_kind_of_momentum(config):
     config.optimizer.update({"learning_rate": 0.3, "schedule": "constant", "momentum": 0.8, "nesterov": False})
-    optimizer = build_optimizer(config.optimizer, 10, 5)
+    optimizer = optimizer_of(config, 10)
     assert isinstance(optimizer, keras.optimizers.SGD)
     assert float(optimizer.learning_rate) == pytest.approx(0.3)
     assert (optimizer.momentum, optimizer.nesterov) == (0.8, False)
@@ -148,4 +155,4 @@ def test_constant_rate_and_kind_of_momentum(config):
 def test_schedules_that_cannot_be_are_refused(config, changes, message):
     config.optimizer.update(changes)
     with pytest.raises(ValueError, match=message):
-        build_optimizer(config.optimizer, 10, 5)
+        optimizer_of(config, 10)

@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from configs import plain
-from keras_dynamic import jobs
-from keras_dynamic.experiments import records
+from keras_dynamic.experiments import jobs, records
 
 
 def test_nested_figures_get_their_precision_as_suffix():

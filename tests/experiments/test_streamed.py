@@ -6,7 +6,7 @@ import pytest
 
 from configs import base
 from keras_dynamic.evaluation import evaluate
-from keras_dynamic.experiments import load_splits, reestimation_batches, train
+from keras_dynamic.experiments import Run, load_splits, train
 from keras_dynamic.experiments.splits import check_fit, first_images
 from tests.data.folders import CLASSES, example, prepare
 
@@ -52,21 +52,22 @@ def test_splits_of_photographs(config, photographs):
     )
     images, labels = first_images(splits, 3)
     assert (images.shape, labels.tolist()) == ((3, 32, 32, 3), [0, 1, 2])
-    assert [len(batch[0]) for batch in reestimation_batches(config, splits)] == [8, 8]
+    assert [len(batch[0]) for batch in Run(config, splits).reestimation_batches()] == [8, 8]
 
 
 @pytest.mark.ci
 def test_a_run_goes_on_where_it_stopped(config, photographs, tmp_path):
-    whole, splits = train(config, tmp_path / "whole", photographs, verbose=0)
-    assert np.isfinite(evaluate(whole, *splits.test).logits).all()
+    run = Run.load(config, tmp_path / "whole", photographs)
+    whole = train(run, verbose=0)
+    assert np.isfinite(evaluate(whole, *run.splits.test).logits).all()
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "stopped", photographs, verbose=0, callbacks=[Stop()])
-    later, _ = train(config, tmp_path / "stopped", photographs, verbose=0)
+        train(Run.load(config, tmp_path / "stopped", photographs), verbose=0, callbacks=[Stop()])
+    later = train(Run.load(config, tmp_path / "stopped", photographs), verbose=0)
     for one, other in zip(whole.get_weights(), later.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -80,5 +81,5 @@ def test_images_of_another_size_than_the_networks(config, photographs):
 def test_a_missing_folder_is_named(config, tmp_path):
     config.data.name = "imagenet2012"
     with pytest.raises(FileNotFoundError, match=f"a TFDS folder imagenet2012/ in {tmp_path}, got none"):
-        train(config, tmp_path / "run", tmp_path)
+        train(Run.load(config, tmp_path / "run", tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -14,12 +14,11 @@ from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.evaluation import evaluate
 from keras_dynamic.experiments import (
     Checkpoint,
+    Run,
     RunRecord,
-    build,
     load_splits,
     load_weights,
     read_activation_history,
-    reestimation_batches,
     train,
 )
 from keras_dynamic.experiments.checkpoint import read_note
@@ -46,7 +45,7 @@ class StopAfter(keras.callbacks.Callback):
 def finished(make_config, data_dir, tmp_path_factory):
     """(workdir, model) of a run that was never interrupted."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
-    model, _ = train(make_config(), workdir, data_dir, verbose=0)
+    model = train(Run.load(make_config(), workdir, data_dir), verbose=0)
     return workdir, model
 
 
@@ -95,9 +94,9 @@ def test_best_model_is_the_one_that_the_record_tells_of(finished, config, data_d
 
 def test_final_model_is_the_best_one_with_batch_norm_re_estimated(finished, config, data_dir):
     workdir, model = finished
-    expected = load_weights(build(config), workdir / "best.keras")
+    expected = load_weights(Run(config).model, workdir / "best.keras")
     assert any(np.abs(a - b).max() > 0 for a, b in zip(expected.get_weights(), model.get_weights(), strict=True))
-    reestimate_batch_norm(expected, reestimation_batches(config, load_splits(config.data, data_dir)))
+    reestimate_batch_norm(expected, Run.load(config, data_dir=data_dir).reestimation_batches())
     assert_same_weights(model, expected, atol=1e-5)
     assert_same_weights(model, keras.models.load_model(workdir / "model.keras", compile=False))
 
@@ -105,9 +104,11 @@ def test_final_model_is_the_best_one_with_batch_norm_re_estimated(finished, conf
 def test_a_finished_run_returns_at_once(finished, config, data_dir):
     workdir, model = finished
     before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
-    again, splits = train(config, workdir, data_dir, callbacks=[StopAfter(0)])
+    run = Run.load(config, workdir, data_dir)
+    again = train(run, callbacks=[StopAfter(0)])
     assert_same_weights(model, again)
-    assert len(splits.test[0]) == 24
+    assert run.model is again
+    assert len(run.splits.test[0]) == 24
     assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
 
 
@@ -116,18 +117,18 @@ def test_what_is_said_of_a_run_may_change_after_it(finished, config, data_dir):
     with config.unlocked():
         config.targets.accuracy = ">= 0.9"
     config.evaluation.twin_images = 10
-    assert_same_weights(model, train(config, workdir, data_dir)[0])
+    assert_same_weights(model, train(Run.load(config, workdir, data_dir)))
 
 
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, config, data_dir, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path, data_dir, verbose=0, callbacks=[StopAfter(1)])
+        train(Run.load(config, tmp_path, data_dir), verbose=0, callbacks=[StopAfter(1)])
     assert len(json.loads((tmp_path / "run.json").read_text())["epochs"]) == 2
     assert (tmp_path / "checkpoint" / "latest.npz").exists()
     assert not (tmp_path / "model.keras").exists()
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path, data_dir, verbose=0, callbacks=[StopAfter(2)])
-    model, _ = train(config, tmp_path, data_dir, verbose=0, callbacks=[StopAfter(0)])  # nothing is left to train
+        train(Run.load(config, tmp_path, data_dir), verbose=0, callbacks=[StopAfter(2)])
+    model = train(Run.load(config, tmp_path, data_dir), verbose=0, callbacks=[StopAfter(0)])  # nothing is left to train
     assert_same_weights(model, finished[1], atol=1e-5)
     assert not (tmp_path / "checkpoint").exists()
     content, whole = (json.loads((path / "run.json").read_text()) for path in (tmp_path, finished[0]))
@@ -163,7 +164,7 @@ def test_the_best_model_and_its_epoch_agree_after_a_crash(toy_chain, tmp_path):
 @pytest.mark.ci
 def test_mixed_precision_ends_in_float32(config, data_dir, tmp_path):
     config.mixed_precision, config.anneal.a, config.epochs = True, 1.0, 2
-    model, _ = train(config, tmp_path, data_dir, verbose=0)
+    model = train(Run.load(config, tmp_path, data_dir), verbose=0)
     assert keras.mixed_precision.dtype_policy().name == "float32"
     assert {layer.compute_dtype for layer in model._flatten_layers()} == {"float32"}
     trained = keras.models.load_model(tmp_path / "best.keras", compile=False)
@@ -178,7 +179,7 @@ def test_another_configs_folder_is_left_alone(finished, config, data_dir):
     with pytest.raises(
         ValueError, match=r"holds the run of another config \(different: method\.target\); give another"
     ):
-        train(config, workdir, data_dir)
+        train(Run.load(config, workdir, data_dir))
     assert {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()} == before
 
 
@@ -199,20 +200,20 @@ def test_another_configs_folder_is_left_alone(finished, config, data_dir):
 def test_nothing_is_written_for_a_config_that_does_not_fit_together(config, data_dir, tmp_path, changes, message):
     config.update_from_flattened_dict(changes)
     with pytest.raises(ValueError, match=message):
-        train(config, tmp_path / "run", data_dir)
+        train(Run.load(config, tmp_path / "run", data_dir))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_checkpoint_of_another_network(config, data_dir, tmp_path):
     config.network.depth = 14
-    other = build(config)
+    other = Run(config).model
     other.compile(keras.optimizers.SGD(0.1, momentum=0.9))
     checkpoint = Checkpoint(tmp_path / "checkpoint")
     checkpoint.set_model(other)
     checkpoint.on_epoch_end(0)
     config.network.depth = 8
     with pytest.raises(ValueError, match=r"latest\.npz holds the weights of another architecture than model 'gated'"):
-        train(config, tmp_path, data_dir)
+        train(Run.load(config, tmp_path, data_dir))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
@@ -224,8 +225,8 @@ tf.config.set_logical_device_configuration(
 )
 import numpy as np
 from tests_config import config
-from keras_dynamic.experiments import train
-model, _ = train(config, sys.argv[1], sys.argv[2], verbose=0)
+from keras_dynamic.experiments import Run, train
+model = train(Run.load(config, sys.argv[1], sys.argv[2]), verbose=0)
 print(model.count_params(), np.isfinite(model(np.zeros((1, 32, 32, 3)))).all())
 """
 
@@ -255,7 +256,7 @@ def test_killed_and_run_again(finished, data_dir, tmp_path, make_config):
     child.wait()
     assert not (tmp_path / "model.keras").exists()
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    model = load_weights(build(config), tmp_path / "model.keras")
+    model = load_weights(Run(config).model, tmp_path / "model.keras")
     assert_same_weights(model, finished[1], atol=1e-5)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from configs import base
-from keras_dynamic import data, jobs
+from keras_dynamic import data
 from keras_dynamic.evaluation import evaluate
-from keras_dynamic.experiments import build_network, load_splits, records
+from keras_dynamic.experiments import build_network, jobs, load_splits, records
 from keras_dynamic.experiments.train_and_evaluate import table
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs import blockdrop
-from keras_dynamic.experiments import build
+from keras_dynamic.experiments import Run
 from keras_dynamic.models import resnet_imagenet
 
 FLOPS = 1.5603e10  # ResNet-101: 2 x MACs, as tests/models/test_resnet_imagenet.py works out
@@ -21,7 +21,7 @@ def config_of(stage="curriculum"):
 @pytest.mark.ci
 def test_the_policy_costs_what_the_paper_says():
     """3.0 % of the network's FLOPs; it always runs, so everything on costs the sum."""
-    model = build(config_of())
+    model = Run(config_of()).model
     policy = next(child for child in model.cost_tree.children if child.name == "policy")
     assert 2 * policy.total_macs / FLOPS == pytest.approx(0.030, rel=0.01)
     assert 2 * model.cost_tree.total_macs == pytest.approx(FLOPS + 2 * policy.total_macs, rel=1e-3)
@@ -33,7 +33,7 @@ def test_the_policy_costs_what_the_paper_says():
 @pytest.mark.parametrize("stage", ["curriculum", "finetuning"])
 def test_a_training_step(stage):
     config = config_of(stage)
-    model = build(config)
+    model = Run(config).model
     model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     variable = next(each for each in model.chain.stem.variables if each.path.endswith("kernel"))
     before = keras.ops.convert_to_numpy(variable)

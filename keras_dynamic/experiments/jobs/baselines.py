@@ -11,11 +11,10 @@ from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.deciders import Pattern
 from keras_dynamic.evaluation import evaluate, greedy_patterns
 from keras_dynamic.evaluation.evaluate import kept_weights
-from keras_dynamic.experiments import RunRecord, build_network, load_splits, reestimation_batches, train
+from keras_dynamic.experiments import Run, RunRecord, train
 from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
 from keras_dynamic.experiments.recipes.fixed import fixed_decider
 from keras_dynamic.experiments.records import write_record
-from keras_dynamic.experiments.splits import check_fit
 from keras_dynamic.files import write_json
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.report.formatting import millions, percent
@@ -23,7 +22,7 @@ from keras_dynamic.report.formatting import millions, percent
 _NETWORK = ("depth", "num_classes", "weights")
 
 
-class BlockDropRun(NamedTuple):
+class _BlockDropRun(NamedTuple):
     """Figures of a run on the test images.
 
     Attributes:
@@ -39,7 +38,7 @@ class BlockDropRun(NamedTuple):
     epochs: int
 
 
-def blockdrop_run(config, stage, data_dir=None) -> BlockDropRun:
+def blockdrop_run(config, stage, data_dir=None) -> _BlockDropRun:
     """Reads a run of BlockDrop on the network and data of a config.
 
     Args:
@@ -49,7 +48,7 @@ def blockdrop_run(config, stage, data_dir=None) -> BlockDropRun:
         data_dir: folder of the data set, for the command in an error.
 
     Returns:
-        BlockDropRun.
+        _BlockDropRun.
 
     Raises:
         FileNotFoundError: if the folder lacks figures.json or config.json.
@@ -70,7 +69,7 @@ def blockdrop_run(config, stage, data_dir=None) -> BlockDropRun:
     if wanted != other:
         raise ValueError(f"runs.{stage} must be a run on {wanted}, but {folder} is one on {other}; give another.")
     units = figures["units_mean"] + len(method["always"])
-    return BlockDropRun(figures["accuracy"], units, figures["macs_mean"], settings["epochs"])
+    return _BlockDropRun(figures["accuracy"], units, figures["macs_mean"], settings["epochs"])
 
 
 def _subject(settings):
@@ -116,14 +115,13 @@ def baselines(config, workdir, data_dir=None, record=None) -> dict:
     Source: BlockDrop, section 4.2 and Table 1.
     """
     runs = {stage: blockdrop_run(config, trained, data_dir) for stage, trained in STAGES.items()}
-    splits = load_splits(config.data, data_dir)
-    check_fit(splits, config)
-    network, workdir = build_network(config.network), Path(workdir)
-    counts = {stage: math.ceil(run.units) for stage, run in runs.items()}
+    run = Run.load(config, data_dir=data_dir)
+    splits, network, workdir = run.splits, run.reference, Path(workdir)
+    counts = {stage: math.ceil(each.units) for stage, each in runs.items()}
     greedy = _Greedy(config, network, splits, workdir / "greedy")
     greedy.search(counts.values())
     full = _row(evaluate(network, *splits.test), network.chain.skippable_names) | {"seconds": 0.0}
-    batches = reestimation_batches(config, splits) if config.reestimate_pretrained else None
+    batches = run.reestimation_batches() if config.reestimate_pretrained else None
     found = {}
     for stage, k in counts.items():
         rows = {}
@@ -135,10 +133,10 @@ def baselines(config, workdir, data_dir=None, record=None) -> dict:
             else:
                 rows[name] = _finetuned(chosen, workdir / f"{name}_{k}", data_dir)
         rows["greedy"]["seconds"] += greedy.seconds
-        run = runs[stage]
-        rows["blockdrop"] = {"accuracy": run.accuracy, "units": run.units, "macs": run.macs, "seconds": 0.0}
+        other = runs[stage]
+        rows["blockdrop"] = {"accuracy": other.accuracy, "units": other.units, "macs": other.macs, "seconds": 0.0}
         epochs = config.epochs if stage == "finetuned" else 0
-        found[stage] = {"k": k, "epochs": epochs, "epochs_blockdrop": run.epochs, **rows, "full": full}
+        found[stage] = {"k": k, "epochs": epochs, "epochs_blockdrop": other.epochs, **rows, "full": full}
     write_json(workdir / "figures.json", found)
     print(f"\n{table(found, _title(config, splits, found))}")
     if record:
@@ -228,9 +226,10 @@ def _pretrained(config, network, splits, batches):
 
 def _finetuned(config, folder, data_dir):
     """Returns the row of a pattern that is finetuned in a folder, or was."""
-    model, splits = train(config, folder, data_dir)
+    run = Run.load(config, folder, data_dir)
+    model = train(run)
     start = time.time()
-    row = _row(evaluate(model, *splits.test), _running(model))
+    row = _row(evaluate(model, *run.splits.test), _running(model))
     return row | {"seconds": _seconds(folder) + time.time() - start}
 
 
@@ -276,13 +275,7 @@ def _write_records(config, splits, found, prefix):
         figures |= {f"units_{name}": rows[name]["units"] for name in ("blockdrop", "full")}
         figures["margin_greedy"] = rows["blockdrop"]["accuracy"] - greedy["accuracy"]
         figures |= {name: rows[name] for name in ("epochs", "epochs_blockdrop")}
-        write_record(
-            f"{prefix}-{stage}",
-            "blockdrop",
-            f"Greedy static mask, {rows['k']} of {units} units of {_network(config)}, {stage}",
-            data_text(config, splits),
-            config.to_dict(),
-            figures,
-            config.targets.to_dict(),
-            sum(rows[name]["seconds"] for name in ROWS),
-        )
+        network = f"Greedy static mask, {rows['k']} of {units} units of {_network(config)}, {stage}"
+        seconds, targets = sum(rows[name]["seconds"] for name in ROWS), config.targets.to_dict()
+        data, settings = data_text(config, splits), config.to_dict()
+        write_record(f"{prefix}-{stage}", "blockdrop", network, data, settings, figures, targets, seconds)

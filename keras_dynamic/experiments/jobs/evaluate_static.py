@@ -10,19 +10,20 @@ import numpy as np
 
 from keras_dynamic.cost import given
 from keras_dynamic.evaluation.evaluate import evaluate
-from keras_dynamic.experiments.build import build_network
+from keras_dynamic.experiments.networks import build_network
 from keras_dynamic.experiments.records import write_record
-from keras_dynamic.experiments.train import load_splits
+from keras_dynamic.experiments.splits import load_splits
 from keras_dynamic.metrics import distinct_paths, shuffled
 from keras_dynamic.models import cascade
 from keras_dynamic.ops import confidence, stops
 
 
-def evaluate_static(config, data_dir=None, record=None) -> dict:
+def evaluate_static(config, workdir=None, data_dir=None, record=None) -> dict:
     """Judges each of the config's networks on the test images.
 
     Args:
         config: with data, networks (a tuple of sections as config.network) and seed.
+        workdir: not used.
         data_dir: folder of the data set.
         record: prefix of the records' ids, one record per network; None writes none.
 
@@ -39,23 +40,20 @@ def evaluate_static(config, data_dir=None, record=None) -> dict:
         found[name] = {"accuracy": result.accuracy, "macs_mean": network.cost_tree.total_macs}
         print(f"{name}: {result.accuracy:.2%} at {network.cost_tree.total_macs / 1e6:.1f} M MACs", flush=True)
         if record:
-            label, text = f"{name} ({describe(section)})", data_text(config, splits)
-            figures, settings = (
-                found[name] | {"macs": found[name]["macs_mean"]},
-                {**section.to_dict(), "seed": config.seed},
-            )
-            write_record(
-                f"{record}-resnet{section.depth}", "static", label, text, settings, figures, {}, time.time() - start
-            )
+            identity, label = f"{record}-resnet{section.depth}", f"{name} ({describe(section)})"
+            text, settings = data_text(config, splits), {**section.to_dict(), "seed": config.seed}
+            figures = found[name] | {"macs": found[name]["macs_mean"]}
+            write_record(identity, "static", label, text, settings, figures, {}, time.time() - start)
     return found
 
 
-def judge_cascade(config, data_dir=None, record=None) -> dict:
+def judge_cascade(config, workdir=None, data_dir=None, record=None) -> dict:
     """Makes a cascade of the config's networks, fits its thresholds on the held-out images and judges it.
 
     Args:
         config: with data, networks, seed, and cascade: quantiles (label-free) or macs (a budget), and temperatures,
             True to fit them.
+        workdir: not used.
         data_dir: folder of the data set.
         record: the record's id; None writes none.
 
@@ -78,17 +76,8 @@ def judge_cascade(config, data_dir=None, record=None) -> dict:
     )
     if record:
         label = "; ".join(f"ResNet-{section.depth} ({describe(section)})" for section in config.networks)
-        settings = config.to_dict()
-        write_record(
-            record,
-            "cascade",
-            label,
-            data_text(config, splits),
-            settings,
-            figures,
-            config.targets.to_dict(),
-            time.time() - start,
-        )
+        text, targets = data_text(config, splits), config.targets.to_dict()
+        write_record(record, "cascade", label, text, config.to_dict(), figures, targets, time.time() - start)
     return figures
 
 
@@ -133,13 +122,9 @@ def describe(section) -> str:
         return section.weights.removeprefix("zoo:")
     path = Path(os.path.expandvars(section.weights))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return (
-        f"{path.name}, SHA-256 {digest}..., {section.training}"
-        if "training" in section
-        else f"{path.name}, SHA-256 {digest}..."
-    )
+    return f"{path.name}, SHA-256 {digest}..." + (f", {section.training}" if "training" in section else "")
 
 
 def data_text(config, splits) -> str:
-    """Returns the words by which rows on the same images know each other."""
+    """Returns what rows that were judged on the same images have in common."""
     return f"{config.data.name}, {len(splits.test[0]):,} test images"

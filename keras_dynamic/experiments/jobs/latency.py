@@ -24,7 +24,7 @@ from keras_dynamic.report.curve_pictures import exits_against_milliseconds
 from keras_dynamic.transform import until_exit
 
 
-def channel_latency(config, record=None) -> dict:
+def channel_latency(config, workdir=None, data_dir=None, record=None) -> dict:
     """Times units with channel groups, 1, 2, ... of them on, in turn with the same units without groups.
 
     Once the groups are inputs of the file, so that no gate runs, and once data-dependent gates decide, whose biases
@@ -33,6 +33,8 @@ def channel_latency(config, record=None) -> dict:
     Args:
         config: with channels, size, units, granularity, on (the numbers of groups that are on), rounds, targets and
             seed.
+        workdir: not used.
+        data_dir: not used.
         record: the record's id; None writes none.
 
     Returns:
@@ -42,7 +44,7 @@ def channel_latency(config, record=None) -> dict:
     keras.utils.set_random_seed(config.seed)
     images = np.random.default_rng(config.seed).integers(0, 256, (50, config.size, config.size, 3)).astype(np.uint8)
     figures: dict[str, float] = {}
-    for precision, quantize in (("float32", None), ("int8", "int8")):
+    for precision, quantize in PRECISIONS.items():
         figures |= {f"{name}_{precision}": value for name, value in _ratios(config, quantize, images).items()}
     print("\n".join(f"{name} {value:.3f}" for name, value in figures.items()))
     if record:
@@ -131,11 +133,9 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
     print(_table(figures))
     if record:
         numbers = flat({precision: _named(found) for precision, found in figures.items()})
-        name, targets = f"{model.name} as TFLite, exits alone decided", config.targets.to_dict()
-        settings = config.to_dict()
-        write_record(
-            record, "serving", name, data_text(config, splits), settings, numbers, targets, time.time() - start
-        )
+        name, data = f"{model.name} as TFLite, exits alone decided", data_text(config, splits)
+        targets = config.targets.to_dict()
+        write_record(record, "serving", name, data, config.to_dict(), numbers, targets, time.time() - start)
     return figures
 
 

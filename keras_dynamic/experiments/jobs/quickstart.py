@@ -7,7 +7,7 @@ from keras_dynamic import lite, zoo
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.evaluation import exit_figures, fit_budget
 from keras_dynamic.evaluation.cascade_frontier import cascade_frontier
-from keras_dynamic.experiments import save, train
+from keras_dynamic.experiments import Run, save, train
 from keras_dynamic.experiments.records import facts, flat, write_record
 from keras_dynamic.experiments.system import PRECISIONS, keras_figures, lite_figures, per_image, plain_figures
 from keras_dynamic.files import write_bytes
@@ -38,8 +38,9 @@ def quickstart(config, workdir, data_dir=None, record=None):
     start = time.time()
     workdir = Path(workdir)
     _say("Training an exit of the largest network")
-    trained, splits = train(config, workdir / "training", data_dir)
-    exits = _stopping(trained, config, splits.held_out[0])
+    run = Run.load(config, workdir / "training", data_dir)
+    splits = run.splits
+    exits = _stopping(train(run), config, splits.held_out[0])
     models = workdir / "models"
     models.mkdir(parents=True, exist_ok=True)
 
@@ -93,7 +94,7 @@ def _stopping(trained, config, held_out):
 
 
 def _write_records(report, config, prefix):
-    """Writes one record per system, with what the issue bounds: differences and shares of the static reference."""
+    """Writes one record per system, with what the targets bound: differences and shares of the static reference."""
     networks = {"cascade": " -> ".join(report["static"]), "exits": f"{list(report['static'])[-1]} with an exit"}
     accuracy = list(report["static"].values())[-1]["accuracy"]
     for name, method in (("cascade", "cascade"), ("exits", "exits")):
@@ -105,17 +106,8 @@ def _write_records(report, config, prefix):
             "macs_change_int8": abs(system["int8"]["macs_mean"] / system["float32"]["macs_mean"] - 1.0),
             "minutes": report["seconds"] / 60.0,
         }
-        targets = config.targets[name].to_dict()
-        write_record(
-            f"{prefix}-{name}",
-            method,
-            networks[name],
-            report["data"],
-            config.to_dict(),
-            figures,
-            targets,
-            report["seconds"],
-        )
+        identity, data, targets = f"{prefix}-{name}", report["data"], config.targets[name].to_dict()
+        write_record(identity, method, networks[name], data, config.to_dict(), figures, targets, report["seconds"])
 
 
 def _say(text):

@@ -10,9 +10,9 @@ from keras_dynamic.deciders import Confidence, PerUnitGates, Stochastic
 from keras_dynamic.evaluation.evaluate import compiled_outcome
 from keras_dynamic.evaluation.exits import exit_answers
 from keras_dynamic.evaluation.part_times import Part, parts_of, shares_run, time_of_what_runs
-from keras_dynamic.experiments.build import build_method, build_network
-from keras_dynamic.experiments.networks import title
+from keras_dynamic.experiments.networks import build_network, title
 from keras_dynamic.experiments.records import write_record
+from keras_dynamic.experiments.run import Run
 from keras_dynamic.experiments.splits import load_splits
 from keras_dynamic.experiments.system import interleave
 from keras_dynamic.layers import DynamicModel
@@ -22,7 +22,7 @@ from keras_dynamic.serving.compact import compact
 from keras_dynamic.transform import attach_exits
 
 
-def compact_time(config, data_dir=None, record=None) -> dict:
+def compact_time(config, workdir=None, data_dir=None, record=None) -> dict:
     """Times the compact execution of a network with exits, and of one with units to skip, on one batch of test images.
 
     Both are made of the config's network: one gets exits, whose thresholds make images stop at all of them alike (their
@@ -32,6 +32,7 @@ def compact_time(config, data_dir=None, record=None) -> dict:
     Args:
         config: with network, data, batch_size, rounds, exits (after: names of units), units (open_probability), targets
             and seed.
+        workdir: not used.
         data_dir: folder of the data set.
         record: the record's id; None writes none.
 
@@ -73,11 +74,11 @@ def with_exits(network, after, held_out) -> DynamicModel:
 
     Args:
         network: built DynamicModel, which keeps its layers.
-        after: names of the units behind which there are exits.
+        after: names of the units after which there are exits.
         held_out: images to fit thresholds on, [n, height, width, channels].
     """
     model = _built(DynamicModel(attach_exits(network, list(after), filters=0).chain, Confidence()), network)
-    left = np.arange(len(after), 0, -1)  # exits behind each
+    left = np.arange(len(after), 0, -1)  # exits after each
     model.decider.set_thresholds(quantile_thresholds(exit_answers(model, held_out).confidences, left / (left + 1)))
     return model
 
@@ -147,7 +148,7 @@ def _built(model, like):
     return model
 
 
-def step_time(config, record=None) -> dict:
+def step_time(config, workdir=None, data_dir=None, record=None) -> dict:
     """Times train_on_batch of a dynamic network beside what it is bounded by, each in turn on the same images.
 
     For gates that is a step of the plain Keras network with the same layers. For BlockDrop's curriculum it is two
@@ -155,6 +156,8 @@ def step_time(config, record=None) -> dict:
 
     Args:
         config: with network, method, batch_size, steps and seed.
+        workdir: not used.
+        data_dir: not used.
         record: the record's id; None writes none.
 
     Returns:
@@ -166,19 +169,18 @@ def step_time(config, record=None) -> dict:
     rng = np.random.default_rng(config.seed)
     x = rng.integers(0, 256, (config.batch_size, 32, 32, 3)).astype("float32")
     y = rng.integers(0, 10, config.batch_size)
-    model = _compiled(build_method(config.method, build_network(config.network)))
+    run = Run(config)
+    model = _compiled(run.model)
     if config.method.name == "blockdrop":
         if config.method.stage != "curriculum" or config.method.policy == "sequential":
             raise ValueError(
                 "a step is timed beside its parts in the curriculum of a policy network, got method.stage="
                 f"{config.method.stage!r} and method.policy={config.method.policy!r}; change them."
             )
-        method, targets = "blockdrop", {"step_ratio": "<= 1.15"}
-        label = f"ResNet-{config.network.depth}, BlockDrop's curriculum, {keras.backend.backend()}"
-        figures = _curriculum(model, build_network(config.network), x, y, config.steps)
+        what = "BlockDrop's curriculum"
+        figures = _curriculum(model, run.reference, x, y, config.steps)
     else:
-        method, targets = "gating", {"step_ratio": "<= 1.15"}
-        label = f"ResNet-{config.network.depth}, masked training, {keras.backend.backend()}"
+        what = "masked training"
         plain = _compiled(plain_keras(config.network.depth))
         times = interleave(
             {"plain": lambda: plain.train_on_batch(x, y), "gated": lambda: model.train_on_batch(x, y)}, config.steps
@@ -187,7 +189,9 @@ def step_time(config, record=None) -> dict:
         figures["step_ratio"] = float(np.median(times["gated"] / times["plain"]))
     print(", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     if record:
+        label = f"ResNet-{config.network.depth}, {what}, {keras.backend.backend()}"
         data = f"random images, batch {config.batch_size}, {config.steps} steps each in turn"
+        method, targets = run.recipe.names(config.method)[0], {"step_ratio": "<= 1.15"}
         write_record(record, method, label, data, config.to_dict(), figures, targets, time.time() - start)
     return figures
 
@@ -246,7 +250,7 @@ def plain_keras(depth) -> keras.Model:
 
 
 def _in_turn(block, x):
-    """Calls a block's layers one after the other: blocks share their names, which one functional model may not."""
+    """Calls a block's layers one after the other: blocks of one functional model could not share their names."""
     for layer in block.layers:
         x = layer(x)
     return x

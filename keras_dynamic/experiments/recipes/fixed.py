@@ -1,39 +1,27 @@
-"""How a config's fixed pattern is built, scheduled and measured: finetuning with the same units on all images."""
+"""A fixed pattern: finetuning with the same units on all images."""
 
 from keras_dynamic.deciders import DistributeK, FirstK, Pattern, RandomK
 from keras_dynamic.deciders.fixed import Fixed
+from keras_dynamic.experiments.networks import check_choice
 from keras_dynamic.experiments.recipes.schedule import Schedule, shared_arguments
 from keras_dynamic.layers.decider import check_names
-from keras_dynamic.messages import did_you_mean
 from keras_dynamic.methods.method import Method
 
 PATTERNS = ("first_k", "random_k", "distribute_k", "units")
 
 
-def build(config, network, teacher, seed):
-    """Fixes which units of a network run; those that never do are frozen, as nothing would train them.
+def names(section):
+    """Returns the method of the records and the title of the networks."""
+    return "blockdrop", "Fixed"
 
-    Args:
-        config: a config's `method` section, see configs/blockdrop.py:resnet32_cpu_baselines.
-        network: DynamicModel whose chain is trained.
-        teacher: network to distil from; None for none.
-        seed: of random_k's draw.
 
-    Returns:
-        Method.
-
-    Raises:
-        ValueError: if an argument is out of range.
-    """
-    decider = fixed_decider(config, network.chain, seed)
-    for unit in network.chain.units:
-        unit.trainable = decider.pattern(network.chain.skippable_names).get(unit.name, True)
-    return Method(
-        network.chain,
-        decider,
-        **shared_arguments(config, teacher),
-        name="fixed",
-    )
+def build(run):
+    """Fixes which units run; those that never do are frozen. See configs/blockdrop_baselines_resnet32.py."""
+    chain = run.network().chain
+    decider = fixed_decider(run.config.method, chain, run.config.seed)
+    for unit in chain.units:
+        unit.trainable = decider.pattern(chain.skippable_names).get(unit.name, True)
+    return Method(chain, decider, **shared_arguments(run), name="fixed")
 
 
 def fixed_decider(config, chain, seed=0) -> Fixed:
@@ -51,9 +39,7 @@ def fixed_decider(config, chain, seed=0) -> Fixed:
     Raises:
         ValueError: if the pattern is unknown, the chain has fewer units than k, or a unit is none of its own.
     """
-    if config.pattern not in PATTERNS:
-        suggestion = did_you_mean(config.pattern, PATTERNS)
-        raise ValueError(f"method.pattern must be one of {PATTERNS}, got {config.pattern!r}{suggestion}.")
+    check_choice("method.pattern", config.pattern, PATTERNS)
     if config.pattern == "units":
         check_names(config.units, chain, "method.units")
         return Pattern({name: name in config.units for name in chain.skippable_names})
@@ -62,20 +48,11 @@ def fixed_decider(config, chain, seed=0) -> Fixed:
     return (FirstK if config.pattern == "first_k" else DistributeK)(config.k)
 
 
-def schedule(config, model, steps_per_epoch):
-    """Returns no callbacks; the best epoch is the most accurate one.
-
-    Args:
-        config: ml_collections ConfigDict.
-        model: Method.
-        steps_per_epoch: batches per epoch.
-
-    Returns:
-        Schedule.
-    """
+def schedule(run, steps_per_epoch):
+    """Returns a schedule without callbacks; the best epoch is the most accurate one."""
     return Schedule([], 0, "val_accuracy")
 
 
-def figures(model, config, splits, evaluation) -> dict:
-    """Returns no figures of its own."""
+def measure(run, evaluation) -> dict:
+    """Returns nothing: a fixed pattern has no figures of its own."""
     return {}

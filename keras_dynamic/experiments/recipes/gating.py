@@ -1,4 +1,4 @@
-"""How a config's activation gating is built, scheduled and measured."""
+"""Activation gating of units, channel groups or both."""
 
 import functools
 from collections.abc import Callable
@@ -6,43 +6,39 @@ from collections.abc import Callable
 from keras_dynamic.callbacks import AnnealTarget
 from keras_dynamic.deciders import ChannelGates, PerUnitGates
 from keras_dynamic.evaluation.inference import inference_figures
+from keras_dynamic.experiments.networks import check_choice
 from keras_dynamic.experiments.recipes.schedule import Schedule, shared_arguments
-from keras_dynamic.messages import did_you_mean
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.transform.init_gates import init_gates_by_importance
 
+_GATES: dict[str, Callable] = {
+    "units": PerUnitGates,
+    "channels": ChannelGates,
+    "channels and units": functools.partial(ChannelGates, whole_units=True),
+}
 
-def build(config, network, teacher, seed):
-    """Gates a network.
 
-    Args:
-        config: a config's `method` section, see configs/base.py.
-        network: DynamicModel whose chain is gated.
-        teacher: network to distil from; None for none.
-        seed: of the gates' samples.
+def names(section):
+    """Returns the method of the records and the title of the networks, by what the gates switch."""
+    return ("gating", "Gated") if section.get("gates", "units") == "units" else ("channels", "Channel-gated")
 
-    Returns:
-        ActivationGating.
 
-    Raises:
-        ValueError: if an argument is out of range.
-    """
-    both = functools.partial(ChannelGates, whole_units=True)
-    kinds: dict[str, Callable] = {"units": PerUnitGates, "channels": ChannelGates, "channels and units": both}
+def build(run):
+    """Gates the run's network, see configs/base.py."""
+    config = run.config.method
     kind = config.get("gates", "units")
-    if kind not in kinds:
-        raise ValueError(f"method.gates must be one of {tuple(kinds)}, got {kind!r}{did_you_mean(kind, kinds)}.")
-    gates = kinds[kind](
+    check_choice("method.gates", kind, _GATES)
+    gates = _GATES[kind](
         data_dependent=config.data_dependent,
         open_probability=config.open_probability,
         always=tuple(config.always),
-        seed=seed,
+        seed=run.config.seed,
         noise=config.gate_noise,
         gradient_scale=config.gate_gradient_scale,
         detached=config.get("gates_detached", False),
     )
     return ActivationGating(
-        network.chain,
+        run.network().chain,
         gates,
         target=config.target if isinstance(config.target, (int, float)) else dict(config.target),
         activation_loss=config.activation_loss,
@@ -50,55 +46,32 @@ def build(config, network, teacher, seed):
         activation_weight=config.activation_weight,
         variable_target=config.get("variable_target") or None,
         target_momentum=config.get("target_momentum", 0.99),
-        **shared_arguments(config, teacher),
+        **shared_arguments(run),
         name="gated",
     )
 
 
-def schedule(config, model, steps_per_epoch):
-    """Returns the annealing of the targets, and the ranking of gates before it if the config asks for that.
+def schedule(run, steps_per_epoch):
+    """Anneals the targets, after a ranking of the gates if the config asks for that.
 
     The best epoch is the most accurate one at the final targets.
-
-    Args:
-        config: ml_collections ConfigDict with `anneal` and `method`.
-        model: ActivationGating.
-        steps_per_epoch: batches per epoch.
-
-    Returns:
-        Schedule.
 
     Raises:
         ValueError: if the targets do not come down within the training.
     """
+    config, model = run.config, run.model
     annealed = AnnealTarget(config.anneal.a, config.anneal.k, config.anneal.start)
     first_kept = annealed.check_within(config.epochs, config.method.target)
-    before = (
-        (lambda batches: init_gates_by_importance(model, _first(batches)))
-        if config.method.get("init_gates_by_importance")
-        else None
-    )
+
+    def rank(batches):  # on 2,000 images or so
+        init_gates_by_importance(model, [batches[index] for index in range(min(len(batches), 16))])
+
+    before = rank if config.method.get("init_gates_by_importance") else None
     return Schedule([annealed], first_kept, "val_accuracy", before)
 
 
-def _first(batches):
-    """Returns the first batches, of 2,000 images or so."""
-    return [batches[index] for index in range(min(len(batches), 16))]
-
-
-def figures(model, config, splits, evaluation) -> dict:
-    """Compares the ways to run the gates on the test images.
-
-    Args:
-        model: ActivationGating, trained.
-        config: ml_collections ConfigDict with `seed`.
-        splits: experiments.Splits.
-        evaluation: evaluation.Evaluation of the model on the test images.
-
-    Returns:
-        inference_figures, unless the config's evaluation.inference is False.
-    """
-    if not config.evaluation.inference:
+def measure(run, evaluation) -> dict:
+    """Compares the ways to run the gates on the test images, unless evaluation.inference is False."""
+    if not run.config.evaluation.inference:
         return {}
-    x, y = splits.test
-    return inference_figures(model, x, y, seed=config.seed)
+    return inference_figures(run.model, *run.splits.test, seed=run.config.seed)

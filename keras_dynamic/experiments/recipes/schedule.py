@@ -1,4 +1,4 @@
-"""What the methods of a config share: the arguments of methods.Method, and what a schedule is."""
+"""What the recipes share: the arguments of methods.Method, and what a schedule is."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,16 +22,12 @@ class Schedule(NamedTuple):
     before: Callable[[Any], Any] | None = None
 
 
-def shared_arguments(config, teacher) -> dict:
-    """Returns the arguments that every methods.Method has.
-
-    Args:
-        config: a config's `method` section.
-        teacher: network to distil from; None for none.
-    """
+def shared_arguments(run) -> dict:
+    """Returns the arguments that every methods.Method has, as the run's config sets them."""
+    method = run.config.method
     return {
-        "weight_decay": config.weight_decay,
-        "teacher": teacher,
-        "distillation_weight": config.distillation_weight,
-        "distillation_temperature": config.distillation_temperature,
+        "weight_decay": method.weight_decay,
+        "teacher": run.teacher,
+        "distillation_weight": method.distillation_weight,
+        "distillation_temperature": method.distillation_temperature,
     }

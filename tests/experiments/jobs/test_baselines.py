@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from configs import blockdrop
-from keras_dynamic import data, jobs
+from keras_dynamic import data
 from keras_dynamic.deciders import DistributeK, FirstK, Pattern, RandomK
 from keras_dynamic.evaluation import evaluate, pattern_macs
-from keras_dynamic.experiments import build_network, records
+from keras_dynamic.experiments import build_network, jobs, records
 from keras_dynamic.experiments.jobs.baselines import ROWS, table
 from keras_dynamic.layers import DynamicModel
 

@@ -7,7 +7,7 @@ import pytest
 
 from keras_dynamic.deciders import DistributeK, FirstK, RandomK
 from keras_dynamic.evaluation import evaluate
-from keras_dynamic.experiments import build, build_network, load_weights, train
+from keras_dynamic.experiments import Run, build_network, load_weights, train
 from keras_dynamic.experiments.recipes.fixed import fixed_decider
 
 
@@ -56,7 +56,7 @@ def test_patterns_are_the_deciders_of_their_names(config):
 def test_patterns_that_cannot_be_are_refused(fixed_config, changes, message):
     fixed_config.method.update(changes)
     with pytest.raises(ValueError, match=message):
-        build(fixed_config)
+        Run(fixed_config).rebuild()
 
 
 @pytest.mark.ci
@@ -65,7 +65,8 @@ def test_training_changes_the_units_that_run_and_no_others(fixed_config, data_di
     fixed_config.reestimate_images = 0
     keras.utils.set_random_seed(fixed_config.seed)
     before = {unit.name: unit.get_weights() for unit in build_network(fixed_config.network).chain.units}
-    model, splits = train(fixed_config, tmp_path / "run", data_dir, verbose=0)
+    run = Run.load(fixed_config, tmp_path / "run", data_dir)
+    model, splits = train(run, verbose=0), run.splits
     changed = {
         unit.name: any(np.abs(a - b).max() > 0 for a, b in zip(unit.get_weights(), before[unit.name], strict=True))
         for unit in model.chain.units
@@ -90,27 +91,28 @@ class Stop(keras.callbacks.Callback):
 
 @pytest.mark.ci
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(fixed_config, data_dir, tmp_path):
-    whole, _ = train(fixed_config, tmp_path / "whole", data_dir, verbose=0)
+    whole = train(Run.load(fixed_config, tmp_path / "whole", data_dir), verbose=0)
     with pytest.raises(KeyboardInterrupt):
-        train(fixed_config, tmp_path / "parts", data_dir, verbose=0, callbacks=[Stop()])
-    model, splits = train(fixed_config, tmp_path / "parts", data_dir, verbose=0)
+        train(Run.load(fixed_config, tmp_path / "parts", data_dir), verbose=0, callbacks=[Stop()])
+    run = Run.load(fixed_config, tmp_path / "parts", data_dir)
+    model, splits = train(run, verbose=0), run.splits
     for one, other in zip(whole.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     loaded = keras.models.load_model(tmp_path / "parts" / "model.keras", compile=False)
-    expected = evaluate(load_weights(build(fixed_config), tmp_path / "parts" / "model.keras"), *splits.test)
+    expected = evaluate(load_weights(Run(fixed_config).model, tmp_path / "parts" / "model.keras"), *splits.test)
     np.testing.assert_allclose(evaluate(loaded, *splits.test).logits, expected.logits, atol=1e-5)
 
 
 def test_distillation_needs_a_trained_network(fixed_config):
     fixed_config.method.distillation_weight = 1.0
     with pytest.raises(ValueError, match="there is no trained network to distil from"):
-        build(fixed_config)
+        Run(fixed_config).rebuild()
 
 
 def test_the_teacher_runs_whole(fixed_config):
     fixed_config.method.distillation_weight = 1.0
     fixed_config.network.num_classes, fixed_config.network.weights = 10, "zoo:resnet8_cifar10_45k"
-    model = build(fixed_config)
+    model = Run(fixed_config).model
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     losses = model.outcome_losses(images, None, model.outcome(images))
     whole = build_network(fixed_config.network)

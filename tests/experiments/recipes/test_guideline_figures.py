@@ -9,8 +9,8 @@ from configs import sgad as sgad_config
 from keras_dynamic import zoo
 from keras_dynamic.evaluation import evaluate
 from keras_dynamic.evaluation.gradients import gradient_magnitudes
-from keras_dynamic.experiments import Splits, build
-from keras_dynamic.experiments.build import METHODS
+from keras_dynamic.experiments import Run, Splits
+from keras_dynamic.experiments.recipes import RECIPES
 from keras_dynamic.experiments.recipes.sgad import guideline_figures
 from keras_dynamic.methods import SGAD
 from tests.methods.learning import chain
@@ -78,9 +78,8 @@ def config_of(weights, guided=True):
 
 def test_the_method_measures_the_plain_network_where_it_was_trained(splits):
     config = config_of("zoo:resnet8_cifar10_45k")
-    model = build(config)
-    evaluation = evaluate(model, *splits.test)
-    found = METHODS["sgad"].figures(model, config, splits, evaluation)
+    run = Run(config, splits)
+    found = run.recipe.measure(run, evaluate(run.model, *splits.test))
     assert set(found) == {"expected_units_mean", "rank_correlation", "tau_sweep", "gradient_magnitudes"}
     plain = gradient_magnitudes(zoo.load("resnet8_cifar10_45k"), *splits.train)
     assert found["gradient_magnitudes"] == pytest.approx(plain)
@@ -90,11 +89,11 @@ def test_the_method_measures_the_plain_network_where_it_was_trained(splits):
 
 def test_from_scratch_and_unguided_only_what_was_asked_is_left(splits):
     config = config_of("", guided=False)
-    model = build(config)
-    found = METHODS["sgad"].figures(model, config, splits, evaluate(model, *splits.test))
+    run = Run(config, splits)
+    found = run.recipe.measure(run, evaluate(run.model, *splits.test))
     assert set(found) == {"expected_units_mean", "tau_sweep"}
     assert found["expected_units_mean"] == 1.5  # half of three units
 
 
 def test_what_has_no_thresholds_has_no_figures_of_its_own():
-    assert METHODS["fixed"].figures(None, None, None, None) == {}
+    assert RECIPES["fixed"].measure(None, None) == {}

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from configs import imta
-from keras_dynamic import jobs
 from keras_dynamic.deciders import Confidence
-from keras_dynamic.experiments import build, train
+from keras_dynamic.experiments import Run, jobs, train
 from keras_dynamic.experiments.recipes.imta import schedule
 from keras_dynamic.experiments.train import start_from
 from keras_dynamic.methods import IMTA
@@ -37,7 +36,7 @@ def same(one, other):
 def test_what_phase_one_builds():
     config = small()
     config.method.update({"gradient_equilibrium": False, "exit_weights": (2.0, 3.0), "confidence": "margin"})
-    model = build(config)
+    model = Run(config).model
     assert (type(model), type(model.decider), model.decider.confidence) == (IMTA, Confidence, "margin")
     assert (model.equilibrium, model.exit_weights, model.weight_decay) == (False, [2.0, 3.0], 1e-4)
     assert (model.alpha, model.classifiers_only, model.new_layers) == (1.0, False, [])
@@ -45,13 +44,13 @@ def test_what_phase_one_builds():
 
 
 def test_what_phase_two_builds():
-    model = build(small("II", "runs/one"))
+    model = Run(small("II", "runs/one")).model
     assert (model.alpha, model.temperature, model.classifiers_only) == (0.1, 1.0, True)
     (path,) = model.new_layers
     assert path.layers[0].units == 5
     config = small("II", "runs/one")
     config.method.collaboration = "identity"
-    assert (build(config).new_layers, build(config).chain.head.transfer) == ([], None)
+    assert (Run(config).model.new_layers, Run(config).model.chain.head.transfer) == ([], None)
 
 
 def test_the_papers_schedules():
@@ -66,12 +65,12 @@ def test_the_papers_schedules():
 def test_phase_two_without_phase_one_is_warned_of():
     config = small("II")
     with pytest.warns(UserWarning, match="features that nobody has trained; give the run of phase I as start_from"):
-        found = schedule(config, build(config), 3)
+        found = schedule(Run(config), 3)
     assert (found.callbacks, found.first_kept, found.monitor) == ([], 0, "val_accuracy")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for settings in (small(), small("II", "runs/one")):
-            schedule(settings, build(settings), 3)
+            schedule(Run(settings), 3)
 
 
 def test_on_a_frozen_network_the_best_epoch_is_that_of_its_last_exit():
@@ -79,9 +78,9 @@ def test_on_a_frozen_network_the_best_epoch_is_that_of_its_last_exit():
     with config.unlocked():
         config.network = {"depth": 8, "num_classes": CLASSES, "weights": "", "frozen": True}
         config.network.exits, config.network.exit_filters = ("stage1_unit1", "stage2_unit1"), 4
-    assert schedule(config, build(config), 3).monitor == "val_exit2_accuracy"
+    assert schedule(Run(config), 3).monitor == "val_exit2_accuracy"
     config.network.frozen = False
-    assert schedule(config, build(config), 3).monitor == "val_accuracy"
+    assert schedule(Run(config), 3).monitor == "val_accuracy"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_methods_that_cannot_be_are_refused(changes, message):
     config = small()
     config.method.update(changes)
     with pytest.raises(ValueError, match=message):
-        build(config)
+        Run(config).rebuild()
 
 
 def test_networks_without_exits_are_refused():
@@ -107,16 +106,16 @@ def test_networks_without_exits_are_refused():
     with config.unlocked():
         config.network.name, config.network.depth = "resnet_cifar", 8
     with pytest.raises(ValueError, match="IMTA trains a chain with exits, got one without"):
-        build(config)
+        Run(config).rebuild()
 
 
 @pytest.mark.ci
 def test_phase_two_takes_over_all_but_its_paths(tmp_path):
     keras.utils.set_random_seed(0)
-    one = build(small())
+    one = Run(small()).model
     one.save(tmp_path / "model.keras")
     keras.utils.set_random_seed(1)
-    two = build(small("II", str(tmp_path)))
+    two = Run(small("II", str(tmp_path))).model
     (path,) = two.new_layers
     fresh = weights(path)
     start_from(two, str(tmp_path))
@@ -132,30 +131,30 @@ def test_phase_two_takes_over_all_but_its_paths(tmp_path):
     path.layers[-1].kernel.assign(np.ones((5, CLASSES)))
     (tmp_path / "two").mkdir()
     two.save(tmp_path / "two" / "model.keras")
-    three = build(small("II", "runs/one"))
+    three = Run(small("II", "runs/one")).model
     start_from(three, str(tmp_path / "two"))
     assert same(three.chain, two.chain)  # paths too
 
 
 def test_phase_two_of_another_network_is_refused(tmp_path):
-    build(small()).save(tmp_path / "model.keras")
+    Run(small()).model.save(tmp_path / "model.keras")
     config = small("II", str(tmp_path))
     config.network.growth = 4
     with pytest.raises(ValueError, match="another architecture than model 'imta'"):
-        start_from(build(config), str(tmp_path))
+        start_from(Run(config).model, str(tmp_path))
 
 
 @pytest.fixture(scope="module")
 def phase_one(data_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("imta") / "one"
-    model, _ = train(small(), folder, data_dir, verbose=0)
+    model = train(Run.load(small(), folder, data_dir), verbose=0)
     return model, folder
 
 
 @pytest.mark.ci
 def test_phase_two_trains_from_phase_one(phase_one, data_dir, tmp_path):
     one, folder = phase_one
-    two, _ = train(small("II", str(folder)), tmp_path / "two", data_dir, verbose=0)
+    two = train(Run.load(small("II", str(folder)), tmp_path / "two", data_dir), verbose=0)
     assert same(two.chain.stem, one.chain.stem)
     assert not same(two.chain.exits[0], one.chain.exits[0])
 

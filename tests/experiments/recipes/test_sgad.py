@@ -7,7 +7,7 @@ import pytest
 from configs import sgad
 from keras_dynamic.callbacks import GrowNoise
 from keras_dynamic.deciders import BinaryMaskNetwork
-from keras_dynamic.experiments import build, train
+from keras_dynamic.experiments import Run, train
 from keras_dynamic.experiments.recipes.sgad import schedule
 from keras_dynamic.experiments.train import start_from
 from keras_dynamic.methods import SGAD
@@ -38,7 +38,7 @@ def weights(part):
 def test_what_a_config_builds(setting, s_max):
     config = small(setting)
     config.method.update({"open_probability": 0.6, "estimator": "identity", "mask_weight": 2.0, "task_weight": 3.0})
-    model = build(config)
+    model = Run(config).model
     assert (type(model), type(model.decider)) == (SGAD, BinaryMaskNetwork)
     assert (model.s_max, model.constant_ratio, model.guideline_weight) == (s_max, None, 0.3)
     assert (model.mask_weight, model.task_weight, model.weight_decay) == (2.0, 3.0, 1e-4)
@@ -49,7 +49,7 @@ def test_what_a_config_builds(setting, s_max):
 
 def test_the_ablation_has_no_guideline(config):
     config.method.guided, config.method.constant_ratio = False, 0.3
-    model = build(config)
+    model = Run(config).model
     assert (model.constant_ratio, model.guideline) == (0.3, None)
 
 
@@ -66,7 +66,7 @@ def test_the_papers_settings():
 
 def test_noise_grows_and_the_last_epoch_is_kept(config):
     config.noise.first, config.noise.last = 0.5, 1.5
-    found = schedule(config, build(config), 10)
+    found = schedule(Run(config), 10)
     (callback,) = found.callbacks
     assert type(callback) is GrowNoise
     assert callback.magnitudes == [0.5, 1.0, 1.5]
@@ -77,13 +77,13 @@ def test_noise_grows_and_the_last_epoch_is_kept(config):
 def test_noise_that_grows_for_longer_than_the_training_is_an_error(epochs, config):
     config.noise.epochs = epochs
     with pytest.raises(ValueError, match=rf"noise\.epochs must be from 1 to epochs, 4, got {epochs}"):
-        schedule(config, build(config), 10)
+        schedule(Run(config), 10)
 
 
 def test_noise_that_falls_is_an_error(config):
     config.noise.first = 3.0
     with pytest.raises(ValueError, match=r"noise must not fall, got noise\.first=3\.0 and .* exchange them"):
-        schedule(config, build(config), 10)
+        schedule(Run(config), 10)
 
 
 @pytest.mark.parametrize(
@@ -99,16 +99,16 @@ def test_noise_that_falls_is_an_error(config):
 def test_methods_that_cannot_be_are_refused(changes, message, config):
     config.method.update(changes)
     with pytest.raises(ValueError, match=message):
-        build(config)
+        Run(config).rebuild()
 
 
 def test_lf_starts_with_mfs_chain_decider_and_guideline(config, tmp_path):
-    first = build(config)
+    first = Run(config).model
     first.decider.set_noise(2.0)
     first.save(tmp_path / "model.keras")
     config = small("lf", str(tmp_path))
     config.seed = 1
-    second = build(config)
+    second = Run(config).model
     start_from(second, config.start_from)
     assert second.s_max == 0.8
     for part in ("chain", "decider", "guideline"):
@@ -118,10 +118,10 @@ def test_lf_starts_with_mfs_chain_decider_and_guideline(config, tmp_path):
 
 
 def test_the_ablation_may_start_from_a_guided_run(config, tmp_path):
-    first = build(config)
+    first = Run(config).model
     first.save(tmp_path / "model.keras")
     config.method.guided = False
-    second = build(config)
+    second = Run(config).model
     start_from(second, str(tmp_path))
     for part in ("chain", "decider"):
         for mine, theirs in zip(weights(getattr(second, part)), weights(getattr(first, part)), strict=True):
@@ -131,17 +131,17 @@ def test_the_ablation_may_start_from_a_guided_run(config, tmp_path):
 def test_lf_without_the_run_that_it_starts_from_is_an_error(data_dir, tmp_path):
     message = r"start_from names .*mf/model\.keras', which is not there; run the training it comes from first"
     with pytest.raises(FileNotFoundError, match=message):
-        train(small("lf", str(tmp_path / "mf")), tmp_path / "lf", data_dir, verbose=0)
+        train(Run.load(small("lf", str(tmp_path / "mf")), tmp_path / "lf", data_dir), verbose=0)
     assert not list(tmp_path.rglob("*.keras"))
 
 
 @pytest.mark.ci
 def test_it_trains_from_another_run(config, data_dir, tmp_path):
     (tmp_path / "mf").mkdir()
-    build(config).save(tmp_path / "mf" / "model.keras")
+    Run(config).model.save(tmp_path / "mf" / "model.keras")
     config = small("lf", str(tmp_path / "mf"))
     config.epochs = 1
-    model, _ = train(config, tmp_path / "lf", data_dir, verbose=0)
+    model = train(Run.load(config, tmp_path / "lf", data_dir), verbose=0)
     assert float(model.decider.noise) == 2.0
     loaded = keras.models.load_model(tmp_path / "lf" / "model.keras")
     assert (type(loaded), loaded.s_max) == (SGAD, 0.8)
@@ -158,5 +158,5 @@ def test_guideline_and_bmnet_may_have_epochs_before_the_network(epochs, config, 
         lambda model, batches, count, noise: seen.append((len(batches), count, noise)),
     )
     config.epochs, config.noise.epochs = 1, 1
-    train(config, tmp_path / "mf", data_dir, verbose=0)
+    train(Run.load(config, tmp_path / "mf", data_dir), verbose=0)
     assert seen == [(seen[0][0], 2, 0.5)] if epochs else not seen
