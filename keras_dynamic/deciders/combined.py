@@ -114,17 +114,6 @@ class CombinedDecider(Decider):
         """Returns the cost of all."""
         return [node for each in self.deciders for node in each.exit_nodes(name)]
 
-    def get_config(self):
-        """Returns the arguments, deciders serialized."""
-        pack = keras.saving.serialize_keras_object
-        return {**super().get_config(), "deciders": [pack(each) for each in self.deciders]}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the decider from get_config()."""
-        unpack = keras.saving.deserialize_keras_object
-        return cls(**{**config, "deciders": [unpack(each) for each in config["deciders"]]})
-
 
 def _together(answers):
     """Returns the decisions, probabilities and carries of several answers as one."""

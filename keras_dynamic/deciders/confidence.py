@@ -108,10 +108,6 @@ class Confidence(Decider):
             return follows
         return confidence(logits, self.confidence) < self.thresholds[self.names.index(name)]
 
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "confidence": self.confidence, "leaf": self.leaf}
-
 
 def _both(one, other):
     """Returns one and other; each is True, False or a bool tensor."""
@@ -176,7 +172,3 @@ class Patience(Decider):
             times += before * ops.cast(answer == last, "int32")
         going = times < self.patience if self.names.index(name) + 1 >= self.patience else True
         return {name: going}, {name: going}, (answer, times)
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "patience": self.patience}

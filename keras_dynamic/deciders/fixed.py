@@ -73,10 +73,6 @@ class Pattern(Fixed):
         """Returns the given dictionary."""
         return dict(self.runs)
 
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "runs": dict(self.runs)}
-
 
 class _KOfThem(Fixed):
     def __init__(self, k, **kwargs):
@@ -91,10 +87,6 @@ class _KOfThem(Fixed):
             raise ValueError(f"k must be at most the {len(names)} units that can be skipped, got {self.k}.")
         chosen = self.chosen(len(names))
         return {name: index in chosen for index, name in enumerate(names)}
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "k": self.k}
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -132,10 +124,6 @@ class RandomK(_KOfThem):
     def chosen(self, count):
         """Returns k distinct indices."""
         return set(np.random.default_rng(self.seed).permutation(count)[: self.k].tolist())
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -189,12 +177,3 @@ class Stochastic(Decider):
     def unit_nodes(self, k):
         """Returns the gates' cost."""
         return self.gates.unit_nodes(k)
-
-    def get_config(self):
-        """Returns the arguments, the gates serialized."""
-        return {**super().get_config(), "gates": keras.saving.serialize_keras_object(self.gates), "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the decider from get_config()."""
-        return cls(**{**config, "gates": keras.saving.deserialize_keras_object(config["gates"])})

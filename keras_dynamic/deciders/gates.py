@@ -95,19 +95,6 @@ class GumbelGates(ThresholdDecider):
             taken = {name: over > 0 for name, over in by_name(self.over_tau(logits)).items()}
         return taken, by_name(ops.sigmoid(logits))
 
-    def get_config(self):
-        """Returns the arguments; temperature and tau are those of now."""
-        return {
-            **super().get_config(),
-            "open_probability": self.open_probability,
-            "temperature": float(ops.convert_to_numpy(self.temperature)),
-            "hard": self.hard,
-            "seed": self.seed,
-            "noise": self.noise,
-            "gradient_scale": self.gradient_scale,
-            "detached": self.detached,
-        }
-
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class PerUnitGates(GumbelGates):
@@ -220,15 +207,6 @@ class PerUnitGates(GumbelGates):
         name = self.unit_names[k]
         return [self._binding.nodes[name]] if name in self._binding.nodes and not self.idle else []
 
-    def get_config(self):
-        """Returns the arguments; temperature and tau are those of now."""
-        return {
-            **super().get_config(),
-            "data_dependent": self.data_dependent,
-            "hidden": self.hidden,
-            "frozen": dict(self.frozen),
-        }
-
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class ChannelGates(PerUnitGates):
@@ -334,11 +312,6 @@ class ChannelGates(PerUnitGates):
         prefix = self.decision_of(f"{self.unit_names[k]}[")
         names = [name for name in self.names if name.startswith(prefix) and name not in self.frozen]
         return dict(zip(names, ops.unstack(values, len(names), axis=1), strict=True))
-
-    def get_config(self):
-        """Returns the arguments; temperature and tau are those of now."""
-        locked = {lock: list(units) for lock, units in self.locked.items()}
-        return {**super().get_config(), "locked": locked, "whole_units": self.whole_units, "memory": self.memory}
 
 
 def _several(units):
@@ -468,7 +441,3 @@ class ExitGates(GumbelGates):
     def exit_nodes(self, name):
         """Returns the gate's cost."""
         return [self._binding.nodes[name]] if name in self._binding.nodes and not self.idle else []
-
-    def get_config(self):
-        """Returns the arguments; temperature and tau are those of now."""
-        return {**super().get_config(), "widths": list(self.widths), "pool": self.pool}

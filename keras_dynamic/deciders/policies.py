@@ -123,10 +123,6 @@ class BernoulliPolicy(ThresholdDecider):
             self.steps.assign(self.steps + 1)
         return ()
 
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "alpha": self.alpha, "seed": self.seed}
-
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Policy(BernoulliPolicy):
@@ -188,15 +184,6 @@ class Policy(BernoulliPolicy):
         """Returns the network's cost."""
         return [] if self.idle else [self._binding.nodes["policy"]]
 
-    def get_config(self):
-        """Returns the arguments, the network serialized."""
-        return {**super().get_config(), "network": keras.saving.serialize_keras_object(self.network)}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the decider from get_config()."""
-        return cls(**{**config, "network": keras.saving.deserialize_keras_object(config["network"])})
-
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class SequentialPolicy(BernoulliPolicy):
@@ -253,10 +240,6 @@ class SequentialPolicy(BernoulliPolicy):
         """Returns the score's cost."""
         name = self.unit_names[k]
         return [self._binding.nodes[name]] if name in self._binding.nodes and self.constant(name) is None else []
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "open_probability": self.open_probability}
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -405,15 +388,4 @@ class BinaryMaskNetwork(ThresholdDecider):
 
     def get_config(self):
         """Returns the arguments; noise and tau are those of now."""
-        return {
-            **super().get_config(),
-            "grid": self.grid,
-            "filters": self.filters,
-            "hidden": self.hidden,
-            "open_probability": self.open_probability,
-            "estimator": self.estimator,
-            "noise": float(ops.convert_to_numpy(self.noise)),
-            "always": None if self.last_always else list(self.always),
-            "seed": self.seed,
-            "gradient_scale": self.gradient_scale,
-        }
+        return {**super().get_config(), "always": None if self.last_always else list(self.always)}

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.decider import check_names
@@ -108,11 +107,3 @@ class ThresholdDecider(Decider):
                 f"got a chain with {unknown} too."
             )
         return fewer
-
-    def get_config(self):
-        """Returns the arguments; tau is that of now."""
-        return {
-            **super().get_config(),
-            "always": list(self.always),
-            "tau": float(ops.convert_to_numpy(self.tau)),
-        }

@@ -10,6 +10,7 @@ from keras_dynamic.layers.exits import head_logits, head_node
 from keras_dynamic.layers.forward import ForwardPass, Outcome, masked
 from keras_dynamic.layers.liveness import decided_exits, liveness_of
 from keras_dynamic.layers.logits_end import check_logits
+from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.layers.units import Unit
 from keras_dynamic.messages import did_you_mean
 
@@ -31,7 +32,7 @@ class Step(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class Chain(keras.layers.Layer):
+class Chain(SavedArguments):
     """A network as a stem, a list of units and a head, with exits on the way.
 
     chain(image, decider) -> Outcome is what training, inference and export share; the loop itself is in walk.py.
@@ -219,25 +220,6 @@ class Chain(keras.layers.Layer):
             nodes.append(Node(step.unit.name, children=tuple(each)))
         head = head_node(self.head, self._specs.output, previous, "head")
         return Node(self.name, children=(*nodes, _behind(guards, head)))
-
-    def get_config(self):
-        """Returns the arguments, layers serialized."""
-        pack = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "stem": pack(self.stem),
-            "units": [pack(unit) for unit in self.units],
-            "head": pack(self.head),
-            "exits": [pack(exit_) for exit_ in self.exits],
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the chain from get_config()."""
-        unpack = keras.saving.deserialize_keras_object
-        ends = {part: unpack(config[part]) for part in ("stem", "head")}
-        lists = {part: [unpack(each) for each in config[part]] for part in ("units", "exits")}
-        return cls(**{**config, **ends, **lists})
 
 
 class _Specs:

@@ -233,23 +233,3 @@ class ChannelGroups(GroupedBody):
         """
         before = () if self.before is None else (tree(self.before, x, "before"),)
         return Node(self.name, children=(*before, *group_nodes(self, self.grouped_input(x), guards)))
-
-    def get_config(self):
-        """Returns the arguments, layers serialized."""
-        pack = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "expand": pack(self.expand),
-            "contract": pack(self.contract),
-            "granularity": self.granularity,
-            "forced": self.forced,
-            "before": pack(self.before),
-            "input_granularity": self.input_granularity,
-            "output_granularity": self.output_granularity,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the layer from get_config()."""
-        unpack = keras.saving.deserialize_keras_object
-        return cls(**{**config, **{part: unpack(config[part]) for part in ("before", "expand", "contract")}})

@@ -249,25 +249,6 @@ class ConnectionGroups(GroupedBody):
         after = [] if self.after is None else [tree(self.after, output_spec(self.convolution, read), "after")]
         return Node(self.name, children=(*before, forced, *free, *after))
 
-    def get_config(self):
-        """Returns the arguments, layers serialized."""
-        pack = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "convolution": pack(self.convolution),
-            "input_granularity": self.input_granularity,
-            "output_granularity": self.output_granularity,
-            "before": pack(self.before),
-            "after": pack(self.after),
-            "forced": self.forced,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the layer from get_config()."""
-        unpack = keras.saving.deserialize_keras_object
-        return cls(**{**config, **{part: unpack(config[part]) for part in ("before", "convolution", "after")}})
-
 
 def _check_convolution(layer):
     """Raises a ValueError if a layer is not the sum of its blocks."""

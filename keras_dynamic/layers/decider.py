@@ -7,10 +7,11 @@ import keras
 
 from keras_dynamic.cost import Node
 from keras_dynamic.layers.frozen import frozen_trees
+from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import did_you_mean
 
 
-class Decider(keras.layers.Layer):
+class Decider(SavedArguments):
     """Answers, for unit k of a chain and its input x: run or skip?
 
     A chain calls begin(image, x) once, with the stem's output, decide(k, x, carry) before each unit, and

@@ -10,6 +10,7 @@ from keras_dynamic.cost import register
 from keras_dynamic.layers.chain import Chain, several_inputs
 from keras_dynamic.layers.decider import Always, Decider
 from keras_dynamic.layers.forward import Outcome, masked
+from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import did_you_mean
 
 
@@ -44,7 +45,7 @@ def _step_of(model):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class DynamicModel(keras.Model):
+class DynamicModel(SavedArguments, keras.Model):
     """A network that decides per image how much of itself to run.
 
     model(image) gives logits, so compile(loss=..., metrics=...), fit, evaluate and predict are ordinary Keras. While
@@ -302,17 +303,6 @@ class DynamicModel(keras.Model):
             raise ValueError(
                 f"{what} of model {self.name!r} is known once it is built; call it on a batch of images first."
             )
-
-    def get_config(self):
-        """Returns the arguments, layers serialized."""
-        pack = keras.saving.serialize_keras_object
-        return {**super().get_config(), "chain": pack(self.chain), "decider": pack(self.decider)}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Rebuilds the model from get_config()."""
-        unpack = keras.saving.deserialize_keras_object
-        return cls(**{**config, "chain": unpack(config["chain"]), "decider": unpack(config["decider"])})
 
 
 @register(DynamicModel)

@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Node, register, tree
+from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import check_number
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class Exit(keras.layers.Layer):
+class Exit(SavedArguments):
     """A head on x, or on a leaf of it, after a named unit. It may be the head of a chain that ends there, too.
 
     Args:
@@ -53,16 +54,6 @@ class Exit(keras.layers.Layer):
         """
         return Node(self.name, children=(head_node(self.head, self.read(x), previous),))
 
-    def get_config(self):
-        """Returns the arguments, the head serialized."""
-        head = keras.saving.serialize_keras_object(self.head)
-        return {**super().get_config(), "head": head, "after": self.after, "leaf": self.leaf}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the exit from get_config()."""
-        return cls(**{**config, "head": keras.saving.deserialize_keras_object(config["head"])})
-
 
 @register(Exit)
 def _exit_cost(layer, inputs):
@@ -87,7 +78,7 @@ def head_node(head, x, previous, name=None) -> Node:
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class LeafHead(keras.layers.Layer):
+class LeafHead(SavedArguments):
     """A head on one leaf of x: the end of a chain as Exit is its side.
 
     Args:
@@ -105,15 +96,6 @@ class LeafHead(keras.layers.Layer):
         """Returns logits, [batch, classes]."""
         return self.head(x[self.leaf], training=training)
 
-    def get_config(self):
-        """Returns the arguments, the head serialized."""
-        return {**super().get_config(), "head": keras.saving.serialize_keras_object(self.head), "leaf": self.leaf}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the head from get_config()."""
-        return cls(**{**config, "head": keras.saving.deserialize_keras_object(config["head"])})
-
 
 @register(LeafHead)
 def _leaf_head_cost(layer, inputs):
@@ -121,7 +103,7 @@ def _leaf_head_cost(layer, inputs):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class Collaborative(keras.layers.Layer):
+class Collaborative(SavedArguments):
     """head(x) + share * transfer(logits of the exit before), gradient stopped: inline subnetwork collaboration.
 
     As head of an Exit, or of a Chain, it gets the logits of the exit before; not for the first exit, which has none.
@@ -172,17 +154,6 @@ class Collaborative(keras.layers.Layer):
         passed = previous if self.transfer is None else self.transfer(previous, training=training)
         passed = ops.cast(passed, "float32")
         return own + (passed if self.share == 1 else self.share * passed)
-
-    def get_config(self):
-        """Returns the arguments, layers serialized."""
-        pack = keras.saving.serialize_keras_object
-        return {**super().get_config(), "head": pack(self.head), "transfer": pack(self.transfer), "share": self.share}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the layer from get_config()."""
-        unpack = keras.saving.deserialize_keras_object
-        return cls(**{**config, "head": unpack(config["head"]), "transfer": unpack(config["transfer"])})
 
 
 @register(Collaborative)

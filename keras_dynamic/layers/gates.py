@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_dynamic.cost import Node, register
+from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import check_open_probability, is_count
 
 
@@ -22,7 +23,7 @@ def _leaf_shape(shapes):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class Gate(keras.layers.Layer):
+class Gate(SavedArguments):
     """Data-dependent gate: global average pool, 1x1 to `hidden`, batch norm, ReLU, two logits for each decision.
 
     Args:
@@ -99,17 +100,6 @@ class Gate(keras.layers.Layer):
         """Returns the spec of the logits."""
         return keras.KerasTensor(_logits_shape(self, x), dtype="float32")
 
-    def get_config(self):
-        """Returns the arguments."""
-        return {
-            **super().get_config(),
-            "hidden": self.hidden,
-            "open_probability": self.open_probability,
-            "groups": self.groups,
-            "memory": self.memory,
-            "outputs": self.outputs,
-        }
-
 
 @register(Gate)
 def _gate_cost(layer, inputs):
@@ -157,7 +147,7 @@ def _log_odds(features, kernel, bias, outputs=None):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class StaticGate(keras.layers.Layer):
+class StaticGate(SavedArguments):
     """Data-independent gate: two logits for each decision that are weights of the network. Training it is pruning.
 
     Args:
@@ -198,15 +188,6 @@ class StaticGate(keras.layers.Layer):
         """Returns the spec of the logits."""
         return keras.KerasTensor(_logits_shape(self, x), dtype="float32")
 
-    def get_config(self):
-        """Returns the arguments."""
-        return {
-            **super().get_config(),
-            "open_probability": self.open_probability,
-            "groups": self.groups,
-            "outputs": self.outputs,
-        }
-
 
 @register(StaticGate)
 def _free_gate_cost(layer, inputs):
@@ -230,7 +211,7 @@ class _Constant(keras.initializers.Initializer):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class RecurrentScores(keras.layers.Layer):
+class RecurrentScores(SavedArguments):
     """LSTM from features to a sequence of scores: what it has said so far is in its state.
 
     The features are the input of every step, so their part of the gates is computed once; the state starts at zero, so
@@ -294,11 +275,6 @@ class RecurrentScores(keras.layers.Layer):
     def compute_output_spec(self, features):
         """Returns the spec of the scores."""
         return keras.KerasTensor((features.shape[0], self.steps), dtype=self.compute_dtype)
-
-    def get_config(self):
-        """Returns the arguments."""
-        config = {"steps": self.steps, "hidden": self.hidden, "open_probability": self.open_probability}
-        return {**super().get_config(), **config}
 
 
 @register(RecurrentScores)

@@ -3,10 +3,11 @@
 import keras
 
 from keras_dynamic.cost import Node, register
+from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import is_count
 
 
-class GroupedBody(keras.layers.Layer):
+class GroupedBody(SavedArguments):
     """finish(total(read(x))), cut into pieces that decisions switch off one by one.
 
     As the body of a Residual it makes a unit with a decision for each label, 'unit[label]', that deciders.ChannelGates

@@ -5,10 +5,11 @@ import numpy as np
 from keras import ops
 
 from keras_dynamic.cost import register
+from keras_dynamic.layers.saved_arguments import SavedArguments
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class NormalizePixels(keras.layers.Layer):
+class NormalizePixels(SavedArguments):
     """(x / 255 - mean) / deviation, per channel.
 
     Keras' own Normalization makes its constants while it is built, which fails inside a compiled step on JAX, and its
@@ -46,10 +47,6 @@ class NormalizePixels(keras.layers.Layer):
     def compute_output_spec(self, x):
         """Returns the input's spec in the layer's dtype."""
         return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "mean": self.mean, "deviation": self.deviation}
 
 
 @register(NormalizePixels)

@@ -5,10 +5,11 @@ import numpy as np
 from keras import layers, ops
 
 from keras_dynamic.cost import output_spec, register
+from keras_dynamic.layers.saved_arguments import SavedArguments
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class SelectChannels(keras.layers.Layer):
+class SelectChannels(SavedArguments):
     """Gives channels of its input in a given order, and channels of zeros.
 
     What transform.strip_gates leaves of masks on a unit's input and output channels; what single connections read and
@@ -46,10 +47,6 @@ class SelectChannels(keras.layers.Layer):
     def compute_output_spec(self, x):
         """Returns the spec of the output."""
         return keras.KerasTensor((*x.shape[:-1], len(self.channels)), dtype=self.compute_dtype)
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "channels": list(self.channels)}
 
 
 @register(SelectChannels)

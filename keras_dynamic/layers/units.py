@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_dynamic.cost import Guard, Node, output_spec, register, tree
 from keras_dynamic.layers.grouped_body import GroupedBody
+from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.ops import blend
 
 
@@ -49,7 +50,7 @@ class Decided(NamedTuple):
         return Decided(*(own | more for own, more in zip(self, other, strict=True)))
 
 
-class Unit(keras.layers.Layer):
+class Unit(SavedArguments):
     """combine(x, select(decision, branch(x), otherwise(x))).
 
     Subclasses write `branch` and `otherwise`, and `combine` and `masked` where the defaults do not fit. x is any nest
@@ -133,7 +134,7 @@ def _some(groups):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class PadShortcut(keras.layers.Layer):
+class PadShortcut(SavedArguments):
     """Takes every stride-th pixel and pads with zero channels, the same number before and after.
 
     Args:
@@ -165,10 +166,6 @@ class PadShortcut(keras.layers.Layer):
         # On CPUs TensorFlow's strided slice takes ten times as long as this pool, which gives the same.
         taken = x if self.stride == 1 else ops.average_pool(x, 1, self.stride)
         return ops.pad(taken, [[0, 0], [0, 0], [0, 0], [side, side]])
-
-    def get_config(self):
-        """Returns the arguments."""
-        return {**super().get_config(), "filters": self.filters, "stride": self.stride}
 
 
 @register(PadShortcut)
@@ -271,19 +268,7 @@ class Residual(Unit):
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
-        return {
-            **super().get_config(),
-            "body": keras.saving.serialize_keras_object(self.body),
-            "shortcut": keras.saving.serialize_keras_object(self.shortcut),
-            "activation": keras.activations.serialize(self.activation),
-            "mask": self.mask,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the unit from get_config()."""
-        unpack = keras.saving.deserialize_keras_object
-        return cls(**{**config, **{part: unpack(config[part]) for part in ("body", "shortcut")}})
+        return {**super().get_config(), "activation": keras.activations.serialize(self.activation)}
 
 
 @register(Residual)
@@ -372,15 +357,6 @@ class Concatenated(Unit):
     def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
         """Returns the body's cost under guard."""
         return Node(self.name, children=(tree(self.body, x, f"{self.name}/body")._replace(when=guard),))
-
-    def get_config(self):
-        """Returns the arguments, the body serialized."""
-        return {**super().get_config(), "body": keras.saving.serialize_keras_object(self.body)}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the unit from get_config()."""
-        return cls(**{**config, "body": keras.saving.deserialize_keras_object(config["body"])})
 
 
 @register(Concatenated)

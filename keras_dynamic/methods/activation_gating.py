@@ -139,15 +139,3 @@ class ActivationGating(Annealed):
             return
         self.current_target.assign(moving_target(self.current_target, rate, self._seen))
         self._seen.assign(self._seen + 1.0)
-
-    def get_config(self):
-        """Returns the arguments, layers serialized."""
-        return {
-            **super().get_config(),
-            "target": self.target,
-            "activation_loss": self.activation_loss,
-            "const_quad": self.const_quad,
-            "activation_weight": self.activation_weight,
-            "variable_target": self.variable_target,
-            "target_momentum": self.target_momentum,
-        }

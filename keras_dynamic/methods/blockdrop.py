@@ -246,20 +246,4 @@ class BlockDrop(Annealed):
         """Returns the arguments, layers serialized."""
         config = super().get_config()
         config["policy"] = config.pop("decider")
-        return {
-            **config,
-            "stage": self.stage,
-            "gamma": self.gamma,
-            "usage": self.usage,
-            "hold": self.hold,
-            "hold_strength": self.hold_strength,
-            "policy_weight": self.policy_weight,
-            "entropy_weight": self.entropy_weight,
-            "batch_norm": self.batch_norm,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Rebuilds the model from get_config()."""
-        unpack = keras.saving.deserialize_keras_object
-        return cls(**{**config, "chain": unpack(config["chain"]), "policy": unpack(config["policy"])})
+        return config

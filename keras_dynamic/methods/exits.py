@@ -131,14 +131,7 @@ class IMTA(Method):
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
-        config = {
-            **super().get_config(),
-            "exit_weights": self.exit_weights,
-            "equilibrium": self.equilibrium,
-            "alpha": self.alpha,
-            "temperature": self.temperature,
-            "classifiers_only": self.classifiers_only,
-        }
+        config = super().get_config()
         if self.exit_weights:
             del config["task_weight"]  # the last of them
         return config
@@ -253,12 +246,3 @@ class LearnedExits(Annealed):
         going = ops.stack([outcome.decisions[name] for name in self.exit_names])
         rates = {"exit_rates": self.rate_weight * exit_rate(going, 1.0 - self.going_target)}
         return losses | rates | super().outcome_losses(x, y, outcome, sample_weight)
-
-    def get_config(self):
-        """Returns the arguments, layers serialized."""
-        return {
-            **super().get_config(),
-            "target": self.target,
-            "exit_weights": self.exit_weights,
-            "rate_weight": self.rate_weight,
-        }

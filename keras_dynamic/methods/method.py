@@ -140,16 +140,6 @@ class Method(DynamicModel):
             losses["weight_decay"] = weight_decay(kernels, self.weight_decay)
         return losses
 
-    def get_config(self):
-        """Returns the arguments, layers serialized; the teacher is left out."""
-        return {
-            **super().get_config(),
-            "weight_decay": self.weight_decay,
-            "distillation_weight": self.distillation_weight,
-            "distillation_temperature": self.distillation_temperature,
-            "task_weight": self.task_weight,
-        }
-
 
 class _Untracked:
     """Holds a model without making it part of another: not saved, not trained."""

@@ -231,21 +231,3 @@ class SGAD(Method):
         if logits is not None:
             losses["guideline"] = self.guideline_weight * cross_entropy(y, logits, sample_weight)
         return losses | super().outcome_losses(x, y, outcome, sample_weight)
-
-    def get_config(self):
-        """Returns the arguments, layers serialized."""
-        return {
-            **super().get_config(),
-            "guideline": keras.saving.serialize_keras_object(self.guideline),
-            "s_max": self.s_max,
-            "constant_ratio": self.constant_ratio,
-            "mask_weight": self.mask_weight,
-            "guideline_weight": self.guideline_weight,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Rebuilds the model from get_config()."""
-        return super().from_config(
-            {**config, "guideline": keras.saving.deserialize_keras_object(config["guideline"])}, custom_objects
-        )

@@ -41,7 +41,7 @@ def test_unfitted_everything_runs(networks, toy_images):
     np.testing.assert_allclose(model.outcome(toy_images()).cost, 1.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("confidence", ["max_probability", "entropy", "margin"])
+@pytest.mark.parametrize("measure", ["max_probability", "entropy", "margin"])
 def test_an_image_goes_on_while_it_is_under_the_threshold(measure, networks, toy_images):
     images = toy_images(40)
     model = cascade(networks, confidence=measure)

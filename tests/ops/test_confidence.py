@@ -45,7 +45,7 @@ def test_margin_of_ties_and_of_two_classes(logits, expected):
     assert keras.ops.convert_to_numpy(margin(np.array([logits], np.float32))).tolist() == [expected]
 
 
-@pytest.mark.parametrize("confidence", sorted(CONFIDENCES))
+@pytest.mark.parametrize("measure", sorted(CONFIDENCES))
 def test_all_rise_with_certainty(measure):
     direction = np.array([3.0, 1.0, -2.0, 0.5], np.float32)
     found = confidence(np.outer([0.0, 0.5, 1.0, 2.0, 4.0], direction).astype(np.float32), measure)
