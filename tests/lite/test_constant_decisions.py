@@ -93,7 +93,7 @@ def test_units_that_a_curriculum_holds_open_are_constant(toy_images):
     assert (found[:, 2] != wanted[:, 2]).sum() <= 2
 
 
-@pytest.mark.parametrize("confidence", ["max_probability", "entropy", "margin"])
+@pytest.mark.parametrize("measure", ["max_probability", "entropy", "margin"])
 @pytest.mark.parametrize(("first", "second"), [(np.inf, None), (None, np.inf), (0, None), (None, 0), (np.inf, np.inf)])
 def test_thresholds_of_exits(measure, first, second, toy_images):
     model, images = built(deciders.Confidence(measure), exits=("one", "two")), toy_images(24)
