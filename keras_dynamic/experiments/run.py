@@ -114,7 +114,8 @@ class Run:
         if isinstance(train, data.ImageStream):
             return data.StreamBatches(train, size, augmented, self.config.seed, epoch)
         augment = data.random_crop_flip if augmented else None
-        return data.Batches(*train, size, augment, seed=self.config.seed, epoch=epoch)
+        x, y = train
+        return data.Batches(x, y, size, augment, seed=self.config.seed, epoch=epoch)
 
     def reestimation_batches(self):
         """Returns augmented training batches for batch norm, config.reestimate_images in all; None if these are 0."""

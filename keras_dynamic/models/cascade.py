@@ -11,6 +11,7 @@ from keras_dynamic.cost import Guard, Node, given, register, tree
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, Decided, DynamicModel, Unit
 from keras_dynamic.layers.logits_end import backwards, described, function_of, hands_on, origin
+from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.ops import (
     Fitted,
     blend,
@@ -83,7 +84,7 @@ def _linear_twin(layer, before):
     return twin
 
 
-class _ScaledNetwork(keras.layers.Layer):
+class _ScaledNetwork(SavedArguments):
     """A layer that holds a network and the temperature that its logits are divided by."""
 
     def __init__(self, network, temperature=1.0, **kwargs):
@@ -97,16 +98,6 @@ class _ScaledNetwork(keras.layers.Layer):
     def scaled(self, logits):
         """Returns logits / temperature, float32."""
         return ops.cast(logits, "float32") / self.temperature
-
-    def get_config(self):
-        """Returns the arguments, the network serialized."""
-        network = keras.saving.serialize_keras_object(self.network)
-        return {**super().get_config(), "network": network, "temperature": float(_numpy(self.temperature))}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuilds the layer from get_config()."""
-        return cls(**{**config, "network": keras.saving.deserialize_keras_object(config["network"])})
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")

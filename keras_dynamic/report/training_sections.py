@@ -38,9 +38,7 @@ def gradient_section(name: str) -> Section:
             "": lambda unit: unit,
             "gradient": lambda unit: f"{magnitudes[unit]:.2e}",
             "of the largest": lambda unit: f"{magnitudes[unit] / largest:.2f}",
-            "activation rate": lambda unit: (
-                "always runs" if rates[unit] is None else formatting.percent(rates[unit], 1)
-            ),
+            "activation rate": lambda unit: _rate(rates[unit]),
         }
         caption = "Mean absolute gradient of the cross entropy by a unit's kernels, in the plain network"
         table = table_of(magnitudes, columns, caption)
@@ -61,6 +59,10 @@ def unit_rate(rates: Mapping[str, float], unit: str) -> float | None:
     """
     groups = [rate for name, rate in rates.items() if name.startswith(f"{unit}[")]
     return sum(groups) / len(groups) if groups else rates.get(unit)
+
+
+def _rate(value: float | None) -> str:
+    return "always runs" if value is None else formatting.percent(value, 1)
 
 
 def _correlation(magnitudes: Mapping[str, float], rates: Mapping[str, float | None]) -> list[Block]:

@@ -41,7 +41,7 @@ def test_what_needs_classes_is_refused_when_it_is_built(make, binary):
 
 
 @pytest.mark.parametrize(
-    ("confidence", "expected"), [("max_probability", 0.75), ("entropy", 0.1887219), ("margin", 1.0986123)]
+    ("measure", "expected"), [("max_probability", 0.75), ("entropy", 0.1887219), ("margin", 1.0986123)]
 )
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_confidence_of_one_logit_is_that_of_two_classes(measure, expected, sign):

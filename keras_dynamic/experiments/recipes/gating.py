@@ -74,4 +74,5 @@ def measure(run, evaluation) -> dict:
     """Compares the ways to run the gates on the test images, unless evaluation.inference is False."""
     if not run.config.evaluation.inference:
         return {}
-    return inference_figures(run.model, *run.splits.test, seed=run.config.seed)
+    x, y = run.splits.test
+    return inference_figures(run.model, x, y, seed=run.config.seed)
