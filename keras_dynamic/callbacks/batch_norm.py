@@ -1,9 +1,11 @@
-"""Batch-norm statistics measured anew."""
+"""Re-estimation of batch-norm statistics."""
 
 import itertools
 
 import keras
 import numpy as np
+
+from keras_dynamic import keras_hooks
 
 
 def reestimate_batch_norm(model, batches, decisions=None, steps=None):
@@ -27,7 +29,9 @@ def reestimate_batch_norm(model, batches, decisions=None, steps=None):
 
     Source: Herrmann et al., section 4.1 (a pass with learning rate zero before the final evaluation).
     """
-    norms = [layer for layer in model.chain._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [
+        layer for layer in keras_hooks.all_layers(model.chain) if isinstance(layer, keras.layers.BatchNormalization)
+    ]
     kept = [(norm.momentum, norm.trainable) for norm in norms]
     before: list[np.ndarray] = []
     sums, seen = before, 0
@@ -87,5 +91,5 @@ class ReestimateBatchNorm(keras.callbacks.Callback):
         self.batches, self.steps = batches, steps
 
     def on_train_end(self, logs=None):
-        """Measures the statistics anew."""
+        """Re-estimates the statistics."""
         reestimate_batch_norm(self.model, self.batches, steps=self.steps)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
+from keras_dynamic import keras_hooks
 from keras_dynamic.cost.nodes import Node
 from keras_dynamic.messages import did_you_mean
 
@@ -13,7 +14,7 @@ _RULES: dict[type, Callable] = {}
 
 
 def register(*layer_types: type):
-    """Teaches `tree` to count layers of these types and their subclasses.
+    """Registers a rule by which `tree` counts layers of these types and their subclasses.
 
     The decorated function takes (layer, inputs) and returns the MACs of one call for one image: an int, or a Node if it
     has parts. inputs is the nest of keras.KerasTensor (or anything with a shape) that the layer is called with.
@@ -56,7 +57,7 @@ def tree(layer, inputs=None, name: str | None = None) -> Node:
     Args:
         layer: a Keras layer, model or operation whose type, or whose parent type, has a rule.
         inputs: nest of KerasTensor (or tensors) with the shapes it is called with, batch first; None takes those that a
-            built model knows of itself.
+            built model was built for.
         name: the node's name, the layer's own by default.
 
     Returns:
@@ -73,7 +74,7 @@ def tree(layer, inputs=None, name: str | None = None) -> Node:
         kind, known = type(layer).__name__, [registered.__name__ for registered in _RULES]
         raise ValueError(
             f"cost has no rule for layer {layer.name!r} of type {kind}{did_you_mean(kind, known)}; "
-            f"teach it with @keras_dynamic.cost.register({kind}): a function (layer, inputs) -> MACs."
+            f"register one with @keras_dynamic.cost.register({kind}): a function (layer, inputs) -> MACs."
         )
     try:
         counted = rule(layer, inputs)
@@ -100,7 +101,7 @@ def _own_inputs(model):
     if shape is not None:
         return keras.KerasTensor(shape)
     raise ValueError(
-        f"cost of {getattr(model, 'name', model)!r} needs its input shape, which an unbuilt model does not know; "
+        f"cost of {getattr(model, 'name', model)!r} needs its input shape, which an unbuilt model does not have; "
         "call it on an image first or give inputs=keras.KerasTensor(shape)."
     )
 
@@ -185,17 +186,9 @@ _FREE_OPERATIONS = (
 def _register_free():
     """Registers what has no multiply-adds of its own: element-wise, normalisation, pooling and shape layers."""
     kinds = [getattr(layers, name) for name in _FREE_LAYERS]
-    found = {
-        kind.__name__: kind for kind in _all_subclasses(keras.Operation) if kind.__module__.startswith("keras.src.ops")
-    }
+    found = keras_hooks.operations()
     kinds += [found[name] for name in _FREE_OPERATIONS]
     register(*kinds)(lambda layer, inputs: 0)
-
-
-def _all_subclasses(kind):
-    for child in kind.__subclasses__():
-        yield child
-        yield from _all_subclasses(child)
 
 
 _register_free()
@@ -213,26 +206,23 @@ def _sequential(model, inputs):
 @register(keras.Model)
 def _functional(model, inputs):
     """Walks the graph of a functional model; a layer called twice costs its MACs twice and its parameters once."""
-    if not hasattr(model, "_nodes_by_depth"):
+    if not keras_hooks.has_graph(model):
         kind = type(model).__name__
         raise ValueError(
-            f"cost cannot look into the call method of model {model.name!r} of type {kind}; build it as a functional "
-            f"or sequential model, or teach cost with @keras_dynamic.cost.register({kind})."
+            f"cost cannot analyse the call method of model {model.name!r} of type {kind}; build it as a functional "
+            f"or sequential model, or register a rule with @keras_dynamic.cost.register({kind})."
         )
     given = keras.tree.flatten(inputs)
     known = dict(zip(map(id, model.inputs), given, strict=True))
     as_built = all(mine.shape[1:] == spec.shape[1:] for mine, spec in zip(model.inputs, given, strict=True))
     children, operations = [], []
-    for depth in sorted(model._nodes_by_depth, reverse=True):  # Keras offers no public walk over a model's graph
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            args, kwargs = _substitute((node.arguments.args, node.arguments.kwargs), known)
-            taken = [value for value in (*args, *kwargs.values()) if _tensors(value)]
-            children.append(tree(node.operation, taken[0] if len(taken) == 1 else taken))
-            operations.append(node.operation)
-            made = node.outputs if as_built else _tensors(node.operation.compute_output_spec(*args, **kwargs))
-            known.update(zip(map(id, node.outputs), made, strict=True))
+    for node in keras_hooks.graph_nodes(model):
+        args, kwargs = _substitute((node.arguments.args, node.arguments.kwargs), known)
+        taken = [value for value in (*args, *kwargs.values()) if _tensors(value)]
+        children.append(tree(node.operation, taken[0] if len(taken) == 1 else taken))
+        operations.append(node.operation)
+        made = node.outputs if as_built else _tensors(node.operation.compute_output_spec(*args, **kwargs))
+        known.update(zip(map(id, node.outputs), made, strict=True))
     return Node(model.name, children=count_once(children, operations))
 
 

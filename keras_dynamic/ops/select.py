@@ -10,7 +10,7 @@ def _per_leaf(leaf, decision):
 
 
 def _map(function, branch, otherwise):
-    """Applies function to leaf pairs; a leaf that is the same tensor on both sides is handed through."""
+    """Applies function to leaf pairs; a leaf that is the same tensor on both sides is returned unchanged."""
     try:
         keras.tree.assert_same_structure(branch, otherwise)
     except (TypeError, ValueError):
@@ -28,8 +28,8 @@ def select(condition, branch, otherwise):
     Args:
         condition: bool tensor, [batch].
         branch: nest of tensors, each [batch, ...].
-        otherwise: nest of the same structure and shapes. A leaf that is the very same tensor on both sides is handed
-            through untouched.
+        otherwise: nest of the same structure and shapes. A leaf that is the very same tensor on both sides is
+            returned unchanged.
 
     Returns:
         Nest of the same structure.
@@ -46,7 +46,7 @@ def blend(decision, branch, otherwise):
     Args:
         decision: float tensor, [batch].
         branch: nest of float tensors, each [batch, ...].
-        otherwise: nest of the same structure and shapes; leaves shared by both sides are handed through.
+        otherwise: nest of the same structure and shapes; leaves shared by both sides are returned unchanged.
 
     Returns:
         Nest of the same structure. For decisions in {0, 1} the values are those of `select`.
