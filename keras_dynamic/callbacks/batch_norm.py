@@ -9,7 +9,7 @@ from keras_dynamic import keras_hooks
 
 
 def reestimate_batch_norm(model, batches, decisions=None, steps=None):
-    """Replaces every batch norm's moving statistics in the chain by their mean over batches of images.
+    """Replaces the moving statistics of the chain's batch norms by means over batches, and returns the model.
 
     Each batch goes through in training mode under the decisions that inference takes with the statistics from before
     (or under given ones), whatever the other batches are; call it again to decide with the new ones. Gates keep their
@@ -20,9 +20,6 @@ def reestimate_batch_norm(model, batches, decisions=None, steps=None):
         batches: iterable of image batches [batch, height, width, channels], or of (images, labels).
         decisions: {name: 0 or 1} for all images, e.g. a static pattern; None lets the decider decide.
         steps: batches to take, None for all.
-
-    Returns:
-        The model.
 
     Raises:
         ValueError: if there is no batch.

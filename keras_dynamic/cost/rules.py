@@ -16,8 +16,9 @@ _RULES: dict[type, Callable] = {}
 def register(*layer_types: type):
     """Registers a rule by which `tree` counts layers of these types and their subclasses.
 
-    The decorated function takes (layer, inputs) and returns the MACs of one call for one image: an int, or a Node if it
-    has parts. inputs is the nest of keras.KerasTensor (or anything with a shape) that the layer is called with.
+    A decorator, which returns the function unchanged. The function takes (layer, inputs) and returns the MACs of one
+    call for one image: an int, or a Node if it has parts. inputs is the nest of keras.KerasTensor (or anything with a
+    shape) that the layer is called with.
 
         @kd.cost.register(MyDense)
         def _(layer, inputs):
@@ -25,9 +26,6 @@ def register(*layer_types: type):
 
     Args:
         *layer_types: subclasses of keras.layers.Layer or keras.Operation.
-
-    Returns:
-        A decorator that returns the function unchanged.
 
     Raises:
         TypeError: if an argument is not a class.
@@ -52,16 +50,13 @@ def output_spec(layer, inputs):
 
 
 def tree(layer, inputs=None, name: str | None = None) -> Node:
-    """Counts a layer or model.
+    """Returns the Node of a layer or model, for one image.
 
     Args:
         layer: a Keras layer, model or operation whose type, or whose parent type, has a rule.
         inputs: nest of KerasTensor (or tensors) with the shapes it is called with, batch first; None takes those that a
             built model was built for.
         name: the node's name, the layer's own by default.
-
-    Returns:
-        Node, for one image.
 
     Raises:
         ValueError: if a layer has no rule (the message says how to register one), if sizes that cost depends on are
@@ -237,14 +232,11 @@ def _substitute(arguments, known):
 
 
 def count_once(nodes, layers_called):
-    """Returns the nodes with the parameters of a layer that is called again set to 0.
+    """Returns the nodes, a tuple, with the parameters of a layer that is called again set to 0.
 
     Args:
         nodes: Node per call.
         layers_called: the layer of each call.
-
-    Returns:
-        Tuple of Node.
     """
     seen: set[int] = set()
     result = []

@@ -82,11 +82,7 @@ class Chain(SavedArguments):
         self._specs = _Specs()
 
     def replace(self, **parts):
-        """Returns a chain, not built, of the same layers, name and dtype, but for the parts that are given.
-
-        Args:
-            **parts: stem, units, head or exits.
-        """
+        """Returns a new chain, not built, with some of stem, units, head and exits replaced."""
         own = {"stem": self.stem, "units": self.units, "head": self.head, "exits": self.exits}
         return type(self)(**{**own, "name": self.name, "dtype": self.dtype_policy, **parts})
 
@@ -151,11 +147,7 @@ class Chain(SavedArguments):
         return list(self._specs.inputs)
 
     def output_of(self, index):
-        """Returns the spec of a unit's output, which exits after it read, once the chain is built.
-
-        Args:
-            index: of the unit.
-        """
+        """Returns the spec of the output of the unit with this index, once the chain is built."""
         return [*self._specs.inputs, self._specs.output][index + 1]
 
     @property
@@ -169,7 +161,7 @@ class Chain(SavedArguments):
         return self._specs.image
 
     def call(self, image, decider, decisions=None, training=None, executor=masked, deciding=None):
-        """Runs the chain.
+        """Runs the chain and returns its Outcome.
 
         Args:
             image: float or uint8 tensor, [batch, height, width, channels].
@@ -178,9 +170,6 @@ class Chain(SavedArguments):
             training: whether layers run in training mode.
             executor: executor of units, see MaskedExecutor.
             deciding: whether the decider runs in training mode; as the layers do, by default.
-
-        Returns:
-            Outcome.
         """
         deciding = training if deciding is None else deciding
         result = ForwardPass(self, decider, decisions, training, deciding, executor).run(image)
@@ -189,14 +178,7 @@ class Chain(SavedArguments):
         return Outcome(result.logits, result.exits, decisions, probabilities, cost, conditional)
 
     def cost_node(self, decider) -> Node:
-        """Returns the cost tree of the chain under a decider.
-
-        Args:
-            decider: Decider with names and nodes for this chain.
-
-        Returns:
-            Node: stem, decider, units, exits, head.
-        """
+        """Returns the cost tree of the chain under a decider: stem, decider, units, exits, head."""
         nodes = [tree(self.stem, self._specs.image, "stem"), *decider.begin_nodes()]
         guards = [Guard(name) for name in decided_exits(self, decider)]
         previous = None
@@ -232,11 +214,7 @@ class _Specs:
 
 
 def several_inputs(count) -> ValueError:
-    """Returns the error for a chain that is given several inputs.
-
-    Args:
-        count: how many.
-    """
+    """Returns the error for a chain that is given `count` inputs."""
     return ValueError(
         f"a chain takes one input, [batch, height, width, channels], got {count}; concatenate them, and split them in "
         "the stem."

@@ -23,9 +23,6 @@ def group_nodes(body, x, guards: list[Guard | None]) -> list[Node]:
         x: spec of what its `expand` reads.
         guards: Guard or None, for each of body.labels.
 
-    Returns:
-        List of Node.
-
     Source: Herrmann et al., section 3.4.
     """
     shared, later = grouped_layers(body)

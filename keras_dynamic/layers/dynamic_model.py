@@ -142,7 +142,7 @@ class DynamicModel(SavedArguments, keras.Model):
         return training
 
     def outcome(self, image, decisions=None, training=None, executor=masked, deciding=None) -> Outcome:
-        """Runs the network and returns logits, decisions and cost.
+        """Runs the network and returns the Outcome: logits, decisions and cost.
 
         Args:
             image: float or uint8 array or tensor, [batch, height, width, channels].
@@ -150,9 +150,6 @@ class DynamicModel(SavedArguments, keras.Model):
             training: whether layers run in training mode.
             executor: the executor of units; the masked one by default.
             deciding: whether the decider runs in training mode; as the layers do, by default.
-
-        Returns:
-            Outcome.
 
         Raises:
             ValueError: if decisions have wrong names or shapes, or images another size than those it was built for.
@@ -200,7 +197,7 @@ class DynamicModel(SavedArguments, keras.Model):
         return checked
 
     def outcome_losses(self, x, y, outcome, sample_weight=None) -> dict:
-        """Returns further losses by name, scalars that are added to the compiled one; methods override this.
+        """Returns {name: scalar tensor}, losses that are added to the compiled one; methods override this.
 
         Args:
             x: images of the batch.
@@ -208,9 +205,6 @@ class DynamicModel(SavedArguments, keras.Model):
             outcome: the whole Outcome, gradients attached.
             sample_weight: float tensor [batch], to which Keras has turned class weights; None for 1 each. Losses on
                 logits are multiplied by it image by image, those on decisions and cost are not.
-
-        Returns:
-            {name: scalar tensor}.
         """
         return {}
 

@@ -46,7 +46,7 @@ class MaskedExecutor:
         return decider.decide(k, x, carry, training=training)
 
     def run(self, unit, x, decision, training=None, **parts):
-        """Runs or skips a unit.
+        """Runs or skips a unit, and returns what unit.call returns.
 
         Args:
             unit: a Unit.
@@ -55,9 +55,6 @@ class MaskedExecutor:
             training: whether layers inside run in training mode.
             **parts: for a unit with decisions on its groups, `groups`: for each of group_names True, False, or a bool
                 or float tensor [batch]; for a unit with a dynamic network inside, `given` and `executor`.
-
-        Returns:
-            What unit.call returns.
         """
         if decision is False:
             parts.pop("groups", None)

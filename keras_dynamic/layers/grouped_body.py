@@ -46,9 +46,6 @@ class GroupedBody(SavedArguments):
             x: [batch, height, width, channels].
             decisions: list of float tensors [batch] or scalars, one for each of labels; None runs all.
             training: whether layers inside run in training mode.
-
-        Returns:
-            What `finish` gives.
         """
         if decisions is not None and len(decisions) != len(self.labels):
             raise ValueError(

@@ -163,11 +163,7 @@ def _adds_up(layer):
 
 
 def grouped_layers(body) -> tuple[list, list]:
-    """Returns the layers of a body whose work is shared out among the groups, and those that always run whole.
-
-    Args:
-        body: ChannelGroups.
-    """
+    """Returns the layers of a ChannelGroups that are split into groups, and those that always run whole."""
     expand, contract = _flat(body.expand), _flat(body.contract)
     place = _place(contract) + 1
     return [*expand, *contract[:place]], contract[place:]

@@ -95,7 +95,7 @@ class Unit(SavedArguments):
         raise NotImplementedError(f"{type(self).__name__} must define joined(x, added, training).")
 
     def call(self, x, decision=None, training=None, groups=None):
-        """Runs the masked execution.
+        """Runs the masked execution and returns a nest of tensors.
 
         Args:
             x: nest of tensors, [batch, ...].
@@ -103,9 +103,6 @@ class Unit(SavedArguments):
             training: whether layers inside run in training mode.
             groups: list of float tensors [batch] in [0, 1] or numbers, one for each of group_names; None runs them all.
                 They count where the unit runs.
-
-        Returns:
-            Nest of tensors.
         """
         if decision is None:
             return self.combine(x, self.branch(x, training=training, **_some(groups)))

@@ -20,9 +20,6 @@ def check_usage(usage, hold):
         usage: share of units, {unit name: share}, or None.
         hold: one of STRENGTHS.
 
-    Returns:
-        Likewise.
-
     Raises:
         ValueError: if a share is outside (0, 1], or a usage per unit or none comes with the wrong hold.
     """

@@ -70,15 +70,12 @@ class Calibration(NamedTuple):
 
 
 def calibration(confidences, correct, bins=15) -> Calibration:
-    """Compares confidence and accuracy.
+    """Returns the Calibration of confidences: how well they agree with the accuracy.
 
     Args:
         confidences: largest probability per image, float [n], in [0, 1].
         correct: whether the answer is right, bool [n].
         bins: of equal width; a bin holds its upper end.
-
-    Returns:
-        Calibration.
 
     Raises:
         ValueError: if there are no images, not as many answers as confidences, a confidence is outside [0, 1], or there

@@ -15,9 +15,6 @@ def scale_gradient(x, factor):
         x: float tensor of any shape.
         factor: float; 0 stops the gradient.
 
-    Returns:
-        x, exactly.
-
     Source: IMTA, equations 4 and 5 (gradient equilibrium).
     """
     x = ops.convert_to_tensor(x)

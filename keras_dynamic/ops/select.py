@@ -23,16 +23,13 @@ def _map(function, branch, otherwise):
 
 
 def select(condition, branch, otherwise):
-    """Takes branch where the condition holds, otherwise where it does not.
+    """Returns a nest: branch where the condition holds, otherwise where it does not.
 
     Args:
         condition: bool tensor, [batch].
         branch: nest of tensors, each [batch, ...].
         otherwise: nest of the same structure and shapes. A leaf that is the very same tensor on both sides is
             returned unchanged.
-
-    Returns:
-        Nest of the same structure.
 
     Raises:
         ValueError: if the structures differ.
@@ -70,9 +67,6 @@ def mask_channels(x, decisions):
     Args:
         x: [batch, height, width, channels].
         decisions: list of tensors [batch] or numbers, one for each group; all groups have equally many channels.
-
-    Returns:
-        Tensor like x.
     """
     batch = ops.shape(x)[0]
     columns = [ops.broadcast_to(ops.cast(decision, "float32"), (batch,)) for decision in decisions]

@@ -62,7 +62,7 @@ def quantile_thresholds(confidences, quantiles):
 
 
 def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
-    """Searches the thresholds that a budget, or the last stage's accuracy, allows.
+    """Returns the Fitted thresholds that a budget, or the last stage's accuracy, allows.
 
     With a budget: among thresholds with mean MACs of at most the budget on these data, those of highest accuracy, ties
     to the cheaper. Without: the cheapest whose accuracy is at least that of the last column of `correct`.
@@ -77,9 +77,6 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
         macs: float array, [stages], MACs spent by an image that stops at each stage, rising; or [n, stages], by each
             image, where a stage's cost depends on the image.
         budget: mean MACs per image, or None.
-
-    Returns:
-        Fitted.
 
     Raises:
         ValueError: if the budget lies under the first stage's mean MACs, or no thresholds reach the reference.
