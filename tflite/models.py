@@ -56,7 +56,7 @@ def check_classes(spec: str, model):
     """
     from keras_dynamic import data
 
-    classes = model.chain.answer_specs[-1].shape[-1]
+    classes = model.chain.logits_specs[-1].shape[-1]
     if spec == "shipped" and classes != len(data.shipped().class_names):
         raise ValueError(
             f"thresholds need held-out images of the model's {classes} classes, and those that ship are CIFAR-10's; "

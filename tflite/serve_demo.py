@@ -76,7 +76,7 @@ def serve_folder() -> tuple[list[str], list[str]]:
     files = data.image_files(_IMAGES.value if _IMAGES.value is not None else shipped_images(_SHIPPED))
     model = served_model([load(spec) for spec in _MODEL.value])
     places, static = serving.stopping_places(model), serving.static_network(model)
-    names = class_names(model.chain.answer_specs[-1].shape[-1])
+    names = class_names(model.chain.logits_specs[-1].shape[-1])
     check_classes(_CALIBRATION.value, model)
     macs = macs_of(static)
     budget = macs / 2 if _MACS.value is None else _MACS.value

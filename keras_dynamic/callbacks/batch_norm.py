@@ -1,13 +1,15 @@
-"""Batch-norm statistics measured anew."""
+"""Re-estimation of batch-norm statistics."""
 
 import itertools
 
 import keras
 import numpy as np
 
+from keras_dynamic import keras_hooks
+
 
 def reestimate_batch_norm(model, batches, decisions=None, steps=None):
-    """Replaces every batch norm's moving statistics in the chain by their mean over batches of images.
+    """Replaces the moving statistics of the chain's batch norms by means over batches, and returns the model.
 
     Each batch goes through in training mode under the decisions that inference takes with the statistics from before
     (or under given ones), whatever the other batches are; call it again to decide with the new ones. Gates keep their
@@ -19,15 +21,14 @@ def reestimate_batch_norm(model, batches, decisions=None, steps=None):
         decisions: {name: 0 or 1} for all images, e.g. a static pattern; None lets the decider decide.
         steps: batches to take, None for all.
 
-    Returns:
-        The model.
-
     Raises:
         ValueError: if there is no batch.
 
     Source: Herrmann et al., section 4.1 (a pass with learning rate zero before the final evaluation).
     """
-    norms = [layer for layer in model.chain._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [
+        layer for layer in keras_hooks.all_layers(model.chain) if isinstance(layer, keras.layers.BatchNormalization)
+    ]
     kept = [(norm.momentum, norm.trainable) for norm in norms]
     before: list[np.ndarray] = []
     sums, seen = before, 0
@@ -87,5 +88,5 @@ class ReestimateBatchNorm(keras.callbacks.Callback):
         self.batches, self.steps = batches, steps
 
     def on_train_end(self, logs=None):
-        """Measures the statistics anew."""
+        """Re-estimates the statistics."""
         reestimate_batch_norm(self.model, self.batches, steps=self.steps)

@@ -11,8 +11,8 @@ from keras_dynamic.messages import check_fraction, check_number, is_count
 class AnnealTarget(keras.callbacks.Callback):
     """Lowers the model's target rate from `start` by `a` every `k` epochs until each target is reached.
 
-    It depends on the epoch's number alone, so that a resumed run goes on where it was. Targets that follow the
-    activation (ActivationGating's variable_target) start anew in each epoch, at the rate that it sets.
+    It depends on the epoch's number alone, so that a resumed run continues where it was. Targets that follow the
+    activation (ActivationGating's variable_target) restart in each epoch at the rate that it sets.
 
     Args:
         a: step, in (0, 1].
@@ -73,8 +73,8 @@ class AnnealTarget(keras.callbacks.Callback):
 class Curriculum(keras.callbacks.Callback):
     """Lets a policy decide the last unit alone at first, and one more of the trailing units every few epochs or steps.
 
-    Units before those run. Once all are open nothing changes any more. A training that goes on from a checkpoint goes
-    on in the curriculum: the count follows fit's epoch, or the optimizer's steps; with steps_per_execution a step is
+    Units before those run. Once all are open nothing changes any more. A training resumed from a checkpoint continues
+    the curriculum: the count follows fit's epoch, or the optimizer's steps; with steps_per_execution a step is
     seen when its execution begins.
 
     Args:
@@ -129,7 +129,7 @@ class GrowNoise(keras.callbacks.Callback):
 
         model.fit(x, y, epochs=20, callbacks=[kd.callbacks.GrowNoise(np.linspace(0, 2, 10))])
 
-    It depends on the epoch's number alone, so that a resumed run goes on where it was.
+    It depends on the epoch's number alone, so that a resumed run continues where it was.
 
     Args:
         magnitudes: standard deviation for each epoch, not falling; the last one stays from then on.

@@ -37,7 +37,7 @@ class Node(NamedTuple):
     """MACs and parameters of a part of a network, with the parts inside it.
 
     MACs are multiply-adds of convolutions and dense layers for one image; parameters count every weight once.
-    A node with `when` runs, with all its children, only for images whose decision is 1 (or 0, if the guard says so).
+    A node with `when` runs, with all its children, only for images whose decision is 1 (or 0, if not when.on).
     `exit` marks the head of an exit that nothing reads: a file that gives the last logits alone lacks it.
     """
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
+from keras_dynamic import keras_hooks
 from keras_dynamic.cost.nodes import Node
 from keras_dynamic.messages import did_you_mean
 
@@ -13,10 +14,11 @@ _RULES: dict[type, Callable] = {}
 
 
 def register(*layer_types: type):
-    """Teaches `tree` to count layers of these types and their subclasses.
+    """Registers a rule by which `tree` counts layers of these types and their subclasses.
 
-    The decorated function takes (layer, inputs) and returns the MACs of one call for one image: an int, or a Node if it
-    has parts. inputs is the nest of keras.KerasTensor (or anything with a shape) that the layer is called with.
+    A decorator, which returns the function unchanged. The function takes (layer, inputs) and returns the MACs of one
+    call for one image: an int, or a Node if it has parts. inputs is the nest of keras.KerasTensor (or anything with a
+    shape) that the layer is called with.
 
         @kd.cost.register(MyDense)
         def _(layer, inputs):
@@ -24,9 +26,6 @@ def register(*layer_types: type):
 
     Args:
         *layer_types: subclasses of keras.layers.Layer or keras.Operation.
-
-    Returns:
-        A decorator that returns the function unchanged.
 
     Raises:
         TypeError: if an argument is not a class.
@@ -51,16 +50,13 @@ def output_spec(layer, inputs):
 
 
 def tree(layer, inputs=None, name: str | None = None) -> Node:
-    """Counts a layer or model.
+    """Returns the Node of a layer or model, for one image.
 
     Args:
         layer: a Keras layer, model or operation whose type, or whose parent type, has a rule.
         inputs: nest of KerasTensor (or tensors) with the shapes it is called with, batch first; None takes those that a
-            built model knows of itself.
+            built model was built for.
         name: the node's name, the layer's own by default.
-
-    Returns:
-        Node, for one image.
 
     Raises:
         ValueError: if a layer has no rule (the message says how to register one), if sizes that cost depends on are
@@ -73,7 +69,7 @@ def tree(layer, inputs=None, name: str | None = None) -> Node:
         kind, known = type(layer).__name__, [registered.__name__ for registered in _RULES]
         raise ValueError(
             f"cost has no rule for layer {layer.name!r} of type {kind}{did_you_mean(kind, known)}; "
-            f"teach it with @keras_dynamic.cost.register({kind}): a function (layer, inputs) -> MACs."
+            f"register one with @keras_dynamic.cost.register({kind}): a function (layer, inputs) -> MACs."
         )
     try:
         counted = rule(layer, inputs)
@@ -100,7 +96,7 @@ def _own_inputs(model):
     if shape is not None:
         return keras.KerasTensor(shape)
     raise ValueError(
-        f"cost of {getattr(model, 'name', model)!r} needs its input shape, which an unbuilt model does not know; "
+        f"cost of {getattr(model, 'name', model)!r} needs its input shape, which an unbuilt model does not have; "
         "call it on an image first or give inputs=keras.KerasTensor(shape)."
     )
 
@@ -185,17 +181,9 @@ _FREE_OPERATIONS = (
 def _register_free():
     """Registers what has no multiply-adds of its own: element-wise, normalisation, pooling and shape layers."""
     kinds = [getattr(layers, name) for name in _FREE_LAYERS]
-    found = {
-        kind.__name__: kind for kind in _all_subclasses(keras.Operation) if kind.__module__.startswith("keras.src.ops")
-    }
+    found = keras_hooks.operations()
     kinds += [found[name] for name in _FREE_OPERATIONS]
     register(*kinds)(lambda layer, inputs: 0)
-
-
-def _all_subclasses(kind):
-    for child in kind.__subclasses__():
-        yield child
-        yield from _all_subclasses(child)
 
 
 _register_free()
@@ -213,26 +201,23 @@ def _sequential(model, inputs):
 @register(keras.Model)
 def _functional(model, inputs):
     """Walks the graph of a functional model; a layer called twice costs its MACs twice and its parameters once."""
-    if not hasattr(model, "_nodes_by_depth"):
+    if not keras_hooks.has_graph(model):
         kind = type(model).__name__
         raise ValueError(
-            f"cost cannot look into the call method of model {model.name!r} of type {kind}; build it as a functional "
-            f"or sequential model, or teach cost with @keras_dynamic.cost.register({kind})."
+            f"cost cannot analyse the call method of model {model.name!r} of type {kind}; build it as a functional "
+            f"or sequential model, or register a rule with @keras_dynamic.cost.register({kind})."
         )
     given = keras.tree.flatten(inputs)
     known = dict(zip(map(id, model.inputs), given, strict=True))
     as_built = all(mine.shape[1:] == spec.shape[1:] for mine, spec in zip(model.inputs, given, strict=True))
     children, operations = [], []
-    for depth in sorted(model._nodes_by_depth, reverse=True):  # Keras offers no public walk over a model's graph
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            args, kwargs = _substitute((node.arguments.args, node.arguments.kwargs), known)
-            taken = [value for value in (*args, *kwargs.values()) if _tensors(value)]
-            children.append(tree(node.operation, taken[0] if len(taken) == 1 else taken))
-            operations.append(node.operation)
-            made = node.outputs if as_built else _tensors(node.operation.compute_output_spec(*args, **kwargs))
-            known.update(zip(map(id, node.outputs), made, strict=True))
+    for node in keras_hooks.graph_nodes(model):
+        args, kwargs = _substitute((node.arguments.args, node.arguments.kwargs), known)
+        taken = [value for value in (*args, *kwargs.values()) if _tensors(value)]
+        children.append(tree(node.operation, taken[0] if len(taken) == 1 else taken))
+        operations.append(node.operation)
+        made = node.outputs if as_built else _tensors(node.operation.compute_output_spec(*args, **kwargs))
+        known.update(zip(map(id, node.outputs), made, strict=True))
     return Node(model.name, children=count_once(children, operations))
 
 
@@ -247,14 +232,11 @@ def _substitute(arguments, known):
 
 
 def count_once(nodes, layers_called):
-    """Returns the nodes with the parameters of a layer that is called again set to 0.
+    """Returns the nodes, a tuple, with the parameters of a layer that is called again set to 0.
 
     Args:
         nodes: Node per call.
         layers_called: the layer of each call.
-
-    Returns:
-        Tuple of Node.
     """
     seen: set[int] = set()
     result = []

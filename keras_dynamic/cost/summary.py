@@ -12,8 +12,8 @@ def summary(model, rates=None) -> str:
     Args:
         model: a built DynamicModel (or any model that cost can walk), or a Node.
         rates: {decision name: share in [0, 1] of all images}, e.g. measured by evaluation.evaluate. A decision that is
-            not named is on wherever it is reached. One inside another, or behind an exit, is on only where that is;
-            of two that do not know of each other, such as groups of input and of inner channels, the rarer counts,
+            not named is on wherever it is reached. One inside another, or after an exit, is on only where that is;
+            of two independent ones, such as groups of input and of inner channels, the rarer counts,
             which is the most that they can cost.
 
     Returns:

@@ -10,14 +10,14 @@ from keras_dynamic.layers import Decider
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class CombinedDecider(Decider):
-    """Several deciders over one chain, each for what it decides: gates for the units and confidence for the exits, say.
+    """Combines several deciders on one chain, e.g. gates for the units and confidence for the exits.
 
         decider = kd.deciders.CombinedDecider([kd.deciders.PerUnitGates(), kd.deciders.Confidence()])
         model = kd.layers.DynamicModel(chain, decider)
 
-    All are asked everywhere, in order, each with a carry of its own; no two may decide the same. One may decide units
-    as wholes and another their groups of channels, which then count where the unit runs. It costs what they cost
-    together; what decides nothing but a unit's groups costs, and in an exported file is computed, where the unit runs.
+    All are called in order, each with its own carry; no two may make the same decision. One may decide whole units and
+    another their groups of channels, whose decisions then count where the unit runs. Its cost is the sum of theirs; a
+    decider of a unit's groups alone counts, and in an exported file is computed, only where the unit runs.
 
     Args:
         deciders: list of Decider.
@@ -33,15 +33,14 @@ class CombinedDecider(Decider):
         if not given or any(not isinstance(each, Decider) for each in given):
             raise ValueError(
                 f"CombinedDecider takes a list of one decider or more, got {deciders!r}; e.g. "
-                "CombinedDecider([PerUnitGates(), "
-                "Confidence()])."
+                "CombinedDecider([PerUnitGates(), Confidence()])."
             )
         self.deciders = list(given)
 
     def decision_of(self, name):
-        """Returns what the decider says that decides it."""
-        told = [(each, each.decision_of(name)) for each in self.deciders]
-        return next((decision for each, decision in told if decision in each.names), name)
+        """Returns the name given by the decider that makes the decision."""
+        named = [(each, each.decision_of(name)) for each in self.deciders]
+        return next((decision for each, decision in named if decision in each.names), name)
 
     def members(self):
         """Returns the members of all of them."""
@@ -49,15 +48,15 @@ class CombinedDecider(Decider):
 
     @property
     def constants(self):
-        """What each of them knows."""
+        """The constant decisions of all of them."""
         return {name: run for each in self.deciders for name, run in each.constants.items()}
 
     def constant(self, name):
-        """Returns that of the decider that decides it."""
+        """Returns the value given by the decider that makes the decision."""
         return next((each.constant(name) for each in self.deciders if name in each.names), None)
 
     def choose(self, chain):
-        """Returns the names of what all decide, in order of execution."""
+        """Returns the names of all decisions, in order of execution."""
         chosen = [each.choose(chain) for each in self.deciders]
         names = [name for own in chosen for name in own]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -79,20 +78,20 @@ class CombinedDecider(Decider):
         return tuple(each.begin(image, x, training=training) for each in self.deciders)
 
     def decide(self, k, x, carry, training=None):
-        """Returns what all decide of unit k."""
+        """Returns all decisions on unit k."""
         return _together(each.decide(k, x, own, training) for each, own in zip(self.deciders, carry, strict=True))
 
     def decide_exit(self, name, logits, x, carry, training=None):
-        """Returns what all decide at an exit."""
+        """Returns all decisions at an exit."""
         pairs = zip(self.deciders, carry, strict=True)
         return _together(each.decide_exit(name, logits, x, own, training) for each, own in pairs)
 
-    def reads_answer(self, name):
-        """Whether one of them does."""
-        return any(each.reads_answer(name) for each in self.deciders)
+    def reads_logits(self, name):
+        """Returns whether one of them does."""
+        return any(each.reads_logits(name) for each in self.deciders)
 
     def confidence_of(self, name):
-        """Returns that of the decider that decides it."""
+        """Returns the value given by the decider that makes the decision."""
         return next(each.confidence_of(name) for each in self.deciders if name in each.names)
 
     def begin_nodes(self):
@@ -100,7 +99,7 @@ class CombinedDecider(Decider):
         return [node for each in self.deciders for node in each.begin_nodes()]
 
     def unit_nodes(self, k):
-        """Returns the cost of all; of what decides nothing but the unit's groups, where the unit runs."""
+        """Returns the cost of all; of those that decide only the unit's groups, where the unit runs."""
         unit, found = self._binding.chain.units[k], []
         for each in self.deciders:
             nodes, own = each.unit_nodes(k), [name for name in each.decisions_of(unit) if name in each.names]
@@ -115,13 +114,13 @@ class CombinedDecider(Decider):
         return [node for each in self.deciders for node in each.exit_nodes(name)]
 
 
-def _together(answers):
-    """Returns the decisions, probabilities and carries of several answers as one."""
+def _together(results):
+    """Returns the decisions, probabilities and carries of several deciders as one."""
     decisions: dict[str, Any] = {}
     probabilities: dict[str, Any] = {}
     carries = []
-    for decided, chances, carry in answers:
-        decisions |= decided
-        probabilities |= chances
+    for own, own_probabilities, carry in results:
+        decisions |= own
+        probabilities |= own_probabilities
         carries.append(carry)
     return decisions, probabilities, tuple(carries)

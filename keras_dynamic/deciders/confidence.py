@@ -5,14 +5,14 @@ import numpy as np
 from keras import ops
 
 from keras_dynamic.layers import Decider
-from keras_dynamic.layers.frozen import frozen_value
+from keras_dynamic.layers.constant_variables import constant_value
 from keras_dynamic.messages import did_you_mean, is_count
 from keras_dynamic.ops import CONFIDENCES, check_classes, confidence, predicted_class
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Confidence(Decider):
-    """Goes on while the confidence of the logits so far is under a threshold; whoever stops stays stopped.
+    """Continues while the confidence of the logits so far is under a threshold; an image that stops stays stopped.
 
     Of a chain with exits it decides these: an image stops at the first exit that is confident. Of a cascade it decides
     the units, by the logits in their input. The thresholds are one non-trainable variable, float32 [decisions],
@@ -48,14 +48,14 @@ class Confidence(Decider):
         return self.confidence if name in self.names else None
 
     def constant(self, name):
-        """Returns what follows from frozen thresholds; behind an exit, for the images that come to it."""
+        """Returns the value that constant thresholds imply; at an exit, for the images that reach it."""
         names = self.names[: self.names.index(name) + 1]
         follows = [self._follows(each) for each in (names if self._stays_stopped else names[-1:])]
         return False if False in follows else (None if None in follows else True)
 
     def _follows(self, name):
-        """Returns True if all confidences are under a frozen threshold, False if none is, else None."""
-        thresholds = frozen_value(self.thresholds)
+        """Returns True if all confidences are under a constant threshold, False if none is, else None."""
+        thresholds = constant_value(self.thresholds)
         if thresholds is None:
             return None
         threshold = thresholds[self.names.index(name)]
@@ -85,7 +85,7 @@ class Confidence(Decider):
         self.thresholds.assign(values)
 
     def begin(self, image, x, training=None):
-        """Returns 'still going': nothing decided yet."""
+        """Returns None: no decision has been made yet."""
         return None
 
     def decide(self, k, x, carry, training=None):
@@ -122,10 +122,10 @@ def _infinite(shape, dtype=None):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Patience(Decider):
-    """Stops at the first exit whose answer has been the same for `patience` exits in a row, itself included.
+    """Stops at the first exit whose predicted class has been the same for `patience` exits in a row, itself included.
 
-    Behind the exits before the `patience`-th every image goes on, which is known while tracing. Carry: the last answer
-    and how many exits in a row have given it, each int32 [batch]; () before the first exit.
+    At exits before the `patience`-th every image continues, which is constant. Carry: the last predicted class and how
+    many exits in a row have predicted it, each int32 [batch]; () before the first exit.
 
     Args:
         patience: number of exits, at least 2.
@@ -156,7 +156,7 @@ class Patience(Decider):
 
     def prepare(self, chain):
         """Raises a ValueError if an exit has one logit, which is no class."""
-        for spec in chain.answer_specs:
+        for spec in chain.logits_specs:
             check_classes(spec.shape[-1], "Patience")
 
     def decide(self, k, x, carry, training=None):
@@ -164,11 +164,11 @@ class Patience(Decider):
         return {}, {}, carry
 
     def decide_exit(self, name, logits, x, carry, training=None):
-        """Returns whether the answer has been given less than `patience` times; the probability is the decision."""
-        answer = predicted_class(logits)
-        times = ops.ones_like(answer)
+        """Returns whether the class was predicted under `patience` times in a row; the probability is the decision."""
+        predicted = predicted_class(logits)
+        times = ops.ones_like(predicted)
         if carry:
             last, before = carry
-            times += before * ops.cast(answer == last, "int32")
+            times += before * ops.cast(predicted == last, "int32")
         going = times < self.patience if self.names.index(name) + 1 >= self.patience else True
-        return {name: going}, {name: going}, (answer, times)
+        return {name: going}, {name: going}, (predicted, times)

@@ -18,22 +18,22 @@ class Fixed(Decider):
         raise NotImplementedError(f"{type(self).__name__} must define pattern(names).")
 
     def prepare(self, chain):
-        """Settles which units run."""
+        """Computes which units run."""
         self._binding.pattern = self.pattern(list(self.names))
 
     def decide(self, k, x, carry, training=None):
-        """Returns the unit's place in the pattern."""
+        """Returns the unit's decisions in the pattern."""
         unit = self.unit_names[k]
         own = {name: run for name, run in self._binding.pattern.items() if name == unit or name.startswith(f"{unit}[")}
         return own, {name: float(run) for name, run in own.items()}, carry
 
     def decide_exit(self, name, logits, x, carry, training=None):
-        """Returns the exit's place in the pattern, if it has one."""
+        """Returns the exit's decision in the pattern, if it has one."""
         own = {name: self._binding.pattern[name]} if name in self._binding.pattern else {}
         return own, {name: float(going) for name, going in own.items()}, carry
 
-    def reads_answer(self, name):
-        """Says no: the pattern looks at nothing."""
+    def reads_logits(self, name):
+        """Returns False: the pattern reads nothing."""
         return False
 
 
@@ -128,7 +128,7 @@ class RandomK(_KOfThem):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Stochastic(Decider):
-    """Decides by sampling the gates of another decider; the layers run in inference mode.
+    """Samples the gates of another decider, in inference too.
 
     Args:
         gates: PerUnitGates, shared, not copied.
@@ -149,12 +149,12 @@ class Stochastic(Decider):
         self.seed_generator = SeedGenerator(seed)
 
     def decision_of(self, name):
-        """Returns what the gates say."""
+        """Returns the name that the gates give."""
         return self.gates.decision_of(name)
 
     @property
     def constants(self):
-        """What the gates know."""
+        """The constant decisions of the gates."""
         return self.gates.constants
 
     def choose(self, chain):
@@ -169,10 +169,10 @@ class Stochastic(Decider):
         """Samples unit k's gate."""
         logits = self.gates.logits(k, x, training)
         if logits is None:
-            return *self.gates.with_settled(k, {}, {}), carry
+            return *self.gates.with_frozen(k, {}, {}), carry
         drawn = binary_gumbel(logits, self.gates.temperature, seed=self.seed_generator) > 0.5
-        decisions, chances = self.gates.by_name(k, drawn), self.gates.by_name(k, keras.ops.sigmoid(logits))
-        return *self.gates.with_settled(k, decisions, chances), carry
+        decisions, probabilities = self.gates.by_name(k, drawn), self.gates.by_name(k, keras.ops.sigmoid(logits))
+        return *self.gates.with_frozen(k, decisions, probabilities), carry
 
     def unit_nodes(self, k):
         """Returns the gates' cost."""

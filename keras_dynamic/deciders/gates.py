@@ -24,15 +24,15 @@ class GumbelGates(ThresholdDecider):
         open_probability: of an untrained gate, in (0, 1).
         temperature: of the Gumbel sample, positive.
         hard: True for straight-through 0/1 samples in training, False for soft ones.
-        tau: a unit runs in inference, or an image goes on behind an exit, if its probability is greater than tau, in
+        tau: a unit runs in inference, or an image continues after an exit, if its probability is greater than tau, in
             [0, 1]; 0 always runs, 1 never.
         seed: of the samples.
         noise: False compares with one half in training too, with the gradient of the soft sample: nothing is skipped at
-            random while the chain is still learning to do without, which short trainings cannot mend.
+            random while the chain is still adapting, which short trainings do not recover from.
         gradient_scale: multiplies the gradients of the gates' weights: with SGD a learning rate of their own, this many
             times the chain's; what flows through gates into the chain stays as without. At 0 nothing flows through them
             and no loss moves gates, but weight decay and batch norm still do.
-        detached: True hands no gradient through the gates to what they read: an activation loss then moves gates alone.
+        detached: True stops the gradient through the gates to their inputs: an activation loss then trains gates alone.
         **kwargs: of ThresholdDecider (always) and keras.layers.Layer.
 
     Raises:
@@ -65,7 +65,7 @@ class GumbelGates(ThresholdDecider):
         self.gates = {}
 
     def gate_input(self, x, training=None):
-        """Returns what a gate reads, x, with the gradient that it hands back to the chain.
+        """Returns a gate's input x, with its gradient to the chain scaled or stopped.
 
         Args:
             x: nest of tensors, [batch, ...].
@@ -80,7 +80,7 @@ class GumbelGates(ThresholdDecider):
         """Samples in training, compares with tau otherwise.
 
         Args:
-            logits: what a gate says, float tensor [batch] or [batch, groups].
+            logits: of a gate, float tensor [batch] or [batch, groups].
             by_name: function from values of the logits' shape to {decision name: values [batch]}.
             training: whether to sample.
 
@@ -91,7 +91,7 @@ class GumbelGates(ThresholdDecider):
             logits = scale_gradient(logits, self.gradient_scale)
             noise = None if self.noise else ops.zeros_like(logits)
             taken = by_name(binary_gumbel(logits, self.temperature, self.hard, noise, self.seed_generator))
-        else:  # one comparison for each decision: the exporter knows a decision by it
+        else:  # one comparison for each decision: the exporter finds a decision by it
             taken = {name: over > 0 for name, over in by_name(self.over_tau(logits)).items()}
         return taken, by_name(ops.sigmoid(logits))
 
@@ -106,8 +106,7 @@ class PerUnitGates(GumbelGates):
         open_probability: of an untrained gate, in (0, 1).
         always: names of units that always run and get no gate.
         frozen: {decision name: whether it runs} of decisions that are the same for all images, see
-            transform.freeze_decisions.
-            A gate all of whose decisions are frozen is not there.
+            transform.freeze_decisions. A gate all of whose decisions are frozen is left out.
         **kwargs: of GumbelGates (temperature, hard, tau, seed, noise, gradient_scale, detached) and keras.layers.Layer.
 
     Raises:
@@ -127,7 +126,7 @@ class PerUnitGates(GumbelGates):
 
     @property
     def constants(self):
-        """What is frozen."""
+        """The frozen decisions."""
         return dict(self.frozen)
 
     def groups_of(self, unit):
@@ -135,7 +134,7 @@ class PerUnitGates(GumbelGates):
         return None
 
     def prepare(self, chain):
-        """Makes a gate per decided unit, the first of those that obey it, and builds it for the unit's input."""
+        """Makes a gate per decided unit, before the first unit that it controls, and builds it for the unit's input."""
         for name in self.frozen:
             if name not in self.names:
                 raise ValueError(
@@ -167,11 +166,11 @@ class PerUnitGates(GumbelGates):
         return None if self.groups_of(unit) is None or len(left) == len(names) else left
 
     def by_name(self, k, values):
-        """Returns {decision name: value [batch]} for what unit k's gate says."""
+        """Returns {decision name: value [batch]} for the output of unit k's gate."""
         return {self.unit_names[k]: values}
 
     def logits(self, k, x, training=None):
-        """Returns what unit k's gate says, the logits of running, or None if it has no gate."""
+        """Returns the logits of running of unit k's gate, or None if it has no gate."""
         gate = self.gates.get(self.unit_names[k])
         return None if gate is None else gate(self.gate_input(x, training), training=training)
 
@@ -179,16 +178,16 @@ class PerUnitGates(GumbelGates):
         """Samples in training, compares with tau otherwise."""
         logits = self.logits(k, x, training)
         if logits is None:
-            return *self.with_settled(k, {}, {}), carry
-        return *self.with_settled(k, *self.decided(logits, lambda values: self.by_name(k, values), training)), carry
+            return *self.with_frozen(k, {}, {}), carry
+        return *self.with_frozen(k, *self.decided(logits, lambda values: self.by_name(k, values), training)), carry
 
-    def with_settled(self, k, decisions, probabilities):
-        """Returns decisions and probabilities of unit k, what its gate says and what is frozen, in order."""
+    def with_frozen(self, k, decisions, probabilities):
+        """Returns decisions and probabilities of unit k, its gate's and the frozen ones, in order."""
         frozen = self._binding.frozen[self.unit_names[k]]
         decided = {**decisions, **frozen}
-        chances = {**probabilities, **{name: float(run) for name, run in frozen.items()}}
+        probabilities = {**probabilities, **{name: float(run) for name, run in frozen.items()}}
         names = [name for name in self.names if name in decided]
-        return {name: decided[name] for name in names}, {name: chances[name] for name in names}
+        return {name: decided[name] for name in names}, {name: probabilities[name] for name in names}
 
     def config_for(self, chain):
         """Returns the arguments, what is frozen as far as the chain has it."""
@@ -212,7 +211,7 @@ class PerUnitGates(GumbelGates):
 class ChannelGates(PerUnitGates):
     """A gate before each unit with channel groups, which decides every group that is not forced.
 
-    Data-independent gates prune: what they leave is made an ordinary network by transform.strip_gates.
+    Data-independent gates prune: transform.strip_gates makes an ordinary network of the rest.
 
         model = kd.methods.ActivationGating(chain, kd.deciders.ChannelGates(data_dependent=False), target=0.5)
 
@@ -227,7 +226,7 @@ class ChannelGates(PerUnitGates):
 
     Raises:
         ValueError: as PerUnitGates; if locked is no such dictionary or names a unit twice; if memory is no positive
-            int, or gates look at nothing; or, when it is bound, if no unit has groups, or locked units have none, or
+            int, or gates read nothing; or, when it is bound, if no unit has groups, or locked units have none, or
             different ones.
 
     Source: Herrmann et al., sections 1.1, 3.4, 4.2 and S1.3 (locked gates, memory).
@@ -239,18 +238,18 @@ class ChannelGates(PerUnitGates):
         self.memory = check_memory(memory)
         if memory is not None and not self.data_dependent:
             raise ValueError(
-                f"memory needs gates that look at images, got memory={memory} with data_dependent=False; leave it out."
+                f"memory needs gates that read images, got memory={memory} with data_dependent=False; leave it out."
             )
         self.locked = _checked(locked or {}, self.always)
         self._lock_of = {unit: lock for lock, units in self.locked.items() for unit in units}
 
     def decision_of(self, name):
-        """Returns the name of the decision that a unit's group obeys: of locked units it begins with the lock's."""
+        """Returns the name of the decision on a unit's group, which for locked units begins with the lock's."""
         unit, _, group = name.rpartition("[")
         return f"{self._lock_of[unit]}[{group}" if unit in self._lock_of else name
 
     def choose(self, chain):
-        """Returns the names of the decisions on groups, and on whole units if asked to, that `always` does not name."""
+        """Returns the names of the decisions: on groups, and with whole_units on other units, less `always`."""
         skippable = chain.skippable_names
         decided = [
             unit.name for unit in chain.units if unit.name in skippable or bool(getattr(unit, "group_names", ()))
@@ -266,7 +265,7 @@ class ChannelGates(PerUnitGates):
                 )
             raise ValueError(
                 "ChannelGates needs units with channel groups that `always` does not name, got none; give units "
-                "ChannelGroups as bodies, e.g. by models.group_channels(network, 16), or take PerUnitGates."
+                "ChannelGroups as bodies, e.g. by transform.group_channels(network, 16), or take PerUnitGates."
             )
         self._check_locks(chain)
         wholes = chain.skippable_names if self.whole_units else ()
@@ -274,7 +273,7 @@ class ChannelGates(PerUnitGates):
         return list(dict.fromkeys(map(self.decision_of, names)))
 
     def _check_locks(self, chain):
-        """Raises a ValueError if units that are locked together cannot obey one gate."""
+        """Raises a ValueError if units that are locked together cannot share one gate."""
         grouped = {unit.name: unit.body for unit in chain.units if getattr(unit, "group_names", ())}
         for lock, units in self.locked.items():
             for name in units:
@@ -306,7 +305,7 @@ class ChannelGates(PerUnitGates):
         return len(getattr(unit, "group_names", ())) or None
 
     def by_name(self, k, values):
-        """Returns {decision name: value [batch]} for what unit k's gate says, [batch, groups]."""
+        """Returns {decision name: value [batch]} for the output of unit k's gate, [batch, groups]."""
         if self.unit_names[k] in self.names:
             return super().by_name(k, values)
         prefix = self.decision_of(f"{self.unit_names[k]}[")
@@ -314,13 +313,10 @@ class ChannelGates(PerUnitGates):
         return dict(zip(names, ops.unstack(values, len(names), axis=1), strict=True))
 
 
-def _several(units):
-    return isinstance(units, (list, tuple)) and len(units) >= 2
-
-
 def _checked(locked, always):
     """Returns {lock: tuple of unit names}, or raises a ValueError."""
-    if not isinstance(locked, dict) or any(not _several(units) for units in locked.values()):
+    lists = isinstance(locked, dict) and all(isinstance(units, (list, tuple)) for units in locked.values())
+    if not lists or any(len(units) < 2 for units in locked.values()):
         raise ValueError(f"locked must be {{name: two or more names of units}}, got {locked!r}.")
     for lock in locked:
         if not isinstance(lock, str) or "[" in lock:
@@ -334,10 +330,10 @@ def _checked(locked, always):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class ExitGates(GumbelGates):
-    """A gate at each exit that looks at what the exit reads: does the image go on, or stop there?
+    """A gate at each exit that reads the exit's input and decides whether an image continues or stops there.
 
     A gate is a 3x3 convolution, batch norm and ReLU for each width, an average pool over windows, and a dense layer
-    that gives the logit of going on. It does not look at the exit's answer, which an exported file therefore computes
+    that gives the logit of continuing. It does not read the exit's logits, which an exported file therefore computes
     only for images that stop.
 
     Args:
@@ -352,7 +348,7 @@ class ExitGates(GumbelGates):
             exits or lacks one that `always` names, or an exit reads less than one window.
 
     Source: Herrmann et al., sections 5 and S1.5. The paper's gates end in two logits, of which the difference alone
-    counts: it is the one logit here. The paper names no activations; there is a ReLU behind each batch norm, as two
+    counts: it is the one logit here. The paper names no activations; there is a ReLU after each batch norm, as two
     convolutions with nothing between them would be one.
     """
 
@@ -425,17 +421,17 @@ class ExitGates(GumbelGates):
         """Returns no decision."""
         return {}, {}, carry
 
-    def reads_answer(self, name):
-        """Says no: gates look at what the exit reads."""
+    def reads_logits(self, name):
+        """Returns False: gates read the exit's input."""
         return False
 
     def decide_exit(self, name, logits, x, carry, training=None):
-        """Samples in training, compares with tau otherwise; 1 goes on."""
+        """Samples in training, compares with tau otherwise; 1 continues."""
         if name not in self.gates:
             return {}, {}, carry
         leaf = self.gate_input(self._binding.exits[name].read(x), training)
-        said = ops.reshape(self.gates[name](leaf, training=training), (-1,))
-        decisions, probabilities = self.decided(said, lambda values: {name: values}, training)
+        gate_logits = ops.reshape(self.gates[name](leaf, training=training), (-1,))
+        decisions, probabilities = self.decided(gate_logits, lambda values: {name: values}, training)
         return decisions, probabilities, carry
 
     def exit_nodes(self, name):

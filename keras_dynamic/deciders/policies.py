@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from keras_dynamic.cost import Node, output_spec, tree
 from keras_dynamic.deciders.threshold import ThresholdDecider
-from keras_dynamic.layers.frozen import frozen_value
+from keras_dynamic.layers.constant_variables import constant_value
 from keras_dynamic.layers.logits_end import check_logits
 from keras_dynamic.messages import check_fraction, check_number, check_open_probability, is_count
 from keras_dynamic.ops import SeedGenerator, bounded, round_straight_through, scale_gradient
@@ -40,7 +40,7 @@ class BernoulliPolicy(ThresholdDecider):
     Source: BlockDrop, sections 3.2 and 3.3.
     """
 
-    one_shot = False  # whether all decisions are known before the first unit runs
+    one_shot = False  # whether all decisions are made before the first unit runs
 
     def __init__(self, alpha=0.8, always=(), seed=None, tau=0.5, **kwargs):
         super().__init__(always, **kwargs)
@@ -87,8 +87,8 @@ class BernoulliPolicy(ThresholdDecider):
         return ops.cast(ops.arange(units, dtype="int32") >= units - ops.convert_to_tensor(self.opened), "float32")
 
     def constant(self, name):
-        """Returns True for a unit that is held open as the variables are frozen, else what follows from tau."""
-        opened = frozen_value(self.opened)
+        """Returns True for a unit held open by constant variables, else the value that tau implies."""
+        opened = constant_value(self.opened)
         held = opened is not None and self.names.index(name) < len(self.names) - opened
         return True if held else super().constant(name)
 
@@ -113,9 +113,9 @@ class BernoulliPolicy(ThresholdDecider):
 
     def greedy(self, logits, free):
         """Returns where a probability exceeds tau, a bool tensor of the logits' shape; arguments as in sample."""
-        if frozen_value(self.opened) is None:
+        if constant_value(self.opened) is None:
             logits += (1.0 - ops.cast(free, "float32")) * _LIFT
-        return self.over_tau(logits) > 0  # frozen, units that are held open are constant
+        return self.over_tau(logits) > 0  # with constant variables, units held open are constants
 
     def begin(self, image, x, training=None):
         """Counts the training step."""
@@ -126,18 +126,15 @@ class BernoulliPolicy(ThresholdDecider):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Policy(BernoulliPolicy):
-    """Policy network: one look at the image decides every unit.
+    """A policy network: decides every unit from the image, before the first unit runs.
 
         policy = kd.deciders.Policy(kd.models.policy_resnet(units=15))
 
     Args:
         network: Keras model or layer from the image [batch, height, width, channels] to one logit per decided unit,
             [batch, units], in the chain's order. It always runs, and its cost always counts.
-        alpha: bound of the sampled probabilities, in (0.5, 1].
-        always: names of units that always run and get no output of the network.
-        seed: of the samples.
-        tau: threshold on probabilities in inference, in [0, 1].
-        **kwargs: of keras.layers.Layer.
+        *args: of BernoulliPolicy: alpha, always, seed, tau.
+        **kwargs: likewise, and of keras.layers.Layer.
 
     Raises:
         ValueError: if alpha is outside (0.5, 1], `always` names a unit that is not there, or, when it is bound, the
@@ -148,8 +145,8 @@ class Policy(BernoulliPolicy):
 
     one_shot = True
 
-    def __init__(self, network, alpha=0.8, always=(), seed=None, tau=0.5, **kwargs):
-        super().__init__(alpha, always, seed, tau, **kwargs)
+    def __init__(self, network, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self.network = network
 
     def prepare(self, chain):
@@ -177,7 +174,7 @@ class Policy(BernoulliPolicy):
         return probabilities, self.greedy(logits, self.free)
 
     def decide(self, k, x, carry, training=None):
-        """Returns unit k's column of what begin found."""
+        """Returns unit k's column of the carry."""
         return self.columns_of(k, carry)
 
     def begin_nodes(self) -> list[Node]:
@@ -194,11 +191,8 @@ class SequentialPolicy(BernoulliPolicy):
 
     Args:
         open_probability: of an untrained score, in (0, 1).
-        alpha: bound of the sampled probabilities, in (0.5, 1].
-        always: names of units that always run.
-        seed: of the samples.
-        tau: threshold on probabilities in inference, in [0, 1].
-        **kwargs: of keras.layers.Layer.
+        *args: of BernoulliPolicy: alpha, always, seed, tau.
+        **kwargs: likewise, and of keras.layers.Layer.
 
     Raises:
         ValueError: if alpha or open_probability is out of range, or `always` names a unit that is not there.
@@ -206,8 +200,8 @@ class SequentialPolicy(BernoulliPolicy):
     Source: BlockDrop, supplement, "Details of BlockDrop-seq".
     """
 
-    def __init__(self, open_probability=0.5, alpha=0.8, always=(), seed=None, tau=0.5, **kwargs):
-        super().__init__(alpha, always, seed, tau, **kwargs)
+    def __init__(self, open_probability=0.5, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self.open_probability = check_open_probability(open_probability)
         self.scores = {}
 
@@ -229,7 +223,7 @@ class SequentialPolicy(BernoulliPolicy):
         name = self.unit_names[k]
         if name not in self.names:
             return {}, {}, carry
-        leaf = ops.stop_gradient(keras.tree.flatten(x)[0])  # the chain learns from its answers, not from rewards
+        leaf = ops.stop_gradient(keras.tree.flatten(x)[0])  # the chain learns from the task loss, not from rewards
         logits = self.scores[name](leaf, training=training)[:, 0]
         free = self.free[self.names.index(name)]
         probabilities = ops.sigmoid(logits)
@@ -244,7 +238,7 @@ class SequentialPolicy(BernoulliPolicy):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class BinaryMaskNetwork(ThresholdDecider):
-    """BMNet: one look at the stem's output decides every unit but the last.
+    """BMNet: decides every unit but the last from the stem's output.
 
     In training Gaussian noise is added before the sigmoid and the result is rounded, straight through. As the noise
     grows the network learns to be sure, so that small changes of its input no longer turn decisions. The noise's
@@ -359,7 +353,7 @@ class BinaryMaskNetwork(ThresholdDecider):
         return ops.sigmoid(logits), round_straight_through(noisy, self.estimator)
 
     def decide(self, k, x, carry, training=None):
-        """Returns unit k's column of what begin found."""
+        """Returns unit k's column of the carry."""
         return self.columns_of(k, carry)
 
     def set_noise(self, deviation):

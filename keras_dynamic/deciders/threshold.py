@@ -1,11 +1,11 @@
-"""What deciders share that compare a probability with a threshold in inference."""
+"""The base class of deciders that compare a probability with a threshold in inference."""
 
 import keras
 import numpy as np
 
 from keras_dynamic.layers import Decider
+from keras_dynamic.layers.constant_variables import constant_value
 from keras_dynamic.layers.decider import check_names
-from keras_dynamic.layers.frozen import frozen_value
 from keras_dynamic.messages import check_fraction
 from keras_dynamic.ops import log_odds
 
@@ -58,13 +58,13 @@ class ThresholdDecider(Decider):
         self.tau.assign(np.float32(check_fraction("tau", tau)))
 
     def constant(self, name):
-        """Returns what is known, and what follows from a frozen tau of 0 or 1."""
-        known, tau = self.constants.get(name), frozen_value(self.tau)
+        """Returns constant decisions, and those that a constant tau of 0 or 1 implies."""
+        known, tau = self.constants.get(name), constant_value(self.tau)
         return bool(tau <= 0) if known is None and tau is not None and not 0 < tau < 1 else known
 
     @property
     def idle(self) -> bool:
-        """Whether every decision is constant, so that what makes decisions is not needed."""
+        """Whether every decision is constant, so that no layers are needed to make them."""
         return all(self.constant(name) is not None for name in self.names)
 
     def over_tau(self, logits):
@@ -72,7 +72,7 @@ class ThresholdDecider(Decider):
         return logits - log_odds(self.tau)
 
     def columns_of(self, k, carry):
-        """Returns what decide returns for unit k, of a decider that has decided all units at once.
+        """Returns the result of decide for unit k, for a decider that has decided all units at once.
 
         Args:
             k: index of the unit in the chain.

@@ -252,7 +252,7 @@ def pattern_macs(model, pattern) -> int:
         model: built DynamicModel.
         pattern: {decision name: 0/1} for its units, groups and exits.
     """
-    each = model.decider.obeying(model.chain, pattern)
+    each = model.decider.decisions_by_target(model.chain, pattern)
     fixed = DynamicModel(model.chain, Pattern(each))
     fixed.decider.bind(model.chain)
     return int(given(fixed.cost_tree, _for_all({**_whole(model, pattern), **each}, 1))[0])

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_dynamic import keras_hooks
 from keras_dynamic.cost import Guard, Node, expected, tree
 from keras_dynamic.layers.exits import head_logits, head_node
 from keras_dynamic.layers.forward import ForwardPass, Outcome, masked
@@ -19,23 +20,23 @@ class Step(NamedTuple):
     """A unit of a chain, or an exit.
 
     Attributes:
-        place: index of the unit, or of the unit that the exit stands behind.
+        place: index of the unit, or of the unit after which the exit is attached.
         unit: Keras layer; None for an exit.
         exit: Exit; None for a unit.
-        behind: how many classifiers stand behind an exit, the head included.
+        later: for an exit, the number of classifiers after it, the head included.
     """
 
     place: int
     unit: Any
     exit: Any
-    behind: int
+    later: int
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Chain(SavedArguments):
     """A network as a stem, a list of units and a head, with exits on the way.
 
-    chain(image, decider) -> Outcome is what training, inference and export share; the loop itself is in walk.py.
+    chain(image, decider) -> Outcome is what training, inference and export share; the loop itself is in forward.py.
 
     Args:
         stem: Keras layer (or list of layers) from the image to the first unit's input, any nest of tensors.
@@ -51,7 +52,7 @@ class Chain(SavedArguments):
 
     def __init__(self, stem, units, head, exits=(), **kwargs):
         super().__init__(**kwargs)
-        self._allow_non_tensor_positional_args = True  # the decider is the second argument
+        keras_hooks.allow_other_arguments(self)  # the decider is the second argument
         self.stem, self.units, self.head, self.exits = _layer(stem), list(units), _layer(head), list(exits)
         names = [unit.name for unit in self.units]
         exit_names = [exit_.name for exit_ in self.exits]
@@ -81,11 +82,7 @@ class Chain(SavedArguments):
         self._specs = _Specs()
 
     def replace(self, **parts):
-        """Returns a chain, not built, of the same layers, name and dtype, but for the parts that are given.
-
-        Args:
-            **parts: stem, units, head or exits.
-        """
+        """Returns a new chain, not built, with some of stem, units, head and exits replaced."""
         own = {"stem": self.stem, "units": self.units, "head": self.head, "exits": self.exits}
         return type(self)(**{**own, "name": self.name, "dtype": self.dtype_policy, **parts})
 
@@ -101,7 +98,7 @@ class Chain(SavedArguments):
         count = len(self.exits)
         for position, step in enumerate(found):
             if step.exit is not None:
-                found[position] = step._replace(behind=count)
+                found[position] = step._replace(later=count)
                 count -= 1
         return found
 
@@ -117,7 +114,7 @@ class Chain(SavedArguments):
 
     @property
     def own_names(self):
-        """Names of all that could be decided, in order: units, their groups, exits."""
+        """Names of everything that a decision could apply to, in order: units, their groups, exits."""
         found = []
         for step in self.steps():
             found += [step.exit.name] if step.unit is None else [step.unit.name, *getattr(step.unit, "group_names", ())]
@@ -129,7 +126,7 @@ class Chain(SavedArguments):
         return [unit.name for unit in self.units if getattr(unit, "skippable", False)]
 
     def build(self, image_shape):
-        """Builds every layer and notes the spec of each unit's input."""
+        """Builds every layer and stores the spec of each unit's input."""
         if isinstance(image_shape, dict) or any(isinstance(size, (list, tuple)) for size in image_shape):
             raise several_inputs(len(image_shape))
         x = keras.KerasTensor(image_shape, dtype="float32")
@@ -137,7 +134,7 @@ class Chain(SavedArguments):
         x, previous = self.stem(x), None
         for step in self.steps():
             if step.exit is not None:
-                previous = self._specs.answers[step.exit.name] = step.exit(x, previous=previous)
+                previous = self._specs.exit_logits[step.exit.name] = step.exit(x, previous=previous)
                 continue
             self._specs.inputs.append(x)
             x = step.unit(x)[0] if getattr(step.unit, "nested", False) else step.unit(x)
@@ -150,17 +147,13 @@ class Chain(SavedArguments):
         return list(self._specs.inputs)
 
     def output_of(self, index):
-        """Returns the spec of a unit's output, which exits behind it read, once the chain is built.
-
-        Args:
-            index: of the unit.
-        """
+        """Returns the spec of the output of the unit with this index, once the chain is built."""
         return [*self._specs.inputs, self._specs.output][index + 1]
 
     @property
-    def answer_specs(self):
+    def logits_specs(self):
         """Specs of the exits' logits, in order, and of the head's, once the chain is built."""
-        return [*self._specs.answers.values(), self._specs.logits]
+        return [*self._specs.exit_logits.values(), self._specs.logits]
 
     @property
     def image_spec(self):
@@ -168,7 +161,7 @@ class Chain(SavedArguments):
         return self._specs.image
 
     def call(self, image, decider, decisions=None, training=None, executor=masked, deciding=None):
-        """Runs the chain.
+        """Runs the chain and returns its Outcome.
 
         Args:
             image: float or uint8 tensor, [batch, height, width, channels].
@@ -177,25 +170,15 @@ class Chain(SavedArguments):
             training: whether layers run in training mode.
             executor: executor of units, see MaskedExecutor.
             deciding: whether the decider runs in training mode; as the layers do, by default.
-
-        Returns:
-            Outcome.
         """
         deciding = training if deciding is None else deciding
-        reached = ForwardPass(self, decider, decisions, training, deciding, executor).run(image)
-        decisions, probabilities, conditional = reached.decided
-        cost = ops.broadcast_to(expected(decider.tree, conditional), (ops.shape(reached.logits)[0],))
-        return Outcome(reached.logits, reached.exits, decisions, probabilities, cost, conditional)
+        result = ForwardPass(self, decider, decisions, training, deciding, executor).run(image)
+        decisions, probabilities, conditional = result.decided
+        cost = ops.broadcast_to(expected(decider.tree, conditional), (ops.shape(result.logits)[0],))
+        return Outcome(result.logits, result.exits, decisions, probabilities, cost, conditional)
 
     def cost_node(self, decider) -> Node:
-        """Returns the cost tree of the chain under a decider.
-
-        Args:
-            decider: Decider with names and nodes for this chain.
-
-        Returns:
-            Node: stem, decider, units, exits, head.
-        """
+        """Returns the cost tree of the chain under a decider: stem, decider, units, exits, head."""
         nodes = [tree(self.stem, self._specs.image, "stem"), *decider.begin_nodes()]
         guards = [Guard(name) for name in decided_exits(self, decider)]
         previous = None
@@ -207,35 +190,31 @@ class Chain(SavedArguments):
                 if decided and not needs.read:
                     node = Node(name, children=(node._replace(when=Guard(name, on=False)),))  # for images that stop
                 node = node._replace(exit=not decided and not needs.read)
-                nodes += [_behind(passed, each) for each in (node, *decider.exit_nodes(name))]
-                previous = self._specs.answers[name]
+                nodes += [_guarded(passed, each) for each in (node, *decider.exit_nodes(name))]
+                previous = self._specs.exit_logits[name]
                 continue
             spec = self._specs.inputs[step.place]
-            nodes += [_behind(passed, node) for node in decider.unit_nodes(step.place)]
+            nodes += [_guarded(passed, node) for node in decider.unit_nodes(step.place)]
             if needs.leaves is None:
-                nodes.append(_behind(passed, _unit_node(step.unit, spec, decider)))
+                nodes.append(_guarded(passed, _unit_node(step.unit, spec, decider)))
                 continue
             parts = step.unit.leaf_parts(spec)
-            each = (_behind(guards[:count], parts[leaf].node) for leaf, count in needs.leaves.items())
+            each = (_guarded(guards[:count], parts[leaf].node) for leaf, count in needs.leaves.items())
             nodes.append(Node(step.unit.name, children=tuple(each)))
         head = head_node(self.head, self._specs.output, previous, "head")
-        return Node(self.name, children=(*nodes, _behind(guards, head)))
+        return Node(self.name, children=(*nodes, _guarded(guards, head)))
 
 
 class _Specs:
-    """Specs met while building; a plain object, so that Keras does not track it."""
+    """Specs found while building, in a plain object, so that Keras does not track them."""
 
     def __init__(self):
         self.image, self.inputs, self.output, self.logits = None, [], None, None
-        self.answers = {}  # of the exits, by name
+        self.exit_logits = {}  # by exit name
 
 
 def several_inputs(count) -> ValueError:
-    """Returns the error for a chain that is given several inputs.
-
-    Args:
-        count: how many.
-    """
+    """Returns the error for a chain that is given `count` inputs."""
     return ValueError(
         f"a chain takes one input, [batch, height, width, channels], got {count}; concatenate them, and split them in "
         "the stem."
@@ -247,14 +226,14 @@ def _layer(value):
 
 
 def _unit_node(unit, spec, decider):
-    """Returns a unit's node under its own guard and those of its groups, as far as the decider decides them."""
+    """Returns a unit's node under the guards of those decisions on it and its groups that the decider makes."""
     if not isinstance(unit, Unit):
         return tree(unit, spec)._replace(name=unit.name)
     whole, *groups = (Guard(name) if name in decider.names else None for name in decider.decisions_of(unit))
     return unit.cost_node(spec, whole, *([tuple(groups)] if any(groups) else []))._replace(name=unit.name)
 
 
-def _behind(guards, node):
+def _guarded(guards, node):
     """Returns a node that runs only if all guards' decisions are 1."""
     for guard in reversed(guards):
         node = Node(node.name, when=guard, children=(node,), exit=node.exit)

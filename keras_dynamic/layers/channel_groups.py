@@ -13,7 +13,7 @@ from keras_dynamic.ops import mask_channels
 
 
 def group_nodes(body, x, guards: list[Guard | None]) -> list[Node]:
-    """Returns the cost of the forced groups, that of each other group under its guard, and what comes behind them.
+    """Returns the cost of the forced groups, that of each other group under its guard, and that of later layers.
 
     The first convolution's MACs are shared out among pairs of an input group and a group, the second's among pairs of a
     group and an output group. A pair runs if both do: active input, expansion and output channels multiply.
@@ -23,14 +23,11 @@ def group_nodes(body, x, guards: list[Guard | None]) -> list[Node]:
         x: spec of what its `expand` reads.
         guards: Guard or None, for each of body.labels.
 
-    Returns:
-        List of Node.
-
     Source: Herrmann et al., section 3.4.
     """
-    shared, behind = grouped_layers(body)
+    shared, later = grouped_layers(body)
     counted = []
-    for layer in [*shared, *behind]:
+    for layer in [*shared, *later]:
         counted.append(tree(layer, x))
         x = output_spec(layer, x)
     own = counted[: len(shared)]
@@ -53,7 +50,7 @@ def group_nodes(body, x, guards: list[Guard | None]) -> list[Node]:
 
 
 def _shared_out(part, number, guards):
-    """Returns the cost of a layer behind the second convolution, whose channels are output groups."""
+    """Returns the cost of a layer after the second convolution, whose channels are output groups."""
     each = part.macs // number
     if not each or not guards:
         return part
@@ -80,7 +77,7 @@ class ChannelGroups(GroupedBody):
 
     Args:
         expand: Keras layer (or list of layers) whose output [batch, height, width, channels] is grouped. Each channel
-            must depend on one filter of its first convolution alone: behind that come batch norm, activations and
+            must depend on one filter of its first convolution alone, followed by batch norm, activations and
             depthwise convolutions.
         contract: Keras layer (or list of layers) that reads the groups; its first convolution adds them up.
         granularity: filters per group, which must divide the channels.
@@ -207,7 +204,7 @@ class ChannelGroups(GroupedBody):
         return sliced_paths(self, x, constant)
 
     def pruned_layers(self, x, runs):
-        """Returns the body without the filters of groups that do not run, as layers, see slices.slim."""
+        """Returns the body without the filters of groups that do not run, as layers, see slices.slice_groups."""
         inputs, groups, outputs = (
             [*range(self.forced), *(self.forced + k for k, run in enumerate(side) if run)] for side in self.split(runs)
         )
@@ -225,7 +222,7 @@ class ChannelGroups(GroupedBody):
         return x if self.before is None else output_spec(self.before, x)
 
     def cost_node(self, x, guards) -> Node:
-        """Returns the cost of what comes before and, see group_cost.group_nodes, of the groups.
+        """Returns the cost of what comes before and, see group_nodes, of the groups.
 
         Args:
             x: spec of the input.

@@ -87,7 +87,7 @@ class ConnectionGroups(GroupedBody):
         output_granularity: filters per group of the convolution, which must divide them.
         before: Keras layer (or list of layers) whose output the convolution reads; None for none.
         after: Keras layer (or list of layers) that reads the sum; None for none.
-        forced: connections that always run and are no decision, so that no output group is empty. 'diagonal': output
+        forced: connections that always run, without a decision, so that no output group is empty. 'diagonal': output
             group j reads input group j, counted round if there are fewer input groups. A number: all output groups read
             the first so many input groups.
         **kwargs: of keras.layers.Layer.
@@ -189,12 +189,12 @@ class ConnectionGroups(GroupedBody):
         if not decisions:
             return self.convolution(x)
         inputs, outputs = self.counts
-        told = dict(zip(self.pairs, decisions, strict=True))
+        values = dict(zip(self.pairs, decisions, strict=True))
         kernels = ops.split(self.convolution.kernel, inputs, axis=2)
         added = []
         for i, (part, kernel) in enumerate(zip(ops.split(x, inputs, axis=-1), kernels, strict=True)):
             given = self.convolution.convolution_op(part, kernel)
-            added.append(mask_channels(given, [told.get((i, j), 1.0) for j in range(outputs)]))
+            added.append(mask_channels(given, [values.get((i, j), 1.0) for j in range(outputs)]))
         total = sum(added[1:], added[0])
         return total if self.convolution.bias is None else total + ops.cast(self.convolution.bias, total.dtype)
 
@@ -203,15 +203,15 @@ class ConnectionGroups(GroupedBody):
         return x if self.after is None else self.after(x, training=training)
 
     def paths(self, x, constant=None):
-        """Returns what always runs, with the bias, and each other connection by itself, see connected.connected."""
+        """Returns what always runs, with the bias, and each other connection by itself, see connected."""
         read, pairs = self._read_spec(x), self.pairs
-        told = dict(zip(pairs, constant or [None] * len(pairs), strict=True))
-        always = [pair for pair in self._all_pairs() if told.get(pair, True)]
-        free = [pair for pair in pairs if told[pair] is None]
+        known = dict(zip(pairs, constant or [None] * len(pairs), strict=True))
+        always = [pair for pair in self._all_pairs() if known.get(pair, True)]
+        free = [pair for pair in pairs if known[pair] is None]
         return [connected(self, read, always), *(connected(self, read, [pair], offset=False) for pair in free)]
 
     def pruned_layers(self, x, runs):
-        """Returns the body without the connections that do not run, see connected.connected.
+        """Returns the body without the connections that do not run, see connected.
 
         Blocks of the kernel that are off are gone. What `before` computes of input groups that no output group reads
         is not cut away. Output groups always read something, so `after` stays whole.

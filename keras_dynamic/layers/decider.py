@@ -6,18 +6,18 @@ from typing import Any
 import keras
 
 from keras_dynamic.cost import Node
-from keras_dynamic.layers.frozen import frozen_trees
+from keras_dynamic.layers.constant_variables import constant_trees
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import did_you_mean
 
 
 class Decider(SavedArguments):
-    """Answers, for unit k of a chain and its input x: run or skip?
+    """Decides for each image which units of a chain run, and at which exit the image stops.
 
     A chain calls begin(image, x) once, with the stem's output, decide(k, x, carry) before each unit, and
-    decide_exit(name, logits, x, carry) at each exit: go on, or stop there? A subclass writes `choose`, which names the
-    units and exits that it decides, and `decide`, and perhaps `decide_exit`; `prepare` makes what it needs, and
-    `begin_nodes`, `unit_nodes` and `exit_nodes` tell its cost.
+    decide_exit(name, logits, x, carry) at each exit, whether to continue or to stop there. A subclass writes `choose`,
+    which returns the names of its decisions, `decide`, and perhaps `decide_exit`; `prepare` makes the layers it needs,
+    and `begin_nodes`, `unit_nodes` and `exit_nodes` return its cost.
     """
 
     def __init__(self, **kwargs):
@@ -31,8 +31,8 @@ class Decider(SavedArguments):
             chain: a built Chain.
 
         Raises:
-            ValueError: if the decider already decides for another chain, or a unit holds a dynamic network whose
-                decisions it does not tell.
+            ValueError: if the decider already decides for another chain, or a unit holds a dynamic network that
+                does not return its decisions.
         """
         if self.bound:
             if chain is not self._binding.chain:
@@ -47,21 +47,21 @@ class Decider(SavedArguments):
         self._binding.within = self._find_within(chain)
         self.prepare(chain)
         tree = chain.cost_node(self)
-        told = [f"{unit.name}/" for unit in chain.units if getattr(unit, "nested", False)]
+        prefixes = [f"{unit.name}/" for unit in chain.units if getattr(unit, "nested", False)]
         for guard in tree.guards():
-            if guard.decision not in self.names and not guard.decision.startswith(tuple(told)):
+            if guard.decision not in self.names and not guard.decision.startswith(tuple(prefixes)):
                 raise ValueError(
-                    f"a part of the chain depends on decision {guard.decision!r}, which nobody tells; a dynamic "
+                    f"a part of the chain depends on decision {guard.decision!r}, which is not made; a dynamic "
                     "network inside a unit must be a network of models.cascade, given as it is."
                 )
         self._binding.tree = tree
         self.built = True
 
     def _find_within(self, chain):
-        obeyed = Counter(map(self.decision_of, chain.own_names))
+        uses = Counter(map(self.decision_of, chain.own_names))
         found: dict[str, str] = {}
         for whole, *groups in map(self.decisions_of, chain.units):
-            found |= {name: whole for name in groups if whole in self.names and obeyed[name] == 1}
+            found |= {name: whole for name in groups if whole in self.names and uses[name] == 1}
         return {name: found[name] for name in self.names if name in found}
 
     @property
@@ -71,13 +71,13 @@ class Decider(SavedArguments):
 
     @property
     def names(self):
-        """Names of what it decides, in order: units, groups of channels, exits."""
+        """Names of its decisions, in order: on units, groups of channels, exits."""
         return self._binding.names
 
     def confidence_of(self, name) -> str | None:
         """Returns the measure of confidence, one of ops.CONFIDENCES, that a decision compares with a threshold.
 
-        None, as by default, if it compares none. Whoever is not under a threshold stops, and stays stopped.
+        None, the default, if it compares none. An image that is not under a threshold stops, and stays stopped.
 
         Args:
             name: one of names.
@@ -85,7 +85,7 @@ class Decider(SavedArguments):
         return None
 
     def members(self) -> list["Decider"]:
-        """Returns the deciders that it is made of: itself, but for deciders.CombinedDecider.
+        """Returns the deciders that it consists of: itself, except for deciders.CombinedDecider.
 
         No property: Keras saves the layers that it finds in lists.
         """
@@ -95,21 +95,21 @@ class Decider(SavedArguments):
     def within(self) -> dict[str, str]:
         """{decision on a group of channels: decision on its unit} where both are decided, once it is bound.
 
-        The first then counts, and is asked for in an exported file, only where the unit runs. A decision that several
-        units obey is within none.
+        The first then counts, and is computed in an exported file, only where the unit runs. A decision that applies to
+        several units is within none.
         """
         return self._binding.within
 
     @property
     def constants(self) -> dict[str, bool]:
-        """{decision name: whether it runs} of decisions that it says are the same for all images; none by default."""
+        """{decision name: whether it runs} of decisions that are the same for all images; none by default."""
         return {}
 
     def constant(self, name) -> bool | None:
         """Returns the value of a decision that is the same for all images, None if images change it.
 
-        By default those are `known`; a decider whose thresholds are variables may add, where layers.frozen_value has
-        their values, what follows from them. It then decides True or False, and has no cost for what it does not need.
+        By default those of `constants`. A decider whose thresholds are variables may derive more where constant_value
+        returns their values. It then decides True or False, and has no cost for what it does not need.
 
         Args:
             name: one of names.
@@ -118,7 +118,7 @@ class Decider(SavedArguments):
 
     @property
     def confidence_names(self) -> tuple[str, ...]:
-        """Those of names that compare a confidence with a threshold, which an exported file may set anew."""
+        """Decisions that compare a confidence with a threshold, which an exported file may change."""
         return tuple(name for name in self.names if self.confidence_of(name) is not None)
 
     @property
@@ -136,7 +136,7 @@ class Decider(SavedArguments):
     @property
     def tree(self) -> Node:
         """Cost tree of the chain under this decider, once it is bound; under the values of frozen variables."""
-        tree, trees = self._bound_tree(), frozen_trees()
+        tree, trees = self._bound_tree(), constant_trees()
         if trees is None:
             return tree
         if id(self) not in trees:
@@ -150,9 +150,9 @@ class Decider(SavedArguments):
         return self._binding.tree
 
     def decision_of(self, name):
-        """Returns the name of the decision that a unit, or a group of its channels, obeys: its own by default.
+        """Returns the name of the decision that controls a unit or a group of its channels: its own by default.
 
-        Several may obey one decision. It is made before the first of their units, and only there decide is asked.
+        One decision may control several. It is made before the first of their units, where decide is called for it.
 
         Args:
             name: of a unit, or one of a unit's group_names.
@@ -160,21 +160,21 @@ class Decider(SavedArguments):
         return name
 
     def decisions_of(self, unit) -> list[str]:
-        """Returns the decisions that a unit and its groups obey, in this order, whether anybody makes them or not."""
+        """Returns the names of the decisions on a unit and on its groups, in this order, made or not."""
         return [self.decision_of(name) for name in (unit.name, *getattr(unit, "group_names", ()))]
 
-    def obeying(self, chain, runs) -> dict:
-        """Returns {name of a unit, group or exit: value} of what obeys these decisions.
+    def decisions_by_target(self, chain, runs) -> dict:
+        """Returns {name of a unit, group or exit: value} of everything that these decisions control.
 
         Args:
             chain: built Chain.
             runs: {decision name: value}.
         """
-        obeyed = {name: self.decision_of(name) for name in chain.own_names}
-        return {name: runs[decision] for name, decision in obeyed.items() if decision in runs}
+        controlled = {name: self.decision_of(name) for name in chain.own_names}
+        return {name: runs[decision] for name, decision in controlled.items() if decision in runs}
 
     def choose(self, chain):
-        """Returns the names of what it decides: all units that can be skipped, by default."""
+        """Returns the names of its decisions: by default, of all units that can be skipped."""
         return chain.skippable_names
 
     def prepare(self, chain):
@@ -207,24 +207,24 @@ class Decider(SavedArguments):
         raise NotImplementedError(f"{type(self).__name__} must define decide(k, x, carry, training).")
 
     def decide_exit(self, name, logits, x, carry, training=None):
-        """Decides whether to go on behind an exit; by default every image goes on.
+        """Decides whether images continue after an exit; by default all do.
 
         Args:
             name: of the exit.
-            logits: its answer, float32 [batch, classes].
+            logits: of the exit, float32 [batch, classes].
             x: the nest of tensors that it read, [batch, ...].
             carry: what the last decision returned.
             training: whether to sample as in training.
 
         Returns:
-            As decide does, the decision under the exit's name: True goes on, False stops there.
+            As decide does, the decision under the exit's name: True continues, False stops there.
         """
         return {}, {}, carry
 
-    def reads_answer(self, name) -> bool:
-        """Whether decide_exit looks at the logits of an exit: by default, of those that it decides.
+    def reads_logits(self, name) -> bool:
+        """Returns whether decide_exit reads the logits of an exit: by default, of exits with a decision.
 
-        If nobody does, they are computed for images that stop there alone; cost and exported files go by this.
+        Logits that nothing reads are computed only for images that stop there, in the cost and in exported files.
 
         Args:
             name: of the exit.
@@ -255,9 +255,8 @@ class Decider(SavedArguments):
     def unit_nodes(self, k) -> list[Node]:
         """Returns the cost of decide for unit k; none by default.
 
-        What nothing but decisions on the unit's groups needs runs, in an exported file, only where the unit does: if
-        the unit is decided as a whole too, give it that guard, Node(..., when=Guard(unit)), as
-        deciders.CombinedDecider does.
+        In an exported file, what only decisions on the unit's groups need runs only where the unit does: if the unit
+        has a decision as a whole too, use it as guard, Node(..., when=Guard(unit)), as deciders.CombinedDecider does.
         """
         return []
 
@@ -267,7 +266,7 @@ class Decider(SavedArguments):
 
 
 class _Binding:
-    """What a decider knows of its chain; a plain object, so that Keras does not track it."""
+    """Data of a decider on its chain, in a plain object, so that Keras does not track it."""
 
     def __init__(self):
         self.names: tuple[str, ...] = ()
@@ -282,7 +281,7 @@ class _Binding:
 
 
 def check_names(names, chain, what, known=None):
-    """Raises a ValueError if a name is not that of a unit that can be decided.
+    """Raises a ValueError if a name is not one of the units that can have a decision.
 
     Args:
         names: unit names.
@@ -300,7 +299,7 @@ def check_names(names, chain, what, known=None):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Always(Decider):
-    """Runs every unit and decides nothing: the static network."""
+    """Runs every unit and makes no decision: the static network."""
 
     def choose(self, chain):
         """Returns no names."""

@@ -6,6 +6,7 @@ import contextvars
 import keras
 from keras import ops
 
+from keras_dynamic import keras_hooks
 from keras_dynamic.cost import register
 from keras_dynamic.layers.chain import Chain, several_inputs
 from keras_dynamic.layers.decider import Always, Decider
@@ -16,9 +17,7 @@ from keras_dynamic.messages import did_you_mean
 
 @contextlib.contextmanager
 def dtype_policy_scope(policy):
-    """Layers made in this context have a dtype policy, unless they are told another.
-
-    Layers made in place of others need theirs, whatever the policy is of the process in which that happens.
+    """Sets the dtype policy of layers made in this context, unless they are given another.
 
     Args:
         policy: keras.dtype_policies.DTypePolicy, or its name.
@@ -36,7 +35,7 @@ _in_step: contextvars.ContextVar[keras.Model | None] = contextvars.ContextVar("i
 
 @contextlib.contextmanager
 def _step_of(model):
-    """Marks the model whose train or test step is being traced: it alone gives whole outcomes."""
+    """Marks the model whose train or test step is being traced: only that model's call returns an Outcome."""
     token = _in_step.set(model)
     try:
         yield
@@ -49,7 +48,7 @@ class DynamicModel(SavedArguments, keras.Model):
     """A network that decides per image how much of itself to run.
 
     model(image) gives logits, so compile(loss=..., metrics=...), fit, evaluate and predict are ordinary Keras. While
-    fit and evaluate trace a step, the model gives them the whole Outcome; `compute_loss` hands its logits to the
+    fit and evaluate trace a step, the model returns the whole Outcome; `compute_loss` passes its logits to the
     compiled loss and adds `outcome_losses`, the one method that subclasses override. The progress bar shows, besides
     what was compiled, activation_rate (mean over decisions; 1 if there are none) and macs_mean (MACs per image).
 
@@ -76,7 +75,7 @@ class DynamicModel(SavedArguments, keras.Model):
         self._macs_tracker = keras.metrics.Mean(name="macs_mean")
 
     def build(self, image_shape):
-        """Builds the model, once: where that has been done it looks whether images of this shape will do.
+        """Builds the model; if it is built already, checks that images of this shape fit it.
 
         Args:
             image_shape: [batch, height, width, channels].
@@ -102,7 +101,7 @@ class DynamicModel(SavedArguments, keras.Model):
 
     @property
     def new_layers(self) -> list:
-        """Layers of `transferable` that start anew where the model to start from has none of them; none by default."""
+        """Layers of `transferable` that keep their initial weights if the source model lacks them; none by default."""
         return []
 
     @property
@@ -114,7 +113,7 @@ class DynamicModel(SavedArguments, keras.Model):
     def classes(self) -> int:
         """Number of logits per image, once the model is built."""
         self._check_built("the number of classes")
-        return self.chain.answer_specs[-1].shape[-1]
+        return self.chain.logits_specs[-1].shape[-1]
 
     @property
     def decision_names(self):
@@ -139,11 +138,11 @@ class DynamicModel(SavedArguments, keras.Model):
         return masked
 
     def _layers_train(self, training):
-        """Returns whether layers run in training mode while the decider does; a method that freezes them says no."""
+        """Returns whether layers run in training mode while the decider does; False if a method freezes them."""
         return training
 
     def outcome(self, image, decisions=None, training=None, executor=masked, deciding=None) -> Outcome:
-        """Runs the network and tells all.
+        """Runs the network and returns the Outcome: logits, decisions and cost.
 
         Args:
             image: float or uint8 array or tensor, [batch, height, width, channels].
@@ -151,9 +150,6 @@ class DynamicModel(SavedArguments, keras.Model):
             training: whether layers run in training mode.
             executor: the executor of units; the masked one by default.
             deciding: whether the decider runs in training mode; as the layers do, by default.
-
-        Returns:
-            Outcome.
 
         Raises:
             ValueError: if decisions have wrong names or shapes, or images another size than those it was built for.
@@ -201,17 +197,14 @@ class DynamicModel(SavedArguments, keras.Model):
         return checked
 
     def outcome_losses(self, x, y, outcome, sample_weight=None) -> dict:
-        """Returns further losses by name, scalars that are added to the compiled one; methods override this.
+        """Returns {name: scalar tensor}, losses that are added to the compiled one; methods override this.
 
         Args:
             x: images of the batch.
             y: labels of the batch.
             outcome: the whole Outcome, gradients attached.
             sample_weight: float tensor [batch], to which Keras has turned class weights; None for 1 each. Losses on
-                answers are multiplied by it image by image, those on decisions and cost are not.
-
-        Returns:
-            {name: scalar tensor}.
+                logits are multiplied by it image by image, those on decisions and cost are not.
         """
         return {}
 
@@ -229,15 +222,16 @@ class DynamicModel(SavedArguments, keras.Model):
         Raises:
             ValueError: if the model was compiled without a loss.
         """
-        if self._compile_loss is None:
+        loss = keras_hooks.compiled_loss(self)
+        if loss is None:
             raise ValueError(
-                f"model {self.name!r} trains several answers by the compiled loss, but has none; give it one, "
+                f"model {self.name!r} applies the compiled loss to several logits, but has none; give it one, "
                 "model.compile(optimizer, loss)."
             )
         # compute_loss divides what it adds by the number of replicas, as Keras has done here already.
         strategy = getattr(self, "distribute_strategy", None)
         replicas = strategy.num_replicas_in_sync if strategy else 1
-        return replicas * self._compile_loss(y, logits, sample_weight)
+        return replicas * loss(y, logits, sample_weight)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Adds outcome_losses to the compiled loss on the logits."""
@@ -248,15 +242,15 @@ class DynamicModel(SavedArguments, keras.Model):
             return loss
         loss = self.task_weight * loss
         further = self.outcome_losses(x, y, y_pred, sample_weight).values()
-        # Keras' own hook for losses beside the compiled one: tf.distribute needs them divided by the replicas.
-        return sum(map(self._aggregate_additional_loss, further), loss)
+        return sum((keras_hooks.per_replica(self, each) for each in further), loss)
 
     @property
     def metrics(self):
         """Metrics of this model and its layers; those of models inside have the same names and measure nothing here."""
-        parts = list(self._flatten_layers(include_self=False))
+        parts = keras_hooks.all_layers(self, include_self=False)
         of_models = {id(metric) for part in parts if isinstance(part, keras.Model) for metric in part.metrics}
-        of_layers = {id(metric) for part in parts if not isinstance(part, keras.Model) for metric in part._metrics}
+        layers = [part for part in parts if not isinstance(part, keras.Model)]
+        of_layers = {id(metric) for layer in layers for metric in keras_hooks.own_metrics(layer)}
         return [metric for metric in super().metrics if id(metric) not in of_models - of_layers]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -303,6 +297,11 @@ class DynamicModel(SavedArguments, keras.Model):
             raise ValueError(
                 f"{what} of model {self.name!r} is known once it is built; call it on a batch of images first."
             )
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuilds the model from get_config()."""
+        return super().from_config(config)
 
 
 @register(DynamicModel)

@@ -10,7 +10,7 @@ from keras_dynamic.messages import check_number
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Exit(SavedArguments):
-    """A head on x, or on a leaf of it, after a named unit. It may be the head of a chain that ends there, too.
+    """A classifier attached after a named unit; it may also be the head of a chain that ends there.
 
     Args:
         head: Keras layer (or list of layers) that gives logits.
@@ -79,7 +79,7 @@ def head_node(head, x, previous, name=None) -> Node:
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class LeafHead(SavedArguments):
-    """A head on one leaf of x: the end of a chain as Exit is its side.
+    """A classifier on one entry of a dictionary of tensors, as the head of a chain.
 
     Args:
         head: Keras layer (or list of layers) that gives logits.
@@ -141,8 +141,8 @@ class Collaborative(SavedArguments):
         """
         if previous is None:
             raise ValueError(
-                f"the head {self.name!r} goes on from the exit before, but there is none; give the first exit a plain "
-                "head."
+                f"the head {self.name!r} adds to the logits of the exit before, but there is none; give the first exit "
+                "a plain head."
             )
         own = ops.cast(self.head(x, training=training), "float32")
         if own.shape[-1] != previous.shape[-1]:

@@ -7,23 +7,24 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_dynamic import keras_hooks
 from keras_dynamic.layers.exits import head_logits
 from keras_dynamic.layers.units import Decided, Unit
 from keras_dynamic.ops import blend, scale_gradient
 
 
 class Outcome(NamedTuple):
-    """Answers, decisions and cost of one batch.
+    """The result of a forward pass: logits, decisions and cost of one batch.
 
     Attributes:
         logits: float32 tensor, [batch, classes].
         exits: {exit name: float32 tensor [batch, classes]}.
-        decisions: {decision name: float32 tensor of 0/1, [batch]}: 0 where what it is inside of does not run, after the
-            exit at which an image stops, or in a unit that is skipped. In training with soft decisions, products.
+        decisions: {decision name: float32 tensor of 0/1, [batch]}: 0 where the part that contains it is skipped, after
+            the exit at which an image stops or in a unit that is skipped. Soft decisions, in training, are multiplied.
         probabilities: {decision name: float32 tensor in [0, 1]}, shapes of the decisions.
         cost: float32 tensor, [batch]: MACs over the MACs of everything on, deciders included.
-        conditional: {decision name: float32 tensor, [batch]}: each decision given that what it is inside of runs. Cost
-            multiplies these.
+        conditional: {decision name: float32 tensor, [batch]}: each decision under the condition that the part that
+            contains it runs. The cost multiplies these.
     """
 
     logits: Any
@@ -31,13 +32,13 @@ class Outcome(NamedTuple):
     decisions: dict[str, Any]
     probabilities: dict[str, Any]
     cost: Any
-    conditional: dict[str, Any] = {}  # noqa: RUF012  a default that nobody changes
+    conditional: dict[str, Any] = {}  # noqa: RUF012  never changed in place
 
 
 class MaskedExecutor:
-    """Everything is computed and decisions multiply it: training and inference on any backend.
+    """Computes everything and multiplies by the decisions: for training, and for inference on any backend.
 
-    An executor is what Chain's one loop is run with. It asks the decider, and it carries the decision out.
+    An executor calls the decider and runs or skips units accordingly; Chain.call takes it as an argument.
     """
 
     def decide(self, decider, k, x, carry, training=None):
@@ -45,18 +46,15 @@ class MaskedExecutor:
         return decider.decide(k, x, carry, training=training)
 
     def run(self, unit, x, decision, training=None, **parts):
-        """Runs or skips a unit.
+        """Runs or skips a unit, and returns what unit.call returns.
 
         Args:
             unit: a Unit.
             x: nest of tensors, [batch, ...].
-            decision: True, False, or a bool or float tensor [batch]. True and False compute one side alone.
+            decision: True, False, or a bool or float tensor [batch]. For True and False only one side is computed.
             training: whether layers inside run in training mode.
-            **parts: of a unit some of whose groups are decided, `groups`: for each of group_names True, False, or a
-                bool or float tensor [batch]; of a unit with a dynamic network inside, `given` and `executor`.
-
-        Returns:
-            What unit.call returns.
+            **parts: for a unit with decisions on its groups, `groups`: for each of group_names True, False, or a bool
+                or float tensor [batch]; for a unit with a dynamic network inside, `given` and `executor`.
         """
         if decision is False:
             parts.pop("groups", None)
@@ -71,12 +69,12 @@ class MaskedExecutor:
         """Returns decider.decide_exit(name, logits, x, carry, training)."""
         return decider.decide_exit(name, logits, x, carry, training=training)
 
-    def branch_at_exit(self, x, behind):
-        """Returns (what an exit reads, what goes on): x twice.
+    def branch_at_exit(self, x, later):
+        """Returns (the exit's input, the next unit's input): x twice.
 
         Args:
             x: nest of tensors, [batch, ...].
-            behind: how many classifiers stand behind this exit.
+            later: number of classifiers after this exit.
         """
         return x, x
 
@@ -92,18 +90,18 @@ class MaskedExecutor:
         return ops.cast(exit_(x, previous=previous, training=training), "float32")
 
     def run_rest(self, decision, rest, state):
-        """Carries out the decision at an exit.
+        """Runs or skips what comes after an exit.
 
         Args:
-            decision: bool or float tensor [batch]: go on, or stop.
-            rest: function from a forward.PassState to the forward.Reached of all that lies behind.
-            state: forward.PassState at the exit.
+            decision: bool or float tensor [batch]: 1 continues, 0 stops.
+            rest: function from a PassState to the PassResult of everything after the exit.
+            state: PassState at the exit.
 
         Returns:
-            Reached: logits of the exit for images that stop, whose later decisions are 0; all later exits' logits.
+            PassResult: for images that stop, the exit's logits and 0 for later decisions; all later exits' logits.
         """
         later = rest(state)
-        logits = blend(ops.cast(decision, "float32"), later.logits, state.answered)
+        logits = blend(ops.cast(decision, "float32"), later.logits, state.logits)
         return later._replace(logits=logits, decided=later.decided.within(decision))
 
     def inside(self, unit):
@@ -115,35 +113,35 @@ masked = MaskedExecutor()
 
 
 class GradientEquilibrium(MaskedExecutor):
-    """Scales gradients where an exit branches off, so that each block gets the mean of the losses behind it.
+    """Scales gradients where an exit branches off, so that each block gets the mean of the losses after it.
 
     At exit i of k, of which the chain's head is the last, the exit's own gradient is scaled by 1 / (k - i + 1) and that
-    of what lies behind by (k - i) / (k - i + 1): the gradient of exit j's loss reaches block i <= j as 1 / (k - i + 1)
+    of the rest by (k - i) / (k - i + 1): the gradient of exit j's loss reaches block i <= j as 1 / (k - i + 1)
     of the plain one. Values stay as they are. All leaves of x are scaled, thus every scale of an MSDNet; the authors'
     code scales the coarsest alone.
 
     Source: IMTA, section 3.1, equations 4 and 5.
     """
 
-    def branch_at_exit(self, x, behind):
-        """Returns (what an exit reads, what goes on), gradients scaled.
+    def branch_at_exit(self, x, later):
+        """Returns (the exit's input, the next unit's input), with scaled gradients.
 
         Args:
             x: nest of tensors, [batch, ...].
-            behind: how many classifiers stand behind this exit, k - i.
+            later: number of classifiers after this exit, k - i.
         """
 
         def scaled(factor):
             return keras.tree.map_structure(lambda leaf: scale_gradient(leaf, factor), x)
 
-        return scaled(1.0 / (behind + 1)), scaled(behind / (behind + 1))
+        return scaled(1.0 / (later + 1)), scaled(later / (later + 1))
 
 
 gradient_equilibrium = GradientEquilibrium()
 
 
-class Reached(NamedTuple):
-    """What the steps of a chain tell of a batch, or of what goes on behind an exit.
+class PassResult(NamedTuple):
+    """An Outcome without its cost: of a whole chain, or of the part after an exit.
 
     Attributes:
         logits: as of Outcome.
@@ -157,19 +155,19 @@ class Reached(NamedTuple):
 
 
 class PassState(NamedTuple):
-    """What one step hands to the next: any nest, each tensor [batch, ...].
+    """What one step passes to the next: any nest, each tensor [batch, ...].
 
     Attributes:
         x: nest of tensors that units read.
         carry: the decider's.
-        answered: logits of the last exit, None before the first.
-        taken: {decision name: value} of the decisions taken before, as conditional, which later units may obey too.
+        logits: of the last exit, None before the first.
+        decisions: {decision name: value} made so far, as conditional; they may apply to later units too.
     """
 
     x: Any
     carry: Any
-    answered: Any
-    taken: dict[str, Any]
+    logits: Any
+    decisions: dict[str, Any]
 
 
 class ForwardPass(NamedTuple):
@@ -191,16 +189,16 @@ class ForwardPass(NamedTuple):
     deciding: bool | None
     executor: Any
 
-    def run(self, image) -> Reached:
+    def run(self, image) -> PassResult:
         """Runs the chain on images, [batch, height, width, channels]."""
         x = self.chain.stem(image, training=self.training)
         carry = self.decider.begin(image, x, training=self.deciding) if self.given is None else ()
-        reached = self._from(0, PassState(x, carry, None, {}))
-        never = {name: ops.zeros_like(reached.logits[:, 0]) for name in self.decider.decision_names}
-        return reached._replace(decided=Decided(never, never, never).merged(reached.decided))
+        result = self._from(0, PassState(x, carry, None, {}))
+        never = {name: ops.zeros_like(result.logits[:, 0]) for name in self.decider.decision_names}
+        return result._replace(decided=Decided(never, never, never).merged(result.decided))
 
-    def _from(self, start, state) -> Reached:
-        """Runs the steps from one on. What lies behind a decided exit is one piece, which the executor runs or not."""
+    def _from(self, start, state) -> PassResult:
+        """Runs the steps from `start`. After an exit with a decision, the executor runs or skips all the rest."""
         exits: dict[str, Any] = {}
         decided = Decided({}, {}, {})
         for position, step in enumerate(self.chain.steps()[start:], start + 1):
@@ -208,69 +206,69 @@ class ForwardPass(NamedTuple):
             decided = decided.merged(here)
             if step.exit is None:
                 continue
-            exits[step.exit.name] = state.answered
-            going = here.conditional.get(step.exit.name, True)
-            if going is False:
-                return _per_image(Reached(state.answered, exits, decided))
-            if going is not True:
-                later = self.executor.run_rest(going, lambda rest, then=position: self._from(then, rest), state)
-                return _per_image(Reached(later.logits, exits | later.exits, decided.merged(later.decided)))
-        logits = head_logits(self.chain.head, state.x, state.answered, self.training)
-        return _per_image(Reached(ops.cast(logits, "float32"), exits, decided))
+            exits[step.exit.name] = state.logits
+            decision = here.conditional.get(step.exit.name, True)
+            if decision is False:
+                return _per_image(PassResult(state.logits, exits, decided))
+            if decision is not True:
+                later = self.executor.run_rest(decision, lambda rest, then=position: self._from(then, rest), state)
+                return _per_image(PassResult(later.logits, exits | later.exits, decided.merged(later.decided)))
+        logits = head_logits(self.chain.head, state.x, state.logits, self.training)
+        return _per_image(PassResult(ops.cast(logits, "float32"), exits, decided))
 
     def _unit(self, step, state):
-        """Runs a unit as is decided. Returns the new state and what was decided."""
+        """Runs or skips a unit. Returns the new state and the Decided of the unit."""
         unit, x, carry = step.unit, state.x, state.carry
         if not isinstance(unit, Unit):
-            x = unit(x, training=self.training) if unit._call_has_training_arg else unit(x)
+            x = unit(x, training=self.training) if keras_hooks.takes_training(unit) else unit(x)
             return state._replace(x=x), Decided({}, {}, {})
         whole, *parts = own = self.decider.decisions_of(unit)
-        new = [name for name in own if name not in state.taken]
+        new = [name for name in own if name not in state.decisions]
         if self.given is not None:
-            taken = chances = {name: self.given[name] for name in new if name in self.given}
+            made = probabilities = {name: self.given[name] for name in new if name in self.given}
         elif len(new) < len(own) and not any(name in self.decider.names for name in new):
-            taken = chances = {}  # others were asked for all of them
+            made = probabilities = {}  # all of them were made before earlier units
         else:
-            taken, chances, carry = self.executor.decide(self.decider, step.place, x, carry, self.deciding)
-            taken, chances = ({name: each[name] for name in each if name in new} for each in (taken, chances))
-        obeyed = state.taken | taken
-        decision = obeyed.get(whole, True)
+            *both, carry = self.executor.decide(self.decider, step.place, x, carry, self.deciding)
+            made, probabilities = ({name: each[name] for name in each if name in new} for each in both)
+        decisions = state.decisions | made
+        decision = decisions.get(whole, True)
         inside: dict[str, Any] = {}
-        if any(name in obeyed for name in parts):
-            inside["groups"] = [obeyed.get(name, True) for name in parts]  # those that nobody decides run
+        if any(name in decisions for name in parts):
+            inside["groups"] = [decisions.get(name, True) for name in parts]  # groups without a decision run
         if unit.nested:
             inside["given"] = None if self.given is None else _inside(unit.name, self.given)
             inside["executor"] = self.executor.inside(unit)
         x = self.executor.run(unit, x, decision, self.training, **inside)
-        decided = Decided(taken, chances, taken).within(decision, [n for n in parts if n in self.decider.within])
+        decided = Decided(made, probabilities, made).within(decision, [n for n in parts if n in self.decider.within])
         if unit.nested:
             x, nested = x
             decided = decided.merged(nested.prefixed(unit.name).within(decision))
-        return state._replace(x=x, carry=carry, taken=obeyed), decided
+        return state._replace(x=x, carry=carry, decisions=decisions), decided
 
     def _exit(self, step, state):
-        """Answers at an exit and asks whether to go on. Returns as _unit does."""
+        """Computes an exit's logits and the decision to continue. Returns what _unit returns."""
         exit_, carry = step.exit, state.carry
-        here, x = self.executor.branch_at_exit(state.x, step.behind)
-        logits = self.executor.exit_logits(exit_, here, state.answered, self.training)
+        here, x = self.executor.branch_at_exit(state.x, step.later)
+        logits = self.executor.exit_logits(exit_, here, state.logits, self.training)
         if self.given is None:
-            decided, chances, carry = self.executor.decide_exit(
+            made, probabilities, carry = self.executor.decide_exit(
                 self.decider, exit_.name, logits, x, carry, self.deciding
             )
         else:
-            decided = chances = {name: self.given[name] for name in (exit_.name,) if name in self.given}
-        return state._replace(x=x, carry=carry, answered=logits), Decided(decided, chances, decided)
+            made = probabilities = {name: self.given[name] for name in (exit_.name,) if name in self.given}
+        return state._replace(x=x, carry=carry, logits=logits), Decided(made, probabilities, made)
 
 
-def _per_image(reached):
-    """Returns decisions and probabilities as float32 [batch], those known while tracing too."""
-    batch = ops.shape(reached.logits)[0]
+def _per_image(result):
+    """Returns decisions and probabilities as float32 [batch], constant ones too."""
+    batch = ops.shape(result.logits)[0]
 
     def spread(value):
         value = ops.cast(value, "float32")
         return ops.broadcast_to(value, (batch,)) if len(value.shape) == 0 else value
 
-    return reached._replace(decided=keras.tree.map_structure(spread, reached.decided))
+    return result._replace(decided=keras.tree.map_structure(spread, result.decided))
 
 
 def _inside(name, decisions):

@@ -16,7 +16,7 @@ def _leaf(x):
 
 
 def _leaf_shape(shapes):
-    """Returns the shape of that tensor, given the nest of shapes that Keras hands to build."""
+    """Returns the shape of that tensor, given the nest of shapes that Keras passes to build."""
     if isinstance(shapes, dict):
         return _leaf_shape(shapes[min(shapes)])
     return _leaf_shape(shapes[0]) if isinstance(shapes[0], (dict, list, tuple)) else tuple(shapes)
@@ -30,10 +30,10 @@ class Gate(SavedArguments):
         hidden: width of the hidden layer.
         open_probability: probability of running that an untrained gate gives, in (0, 1).
         groups: decisions, of channel groups; None for one, on a unit.
-        memory: width of a further hidden layer through which the gates of the groups see what each of them is about to
-            say: linear, batch norm, ReLU, linear on all their logits; None for none.
+        memory: width of a further hidden layer that lets the groups' gates depend on one another: linear, batch norm,
+            ReLU, linear on all their tentative logits; None for none.
         outputs: numbers of the groups, from 0 and rising, whose logits it gives; None for all.
-        **kwargs: of keras.layers.Layer; gates compute in float32 unless told otherwise.
+        **kwargs: of keras.layers.Layer; gates compute in float32 by default.
 
     Raises:
         ValueError: if open_probability is not in (0, 1), hidden or memory is no positive int, there are no groups for
@@ -78,7 +78,7 @@ class Gate(SavedArguments):
             self.last_bias = self.add_weight(shape=(2 * count,), initializer=start, name="last_bias")
 
     def pooled(self, x):
-        """Returns all that the gate knows of x, its channels' means, float32 [batch, channels]."""
+        """Returns the gate's only input, the means of x's channels, float32 [batch, channels]."""
         return ops.mean(ops.cast(_leaf(x), "float32"), axis=(1, 2))
 
     def call(self, x, training=None):
@@ -212,7 +212,7 @@ class _Constant(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class RecurrentScores(SavedArguments):
-    """LSTM from features to a sequence of scores: what it has said so far is in its state.
+    """LSTM from features to a sequence of scores; its state depends on the scores so far.
 
     The features are the input of every step, so their part of the gates is computed once; the state starts at zero, so
     the first step has no other part. Steps are written out one after the other, without a loop, which every TFLite
@@ -222,7 +222,7 @@ class RecurrentScores(SavedArguments):
         steps: scores to give, at least 1.
         hidden: size of the state.
         open_probability: sigmoid of an untrained score, about, in (0, 1).
-        **kwargs: of keras.layers.Layer; it computes in float32 unless told otherwise.
+        **kwargs: of keras.layers.Layer; it computes in float32 by default.
 
     Raises:
         ValueError: if steps or hidden is no positive int, open_probability is outside (0, 1), or the input is not

@@ -12,13 +12,10 @@ class GroupedBody(SavedArguments):
 
     As the body of a Residual it makes a unit with a decision for each label, 'unit[label]', that deciders.ChannelGates
     makes. The masked execution runs the three steps with decisions as masks. The exporter may run `paths` in place of
-    `total`; transform.strip_gates asks for what is `pruned_layers`.
+    `total`; transform.strip_gates uses `pruned_layers`.
 
     Attributes:
         pieces: what a decision switches, in the plural, for messages.
-        labels: a label for each piece that may be off, once it is built; [] before. Decisions come in this order.
-        narrowest: the fewest channels that a piece has.
-        described: its pieces in a few words; bodies of which they are the same can obey the same decisions.
     """
 
     pieces = "groups"
@@ -39,7 +36,7 @@ class GroupedBody(SavedArguments):
         raise NotImplementedError(f"{type(self).__name__} must define described.")
 
     def split(self, values):
-        """Returns three lists: of the labels' values those that `read` obeys, `total`, and `finish`."""
+        """Returns three lists: of the labels' values those for `read`, for `total` and for `finish`."""
         return [], values, []
 
     def call(self, x, decisions=None, training=None):
@@ -49,17 +46,14 @@ class GroupedBody(SavedArguments):
             x: [batch, height, width, channels].
             decisions: list of float tensors [batch] or scalars, one for each of labels; None runs all.
             training: whether layers inside run in training mode.
-
-        Returns:
-            What `finish` gives.
         """
         if decisions is not None and len(decisions) != len(self.labels):
             raise ValueError(
                 f"decisions must be one for each of the {len(self.labels)} {self.pieces} of {self.name!r} that are not "
                 f"forced, got {len(decisions)}."
             )
-        before, own, behind = ((), (), ()) if decisions is None else self.split(decisions)
-        return self.finish(self.total(self.read(x, before, training), own, training), behind, training)
+        before, own, after = ((), (), ()) if decisions is None else self.split(decisions)
+        return self.finish(self.total(self.read(x, before, training), own, training), after, training)
 
     def read(self, x, decisions=(), training=None):
         """Returns what the pieces read; empty decisions run all, here and below."""
@@ -78,7 +72,7 @@ class GroupedBody(SavedArguments):
 
         Args:
             x: spec of the body's input.
-            constant: for each decision that `total` obeys True or False where it is the same for all images, else None;
+            constant: for each decision in `total` True or False where it is the same for all images, else None;
                 None for no such decision.
 
         Returns:

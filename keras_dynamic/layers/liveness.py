@@ -1,4 +1,4 @@
-"""Which parts of a chain an image needs before it may stop at an exit."""
+"""Which parts of a chain must be computed before an image may stop at an exit."""
 
 from typing import Any, NamedTuple
 
@@ -10,8 +10,8 @@ class LeafPart(NamedTuple):
     """What one leaf of a layer's output costs, and of which leaves of its input it is made.
 
     Layers on a dictionary may have `leaf_parts(x)`, which returns {leaf: LeafPart} for the specs of their input: then a
-    leaf that nothing reads before an exit is computed behind it, in files and in costs, and one that nothing reads not
-    at all.
+    leaf that nothing reads before an exit is computed after it, in files and in costs, and one that nothing reads is
+    never computed.
     """
 
     node: Node
@@ -19,12 +19,12 @@ class LeafPart(NamedTuple):
 
 
 class Liveness(NamedTuple):
-    """Of one step of a chain: behind how many of the decided exits it runs.
+    """After how many of the exits with decisions a step of a chain runs.
 
     Attributes:
-        exits: this many, the first ones, an image must have passed.
+        exits: number of these exits that an image must have passed.
         leaves: {leaf: likewise} of a layer that has leaf_parts, without leaves that nothing reads; None of others.
-        read: of an exit, whether anything reads its answer but images that stop there.
+        read: for an exit, whether its logits are needed for images that do not stop there.
     """
 
     exits: int
@@ -33,7 +33,7 @@ class Liveness(NamedTuple):
 
 
 def liveness_of(chain, decider) -> list[Liveness]:
-    """Returns the needs of each of chain.steps(), found from the end: what a later step reads, and when.
+    """Returns the Liveness of each of chain.steps(), found from the end: which later step reads it, and when.
 
     Args:
         chain: Chain, built.
@@ -43,14 +43,14 @@ def liveness_of(chain, decider) -> list[Liveness]:
     decided = decided_exits(chain, decider)
     found: list[Any] = [None] * len(steps)
     wanted = _of(getattr(chain.head, "leaf", None), len(decided), chain.output_of(len(chain.units) - 1))
-    head, computed = chain.head, True  # the next classifier, and whether anybody wants its answer
+    head, computed = chain.head, True  # the next classifier, and whether its logits are needed
     for place in range(len(steps) - 1, -1, -1):
         step = steps[place]
         if step.exit is not None:
             name = step.exit.name
             passed = sum(each.exit is not None and each.exit.name in decided for each in steps[:place])
             later = computed and reads_previous(head)
-            read = later or (name in decided and decider.reads_answer(name))
+            read = later or (name in decided and decider.reads_logits(name))
             computed, head = read or name in decided, step.exit.head
             if computed:
                 for leaf, count in _of(step.exit.leaf, passed, chain.output_of(step.place)).items():

@@ -1,8 +1,10 @@
-"""How layers and models end: in logits, or in what a function made of them."""
+"""Checks whether layers and models end in logits or in a function of them, such as a softmax."""
 
 import keras
 
-# Ends that leave logits logits: those that make them, and those that hand them on.
+from keras_dynamic import keras_hooks
+
+# Operations whose outputs are logits: those that compute them, and those that pass them on.
 _MAKING = {"Dense", "Conv2D", "Add", "Average", "Subtract"}
 _HANDING_ON = {
     *("Activation", "AveragePooling2D", "BatchNormalization", "Dropout", "Flatten", "GlobalAveragePooling2D"),
@@ -41,19 +43,12 @@ def backwards(layer):
     elif isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
         before = layer.outputs[0]
         while before is not None:
-            operation, before = origin(before)
+            operation, before = keras_hooks.origin(before)
             yield from backwards(operation)
     elif isinstance(getattr(layer, "head", None), keras.layers.Layer):
         yield from backwards(layer.head)
     else:
         yield layer
-
-
-def origin(tensor):
-    """Returns the operation that made a symbolic tensor in its own graph, and that operation's first input."""
-    history = tensor._keras_history  # Keras offers no public way back from a tensor to the layer that made it
-    node = history.operation._inbound_nodes[history.node_index]
-    return history.operation, next(iter(node.input_tensors), None)
 
 
 def function_of(operation):

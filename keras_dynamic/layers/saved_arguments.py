@@ -25,7 +25,7 @@ class SavedArguments(keras.layers.Layer):
         return {**super().get_config(), **own}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config):
         """Rebuilds the layer from get_config()."""
         return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 

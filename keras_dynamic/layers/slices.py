@@ -12,8 +12,7 @@ from keras_dynamic.layers.saved_arguments import SavedArguments
 class SelectChannels(SavedArguments):
     """Gives channels of its input in a given order, and channels of zeros.
 
-    What transform.strip_gates leaves of masks on a unit's input and output channels; what single connections read and
-    write.
+    transform.strip_gates puts it in place of masks on a unit's channels; single connections read and write through it.
 
     Args:
         channels: for each channel of the output the number of the input's channel, from 0, or -1 for zeros.
@@ -104,10 +103,10 @@ def slice_groups(body, x, groups, offset=True, inputs=None, outputs=None):
     after = [] if given is None else [SelectChannels(inverse_index(given, ends))]
     path = keras.Sequential([*before, *(new for new, _ in [*expand, *contract]), *after], name="body")
     path.build(body.grouped_input(x).shape)
-    behind = False  # contract's convolution: what comes then adds the offset
+    added = False  # contract's convolution and what follows add the offset
     for position, (new, weights) in enumerate([*expand, *contract]):
-        behind = behind or (position >= len(expand) and type(new) is layers.Conv2D)
-        new.set_weights(weights if offset or not behind else _without_offset(new, weights))
+        added = added or (position >= len(expand) and type(new) is layers.Conv2D)
+        new.set_weights(weights if offset or not added else _without_offset(new, weights))
     return path
 
 
@@ -146,16 +145,16 @@ def sliced_paths(body, x, constant=None) -> list[keras.Sequential]:
         ValueError: if groups do not add up because more than batch norm follows `contract`'s convolution, or as slim.
     """
     free = range(body.forced, body.groups)
-    told = dict(zip(free, constant or [None] * len(free), strict=True))
+    known = dict(zip(free, constant or [None] * len(free), strict=True))
     found = _flat(body.contract)
-    behind = [layer.name for layer in found[_place(found) :] if not _adds_up(layer)]
-    if behind and None in told.values():
+    later = [layer.name for layer in found[_place(found) :] if not _adds_up(layer)]
+    if later and None in known.values():
         raise ValueError(
-            f"the groups of {body.name!r} must add up, so that each is computed by itself, but with {behind} in "
-            "`contract` they do not; behind its convolution have batch norm alone, and the rest behind the unit."
+            f"the groups of {body.name!r} must add up, so that each is computed by itself, but with {later} in "
+            "`contract` they do not; use batch norm only after its convolution, and put the rest after the unit."
         )
-    always = slice_groups(body, x, [k for k in range(body.groups) if told.get(k, True)])
-    return [always, *(slice_groups(body, x, [k], offset=False) for k in free if told[k] is None)]
+    always = slice_groups(body, x, [k for k in range(body.groups) if known.get(k, True)])
+    return [always, *(slice_groups(body, x, [k], offset=False) for k in free if known[k] is None)]
 
 
 def _adds_up(layer):
@@ -164,18 +163,14 @@ def _adds_up(layer):
 
 
 def grouped_layers(body) -> tuple[list, list]:
-    """Returns the layers of a body whose work is shared out among the groups, and those that always run whole.
-
-    Args:
-        body: ChannelGroups.
-    """
+    """Returns the layers of a ChannelGroups that are split into groups, and those that always run whole."""
     expand, contract = _flat(body.expand), _flat(body.contract)
     place = _place(contract) + 1
     return [*expand, *contract[:place]], contract[place:]
 
 
 def check_parts(body):
-    """Raises a ValueError if the body with some groups off is not what their channels' absence gives.
+    """Raises a ValueError unless switching groups off equals leaving their channels out.
 
     It tries activations out, which a backend that is tracing would not do.
 
@@ -185,7 +180,7 @@ def check_parts(body):
     expand, contract = _flat(body.expand), _flat(body.contract)
     for layer in [*expand, *contract]:
         if not _one_to_one(layer):
-            mixing = ", whose activation makes of one channel what others say," if _mixes(layer) else ""
+            mixing = ", whose activation of one channel depends on others," if _mixes(layer) else ""
             raise ValueError(
                 f"layer {layer.name!r} of type {type(layer).__name__}{mixing} cannot be cut into channel groups; use "
                 "Conv2D, DepthwiseConv2D, BatchNormalization over the last axis, activations, padding and pooling that "
@@ -194,8 +189,8 @@ def check_parts(body):
     for layer in expand[: _place(expand)] if body.input_granularity else ():
         if not _keeps_zeros(layer):
             raise ValueError(
-                f"layer {layer.name!r} makes something of the zeros that input groups of {body.name!r} give that are "
-                "off; give it to it as `before`."
+                f"layer {layer.name!r} changes the zeros of input groups of {body.name!r} that are off; give it as "
+                "`before`."
             )
     for layer in expand[: _place(expand)]:
         if isinstance(layer, layers.DepthwiseConv2D):
@@ -206,7 +201,7 @@ def check_parts(body):
     for layer in contract[: _place(contract)]:
         if not _keeps_zeros(layer):
             raise ValueError(
-                f"layer {layer.name!r} makes something of the zeros that groups of {body.name!r} give that are off; "
+                f"layer {layer.name!r} changes the zeros of groups of {body.name!r} that are off; "
                 "put it at the end of `expand`."
             )
 
@@ -276,7 +271,7 @@ def _cut(found, read, given, part):
     Args:
         found: layers.
         read: numbers of the channels that are left on this side of the convolution; None for all.
-        given: of those behind it, likewise.
+        given: of those after it, likewise.
         part: before the names of layers.
     """
     place = _place(found)

@@ -15,9 +15,9 @@ class Decided(NamedTuple):
     """Decisions of a part of a network, {decision name: value} each.
 
     Attributes:
-        decisions: 0 where the part that the decision is inside of is skipped.
+        decisions: 0 where the part that contains the decision is skipped.
         probabilities: of the decisions, likewise.
-        conditional: the decisions given that the part runs, which cost multiplies.
+        conditional: the decisions under the condition that the part runs; the cost multiplies these.
     """
 
     decisions: dict[str, Any]
@@ -33,13 +33,13 @@ class Decided(NamedTuple):
         """
         ran = ops.stop_gradient(ops.cast(decision, "float32"))
 
-        def reached(values):
+        def multiplied(values):
             inside = values if names is None else names
             return {
                 name: ran * ops.cast(value, "float32") if name in inside else value for name, value in values.items()
             }
 
-        return self._replace(decisions=reached(self.decisions), probabilities=reached(self.probabilities))
+        return self._replace(decisions=multiplied(self.decisions), probabilities=multiplied(self.probabilities))
 
     def prefixed(self, prefix):
         """Returns these decisions as 'prefix/decision'."""
@@ -51,14 +51,13 @@ class Decided(NamedTuple):
 
 
 class Unit(SavedArguments):
-    """combine(x, select(decision, branch(x), otherwise(x))).
+    """A part of a network that runs or is skipped: combine(x, select(decision, branch(x), otherwise(x))).
 
     Subclasses write `branch` and `otherwise`, and `combine` and `masked` where the defaults do not fit. x is any nest
-    of tensors [batch, ...]. A leaf that branch and otherwise hand through untouched is never selected.
+    of tensors [batch, ...]. A leaf that branch and otherwise both return unchanged is never selected.
 
     Attributes:
-        skippable: False if there is nothing to run instead: such a unit always runs.
-        group_names: names of the decisions that switch groups of its channels, once it is built; () if it has none.
+        skippable: False if the unit has nothing to run instead and so always runs.
         nested: True if branch takes (given, executor) and returns (y, Decided), because a dynamic network is inside.
     """
 
@@ -96,7 +95,7 @@ class Unit(SavedArguments):
         raise NotImplementedError(f"{type(self).__name__} must define joined(x, added, training).")
 
     def call(self, x, decision=None, training=None, groups=None):
-        """Runs the masked execution.
+        """Runs the masked execution and returns a nest of tensors.
 
         Args:
             x: nest of tensors, [batch, ...].
@@ -104,9 +103,6 @@ class Unit(SavedArguments):
             training: whether layers inside run in training mode.
             groups: list of float tensors [batch] in [0, 1] or numbers, one for each of group_names; None runs them all.
                 They count where the unit runs.
-
-        Returns:
-            Nest of tensors.
         """
         if decision is None:
             return self.combine(x, self.branch(x, training=training, **_some(groups)))
@@ -117,7 +113,7 @@ class Unit(SavedArguments):
         return self.combine(x, self.otherwise(x, training=training))
 
     def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
-        """Returns the unit's cost tree: what always runs, and under a guard what runs only if the decision says so.
+        """Returns the unit's cost tree: what always runs, and under a guard what runs only if the decision is 1.
 
         Args:
             x: spec of the input.

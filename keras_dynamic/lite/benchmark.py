@@ -102,7 +102,7 @@ def all_on_of(model, quantize=None, calibration=None) -> bytes:
     """
     chain = model.chain
     stops = set(chain.exit_names) & set(model.decision_names)
-    runs = model.decider.obeying(chain, model.decider.constants)
+    runs = model.decider.decisions_by_target(chain, model.decider.constants)
     all_on = DynamicModel(chain, Pattern(runs) if runs else None, name="all_on")
     all_on.build(model.image_shape)
     return export(all_on, quantize, calibration, ("exits",) if stops else ())

@@ -360,7 +360,7 @@ class BranchingExecutor:
         for name in [name for name in self.bits if name not in before]:
             bit = self.bits[name]
             self.bits[name] = select(decision, bit, keras.ops.zeros_like(bit))
-        return later._replace(logits=select(decision, later.logits, _own_scale(state.answered)))
+        return later._replace(logits=select(decision, later.logits, _own_scale(state.logits)))
 
     def inside(self, unit):
         """Returns the executor for the dynamic network inside a unit, which records into the same tables."""

@@ -9,7 +9,7 @@ import numpy as np
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Decider, DynamicModel
-from keras_dynamic.layers.frozen import frozen
+from keras_dynamic.layers.constant_variables import constant_variables
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import FOLD, BranchingExecutor, lower_groups, note
 from keras_dynamic.lite.comparisons import (
@@ -82,7 +82,7 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
         calibration = check_calibration(calibration, shape[1:], wanted_for)
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
     graph = _Graph(model, names, lower_groups(model, quantize, fold))
-    with frozen(_constants(model, as_input)):
+    with constant_variables(_constants(model, as_input)):
         graph.node = model.cost_tree  # made before tracing
         traced = trace(graph, shape)
     if graph.problems:

@@ -1,4 +1,4 @@
-"""Losses on decisions, cost and answers, as pure functions."""
+"""Losses on decisions, cost and logits, as pure functions."""
 
 from keras_dynamic.losses.activation import (
     ACTIVATION_LOSSES,

@@ -7,14 +7,11 @@ from keras_dynamic.ops import mean_over_batch
 
 
 def class_indices(y, classes):
-    """Returns labels as class numbers.
+    """Returns labels as class numbers, a tensor [batch].
 
     Args:
         y: int [batch] or [batch, 1], or one-hot or soft [batch, classes], of which the largest counts.
         classes: number of classes.
-
-    Returns:
-        Tensor [batch].
 
     Raises:
         ValueError: if there is one class, as in binary classification by one logit or in regression, or the labels have
@@ -25,15 +22,12 @@ def class_indices(y, classes):
 
 
 def cross_entropy(y, logits, sample_weight=None):
-    """Returns the cross entropy of logits with labels, mean over the batch.
+    """Returns the cross entropy of logits with labels, mean over the batch, a scalar tensor.
 
     Args:
         y: labels, int [batch] or [batch, 1], or one-hot or soft [batch, classes].
         logits: float tensor, [batch, classes].
         sample_weight: float tensor [batch], or None.
-
-    Returns:
-        Scalar tensor.
 
     Raises:
         ValueError: as class_indices.

@@ -21,7 +21,7 @@ from keras_dynamic.methods.method import Annealed
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class ActivationGating(Annealed):
-    """A chain whose units are gated, trained so that activation comes near a target rate.
+    """A chain with gated units, trained so that the rate of units run comes near a target.
 
         network = kd.zoo.load("resnet32_cifar10_45k")
         model = kd.methods.ActivationGating(network.chain, target=0.6)
@@ -40,7 +40,7 @@ class ActivationGating(Annealed):
         const_quad: True for no penalty under the target (equation 3).
         activation_weight: of the activation loss.
         variable_target: None, or how the targets follow the activation of each batch in training: 'moving', the mean of
-            the batches so far, or 'exponential' (S1.2). callbacks.AnnealTarget lets them start anew in each epoch, at
+            the batches so far, or 'exponential' (S1.2). callbacks.AnnealTarget resets them in each epoch, at
             `target` or, until it has come down to that, at its own rate; AnnealTarget(start=0.0) anneals nothing.
         target_momentum: share of the old target in the 'exponential' one after a batch, in [0, 1].
         **kwargs: of Method (weight_decay, teacher, distillation_weight, distillation_temperature) and keras.Model; the
@@ -102,7 +102,7 @@ class ActivationGating(Annealed):
             )
 
     def set_target_floor(self, floor):
-        """Sets the targets in force, as Annealed; variable ones start anew from there."""
+        """Sets the targets in force, as Annealed; variable ones restart from there."""
         super().set_target_floor(floor)
         if self.built and self.variable_target == "moving":
             self._seen.assign(1.0)

@@ -5,6 +5,7 @@ import warnings
 import keras
 from keras import layers, ops
 
+from keras_dynamic import keras_hooks
 from keras_dynamic.deciders import BernoulliPolicy, Policy
 from keras_dynamic.layers import Outcome
 from keras_dynamic.layers.dynamic_model import _step_of
@@ -30,7 +31,7 @@ BATCH_NORM = ("batch", "frozen")
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class BlockDrop(Annealed):
-    """A chain whose units a policy runs or drops, rewarded for right answers from few units.
+    """A chain whose units a policy runs or drops, trained by rewards for correct predictions with few units.
 
         network = kd.zoo.load("resnet32_cifar10_45k")
         model = kd.methods.BlockDrop(network.chain)
@@ -46,15 +47,15 @@ class BlockDrop(Annealed):
     shown and has no gradient. In finetuning both are: the chain by the compiled loss on the sampled paths, the policy
     by policy_weight times its loss. Each step runs the chain twice, on sampled decisions and on those of inference (the
     most probable ones, unless the policy's tau is changed), whose reward is the baseline; the second run moves no
-    statistics and has no gradient. An answer is right if its largest logit is that of the label, or of the largest of
-    soft labels. `trainable` of the chain's layers is set anew whenever fit or a step begins.
+    statistics and has no gradient. A prediction is correct if the largest logit is that of the label, or of the
+    largest of soft labels. `trainable` of the chain's layers is set whenever fit or a step begins.
 
     Args:
         chain: Chain; its weights should be trained before.
         policy: BernoulliPolicy, e.g. deciders.Policy or that of an earlier stage; None makes models.policy_resnet, for
             224-pixel images if the chain is built for them, else for 32.
         stage: 'curriculum' or 'finetuning'.
-        gamma: penalty of a wrong answer, positive; larger values run more units.
+        gamma: penalty of a wrong prediction, positive; larger values run more units.
         usage: share of the decided units that is to run on average, in (0, 1], or with hold='units' also {unit name:
             share} with an entry for each; callbacks.AnnealTarget brings it down slowly. Units that a curriculum keeps
             closed count as 1. None leaves it to gamma.
@@ -103,10 +104,10 @@ class BlockDrop(Annealed):
         if not isinstance(policy, BernoulliPolicy):
             raise ValueError(
                 f"BlockDrop trains a BernoulliPolicy such as deciders.Policy, got {type(policy).__name__}; give the "
-                "network that looks at the image as Policy(network)."
+                "network that reads the image as Policy(network)."
             )
         super().__init__(chain, policy, **kwargs)
-        check_number("gamma, the penalty of a wrong answer,", gamma, positive=True)
+        check_number("gamma, the penalty of a wrong prediction,", gamma, positive=True)
         check_number("policy_weight", policy_weight)
         check_number("entropy_weight", entropy_weight)
         for name, value, known in (
@@ -147,7 +148,7 @@ class BlockDrop(Annealed):
 
     def _set_trainable(self):
         """Freezes of the chain what this stage does not train, layer by layer, as another model may have set them."""
-        for layer in self.chain._flatten_layers():
+        for layer in keras_hooks.all_layers(self.chain):
             frozen = self.batch_norm == "frozen" and isinstance(layer, layers.BatchNormalization)
             layer.trainable = self.stage == "finetuning" and not frozen
 
@@ -156,7 +157,7 @@ class BlockDrop(Annealed):
         return training and self.stage == "finetuning"
 
     def fit(self, *args, **kwargs):
-        """Trains, as keras.Model.fit; warns if finetuning starts from a policy that has learnt nothing."""
+        """Trains, as keras.Model.fit; warns if finetuning starts from an untrained policy."""
         if self.stage == "finetuning":
             if not int(ops.convert_to_numpy(self.decider.steps)):
                 warnings.warn(
@@ -179,16 +180,9 @@ class BlockDrop(Annealed):
             return tape_step(self, *args)
 
     def outcome_losses(self, x, y, outcome, sample_weight=None):
-        """Returns the policy's loss and the entropy bonus, and what every method has.
+        """Returns the policy's loss, the entropy bonus, and the losses of Method.
 
-        Args:
-            x: images of the batch.
-            y: labels of the batch, int [batch] or [batch, 1], or one-hot or soft [batch, classes].
-            outcome: of the sampled decisions.
-            sample_weight: float tensor [batch], of the policy's loss and of distillation; None for 1 each.
-
-        Returns:
-            {name: scalar tensor}.
+        Arguments as in DynamicModel; labels are int [batch] or [batch, 1], or one-hot or soft [batch, classes].
 
         Source: BlockDrop, equation 6.
         """
@@ -239,8 +233,8 @@ class BlockDrop(Annealed):
 
     def _reward(self, outcome, y, gamma):
         labels = class_indices(y, outcome.logits.shape[-1])
-        answers = ops.argmax(outcome.logits, axis=-1)
-        return usage_reward(self._stacked(outcome.decisions), answers == ops.cast(labels, answers.dtype), gamma)
+        predicted = ops.argmax(outcome.logits, axis=-1)
+        return usage_reward(self._stacked(outcome.decisions), predicted == ops.cast(labels, predicted.dtype), gamma)
 
     def get_config(self):
         """Returns the arguments, layers serialized."""

@@ -13,9 +13,9 @@ from keras_dynamic.methods.method import Annealed, Method
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class IMTA(Method):
-    """A network with exits, all trained at once.
+    """A network with exits, which are all trained at once.
 
-    Phase I trains everything under gradient equilibrium; phase II goes on with the classifiers alone, which collaborate
+    Phase I trains everything under gradient equilibrium; phase II trains the classifiers alone, which collaborate
     and learn from the deepest. Each technique can be switched by itself.
 
         network = kd.models.msdnet(...)
@@ -33,11 +33,11 @@ class IMTA(Method):
 
     Args:
         chain: Chain with exits.
-        decider: Decider; Always by default: exits are trained on all images, whoever may stop there afterwards.
+        decider: Decider; Always by default: exits are trained on all images, whichever may stop there later.
         exit_weights: lambda of each exit, positive, the deepest last; None for 1 each.
         equilibrium: True for gradient equilibrium.
         alpha: share of the compiled loss in the loss of each exit but the deepest, in [0, 1]; the rest is the distance
-            from the deepest exit's answer (one-for-all distillation). 1 for none.
+            from the deepest exit's logits (one-for-all distillation). 1 for none.
         temperature: of that distance, positive.
         classifiers_only: True trains only the last layer of each classifier, and what collaboration adds; the rest is
             frozen, batch norm included. Set it when the model is made: it changes `trainable` of the chain's layers.
@@ -87,12 +87,12 @@ class IMTA(Method):
             )
 
     def check_chain(self):
-        """Needs no decisions: the exits are what is trained."""
+        """Accepts chains without decisions: the exits are trained."""
 
     def prepare(self, image_shape):
         """Builds the chain, and freezes all but the classifiers if only these are trained."""
         super().prepare(image_shape)
-        names = self.chain.exit_names if self.chain.answer_specs[-1].shape[-1] > 1 else []
+        names = self.chain.exit_names if self.chain.logits_specs[-1].shape[-1] > 1 else []
         self._accuracies = [keras.metrics.SparseCategoricalAccuracy(name=f"{name}_accuracy") for name in names]
         if self.classifiers_only:
             freeze_features(self.chain)
@@ -104,12 +104,12 @@ class IMTA(Method):
         return [head.transfer for head in heads if head.transfer is not None]
 
     def executor(self, training):
-        """Returns gradient equilibrium in training, if it is asked for."""
+        """Returns gradient equilibrium in training, if `equilibrium`."""
         return gradient_equilibrium if training and self.equilibrium else masked
 
     def outcome_losses(self, x, y, outcome, sample_weight=None):
-        """Returns a loss per exit but the deepest, whose is the compiled one, and what methods share."""
-        names = self.chain.exit_names  # JAX hands dictionaries on sorted
+        """Returns a loss per exit but the deepest, whose loss is the compiled one, and the losses of Method."""
+        names = self.chain.exit_names  # JAX sorts dictionaries
         losses = exit_losses(
             [outcome.exits[name] for name in names],
             outcome.logits,
@@ -163,7 +163,7 @@ def _heads(chain):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class LearnedExits(Annealed):
-    """A network with exits that learns, end to end, at which of them each image stops.
+    """A network with exits that learns, end to end, at which exit each image stops.
 
         network = kd.models.msdnet(...)
         model = kd.methods.LearnedExits(network.chain, target=0.3)
@@ -171,8 +171,8 @@ class LearnedExits(Annealed):
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True), loss, metrics=["accuracy"])
         model.fit(x, y)
 
-    The compiled loss is that of the answer at which an image stops; through the straight-through decision it teaches
-    the gates where stopping is right. Each exit's compiled loss on all images is added, as in BranchyNet, which the
+    The compiled loss is that of the exit at which an image stops; through the straight-through decision it trains the
+    gates. Each exit's compiled loss on all images is added, as in BranchyNet, which the
     paper follows: a classifier at which no image stops yet must learn before its gate can choose it. The third part
     penalises exits that too few images take (losses.exit_rate); callbacks.AnnealTarget lowers the share that may go on
     from its start to 1 - target.
@@ -191,7 +191,7 @@ class LearnedExits(Annealed):
         ValueError: if a target is outside [0, 1], a weight is negative, or there is not one weight for each exit; or,
             when it is built, if no exit is decided or the targets name others than those that are.
 
-    Source: Herrmann et al., sections 5 and S1.5. How the parts are weighed is not said there.
+    Source: Herrmann et al., sections 5 and S1.5. The paper does not give the weights of the parts.
     """
 
     def __init__(self, chain, decider=None, target=0.3, exit_weights=None, rate_weight=1.0, **kwargs):
@@ -236,7 +236,7 @@ class LearnedExits(Annealed):
         return [self.target[name] for name in self.exit_names]
 
     def outcome_losses(self, x, y, outcome, sample_weight=None):
-        """Returns a loss per exit, the loss on exit rates, and what methods share."""
+        """Returns a loss per exit, the loss on exit rates, and the losses of Method."""
         names = self.chain.exit_names
         weights = self.exit_weights or [1.0] * len(names)
         losses = {

@@ -1,4 +1,4 @@
-"""What methods share: a teacher to distil from, weight decay, annealed targets."""
+"""The base classes of methods: distillation from a teacher, weight decay, annealed targets."""
 
 import keras
 import numpy as np
@@ -20,9 +20,6 @@ def check_usage(usage, hold):
         usage: share of units, {unit name: share}, or None.
         hold: one of STRENGTHS.
 
-    Returns:
-        Likewise.
-
     Raises:
         ValueError: if a share is outside (0, 1], or a usage per unit or none comes with the wrong hold.
     """
@@ -43,10 +40,10 @@ def _check_share(name, value):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Method(DynamicModel):
-    """A dynamic model that is trained: the compiled loss, plus distillation and weight decay if they are asked for.
+    """A dynamic model with further losses in training: distillation and weight decay, both optional.
 
-    Sample weights and class weights multiply the losses on answers (the compiled one, wherever it is applied,
-    distillation, and what a method says besides). Losses on decisions and cost count all images alike.
+    Sample weights and class weights multiply the losses on logits (the compiled one, wherever it is applied,
+    distillation, and those that a method documents). Losses on decisions and cost count all images alike.
 
     Args:
         chain: Chain.
@@ -95,7 +92,7 @@ class Method(DynamicModel):
         self._teacher = _Untracked(teacher)
 
     def prepare(self, image_shape):
-        """Builds chain and decider, and looks whether there is anything to train."""
+        """Builds chain and decider, and checks that there is something to train."""
         if not self.chain.built:
             self.chain.build(image_shape)  # groups of channels are counted then
         self.check_chain()
@@ -125,11 +122,11 @@ class Method(DynamicModel):
     def fit(self, x=None, y=None, *args, **kwargs):
         """Trains, as keras.Model.fit; labels in an array are checked before, where there must be a class per image."""
         if self.one_class_per_image and y is not None and self.chain.built:
-            class_numbers(y, self.chain.answer_specs[-1].shape[-1], len(x))
+            class_numbers(y, self.chain.logits_specs[-1].shape[-1], len(x))
         return super().fit(x, y, *args, **kwargs)
 
     def outcome_losses(self, x, y, outcome, sample_weight=None):
-        """Returns distillation and weight decay if they are asked for."""
+        """Returns the losses of distillation and weight decay that are switched on."""
         losses = {}
         if self._teacher.model is not None and self.distillation_weight:
             logits = self._teacher.model(x, training=False)

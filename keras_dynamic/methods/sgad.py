@@ -1,4 +1,4 @@
-"""SGAD: units dropped as a guideline says how easy an image is (Wang et al. 2018)."""
+"""SGAD: the easier an image, by a second classifier, the more units are dropped (Wang et al. 2018)."""
 
 import keras
 from keras import ops
@@ -14,12 +14,11 @@ from keras_dynamic.ops import check_classes, expected_drop_ratio, softmax_varian
 
 
 def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, noise=0.5, verbose="auto") -> dict:
-    """Trains the guideline, and the decider to ask what it asks for, while the chain stands still and is not even run.
+    """Trains the guideline, and the decider to drop the shares that it expects, without training or running the chain.
 
-    Joint training pushes the decider one way for all images until the mean share is right, and breaks units meanwhile
-    that come back later. After this it tells images apart from the first joint step on, and the noise has made it sure
-    of what it says: without, most logits would lie where the least push turns them. An epoch takes a few seconds.
-    Not in the paper, whose trainings are long enough to do without.
+    Joint training alone moves the decisions of all images together until their mean share is right. After this
+    function they differ between images from the first joint step, and the noise has moved logits away from the
+    threshold. An epoch takes a few seconds. Not in the paper, whose trainings are longer.
 
         kd.methods.fit_guideline(model, batches)
         model.fit(batches, epochs=5)
@@ -30,7 +29,7 @@ def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, noise=0.5, verbo
             sample weights), e.g. data.Batches; labels are int [batch], or one-hot or soft [batch, classes].
         epochs: over the batches.
         learning_rate: Adam's at first; it falls to 0 along a cosine.
-        noise: standard deviation of the noise before the sigmoid meanwhile, at least 0; the decider's own comes back.
+        noise: standard deviation of the noise before the sigmoid, at least 0; the decider's own is restored at the end.
         verbose: as in keras.Model.fit.
 
     Returns:
@@ -70,7 +69,7 @@ class _Fitted(keras.Model):
         super().__init__(name="guideline_fit")
         self.decider, self.guideline = model.decider, model.guideline
         self._frozen = lambda image: model.chain.stem(image, training=False)  # in a closure it is not this model's own
-        self._asked = model.expected_ratio
+        self._expected = model.expected_ratio
         self._units = len(model.chain.skippable_names)
         self.trackers = [keras.metrics.Mean(name="drop_ratio")]
         if self.guideline is not None:
@@ -78,14 +77,14 @@ class _Fitted(keras.Model):
         self.built = True
 
     def call(self, image, training=None):
-        """Returns the decisions [decided units, batch], the shares asked for, and the guideline's logits or None."""
+        """Returns the decisions [decided units, batch], the expected shares, and the guideline's logits or None."""
         _, decisions = self.decider.begin(image, ops.stop_gradient(self._frozen(image)), training=training)
-        return ops.transpose(decisions), *self._asked(image, training=training)
+        return ops.transpose(decisions), *self._expected(image, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Adds up the distance from the shares asked for and the guideline's cross entropy."""
-        decisions, asked, logits = y_pred
-        losses = [drop_ratio(decisions, asked, self._units)]
+        """Adds up the distance from the expected shares and the guideline's cross entropy."""
+        decisions, expected, logits = y_pred
+        losses = [drop_ratio(decisions, expected, self._units)]
         if logits is not None:
             losses.append(cross_entropy(y, logits, sample_weight))
         for tracker, loss in zip(self.trackers, losses, strict=True):
@@ -99,7 +98,7 @@ class _Fitted(keras.Model):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class SGAD(Method):
-    """A chain of which easy images run fewer units: a second classifier says, in training, how easy an image is.
+    """A chain of which easy images run fewer units, trained with a second classifier that rates how easy an image is.
 
         network = kd.zoo.load("resnet32_cifar10_45k")
         model = kd.methods.SGAD(network.chain, s_max=0.8)
@@ -109,7 +108,7 @@ class SGAD(Method):
 
     The loss is task_weight times the compiled one, plus mask_weight times the distance between the share of units that
     an image drops and the share that the guideline expects, plus guideline_weight times the guideline's own cross
-    entropy, from which alone the guideline learns. Calls, cost and export know nothing of the guideline;
+    entropy, from which alone the guideline learns. Calls, cost and export do not use the guideline;
     `DynamicModel(model.chain, model.decider)` is the network without it.
 
     Args:
@@ -117,10 +116,10 @@ class SGAD(Method):
         decider: BinaryMaskNetwork, or PerUnitGates; None makes a BinaryMaskNetwork.
         guideline: SGNet, any Keras classifier from images to logits [batch, classes], without a softmax, trained along;
             None makes models.guideline_network.
-        s_max: largest share of units that an image is asked to drop, in (0, 1); the paper takes 0.2 (more accurate),
+        s_max: largest share of units that an image should drop, in (0, 1); the paper takes 0.2 (more accurate),
             then from there 0.8 (cheaper).
-        constant_ratio: share of units that every image alike is asked to drop, in [0, 1), instead of a guideline: the
-            ablation. None asks the guideline.
+        constant_ratio: share of units that every image should drop, in [0, 1), instead of a guideline: the
+            ablation. None takes the guideline's.
         mask_weight: of equation 10, non-negative.
         guideline_weight: of the guideline's cross entropy, non-negative.
         **kwargs: of Method (task_weight, weight_decay, teacher, ...) and keras.Model.
@@ -211,16 +210,9 @@ class SGAD(Method):
         return expected_drop_ratio(softmax_variance(logits), logits.shape[-1], self.s_max), logits
 
     def outcome_losses(self, x, y, outcome, sample_weight=None):
-        """Returns the distance from the expected drop ratio and the guideline's cross entropy, and what methods share.
+        """Returns the distance from the expected drop ratio, the guideline's cross entropy, and the losses of Method.
 
-        Args:
-            x: images of the batch.
-            y: labels of the batch, int [batch] or [batch, 1], or one-hot or soft [batch, classes].
-            outcome: of the decisions taken.
-            sample_weight: float tensor [batch], of the guideline's cross entropy and of distillation; None for 1 each.
-
-        Returns:
-            {name: scalar tensor}.
+        Arguments as in DynamicModel; labels are int [batch] or [batch, 1], or one-hot or soft [batch, classes].
 
         Source: SGAD, equations 10 and 12.
         """

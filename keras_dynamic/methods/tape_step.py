@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_dynamic import keras_hooks
+
 
 def tape_step(model, data):
     """Runs one step of a model whose loss is compute_loss on what it gives for x, and updates weights and metrics.
@@ -29,16 +31,11 @@ def tape_step(model, data):
         raise ValueError(f"model {model.name!r} has no trainable weights; set trainable=True on what shall learn.")
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([variable.value for variable in trained])
-        answer = model(x, training=True)
-        loss = model.compute_loss(x=x, y=y, y_pred=answer, sample_weight=sample_weight, training=True)
+        outcome = model(x, training=True)
+        loss = model.compute_loss(x=x, y=y, y_pred=outcome, sample_weight=sample_weight, training=True)
         scaled = model.optimizer.scale_loss(loss)
     model.optimizer.apply_gradients(zip(tape.gradient(scaled, trained), trained, strict=True))
-    model._loss_tracker.update_state(_whole(loss), sample_weight=keras.ops.shape(keras.tree.flatten(x)[0])[0])
-    return model.compute_metrics(x, y, answer, sample_weight=sample_weight)
-
-
-def _whole(loss):
-    """Undoes the division by the number of replicas, for display."""
-    import tensorflow as tf
-
-    return loss * tf.distribute.get_strategy().num_replicas_in_sync
+    images = keras.ops.shape(keras.tree.flatten(x)[0])[0]
+    whole = loss * tf.distribute.get_strategy().num_replicas_in_sync  # compute_loss has divided by the replicas
+    keras_hooks.loss_tracker(model).update_state(whole, sample_weight=images)
+    return model.compute_metrics(x, y, outcome, sample_weight=sample_weight)

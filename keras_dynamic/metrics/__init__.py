@@ -1,4 +1,4 @@
-"""Metrics of answers and decisions, as pure functions over arrays."""
+"""Metrics of predictions and decisions, as pure functions over arrays."""
 
 from keras_dynamic.metrics.accuracy import Calibration, accuracies, calibration, top_k_accuracy
 from keras_dynamic.metrics.paths import (

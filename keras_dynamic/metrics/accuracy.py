@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_dynamic.ops import class_numbers
 
-_FEW_CLASSES = 10  # up to which the right one is among five by luck too often to say anything
+_FEW_CLASSES = 10  # up to which the right one is among five by chance too often to be informative
 
 
 def top_k_accuracy(scores, labels, k) -> float:
@@ -35,7 +35,7 @@ def top_k_accuracy(scores, labels, k) -> float:
 
 
 def accuracies(scores, labels) -> dict:
-    """Returns the accuracies that are worth telling.
+    """Returns the accuracy and, for more than 10 classes, the top-5 accuracy.
 
     Args:
         scores: logits or probabilities, [n, classes].
@@ -70,15 +70,12 @@ class Calibration(NamedTuple):
 
 
 def calibration(confidences, correct, bins=15) -> Calibration:
-    """Compares confidence and accuracy.
+    """Returns the Calibration of confidences: how well they agree with the accuracy.
 
     Args:
         confidences: largest probability per image, float [n], in [0, 1].
         correct: whether the answer is right, bool [n].
         bins: of equal width; a bin holds its upper end.
-
-    Returns:
-        Calibration.
 
     Raises:
         ValueError: if there are no images, not as many answers as confidences, a confidence is outside [0, 1], or there

@@ -70,7 +70,7 @@ def shuffled(decisions, seed) -> dict:
         raise ValueError(f"decisions can be exchanged between two images or more, got {count}.")
     cycle = np.random.default_rng(seed).permutation(count)
     source = np.empty(count, int)
-    source[cycle] = np.roll(cycle, 1)  # one cycle through all images: nobody keeps its own
+    source[cycle] = np.roll(cycle, 1)  # one cycle through all images: none keeps its own
     return {name: np.asarray(value)[source] for name, value in decisions.items()}
 
 

@@ -9,8 +9,9 @@ from keras import ops
 
 from keras_dynamic.cost import Guard, Node, given, register, tree
 from keras_dynamic.deciders import Confidence
+from keras_dynamic.keras_hooks import origin
 from keras_dynamic.layers import Chain, Decided, DynamicModel, Unit
-from keras_dynamic.layers.logits_end import backwards, described, function_of, hands_on, origin
+from keras_dynamic.layers.logits_end import backwards, described, function_of, hands_on
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.ops import (
     Fitted,

@@ -10,35 +10,21 @@ from keras_dynamic.ops.labels import check_classes, class_numbers
 
 
 def max_probability(logits):
-    """Returns the largest softmax probability.
-
-    Args:
-        logits: float tensor, [batch, classes].
-
-    Returns:
-        float tensor, [batch], in [1/classes, 1].
-    """
+    """Returns the largest softmax probability, float tensor [batch] in [1 / classes, 1], of logits [batch, classes]."""
     return ops.max(ops.softmax(logits, axis=-1), axis=-1)
 
 
 def entropy_confidence(logits):
-    """Returns 1 - entropy / ln(classes).
-
-    Args:
-        logits: float tensor, [batch, classes].
-
-    Returns:
-        float tensor, [batch], in [0, 1].
-    """
+    """Returns 1 - entropy / ln(classes), float tensor [batch] in [0, 1], of logits [batch, classes]."""
     log_p = ops.log_softmax(logits, axis=-1)
     return 1.0 + ops.sum(ops.softmax(logits, axis=-1) * log_p, axis=-1) / math.log(logits.shape[-1])
 
 
 def margin(logits):
-    """Returns the difference of the two largest logits, without top-k or argmax, which TFLite has not on every device.
+    """Returns the difference of the two largest logits, without top-k or argmax, which TFLite lacks on some devices.
 
-    A tournament: who loses to nobody is the largest, and the second largest is the best of those who lost. Logits that
-    are equal, as often in int8, are 0 apart.
+    A tournament: the largest never loses, and the second largest is the best of the losers. Equal logits, frequent in
+    int8, are 0 apart.
 
     Args:
         logits: float tensor, [batch, classes], at least two classes.
@@ -80,16 +66,13 @@ def confidence(logits, kind="max_probability"):
 
 
 def predicted_class(logits):
-    """Returns the index of the largest logit, the first of equal ones.
+    """Returns the index of the largest logit, the first of equal ones, an int32 tensor, [batch].
 
     It looks for the largest among marks, not among the logits: for floats keras.ops.argmax adds operations on their
     sign bits, which no int8 file can have.
 
     Args:
         logits: float tensor, [batch, classes].
-
-    Returns:
-        int32 tensor, [batch].
 
     Raises:
         ValueError: if there is one logit per image.

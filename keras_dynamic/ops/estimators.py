@@ -9,14 +9,11 @@ from keras_dynamic.messages import did_you_mean
 
 
 def scale_gradient(x, factor):
-    """Hands x through and multiplies its gradient by factor.
+    """Returns x, with its gradient multiplied by factor.
 
     Args:
         x: float tensor of any shape.
         factor: float; 0 stops the gradient.
-
-    Returns:
-        x, exactly.
 
     Source: IMTA, equations 4 and 5 (gradient equilibrium).
     """
@@ -29,13 +26,10 @@ _BOUND = 1e4  # stands for the infinite log odds of 0 and 1; no network's logit 
 
 
 def log_odds(probability):
-    """Returns log(p / (1 - p)), -1e4 for 0 and 1e4 for 1.
+    """Returns log(p / (1 - p)), -1e4 for 0 and 1e4 for 1, a tensor of the same shape.
 
     Args:
         probability: float tensor in [0, 1], of any shape.
-
-    Returns:
-        Tensor of the same shape.
     """
     return ops.clip(ops.log(probability) - ops.log1p(-probability), -_BOUND, _BOUND)
 

@@ -24,16 +24,13 @@ def check_classes(count, what):
 
 
 def class_numbers(y, classes, images=None) -> np.ndarray:
-    """Returns labels as class numbers.
+    """Returns labels as class numbers, an int64 array, [n].
 
     Args:
         y: class numbers from 0 to classes - 1, [n] or [n, 1] of any number type; or one-hot or soft labels,
             [n, classes], of which the largest counts.
         classes: number of classes.
         images: how many images the labels belong to; None does not compare.
-
-    Returns:
-        int64 array, [n].
 
     Raises:
         ValueError: if there is one logit instead of classes, labels are multi-label, no class numbers or out of range,
@@ -84,7 +81,7 @@ def check_images(x):
     if x.dtype.kind == "f" and not (np.isfinite(x.min()) and np.isfinite(x.max())):
         bad = next(index for index, image in enumerate(x) if not np.isfinite(image).all())
         raise ValueError(
-            f"images must be finite numbers, got NaN or infinity in image {bad} of {len(x)}; leave it out or mend it."
+            f"images must be finite numbers, got NaN or infinity in image {bad} of {len(x)}; leave it out or repair it."
         )
 
 

@@ -8,12 +8,12 @@ _TINY = 1e-7  # keeps logarithms of probabilities finite
 
 
 def usage_reward(decisions, correct, gamma):
-    """Returns 1 - (share of units that ran)^2 for a right answer and -gamma for a wrong one.
+    """Returns 1 - (share of units that ran)^2 for a correct prediction and -gamma for a wrong one.
 
     Args:
         decisions: 0/1 float tensor, [batch, units].
-        correct: bool tensor, [batch]: whether the answer under these decisions is right.
-        gamma: penalty of a wrong answer, a positive number or scalar tensor.
+        correct: bool tensor, [batch]: whether the prediction under these decisions is correct.
+        gamma: penalty of a wrong prediction, a positive number or scalar tensor.
 
     Returns:
         float32 tensor, [batch].
@@ -25,10 +25,10 @@ def usage_reward(decisions, correct, gamma):
 
 
 def penalty_for_usage(gamma, usage, target, gain=15.0):
-    """Returns the penalty of a wrong answer that brings usage near a target: gamma x exp(gain x (target - usage)).
+    """Returns the penalty of a wrong prediction that brings usage near a target: gamma x exp(gain x (target - usage)).
 
-    Where more runs than is wanted, wrong answers cost less, and more. BlockDrop has a gamma per operating point, found
-    by trial.
+    Where more units run than the target, wrong predictions cost less, else more. BlockDrop has one gamma for each
+    operating point, found by trial.
 
     Args:
         gamma: penalty at the target, positive.
@@ -58,15 +58,12 @@ def bounded(probabilities, alpha):
 
 
 def bernoulli_log_probability(decisions, probabilities, free=None):
-    """Returns the log-probability of decisions under independent Bernoulli distributions.
+    """Returns the log-probability of decisions under independent Bernoulli distributions, a float32 tensor, [batch].
 
     Args:
         decisions: 0/1 float tensor, [batch, units].
         probabilities: of 1, float tensor, [batch, units].
         free: 0/1 float tensor, [units]: decisions that were drawn; those held in place do not count. None counts all.
-
-    Returns:
-        float32 tensor, [batch].
 
     Source: BlockDrop, equation 1 and the sum in equation 5.
     """
@@ -76,14 +73,11 @@ def bernoulli_log_probability(decisions, probabilities, free=None):
 
 
 def self_critical_advantage(reward, baseline):
-    """Returns reward - baseline, without gradient.
+    """Returns reward - baseline, without gradient, a float tensor, [batch].
 
     Args:
         reward: of the sampled decisions, float tensor, [batch].
         baseline: reward of the most probable decisions, float tensor, [batch].
-
-    Returns:
-        float tensor, [batch].
 
     Source: BlockDrop, below equation 6; Rennie et al. 2017.
     """
@@ -91,15 +85,12 @@ def self_critical_advantage(reward, baseline):
 
 
 def policy_gradient_loss(log_probability, advantage, sample_weight=None):
-    """Returns -mean(advantage x log-probability), whose gradient is minus that of the expected reward.
+    """Returns -mean(advantage x log-probability), whose gradient is minus that of the expected reward, a scalar tensor.
 
     Args:
         log_probability: of the sampled decisions, float tensor, [batch].
         advantage: float tensor, [batch], a constant of the loss.
         sample_weight: float tensor [batch], or None.
-
-    Returns:
-        Scalar tensor.
 
     Source: BlockDrop, equation 6, with the mean over the batch for the expectation.
     """

@@ -10,7 +10,7 @@ def _per_leaf(leaf, decision):
 
 
 def _map(function, branch, otherwise):
-    """Applies function to leaf pairs; a leaf that is the same tensor on both sides is handed through."""
+    """Applies function to leaf pairs; a leaf that is the same tensor on both sides is returned unchanged."""
     try:
         keras.tree.assert_same_structure(branch, otherwise)
     except (TypeError, ValueError):
@@ -23,16 +23,13 @@ def _map(function, branch, otherwise):
 
 
 def select(condition, branch, otherwise):
-    """Takes branch where the condition holds, otherwise where it does not.
+    """Returns a nest: branch where the condition holds, otherwise where it does not.
 
     Args:
         condition: bool tensor, [batch].
         branch: nest of tensors, each [batch, ...].
-        otherwise: nest of the same structure and shapes. A leaf that is the very same tensor on both sides is handed
-            through untouched.
-
-    Returns:
-        Nest of the same structure.
+        otherwise: nest of the same structure and shapes. A leaf that is the very same tensor on both sides is
+            returned unchanged.
 
     Raises:
         ValueError: if the structures differ.
@@ -46,7 +43,7 @@ def blend(decision, branch, otherwise):
     Args:
         decision: float tensor, [batch].
         branch: nest of float tensors, each [batch, ...].
-        otherwise: nest of the same structure and shapes; leaves shared by both sides are handed through.
+        otherwise: nest of the same structure and shapes; leaves shared by both sides are returned unchanged.
 
     Returns:
         Nest of the same structure. For decisions in {0, 1} the values are those of `select`.
@@ -70,9 +67,6 @@ def mask_channels(x, decisions):
     Args:
         x: [batch, height, width, channels].
         decisions: list of tensors [batch] or numbers, one for each group; all groups have equally many channels.
-
-    Returns:
-        Tensor like x.
     """
     batch = ops.shape(x)[0]
     columns = [ops.broadcast_to(ops.cast(decision, "float32"), (batch,)) for decision in decisions]

@@ -12,7 +12,7 @@ _GRID = 4000  # candidate prefixes that the search tries at most; the last thres
 class Fitted(NamedTuple):
     """Thresholds and what they give on the data they were fitted on."""
 
-    thresholds: np.ndarray  # float32 [stages - 1]; an image goes on while its confidence is under its stage's
+    thresholds: np.ndarray  # float32 [stages - 1]; an image continues while its confidence is under its stage's
     accuracy: float  # fraction
     macs: float  # mean MACs
 
@@ -33,14 +33,14 @@ def stops(confidences, thresholds):
 
 
 def quantile_thresholds(confidences, quantiles):
-    """Returns thresholds under which the given share of the images that came so far goes on.
+    """Returns thresholds under which the given share of the images that reach a stage continues.
 
     Args:
         confidences: float array, [n, stages - 1] or [n, stages].
         quantiles: share in [0, 1] per threshold, of those images that have not stopped before.
 
     Returns:
-        float32 array, [stages - 1]; a share of 1 gives infinity. If nobody is left the threshold is that of all images.
+        float32 array, [stages - 1]; a share of 1 gives infinity. With no image left it is that of all images.
 
     Raises:
         ValueError: if a quantile lies outside [0, 1].
@@ -62,7 +62,7 @@ def quantile_thresholds(confidences, quantiles):
 
 
 def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
-    """Searches the thresholds that a budget, or the last stage's accuracy, allows.
+    """Returns the Fitted thresholds that a budget, or the last stage's accuracy, allows.
 
     With a budget: among thresholds with mean MACs of at most the budget on these data, those of highest accuracy, ties
     to the cheaper. Without: the cheapest whose accuracy is at least that of the last column of `correct`.
@@ -72,14 +72,11 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
 
     Args:
         confidences: float array, [n, stages - 1] or [n, stages], confidence after each stage if it is reached.
-        correct: bool array, [n, stages], whether the answer given at each stage is right; optionally
+        correct: bool array, [n, stages], whether the prediction at each stage is correct; optionally
             [n, stages + 1], the last column being the reference that `budget=None` must reach.
         macs: float array, [stages], MACs spent by an image that stops at each stage, rising; or [n, stages], by each
             image, where a stage's cost depends on the image.
         budget: mean MACs per image, or None.
-
-    Returns:
-        Fitted.
 
     Raises:
         ValueError: if the budget lies under the first stage's mean MACs, or no thresholds reach the reference.
@@ -285,7 +282,7 @@ def bracket(spent, budget, low, high, halvings) -> tuple[Spent, Spent]:
     return within, over
 
 
-BUDGETS = 5  # judged, if nothing is said
+BUDGETS = 5  # by default
 
 
 def budgets_between(least, most, count) -> list[float]:
@@ -309,7 +306,7 @@ def judged_stops(at, right, spent, exits) -> dict:
 
     Args:
         at: int array [n], the exit at which each image stops.
-        right: bool array [n], whether the answer there is right.
+        right: bool array [n], whether the prediction there is correct.
         spent: MACs of each image, [n].
         exits: how many there are.
     """

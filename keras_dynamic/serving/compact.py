@@ -89,7 +89,7 @@ class _CompactExecutor(MaskedExecutor):
         """Returns what lies behind an exit, run on the images that go on."""
 
         def stopped(some, later):
-            return _zeros(later, some.answered)._replace(logits=some.answered)
+            return _zeros(later, some.logits)._replace(logits=some.logits)
 
         return _either(decision, rest, stopped, state)
 

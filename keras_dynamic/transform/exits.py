@@ -53,7 +53,7 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
                 )
     if len(set(after)) != len(after) or not after:
         raise ValueError(f"after must be one unit or several different ones, got {list(after)}.")
-    classes = chain.answer_specs[-1].shape[-1]
+    classes = chain.logits_specs[-1].shape[-1]
     exits: list[Exit] = []
     for name in sorted(after, key=names.index):
         shape = getattr(chain.output_of(names.index(name)), "shape", ())
@@ -160,7 +160,7 @@ def collaborate(network, hidden=0, share=1.0) -> DynamicModel:
     ordered = [step.exit for step in chain.steps() if step.exit is not None]
     if any(isinstance(head, Collaborative) for head in [*(each.head for each in ordered), chain.head]):
         raise ValueError(f"the exits of {network.name!r} collaborate already; give it the plain network.")
-    classes = chain.answer_specs[-1].shape[-1]
+    classes = chain.logits_specs[-1].shape[-1]
 
     def joined(head, name):
         return Collaborative(head, _transfer(hidden, classes) if hidden else None, share, name=f"{name}_collaborative")

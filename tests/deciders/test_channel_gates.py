@@ -285,7 +285,7 @@ def test_with_memory_a_gate_hears_the_others(toy_images, fresh_process):
 
 
 def test_memory_needs_gates_that_look(toy_images):
-    with pytest.raises(ValueError, match="memory needs gates that look at images, got memory=4 with data_dependent="):
+    with pytest.raises(ValueError, match="memory needs gates that read images, got memory=4 with data_dependent="):
         model_of(memory=4, data_dependent=False)
     with pytest.raises(ValueError, match="memory must be the width of a hidden layer, a positive int, or None, got 0"):
         model_of(memory=0)

@@ -331,5 +331,5 @@ def test_bad_groups_at_the_ends_are_an_error(arguments, message):
 
 
 def test_what_makes_something_of_zeros_is_no_place_for_an_input_mask():
-    with pytest.raises(ValueError, match="makes something of the zeros that input groups of 'mine' give that are off"):
+    with pytest.raises(ValueError, match="changes the zeros of input groups of 'mine' that are off"):
         ChannelGroups([norm(), conv(8)], [conv(8)], 4, input_granularity=4, name="mine")

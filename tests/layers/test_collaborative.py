@@ -44,7 +44,7 @@ def test_it_is_rebuilt_from_its_config():
 
 
 def test_the_first_exit_has_nothing_to_go_on_from():
-    with pytest.raises(ValueError, match=r"the head 'first' goes on from the exit before, but there is none"):
+    with pytest.raises(ValueError, match=r"the head 'first' adds to the logits of the exit before, but there is none"):
         Collaborative(layers.Dense(3), name="first")(X)
 
 

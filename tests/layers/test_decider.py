@@ -72,7 +72,7 @@ def test_a_hidden_dynamic_network_is_an_error(toy_chain):
     inside.build((None, 8, 8, 3))
     body = [inside, layers.Reshape((1, 1, 4)), layers.UpSampling2D(8), layers.Conv2D(3, 1)]
     chain = Chain(layers.Identity(), [Residual(body, name="unit")], layers.GlobalAveragePooling2D())
-    with pytest.raises(ValueError, match=r"depends on decision 'unit1', which nobody tells; .*models\.cascade"):
+    with pytest.raises(ValueError, match=r"depends on decision 'unit1', which is not made; .*models\.cascade"):
         DynamicModel(chain).build((None, 8, 8, 3))
 
 

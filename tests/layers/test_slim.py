@@ -145,14 +145,14 @@ def last(*more):
             (
                 lambda name=name: [conv(12), layers.Activation(name, name="mix")],
                 last,
-                "'mix' of type Activation, whose activation makes of one channel what others say, cannot be cut",
+                "'mix' of type Activation, whose activation of one channel depends on others, cannot be cut",
             )
             for name in ("softmax", "log_softmax", "sparsemax", "glu")
         ),
         (
             lambda: [conv(12, activation=lambda x: keras.ops.softmax(x, axis=-1), name="own")],
             last,
-            "'own' of type Conv2D, whose activation makes",
+            "'own' of type Conv2D, whose activation of one",
         ),
         (
             lambda: [conv(12), layers.BatchNormalization(axis=1, name="rows")],
@@ -162,7 +162,7 @@ def last(*more):
         (
             lambda: [conv(12)],
             lambda: [layers.ReLU(negative_slope=0.1, threshold=1.0, name="r"), conv(6)],
-            "'r' makes something of the zeros that groups",
+            "'r' changes the zeros of groups",
         ),
         (lambda: [conv(12)], lambda: last(layers.Dense(6, name="d")), "'d' of type Dense cannot be cut into channel"),
         (lambda: [conv(12, name="a"), conv(12, name="b")], last, r"must have one Conv2D.*got 2 in \['a', 'b'\]"),
@@ -172,10 +172,10 @@ def last(*more):
         (
             lambda: [conv(12)],
             lambda: [layers.BatchNormalization(name="n"), conv(6)],
-            "'n' makes something of the",
+            "'n' changes the zeros",
         ),
-        (lambda: [conv(12)], lambda: [depthwise(name="dw"), conv(6)], "'dw' makes something of the zeros that groups"),
-        (lambda: [conv(12)], lambda: [layers.Activation("sigmoid", name="s"), conv(6)], "'s' makes something of the z"),
+        (lambda: [conv(12)], lambda: [depthwise(name="dw"), conv(6)], "'dw' changes the zeros of groups"),
+        (lambda: [conv(12)], lambda: [layers.Activation("sigmoid", name="s"), conv(6)], "'s' changes the z"),
     ],
 )
 def test_what_cannot_be_cut_says_so_when_it_is_made(expand, contract, message):

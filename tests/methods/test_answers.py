@@ -145,7 +145,7 @@ def test_exits_need_a_compiled_loss(made):
     model = made(network(), name="bare")
     model.compile("sgd")
     outcome = model.outcome(IMAGES, training=True)
-    with pytest.raises(ValueError, match=r"model 'bare' trains several answers by the compiled loss, but has none"):
+    with pytest.raises(ValueError, match=r"model 'bare' applies the compiled loss to several logits, but has none"):
         model.outcome_losses(IMAGES, LABELS, outcome)
 
 

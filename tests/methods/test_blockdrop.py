@@ -231,7 +231,7 @@ def test_a_sequential_policy_is_judged_on_its_own_greedy_path(toy_chain, toy_ima
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"gamma": 0}, "gamma, the penalty of a wrong answer, must be a positive number, got 0"),
+        ({"gamma": 0}, "gamma, the penalty of a wrong prediction, must be a positive number, got 0"),
         ({"gamma": "5"}, "must be a positive number, got '5'"),
         ({"gamma": float("inf")}, "must be a positive number, got inf"),
         ({"policy_weight": -1.0}, r"policy_weight must be a non-negative number, got -1\.0"),

@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 
 from keras_dynamic.ops import (
-    CONFIDENCES,
     check_classes,
     check_images,
     class_numbers,
-    confidence,
     fit_temperature,
     predicted_class,
     softmax_variance,
@@ -68,7 +66,6 @@ def test_labels_that_are_no_classes_are_refused(y, message):
 @pytest.mark.parametrize(
     "use",
     [
-        *(lambda logits, name=name: confidence(logits, name) for name in CONFIDENCES),
         predicted_class,
         softmax_variance,
         lambda logits: fit_temperature(logits, np.zeros(len(logits), int)),
