@@ -87,7 +87,7 @@ if keras.backend.backend() == "tensorflow":
     import tensorflow
 for line in sys.stdin:
     order = json.loads(line)
-    child = os.branch_at_exit()
+    child = os.fork()
     if child == 0:
         os.chdir(order["folder"])
         for stream, path in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
