@@ -9,7 +9,6 @@ is written is lossless and checked against the pixels it came from. It takes abo
 import argparse
 import hashlib
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import Image
 
 from keras_dynamic.data.datasets import load_arrays
 from keras_dynamic.data.shipped import FOLDER, PARTS, Shipped, read_sheet, sheet_file, to_sheet
+from keras_dynamic.report.html import write_atomically
 
 DIGESTS = {
     "gates": "cba032e62e8689722a3eb70cabe45c404df9e6e7d1112b06a7f005860d1dc7b3",
@@ -27,11 +27,7 @@ DIGESTS = {
 
 
 def main() -> None:
-    """Reads the arguments and writes the sheets and the labels.
-
-    Raises:
-        ValueError: The file does not hold CIFAR-10 in its original order.
-    """
+    """Reads the arguments and writes the sheets and the labels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--npz", required=True, metavar="FILE", help="CIFAR-10 as arrays, in its original order")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="FOLDER", help="default: %(default)s")
@@ -47,15 +43,8 @@ def main() -> None:
         print(f"{path}  {path.stat().st_size:,} bytes")
 
 
-def cut(npz: str | os.PathLike[str]) -> Shipped:
-    """Cuts the shipped parts out of CIFAR-10.
-
-    Args:
-        npz: file of plain arrays, see load_arrays.
-
-    Returns:
-        x_train[45000:48500], x_train[48500:49000] and x_test[:1000] with their labels.
-    """
+def cut(npz) -> Shipped:
+    """Returns x_train[45000:48500], x_train[48500:49000] and x_test[:1000], with labels, of CIFAR-10's .npz file."""
     x_train, y_train, x_test, y_test, class_names = load_arrays(npz)
     gates, heldout, test = slice(45000, 48500), slice(48500, 49000), slice(1000)
     return Shipped(
@@ -64,25 +53,13 @@ def cut(npz: str | os.PathLike[str]) -> Shipped:
 
 
 def digest(parts: Shipped, part: str) -> str:
-    """Fingerprints one part.
-
-    Args:
-        parts: the set.
-        part: one of PARTS.
-
-    Returns:
-        SHA-256, in hexadecimal, of the pixels followed by the labels as little-endian int32.
-    """
+    """Returns the SHA-256, in hexadecimal, of one part's pixels followed by the labels as little-endian int32."""
     images, labels = getattr(parts, f"x_{part}"), getattr(parts, f"y_{part}")
     return hashlib.sha256(images.tobytes() + labels.astype("<i4").tobytes()).hexdigest()
 
 
 def write(parts: Shipped, folder: Path) -> list[Path]:
-    """Writes one lossless WebP sheet per part, and the labels.
-
-    Args:
-        parts: the set.
-        folder: made if it is missing.
+    """Writes one lossless WebP sheet per part, and the labels, into a folder.
 
     Returns:
         The files.
@@ -96,23 +73,13 @@ def write(parts: Shipped, folder: Path) -> list[Path]:
         images = getattr(parts, f"x_{part}")
         picture = io.BytesIO()
         Image.fromarray(to_sheet(images)).save(picture, "WEBP", lossless=True, quality=100, method=6, exact=True)
-        files.append(_write_atomically(sheet_file(folder, part), picture.getvalue()))
+        files.append(write_atomically(sheet_file(folder, part), picture.getvalue()))
         if not np.array_equal(read_sheet(files[-1]), images):
             raise RuntimeError(f"Expected {files[-1]} to be lossless, got other pixels; use another version of Pillow.")
     labels = io.BytesIO()
     y = {part: getattr(parts, f"y_{part}").astype(np.uint8) for part in PARTS}
     np.savez_compressed(labels, class_names=np.array(parts.class_names), **y)
-    return [*files, _write_atomically(folder / "labels.npz", labels.getvalue())]
-
-
-def _write_atomically(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return [*files, write_atomically(folder / "labels.npz", labels.getvalue())]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_dynamic.report.html import write_atomically
+
 
 class RunRecord:
     """The files run.json and config.json of a run's folder. Nothing is written before `start`.
@@ -44,14 +46,8 @@ class RunRecord:
         """Makes the folder and writes what is run: config, arguments, commit, machine, versions and seed."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         write_json(self.workdir / "config.json", self.config)
-        self._content |= {
-            "argv": sys.argv,
-            "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
-            "seed": self.config.get("seed"),
-            "config": self.config,
-        }
+        made = {"argv": sys.argv, "commit": commit(), "machine": machine(), "versions": versions()}
+        self._content |= made | {"seed": self.config.get("seed"), "config": self.config}
         self.save()
 
     @property
@@ -75,22 +71,13 @@ class RunRecord:
         return self._content["figures"]
 
     def add_epoch(self, epoch: int, metrics: dict):
-        """Notes the metrics of an epoch and saves.
-
-        Args:
-            epoch: its number from 0; a later entry for the same epoch replaces an earlier one.
-            metrics: {name: number}.
-        """
+        """Notes the metrics {name: number} of an epoch, from 0, in place of it and of later ones, and saves."""
         del self._content["epochs"][epoch:]
         self._content["epochs"].append({name: float(value) for name, value in metrics.items()})
         self.save()
 
     def finish(self, figures: dict):
-        """Notes that training has ended, with its figures, and saves.
-
-        Args:
-            figures: {name: number}.
-        """
+        """Notes that training has ended, with its figures {name: number}, and saves."""
         self._content |= {"finished": _now(), "figures": json.loads(json.dumps(figures, default=_plain))}
         self.save()
 
@@ -101,16 +88,8 @@ class RunRecord:
 
 
 def write_json(path, content):
-    """Writes a JSON file under a temporary name and renames it.
-
-    Args:
-        path: of the file.
-        content: what json can write, NumPy numbers included.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, default=_plain) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """Writes a JSON file as a whole; content is what json can write, NumPy numbers included."""
+    write_atomically(path, json.dumps(content, indent=2, default=_plain) + "\n")
 
 
 def _read(path):
