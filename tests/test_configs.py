@@ -149,7 +149,7 @@ def test_network_and_method_can_be_built(path, setting, size):
         last = model.chain.skippable_names[-1:] if config.method.name == "sgad" else []  # which always runs
         decided = len(model.chain.skippable_names) - len({*config.method.get("always", ()), *last})
     assert len(model.decision_names) == decided
-    schedule = run.schedule(176)
+    schedule = run.recipe.schedule(run, 176)
     assert schedule.first_kept < config.epochs
     assert run.optimizer(100).learning_rate is not None
 

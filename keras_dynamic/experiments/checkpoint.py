@@ -16,7 +16,7 @@ class Checkpoint(keras.callbacks.Callback):
     """Saves weights, optimizer and random states after each epoch, in one file that is replaced as a whole.
 
     Keras' BackupAndRestore writes two files in place, keeps no random states, and takes weights of a larger network for
-    those of a smaller one without a word.
+    those of a smaller one without an error.
 
     Args:
         folder: where latest.npz is kept; it is made when it is needed.
@@ -84,15 +84,7 @@ def save(model, path, optimizer=True, note=None):
 
 
 def read_note(path):
-    """Returns the note that a model was saved with.
-
-    Args:
-        path: of a .keras file.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it holds no note.
-    """
+    """Returns the note with which a model was saved in a .keras file, or raises a ValueError if there is none."""
     with zipfile.ZipFile(path) as file:
         if _NOTE not in file.namelist():
             raise ValueError(f"{path} was saved without a note; delete the folder of the run and start anew.")
@@ -100,14 +92,7 @@ def read_note(path):
 
 
 def load_weights(model, path):
-    """Sets a model's weights to those of a saved model of the same architecture.
-
-    Args:
-        model: built keras.Model.
-        path: of a .keras file.
-
-    Returns:
-        The model.
+    """Sets the weights of a built model to those of a .keras file of the same architecture, and returns the model.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -124,14 +109,7 @@ def load_weights(model, path):
 
 
 def check_shapes(shapes, variables, model, path):
-    """Raises a ValueError unless arrays of these shapes fit the variables one by one.
-
-    Args:
-        shapes: of the arrays in a file.
-        variables: of a model.
-        model: the model, for the error.
-        path: of the file, for the error.
-    """
+    """Raises a ValueError unless arrays of these shapes, in a file, fit the variables of a model one by one."""
     wrong = [
         f"{variable.path!r} is {tuple(variable.shape)} in the model and {tuple(shape)} in the file"
         for shape, variable in zip(shapes, variables, strict=False)
@@ -154,19 +132,15 @@ def _state(model):
 
 
 class Scalars(keras.callbacks.Callback):
-    """Writes each epoch's metrics as TensorBoard's scalars: epoch_NAME, train and validation in folders of their own.
+    """Writes each epoch's metrics as TensorBoard's scalars into a folder, as epoch_NAME below train and validation.
 
-    keras.callbacks.TensorBoard writes the same, but needs the package tensorboard, which TensorFlow no longer brings.
-    Looking at the files needs it: tensorboard --logdir FOLDER.
-
-    Args:
-        folder: for the event files.
+    keras.callbacks.TensorBoard writes the same, but needs the package tensorboard, which TensorFlow no longer brings;
+    only looking at the files should: tensorboard --logdir FOLDER.
     """
 
     def __init__(self, folder):
         super().__init__()
-        self.folder = str(folder)
-        self._writers = {}
+        self.folder, self._writers = str(folder), {}
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the epoch's metrics."""
@@ -183,8 +157,3 @@ class Scalars(keras.callbacks.Callback):
                 tf.summary.write(tag, tf.constant(float(value), tf.float32), step=epoch, metadata=metadata)
         for writer in self._writers.values():
             writer.flush()
-
-    def on_train_end(self, logs=None):
-        """Closes the files."""
-        for writer in self._writers.values():
-            writer.close()

@@ -47,10 +47,7 @@ class ActivationHistory(keras.callbacks.Callback):
 
 
 def read_activation_history(path) -> dict:
-    """Reads what ActivationHistory wrote.
-
-    Args:
-        path: of the file.
+    """Reads the file that ActivationHistory wrote.
 
     Returns:
         {'epochs': [epochs trained, ...], 'rates': {decision name: [share of images that run it, ...]}}; both empty if
@@ -77,8 +74,8 @@ def exit_history(epochs, exit_names) -> dict:
 
     Args:
         epochs: metrics of each epoch, [{name: number}, ...], as RunRecord.epochs has them: 'val_NAME_accuracy' for
-            each exit and 'val_accuracy' for the head, as methods.IMTA tells them if it is compiled with the metric.
-        exit_names: of the network, in order. Those without such a metric are left out, and so is the head.
+            each exit and 'val_accuracy' for the head.
+        exit_names: of the network, in order; those without such a metric are left out.
 
     Returns:
         {'epochs': [epochs trained, ...], 'accuracies': {exit: [fraction, ...]}}, the chain's head as the last; both
@@ -88,8 +85,8 @@ def exit_history(epochs, exit_names) -> dict:
     """
     epochs = list(epochs)
     metrics = {**{name: f"val_{name}_accuracy" for name in exit_names}, "head": "val_accuracy"}
-    told = {name: metric for name, metric in metrics.items() if epochs and all(metric in each for each in epochs)}
-    if not told.keys() - {"head"}:
+    found = {name: metric for name, metric in metrics.items() if epochs and all(metric in each for each in epochs)}
+    if not found.keys() - {"head"}:
         return {"epochs": [], "accuracies": {}}
-    accuracies = {name: [float(each[metric]) for each in epochs] for name, metric in told.items()}
+    accuracies = {name: [float(each[metric]) for each in epochs] for name, metric in found.items()}
     return {"epochs": list(range(1, len(epochs) + 1)), "accuracies": accuracies}

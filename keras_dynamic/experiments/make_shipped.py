@@ -9,7 +9,6 @@ is written is lossless and checked against the pixels it came from. It takes abo
 import argparse
 import hashlib
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +27,7 @@ DIGESTS = {
 
 
 def main() -> None:
-    """Reads the arguments and writes the sheets and the labels.
-
-    Raises:
-        ValueError: The file does not hold CIFAR-10 in its original order.
-    """
+    """Reads the arguments and writes the sheets and the labels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--npz", required=True, metavar="FILE", help="CIFAR-10 as arrays, in its original order")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="FOLDER", help="default: %(default)s")
@@ -48,15 +43,8 @@ def main() -> None:
         print(f"{path}  {path.stat().st_size:,} bytes")
 
 
-def cut(npz: str | os.PathLike[str]) -> Shipped:
-    """Cuts the shipped parts out of CIFAR-10.
-
-    Args:
-        npz: file of plain arrays, see load_arrays.
-
-    Returns:
-        x_train[45000:48500], x_train[48500:49000] and x_test[:1000] with their labels.
-    """
+def cut(npz) -> Shipped:
+    """Returns x_train[45000:48500], x_train[48500:49000] and x_test[:1000], with labels, of CIFAR-10's .npz file."""
     x_train, y_train, x_test, y_test, class_names = load_arrays(npz)
     gates, heldout, test = slice(45000, 48500), slice(48500, 49000), slice(1000)
     return Shipped(
@@ -65,25 +53,13 @@ def cut(npz: str | os.PathLike[str]) -> Shipped:
 
 
 def digest(parts: Shipped, part: str) -> str:
-    """Fingerprints one part.
-
-    Args:
-        parts: the set.
-        part: one of PARTS.
-
-    Returns:
-        SHA-256, in hexadecimal, of the pixels followed by the labels as little-endian int32.
-    """
+    """Returns the SHA-256, in hexadecimal, of one part's pixels followed by the labels as little-endian int32."""
     images, labels = getattr(parts, f"x_{part}"), getattr(parts, f"y_{part}")
     return hashlib.sha256(images.tobytes() + labels.astype("<i4").tobytes()).hexdigest()
 
 
 def write(parts: Shipped, folder: Path) -> list[Path]:
-    """Writes one lossless WebP sheet per part, and the labels.
-
-    Args:
-        parts: the set.
-        folder: made if it is missing.
+    """Writes one lossless WebP sheet per part, and the labels, into a folder.
 
     Returns:
         The files.

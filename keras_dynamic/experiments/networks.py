@@ -29,31 +29,16 @@ _VERSIONS: dict[str, dict[str, Any]] = {
 
 
 def check_choice(key, value, known):
-    """Raises a ValueError unless a value of the config is one of those that are known.
-
-    Args:
-        key: of the config, such as 'method.pattern'.
-        value: what came.
-        known: tuple or dictionary of the values that may come.
-    """
+    """Raises a ValueError unless the value of a config's key, such as 'method.pattern', is among the known ones."""
     if value not in known:
         raise ValueError(f"{key} must be one of {tuple(known)}, got {value!r}{did_you_mean(value, tuple(known))}.")
 
 
 class _Kind(NamedTuple):
-    """One kind of network.
-
-    Attributes:
-        build: function (section) -> DynamicModel, unbuilt, with random weights.
-        title: function (section) -> what records call it.
-        size: side of its images in pixels, where the section has no `size`.
-        load: function (network, path) -> network with the weights of that file.
-    """
-
-    build: Callable
-    title: Callable
-    size: int = 224
-    load: Callable = import_keras_applications
+    build: Callable  # (section) -> DynamicModel, unbuilt, with random weights
+    title: Callable  # (section) -> what records call it
+    size: int = 224  # side of its images in pixels, where the section has no `size`
+    load: Callable = import_keras_applications  # (network, path) -> network with the weights of that file
 
 
 def _version(section):
@@ -71,17 +56,7 @@ def _no_weights(network, path):
 
 # Arguments of models.msdnet that a section may give; what it leaves out has its default.
 _MSDNET = (
-    "blocks",
-    "base",
-    "step",
-    "step_mode",
-    "channels",
-    "growth",
-    "growth_factors",
-    "bottleneck_factors",
-    "bottleneck",
-    "prune",
-    "reduction",
+    "blocks base step step_mode channels growth growth_factors bottleneck_factors bottleneck prune reduction".split()
 )
 
 
@@ -132,27 +107,13 @@ def _kind(section) -> _Kind:
 
 
 def image_shape(section) -> tuple[int, int, int]:
-    """Returns the shape of the images that a config's `network` section takes.
-
-    Args:
-        section: a config's `network` section.
-
-    Raises:
-        ValueError: if the network's name is unknown.
-    """
+    """Returns the shape (height, width, channels) of the images that a config's `network` section takes."""
     size = section.get("size") or _kind(section).size
     return size, size, 3
 
 
 def title(section) -> str:
-    """Returns what records and tables call the network of a config's `network` section, such as 'ResNet-110'.
-
-    Args:
-        section: a config's `network` section.
-
-    Raises:
-        ValueError: if the network's name is unknown.
-    """
+    """Returns what records and tables call the network of a config's `network` section, such as 'ResNet-110'."""
     kind = _kind(section)
     size = section.get("size") or kind.size
     return kind.title(section) + (f" at {size} pixels" if size != kind.size else "")

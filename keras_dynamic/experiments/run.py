@@ -125,10 +125,6 @@ class Run:
         count = max(1, self.config.reestimate_images // self.config.batch_size)
         return [batches[index] for index in range(min(count, len(batches)))]
 
-    def schedule(self, steps_per_epoch):
-        """Returns the recipe's Schedule of the model's training."""
-        return self.recipe.schedule(self, steps_per_epoch)
-
     def optimizer(self, steps_per_epoch):
         """Returns the optimizer of the config's `optimizer` section, on the schedule that it names.
 

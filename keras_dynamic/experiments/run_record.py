@@ -46,14 +46,8 @@ class RunRecord:
         """Makes the folder and writes what is run: config, arguments, commit, machine, versions and seed."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         write_json(self.workdir / "config.json", self.config)
-        self._content |= {
-            "argv": sys.argv,
-            "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
-            "seed": self.config.get("seed"),
-            "config": self.config,
-        }
+        made = {"argv": sys.argv, "commit": commit(), "machine": machine(), "versions": versions()}
+        self._content |= made | {"seed": self.config.get("seed"), "config": self.config}
         self.save()
 
     @property
@@ -77,22 +71,13 @@ class RunRecord:
         return self._content["figures"]
 
     def add_epoch(self, epoch: int, metrics: dict):
-        """Notes the metrics of an epoch and saves.
-
-        Args:
-            epoch: its number from 0; a later entry for the same epoch replaces an earlier one.
-            metrics: {name: number}.
-        """
+        """Notes the metrics {name: number} of an epoch, from 0, in place of it and of later ones, and saves."""
         del self._content["epochs"][epoch:]
         self._content["epochs"].append({name: float(value) for name, value in metrics.items()})
         self.save()
 
     def finish(self, figures: dict):
-        """Notes that training has ended, with its figures, and saves.
-
-        Args:
-            figures: {name: number}.
-        """
+        """Notes that training has ended, with its figures {name: number}, and saves."""
         self._content |= {"finished": _now(), "figures": json.loads(json.dumps(figures, default=plain))}
         self.save()
 

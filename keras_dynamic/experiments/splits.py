@@ -46,12 +46,7 @@ def load_splits(config, data_dir=None) -> Splits:
 
 
 def first_images(splits, count) -> Pair:
-    """Returns the first training images, without augmentation, and their labels.
-
-    Args:
-        splits: Splits.
-        count: how many.
-    """
+    """Returns the first `count` training images, without augmentation, and their labels."""
     if isinstance(splits.train, data.ImageStream):
         return splits.train.arrays(count)
     x, y = splits.train
@@ -59,12 +54,7 @@ def first_images(splits, count) -> Pair:
 
 
 def check_fit(splits, config):
-    """Raises a ValueError unless the network that a config describes takes these images and knows these classes.
-
-    Args:
-        splits: Splits.
-        config: ConfigDict with sections data and network.
-    """
+    """Raises a ValueError unless the network that a config describes takes these images and has these classes."""
     name, shape, classes = config.data.name, splits.test[0].shape[1:], len(splits.class_names)
     taken = image_shape(config.network)
     if shape != taken:

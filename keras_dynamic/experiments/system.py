@@ -43,7 +43,7 @@ def keras_figures(model, splits, macs_static, batches=None):
 
     Args:
         model: built DynamicModel.
-        splits: experiments.Splits.
+        splits: Splits.
         macs_static: MACs of the static reference.
         batches: augmented image batches on which the twin's batch norm is re-estimated; None leaves it.
 
@@ -66,11 +66,7 @@ def keras_figures(model, splits, macs_static, batches=None):
 
 
 def plain_figures(networks, splits):
-    """Measures plain networks in Keras.
-
-    Args:
-        networks: list of DynamicModel, built, cheapest first.
-        splits: experiments.Splits.
+    """Measures plain networks, built and cheapest first, in Keras.
 
     Returns:
         (list of PlainNetwork for the cascade frontier, {name: {'accuracy', 'macs'}} on the test images).
@@ -92,7 +88,7 @@ def lite_figures(name, model, static, splits, evaluation, folder):
         name: of the system, for the files.
         model: built DynamicModel.
         static: {precision: bytes} of the static reference.
-        splits: experiments.Splits; the held-out images calibrate int8.
+        splits: Splits; the held-out images calibrate int8.
         evaluation: Evaluation of the model on the test images in Keras.
         folder: for the .tflite files.
 
@@ -114,22 +110,11 @@ def lite_figures(name, model, static, splits, evaluation, folder):
 
 
 def decisions_changed(taken, reference) -> float:
-    """Returns the share of decisions that differ.
-
-    Args:
-        taken: {name: 0/1 array [n]}.
-        reference: likewise, names and more.
-    """
+    """Returns the share of decisions {name: 0/1 array [n]} that differ from a reference, which may have more names."""
     return float(np.mean([np.mean(np.round(taken[name]) != np.round(reference[name])) for name in taken]))
 
 
 def per_image(evaluation, splits) -> PerImage:
     """Returns what the report shows of each test image."""
-    return PerImage(
-        np.asarray(splits.test[0]),
-        evaluation.labels,
-        evaluation.predictions,
-        evaluation.macs,
-        evaluation.decisions,
-        tuple(splits.class_names),
-    )
+    images, names, of = np.asarray(splits.test[0]), tuple(splits.class_names), evaluation
+    return PerImage(images, of.labels, of.predictions, of.macs, of.decisions, names)

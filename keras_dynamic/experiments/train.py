@@ -55,7 +55,7 @@ def train(run, verbose="auto", callbacks=()):
             start_from(model, config.start_from)
         checkpoint = Checkpoint(record.workdir / "checkpoint")
         batches.epoch = checkpoint.restore(model)
-    schedule = run.schedule(len(batches))
+    schedule = run.recipe.schedule(run, len(batches))
     record.start()
     if schedule.before is not None and not batches.epoch:
         schedule.before(run.batches())

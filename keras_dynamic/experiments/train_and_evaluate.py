@@ -27,19 +27,9 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     budget of MACs on those, and stripped.keras, the smaller network that frozen channel gates leave, if it asks
     for that.
 
-    Args:
-        config: ml_collections ConfigDict, see configs/.
-        workdir: folder of the run.
-        data_dir: folder of the data set, None for sets that ship or lie in the usual place.
-        record: id of the record to write to results/; None writes none.
-
     Returns:
         {name: figure}, named as in report.json; 'seconds' are those of the training, of the runs that it started from
         as far as their folders are there, and of the measurement.
-
-    Raises:
-        ValueError: if the config does not fit together, or the folder holds another config's run.
-        FileNotFoundError: if the data or weights that the config names are not there.
     """
     if config.evaluation.usage and config.evaluation.get("macs"):
         raise ValueError(
@@ -117,15 +107,7 @@ def _fit(run) -> bool:
 
 
 def table(figures, title) -> str:
-    """Returns a few lines on a gated network.
-
-    Args:
-        figures: as train_and_evaluate returns them.
-        title: first line.
-
-    Returns:
-        Text: accuracy, MACs, what its decisions are worth, and its activation rates.
-    """
+    """Returns a few lines on train_and_evaluate's figures: accuracy, MACs, what decisions are worth, their rates."""
     share = figures["macs_mean"] / figures["macs_static"]
     rows = [
         ("accuracy", f"{figures['accuracy']:.2%}"),
@@ -136,11 +118,8 @@ def table(figures, title) -> str:
         ("other images' decisions", f"{figures['accuracy_shuffled']:.2%}"),
         ("static twin", f"{figures['accuracy_static_twin']:.2%}"),
     ]
-    for name in frontier.MARGINS:
-        if name in figures:
-            rows.append(
-                (f"above {name.removeprefix('margin_').replace('_', ' ')}", f"{100 * figures[name]:+.2f} points")
-            )
+    for name in (name for name in frontier.MARGINS if name in figures):
+        rows.append((f"above {name.removeprefix('margin_').replace('_', ' ')}", f"{100 * figures[name]:+.2f} points"))
     if "rank_correlation" in figures:
         rows.append(("difficulty and units", f"{figures['rank_correlation']:+.3f} rank correlation"))
     rows += [(name, f"runs {rate:.3f}") for name, rate in figures["activation_rates"].items()]

@@ -6,7 +6,8 @@ from keras_dynamic.messages import did_you_mean
 
 __all__ = ["JOBS", "run"]
 
-# {name: module below experiments, and its function (config, workdir, data_dir, record) -> figures}
+# {name: module below experiments and its function, of the arguments of `run`, which all jobs have whether or not they
+# need them}
 JOBS = {
     "train": "train_and_evaluate.train_and_evaluate",
     "quickstart": "jobs.quickstart.quickstart",

@@ -5,7 +5,6 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.deciders import Pattern
@@ -19,40 +18,12 @@ from keras_dynamic.files import write_json
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.report.formatting import millions, percent
 
-_NETWORK = ("depth", "num_classes", "weights")
 
-
-class _BlockDropRun(NamedTuple):
-    """Figures of a run on the test images.
-
-    Attributes:
-        accuracy: share of images answered rightly.
-        units: that run on average, those that always run included.
-        macs: mean MACs, policy included.
-        epochs: that it was trained for.
-    """
-
-    accuracy: float
-    units: float
-    macs: float
-    epochs: int
-
-
-def blockdrop_run(config, stage, data_dir=None) -> _BlockDropRun:
-    """Reads a run of BlockDrop on the network and data of a config.
-
-    Args:
-        config: with network, data and runs: the folder of each stage's run, in which environment variables are
-            expanded, and the config, FILE:SETTING without _STAGE, that trains it.
-        stage: 'curriculum' or 'finetuning'.
-        data_dir: folder of the data set, for the command in an error.
+def _blockdrop_run(config, stage, data_dir):
+    """Reads the config's run of BlockDrop's 'curriculum' or 'finetuning', which must be on its network and data.
 
     Returns:
-        _BlockDropRun.
-
-    Raises:
-        FileNotFoundError: if the folder lacks figures.json or config.json.
-        ValueError: if one of them is broken, or the run is of another stage, network or data set.
+        (row of the table: units are those that run on average, macs with the policy's; epochs of its training).
     """
     folder = Path(os.path.expandvars(config.runs[stage]))
     command = f"python train_main.py --config={config.runs.config}_{stage} --workdir={config.runs[stage]}"
@@ -69,12 +40,14 @@ def blockdrop_run(config, stage, data_dir=None) -> _BlockDropRun:
     if wanted != other:
         raise ValueError(f"runs.{stage} must be a run on {wanted}, but {folder} is one on {other}; give another.")
     units = figures["units_mean"] + len(method["always"])
-    return _BlockDropRun(figures["accuracy"], units, figures["macs_mean"], settings["epochs"])
+    row = {"accuracy": figures["accuracy"], "units": units, "macs": figures["macs_mean"], "seconds": 0.0}
+    return row, settings["epochs"]
 
 
 def _subject(settings):
     """Returns what a run is on: the network and the data."""
-    return {**{name: settings["network"][name] for name in _NETWORK}, "data": settings["data"]["name"]}
+    network = {name: settings["network"][name] for name in ("depth", "num_classes", "weights")}
+    return {**network, "data": settings["data"]["name"]}
 
 
 def _read(path, command):
@@ -97,11 +70,7 @@ def baselines(config, workdir, data_dir=None, record=None) -> dict:
     Prints a table. The folder gets figures.json, greedy/ with what the greedy search found, and for each finetuned
     pattern a run's folder such as first_k_9/; by these the same command goes on where it stopped.
 
-    Args:
-        config: ml_collections ConfigDict, configs/blockdrop.py:resnet32_cpu_baselines.
-        workdir: folder of the run.
-        data_dir: folder of the data set, None for sets that ship or lie in the usual place.
-        record: prefix of the ids of two records, ID-pretrained and ID-finetuned; None writes none.
+    The config is configs/blockdrop.py:resnet32_cpu_baselines.
 
     Returns:
         For each of STAGES {'k': units of the patterns, 'epochs': of the patterns' finetuning, 'epochs_blockdrop', and
@@ -114,12 +83,11 @@ def baselines(config, workdir, data_dir=None, record=None) -> dict:
 
     Source: BlockDrop, section 4.2 and Table 1.
     """
-    runs = {stage: blockdrop_run(config, trained, data_dir) for stage, trained in STAGES.items()}
+    runs = {stage: _blockdrop_run(config, trained, data_dir) for stage, trained in STAGES.items()}
     run = Run.load(config, data_dir=data_dir)
     splits, network, workdir = run.splits, run.reference, Path(workdir)
-    counts = {stage: math.ceil(each.units) for stage, each in runs.items()}
-    greedy = _Greedy(config, network, splits, workdir / "greedy")
-    greedy.search(counts.values())
+    counts = {stage: math.ceil(row["units"]) for stage, (row, _) in runs.items()}
+    greedy, searched = _greedy(config, network, splits, workdir / "greedy", counts.values())
     full = _row(evaluate(network, *splits.test), network.chain.skippable_names) | {"seconds": 0.0}
     batches = run.reestimation_batches() if config.reestimate_pretrained else None
     found = {}
@@ -132,28 +100,21 @@ def baselines(config, workdir, data_dir=None, record=None) -> dict:
                 rows[name] = _pretrained(chosen, network, splits, batches)
             else:
                 rows[name] = _finetuned(chosen, workdir / f"{name}_{k}", data_dir)
-        rows["greedy"]["seconds"] += greedy.seconds
-        other = runs[stage]
-        rows["blockdrop"] = {"accuracy": other.accuracy, "units": other.units, "macs": other.macs, "seconds": 0.0}
+        rows["greedy"]["seconds"] += searched
+        rows["blockdrop"], theirs = runs[stage]
         epochs = config.epochs if stage == "finetuned" else 0
-        found[stage] = {"k": k, "epochs": epochs, "epochs_blockdrop": other.epochs, **rows, "full": full}
+        found[stage] = {"k": k, "epochs": epochs, "epochs_blockdrop": theirs, **rows, "full": full}
     write_json(workdir / "figures.json", found)
-    print(f"\n{table(found, _title(config, splits, found))}")
+    last = found["finetuned"]
+    epochs = f"epochs of finetuning: {last['epochs']}, of BlockDrop's: {last['epochs_blockdrop']}"
+    print(f"\n{table(found, f'{_network(config)}; {data_text(config, splits)}; {epochs}')}")
     if record:
         _write_records(config, splits, found, record)
     return found
 
 
 def table(found, title) -> str:
-    """Returns Table 1: each row without finetuning and, beside that, with it.
-
-    Args:
-        found: as baselines returns it.
-        title: first line.
-
-    Returns:
-        Text.
-    """
+    """Returns Table 1 of what baselines returns, as text: each row without finetuning and, beside that, with it."""
     lines = [["", "accuracy", "units", "MACs", "finetuned", "units", "MACs"]]
     for name, label in ROWS.items():
         line = [label]
@@ -167,47 +128,33 @@ def table(found, title) -> str:
     return "\n".join([title, "", *texts])
 
 
-class _Greedy:
-    """The units that a greedy search on held-out images leaves on, by their number; kept in a run's folder."""
+def _greedy(config, network, splits, folder, counts):
+    """Searches patterns on held-out images down to the smallest of these numbers of units, or reads what was found.
 
-    def __init__(self, config, network, splits, folder):
-        settings = {"network": config.network.to_dict(), "data": config.data.to_dict()}
-        self._record = RunRecord(folder, settings | {"images": config.evaluation.twin_images})
-        images, labels = (part[: config.evaluation.twin_images] for part in splits.held_out)
-        self._network, self._held_out = network, (images, labels)
-
-    def search(self, counts):
-        """Searches down to the smallest of these numbers of units, unless an earlier run has."""
-        found = dict(self._record.figures)
-        if all(str(count) in found for count in counts):
-            return
+    Returns:
+        ({number: names of the units that run}, seconds that the search took).
+    """
+    count = config.evaluation.twin_images
+    settings = {"network": config.network.to_dict(), "data": config.data.to_dict(), "images": count}
+    record = RunRecord(folder, settings)
+    found = dict(record.figures)
+    if not all(str(number) in found for number in counts):
         print(f"Searching the greedy masks down to {min(counts)} units", flush=True)
-        self._record.start()
-        names = self._network.chain.skippable_names
-        whole = _fixed(self._network, Pattern(dict.fromkeys(names, True)))
-        for pattern in greedy_patterns(whole, self._held_out):
+        record.start()
+        whole = _fixed(network, Pattern(dict.fromkeys(network.chain.skippable_names, True)))
+        for pattern in greedy_patterns(whole, tuple(part[:count] for part in splits.held_out)):
             units = [name for name, run in pattern.items() if run]
             found[str(len(units))] = units
             if len(units) <= min(counts):
                 break
-        self._record.finish(found)
-
-    @property
-    def seconds(self):
-        """Seconds that the search took."""
-        return _seconds(self._record.workdir)
-
-    def units(self, k):
-        """Returns the names of the k units."""
-        return tuple(self._record.figures[str(k)])
+        record.finish(found)
+    return {int(number): tuple(units) for number, units in found.items()}, _seconds(folder)
 
 
 def _with_pattern(config, name, k, greedy):
-    """Returns the config that trains one pattern."""
     chosen = config.copy_and_resolve_references()
-    chosen.method.update({"pattern": name, "k": k, "units": ()})
-    if name == "greedy":
-        chosen.method.update({"pattern": "units", "units": greedy.units(k)})
+    pattern, units = ("units", greedy[k]) if name == "greedy" else (name, ())
+    chosen.method.update({"pattern": pattern, "k": k, "units": units})
     with chosen.unlocked():  # which has nothing to do with the training of a pattern
         del chosen.runs, chosen.reestimate_pretrained
     return chosen
@@ -258,20 +205,13 @@ def _network(config):
     return f"ResNet-{config.network.depth} ({origin})"
 
 
-def _title(config, splits, found):
-    epochs = found["finetuned"]
-    finetuning = f"epochs of finetuning: {epochs['epochs']}, of BlockDrop's: {epochs['epochs_blockdrop']}"
-    return f"{_network(config)}; {data_text(config, splits)}; {finetuning}"
-
-
 def _write_records(config, splits, found, prefix):
     """Writes a record of the greedy mask without finetuning and one with it; the other rows are further figures."""
     for stage, rows in found.items():
         greedy, units = rows["greedy"], len(rows["full"]["runs"])
         figures = {name: greedy[name] for name in ("accuracy", "macs", "units")}
-        for name in ROWS:
-            if name != "greedy":
-                figures |= {f"{figure}_{name}": rows[name][figure] for figure in ("accuracy", "macs")}
+        for name in (name for name in ROWS if name != "greedy"):
+            figures |= {f"{figure}_{name}": rows[name][figure] for figure in ("accuracy", "macs")}
         figures |= {f"units_{name}": rows[name]["units"] for name in ("blockdrop", "full")}
         figures["margin_greedy"] = rows["blockdrop"]["accuracy"] - greedy["accuracy"]
         figures |= {name: rows[name] for name in ("epochs", "epochs_blockdrop")}

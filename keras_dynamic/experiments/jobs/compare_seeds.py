@@ -11,12 +11,8 @@ from keras_dynamic.experiments.records import taken_over_seconds, write_record
 def compare_seeds(config, workdir=None, data_dir=None, record=None) -> dict:
     """Compares runs of several ways to train with those of a baseline, seed by seed.
 
-    Args:
-        config: with runs, {way: folders, one per seed}; baseline, one of the ways; figure, its name in the runs'
-            figures.json; title and text, network and data in words; targets and seed.
-        workdir: not used.
-        data_dir: not used.
-        record: the record's id; None writes none.
+    The config has runs, {way: folders, one per seed}; baseline, one of the ways; figure, its name in the runs'
+    figures.json; title and text, network and data in words; targets and seed.
 
     Returns:
         {'accuracy_WAY': mean over the seeds, 'accuracy_std_WAY': standard deviation over them, and of all other

@@ -21,11 +21,7 @@ from keras_dynamic.ops import confidence, stops
 def evaluate_static(config, workdir=None, data_dir=None, record=None) -> dict:
     """Judges each of the config's networks on the test images.
 
-    Args:
-        config: with data, networks (a tuple of sections as config.network) and seed.
-        workdir: not used.
-        data_dir: folder of the data set.
-        record: prefix of the records' ids, one record per network; None writes none.
+    The config has data, networks (a tuple of sections as config.network) and seed.
 
     Returns:
         {network name: figures}.
@@ -50,12 +46,8 @@ def evaluate_static(config, workdir=None, data_dir=None, record=None) -> dict:
 def judge_cascade(config, workdir=None, data_dir=None, record=None) -> dict:
     """Makes a cascade of the config's networks, fits its thresholds on the held-out images and judges it.
 
-    Args:
-        config: with data, networks, seed, and cascade: quantiles (label-free) or macs (a budget), and temperatures,
-            True to fit them.
-        workdir: not used.
-        data_dir: folder of the data set.
-        record: the record's id; None writes none.
+    The config has data, networks, seed, and cascade: quantiles (label-free) or macs (a budget), and temperatures,
+    True to fit them.
 
     Returns:
         figures.
@@ -82,7 +74,7 @@ def judge_cascade(config, workdir=None, data_dir=None, record=None) -> dict:
 
 
 def judge_stages(model, x, y) -> dict:
-    """Judges a cascade from its networks' own answers: each runs once on each image, and all else is sums and stops.
+    """Judges a cascade from its networks' own logits: each runs once on each image, and all else is sums and stops.
 
     Args:
         model: models.Cascade with thresholds.

@@ -30,12 +30,8 @@ def channel_latency(config, workdir=None, data_dir=None, record=None) -> dict:
     Once the groups are inputs of the file, so that no gate runs, and once data-dependent gates decide, whose biases
     make sure of the same groups. Random weights and images: time does not depend on them.
 
-    Args:
-        config: with channels, size, units, granularity, on (the numbers of groups that are on), rounds, targets and
-            seed.
-        workdir: not used.
-        data_dir: not used.
-        record: the record's id; None writes none.
+    The config has channels, size, units, granularity, on (the numbers of groups that are on), rounds, targets and
+    seed.
 
     Returns:
         {'ratio_K_PRECISION', 'ratio_with_gates_K_PRECISION'} for K groups on, and 'static_ms_PRECISION'.
@@ -57,11 +53,10 @@ def channel_latency(config, workdir=None, data_dir=None, record=None) -> dict:
 
 def _ratios(config, quantize, images) -> dict:
     chain = _chain(config)
-    static = DynamicModel(chain)
-    static.build((None, config.size, config.size, 3))
+    static, gated = DynamicModel(chain), DynamicModel(chain, ChannelGates(seed=config.seed))
+    for model in (static, gated):
+        model.build((None, config.size, config.size, 3))
     exported = {"static": lite.export(static, quantize, images)}
-    gated = DynamicModel(chain, ChannelGates(seed=config.seed))
-    gated.build((None, config.size, config.size, 3))
     for count in config.on:
         for gate in gated.decider.gates.values():
             on = np.arange(1, gate.groups + 1) < count  # the first group is forced
@@ -107,12 +102,8 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
 
     The folder gets the .tflite files, figures.json, and a picture of accuracy against milliseconds for each precision.
 
-    Args:
-        config: with model ('zoo:NAME' or the path of a .keras file, in which environment variables are expanded),
-            data, budgets (how many), micro (whether to measure memory on TensorFlow Lite Micro), targets and seed.
-        workdir: folder of the run.
-        data_dir: folder of the data set.
-        record: the record's id; None writes none.
+    The config has model ('zoo:NAME' or the path of a .keras file, in which environment variables are expanded),
+    data, budgets (how many), micro (whether to measure memory on TensorFlow Lite Micro), targets and seed.
 
     Returns:
         {'float32', 'int8': {'exits', their names; what measure_exits and measure_budgets give; 'accuracies' of the
@@ -120,7 +111,6 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
 
     Raises:
         ValueError: if the model does not decide its exits alone, by confidence.
-        FileNotFoundError: if model or data are not there.
     """
     start = time.time()
     model, splits, folder = _load(config.model), load_splits(config.data, data_dir), Path(workdir)
@@ -130,9 +120,9 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
         for precision, quantize in PRECISIONS.items()
     }
     write_json(folder / "figures.json", figures | facts(data_text(config, splits), config.seed))
-    print(_table(figures))
+    numbers = flat({precision: _named(found) for precision, found in figures.items()})
+    print("\n".join(f"{name} {value:.4g}" for name, value in numbers.items()))
     if record:
-        numbers = flat({precision: _named(found) for precision, found in figures.items()})
         name, data = f"{model.name} as TFLite, exits alone decided", data_text(config, splits)
         targets = config.targets.to_dict()
         write_record(record, "serving", name, data, config.to_dict(), numbers, targets, time.time() - start)
@@ -140,7 +130,6 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
 
 
 def _load(spec):
-    """Returns the network that a config names."""
     if spec.startswith("zoo:"):
         return zoo.load(spec.removeprefix("zoo:"))
     path = Path(os.path.expandvars(spec))
@@ -185,20 +174,3 @@ def _named(found) -> dict:
         numbers |= {f"macs_budget{k}": row["budget"], f"kept_budget{k}": row["kept"]}
         numbers |= {f"accuracy_budget{k}": row["accuracy"], f"budget{k}_ms": row["ms"]}
     return numbers
-
-
-def _table(figures) -> str:
-    """Returns the figures as text: exits, then budgets."""
-    lines = []
-    for precision, found in figures.items():
-        lines.append(f"{precision}: exit, ms, ms as a static model, ratio, accuracy")
-        columns = ("exits", "exit_ms", "exit_static_ms", "exit_latency_ratio", "accuracies")
-        for name, ms, alone, ratio, accuracy in zip(*(found[column] for column in columns), strict=True):
-            lines.append(f"  {name}  {ms:.3f}  {alone:.3f}  {ratio:.3f}  {accuracy:.2%}")
-        lines.append(f"{precision}: budget, MACs spent over it, ms, accuracy")
-        for row in found["budgets"]:
-            lines.append(f"  {row['budget'] / 1e6:.2f} M  {row['kept']:.3f}  {row['ms']:.3f}  {row['accuracy']:.2%}")
-        lines.append(f"  to the end always: {found['static_ms']:.3f} ms, {found['accuracy_static']:.2%}")
-        if "arena_ratio" in found:
-            lines.append(f"  memory on TensorFlow Lite Micro {found['arena_ratio']:.3f} of the static model's")
-    return "\n".join(lines)

@@ -26,11 +26,7 @@ def quickstart(config, workdir, data_dir=None, record=None):
     dynamic, in float32 and int8, verified and benchmarked. The folder gets models/, report.json, report.html and
     pictures/, and training/, which makes the same command go on where it stopped.
 
-    Args:
-        config: ml_collections ConfigDict, configs/quickstart.py.
-        workdir: folder of the run.
-        data_dir: folder of the data set; the shipped one needs none.
-        record: prefix of the ids of the two records; None writes none.
+    The config is configs/quickstart.py.
 
     Returns:
         The report, as in report.json.

@@ -1,7 +1,6 @@
 """Overhead of compact execution, and of deciders in a training step."""
 
 import time
-from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from keras_dynamic.deciders import Confidence, PerUnitGates, Stochastic
 from keras_dynamic.evaluation.evaluate import compiled_outcome
 from keras_dynamic.evaluation.exits import exit_answers
-from keras_dynamic.evaluation.part_times import Part, parts_of, shares_run, time_of_what_runs
+from keras_dynamic.evaluation.part_times import parts_of, shares_run, time_of_what_runs
 from keras_dynamic.experiments.networks import build_network, title
 from keras_dynamic.experiments.records import write_record
 from keras_dynamic.experiments.run import Run
@@ -29,12 +28,8 @@ def compact_time(config, workdir=None, data_dir=None, record=None) -> dict:
     heads are not trained, as times don't depend on it); of the other a share of the units runs, at random, for each
     image anew. Every system, its static network and each part of it run in turn in one process, on CPU.
 
-    Args:
-        config: with network, data, batch_size, rounds, exits (after: names of units), units (open_probability), targets
-            and seed.
-        workdir: not used.
-        data_dir: folder of the data set.
-        record: the record's id; None writes none.
+    The config has network, data, batch_size, rounds, exits (after: names of units), units (open_probability), targets
+    and seed.
 
     Returns:
         throughput_static (of the network itself), throughput_exits and throughput_units, images per second;
@@ -70,13 +65,7 @@ def compact_time(config, workdir=None, data_dir=None, record=None) -> dict:
 
 
 def with_exits(network, after, held_out) -> DynamicModel:
-    """Returns a network with exits, not trained, at all of which alike images stop, as at its end.
-
-    Args:
-        network: built DynamicModel, which keeps its layers.
-        after: names of the units after which there are exits.
-        held_out: images to fit thresholds on, [n, height, width, channels].
-    """
+    """Returns a network with untrained exits after these units, at each of which as many held-out images stop."""
     model = _built(DynamicModel(attach_exits(network, list(after), filters=0).chain, Confidence()), network)
     left = np.arange(len(after), 0, -1)  # exits after each
     model.decider.set_thresholds(quantile_thresholds(exit_answers(model, held_out).confidences, left / (left + 1)))
@@ -84,26 +73,13 @@ def with_exits(network, after, held_out) -> DynamicModel:
 
 
 def with_random_units(network, open_probability, seed) -> DynamicModel:
-    """Returns a network of which each image runs each unit with a probability, whatever it shows.
-
-    Args:
-        network: built DynamicModel, which keeps its layers.
-        open_probability: in (0, 1).
-        seed: of the draws.
-    """
+    """Returns a network of which each image runs each unit with this probability, whatever it shows."""
     gates = PerUnitGates(data_dependent=False, open_probability=open_probability)
     return _built(DynamicModel(network.chain, Stochastic(gates, seed=seed)), network)
 
 
-class _System(NamedTuple):
-    run: Any  # compact execution
-    static: Any  # function () that runs everything
-    parts: dict[str, Part]
-    decisions: list  # of each run
-
-
 def measure(network, systems, images, rounds) -> dict[str, float]:
-    """Times systems beside their static networks and parts, and holds their answers against the masked execution's.
+    """Times systems beside their static networks and parts, and compares their logits with the masked execution's.
 
     Args:
         network: built DynamicModel that runs everything.
@@ -115,25 +91,26 @@ def measure(network, systems, images, rounds) -> dict[str, float]:
         What compact_time returns, for the names of the systems.
     """
     images = keras.ops.convert_to_tensor(images)
-    calls, made, difference = {"static": _everything(network, images)}, {}, 0.0
+    calls, difference = {"static": _everything(network, images)}, 0.0
+    parts = {name: parts_of(model, images) for name, model in systems.items()}
+    taken: dict[str, list] = {name: [] for name in systems}  # decisions of each run
     for name, model in systems.items():
-        system = _System(compact(model), _everything(model, images), parts_of(model, images), [])
-        made[name] = system
-        found = system.run(images)
+        run = compact(model)
+        found = run(images)
         masked = compiled_outcome(model)(images, found.decisions)
         difference = max(difference, float(keras.ops.max(keras.ops.abs(found.logits - masked.logits))))
-        calls[f"{name} compact"] = lambda own=system: own.decisions.append(own.run(images).decisions)
-        calls[f"{name} static"] = system.static
-        calls |= {f"{name} part {part}": value.call for part, value in system.parts.items()}
+        calls[f"{name} compact"] = lambda run=run, own=taken[name]: own.append(run(images).decisions)
+        calls[f"{name} static"] = _everything(model, images)
+        calls |= {f"{name} part {part}": value.call for part, value in parts[name].items()}
     seconds = {name: float(np.median(values)) for name, values in interleave(calls, rounds).items()}
     figures = {"throughput_static": len(images) / seconds["static"]}
-    for name, system in made.items():
-        each = [shares_run(system.parts, decisions) for decisions in system.decisions[-rounds:]]
-        shares = {part: float(np.mean([share[part] for share in each])) for part in system.parts}
-        alone = {part: seconds[f"{name} part {part}"] for part in system.parts}
-        taken = seconds[f"{name} compact"]
-        figures[f"throughput_{name}"] = len(images) / taken
-        figures[f"overhead_{name}"] = taken / time_of_what_runs(seconds[f"{name} static"], alone, shares)
+    for name, own in parts.items():
+        each = [shares_run(own, decisions) for decisions in taken[name][-rounds:]]
+        shares = {part: float(np.mean([share[part] for share in each])) for part in own}
+        alone = {part: seconds[f"{name} part {part}"] for part in own}
+        spent = seconds[f"{name} compact"]
+        figures[f"throughput_{name}"] = len(images) / spent
+        figures[f"overhead_{name}"] = spent / time_of_what_runs(seconds[f"{name} static"], alone, shares)
     return figures | {"difference": difference}
 
 
@@ -154,11 +131,7 @@ def step_time(config, workdir=None, data_dir=None, record=None) -> dict:
     For gates that is a step of the plain Keras network with the same layers. For BlockDrop's curriculum it is two
     forward passes of the network and one step of its policy network alone.
 
-    Args:
-        config: with network, method, batch_size, steps and seed.
-        workdir: not used.
-        data_dir: not used.
-        record: the record's id; None writes none.
+    The config has network, method, batch_size, steps and seed.
 
     Returns:
         {'step_ms_plain', 'step_ms_gated', 'step_ratio'}, or {'forward_ms', 'policy_step_ms', 'step_ms_curriculum',
@@ -177,16 +150,28 @@ def step_time(config, workdir=None, data_dir=None, record=None) -> dict:
                 "a step is timed beside its parts in the curriculum of a policy network, got method.stage="
                 f"{config.method.stage!r} and method.policy={config.method.policy!r}; change them."
             )
-        what = "BlockDrop's curriculum"
-        figures = _curriculum(model, run.reference, x, y, config.steps)
+        what, network = "BlockDrop's curriculum", run.reference
+        policy = keras.models.clone_model(model.decider.network)
+        policy.build(x.shape)
+        policy.compile(_sgd(), "mse")
+        wanted = np.zeros((len(x), len(model.decider.names)), np.float32)
+        calls = {
+            "forward_ms": lambda: network.predict_on_batch(x),
+            "policy_step_ms": lambda: policy.train_on_batch(x, wanted),
+            "step_ms_curriculum": lambda: model.train_on_batch(x, y),
+        }
+        times = interleave(calls, config.steps)
+        ratios = times["step_ms_curriculum"] / (2 * times["forward_ms"] + times["policy_step_ms"])
     else:
-        what = "masked training"
-        plain = _compiled(plain_keras(config.network.depth))
-        times = interleave(
-            {"plain": lambda: plain.train_on_batch(x, y), "gated": lambda: model.train_on_batch(x, y)}, config.steps
-        )
-        figures = {f"step_ms_{name}": _median_ms(values) for name, values in times.items()}
-        figures["step_ratio"] = float(np.median(times["gated"] / times["plain"]))
+        what, plain = "masked training", _compiled(plain_keras(config.network.depth))
+        calls = {
+            "step_ms_plain": lambda: plain.train_on_batch(x, y),
+            "step_ms_gated": lambda: model.train_on_batch(x, y),
+        }
+        times = interleave(calls, config.steps)
+        ratios = times["step_ms_gated"] / times["step_ms_plain"]
+    figures = {name: 1e3 * float(np.median(values)) for name, values in times.items()}
+    figures["step_ratio"] = float(np.median(ratios))
     print(", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     if record:
         label = f"ResNet-{config.network.depth}, {what}, {keras.backend.backend()}"
@@ -196,40 +181,13 @@ def step_time(config, workdir=None, data_dir=None, record=None) -> dict:
     return figures
 
 
-def _curriculum(model, network, x, y, steps) -> dict:
-    """Times a step of the curriculum, a forward pass of the network, and a step of the policy network alone."""
-    policy = keras.models.clone_model(model.decider.network)
-    policy.build(x.shape)
-    policy.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "mse")
-    wanted = np.zeros((len(x), len(model.decider.names)), np.float32)
-    times = interleave(
-        {
-            "forward": lambda: network.predict_on_batch(x),
-            "policy": lambda: policy.train_on_batch(x, wanted),
-            "step": lambda: model.train_on_batch(x, y),
-        },
-        steps,
-    )
-    bound = 2 * times["forward"] + times["policy"]
-    return {
-        "forward_ms": _median_ms(times["forward"]),
-        "policy_step_ms": _median_ms(times["policy"]),
-        "step_ms_curriculum": _median_ms(times["step"]),
-        "step_ratio": float(np.median(times["step"] / bound)),
-    }
-
-
 def _compiled(model):
-    model.compile(
-        keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
+    model.compile(_sgd(), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     return model
 
 
-def _median_ms(values) -> float:
-    return 1e3 * float(np.median(values))
+def _sgd():
+    return keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)
 
 
 def plain_keras(depth) -> keras.Model:
