@@ -47,7 +47,7 @@ def freeze_decisions(model, images, tolerance=0.02, batch_size=250) -> DynamicMo
         raise ValueError(
             f"freeze_decisions takes a model with PerUnitGates or ChannelGates, got {type(decider).__name__}."
         )
-    check_nothing_nested(model, "freeze_decisions")
+    check_nothing_nested(model, "freeze")
     check_tolerance(tolerance)
     rates = {name: rate for name, rate in decision_rates(model, images, batch_size).items() if name in own}
     further = {name: rate > 0.5 for name, rate in rates.items() if min(rate, 1 - rate) <= tolerance}
