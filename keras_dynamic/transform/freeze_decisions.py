@@ -103,7 +103,7 @@ def decision_rates(model, images, batch_size) -> dict[str, float]:
     if not any(getattr(each, "data_dependent", True) for each in model.decider.members()):
         images = np.zeros((1, *model.image_shape[1:]), np.float32)
     elif images is None or not len(images):
-        raise ValueError("data-dependent gates are judged on images, got none; give held-out images.")
+        raise ValueError("data-dependent gates are evaluated on images, got none; give held-out images.")
     elif np.ndim(images) != 4:
         raise ValueError(
             f"images must be [n, height, width, channels], got shape {np.shape(images)}; put a single one into a list."
