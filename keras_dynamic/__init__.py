@@ -2,7 +2,7 @@
 
 import importlib
 
-# Whatever a saved model may consist of is imported at once, so that keras.models.load_model finds its classes.
+# Imported at once, so that keras.models.load_model finds the classes of saved models.
 from keras_dynamic import cost, deciders, layers, methods, models, ops
 
 __version__ = "0.2.0"

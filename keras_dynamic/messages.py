@@ -1,4 +1,4 @@
-"""The wording that errors share."""
+"""Checks of arguments, and wording that errors share."""
 
 import difflib
 import numbers
@@ -9,26 +9,15 @@ def did_you_mean(received, known: Iterable[str]) -> str:
     """Returns ' (did you mean X?)' for the known name nearest to the received one, or ''.
 
     Args:
-        received: what the caller gave, of any type.
-        known: the names that would have been right.
-
-    Returns:
-        The suggestion with a space before it, or an empty string if nothing is near.
+        received: the caller's argument, of any type.
+        known: valid names.
     """
     matches = difflib.get_close_matches(str(received), [str(name) for name in known], n=1)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
 def is_count(value, least: int = 1) -> bool:
-    """Returns whether value is an int, and no bool, of at least `least`.
-
-    Args:
-        value: what the caller gave.
-        least: the smallest that will do.
-
-    Returns:
-        Whether it will do.
-    """
+    """Returns whether value is an int, and no bool, of at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -37,10 +26,7 @@ def check_fraction(name: str, value) -> float:
 
     Args:
         name: the argument's name, for the error.
-        value: what the caller gave.
-
-    Returns:
-        The value as a Python float.
+        value: the caller's argument.
 
     Raises:
         ValueError: if value is no number or lies outside [0, 1].
@@ -55,17 +41,7 @@ def check_fraction(name: str, value) -> float:
 
 
 def check_open_probability(value) -> float:
-    """Returns the probability of running with which a decider starts as a float, or raises if it has no log odds.
-
-    Args:
-        value: what the caller gave.
-
-    Returns:
-        The value as a Python float.
-
-    Raises:
-        ValueError: if value is no number strictly between 0 and 1.
-    """
+    """Returns a decider's initial probability as a float; raises a ValueError unless it is strictly in (0, 1)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 < float(value) < 1.0:
         raise ValueError(f"open_probability must lie strictly between 0 and 1, got {value!r}; try 0.9.")
     return float(value)
@@ -76,11 +52,8 @@ def check_number(name: str, value, positive: bool = False) -> float:
 
     Args:
         name: the argument's name, for the error.
-        value: what the caller gave.
+        value: the caller's argument.
         positive: whether 0 is refused.
-
-    Returns:
-        The value as a Python float.
 
     Raises:
         ValueError: if value is no such number.

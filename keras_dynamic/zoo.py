@@ -25,7 +25,7 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> dict:
-    """Returns what is known of a network: data, accuracy (fraction), MACs, training, checksum of its file.
+    """Returns the facts on a network: data, accuracy (fraction), MACs, training, checksum of its file.
 
     Args:
         name: one of `names()`.
@@ -39,13 +39,13 @@ def describe(name: str) -> dict:
 
 
 def load(name: str):
-    """Builds a trained network.
+    """Returns a trained network with its weights.
 
     Args:
         name: one of `names()`, e.g. 'resnet32_cifar10_45k'.
 
     Returns:
-        DynamicModel, built; it takes images [batch, 32, 32, 3] with pixel values 0 to 255 and gives logits.
+        DynamicModel, built; it takes images [batch, 32, 32, 3] with pixel values 0 to 255 and returns logits.
 
     Raises:
         ValueError: if there is no network of this name, or its file is missing or not the one that was measured.

@@ -141,9 +141,9 @@ def load_tfds(name: str, data_dir: str | os.PathLike[str]) -> Dataset:
         FileNotFoundError: data_dir does not hold the set, or only in part.
         ImportError: tensorflow-datasets, or what it needs, is not installed.
     """
-    builder, judged = open_builder(name, data_dir)
+    builder, test_split = open_builder(name, data_dir)
     x_train, y_train = _read(builder, "train")
-    x_test, y_test = _read(builder, judged)
+    x_test, y_test = _read(builder, test_split)
     return from_arrays(x_train, y_train, x_test, y_test, builder.info.features["label"].names)
 
 
@@ -173,13 +173,13 @@ def open_builder(name: str, data_dir: str | os.PathLike[str]) -> tuple[Any, str]
             f"got {', '.join(sorted(features))}; save its images as {name}.npz in data_dir."
         )
     splits = builder.info.splits
-    judged = next((s for s in ("test", "validation") if s in splits and _has_labels(tfds, builder, s)), None)
-    if "train" not in splits or judged is None:
+    test_split = next((s for s in ("test", "validation") if s in splits and _has_labels(tfds, builder, s)), None)
+    if "train" not in splits or test_split is None:
         raise ValueError(
             f"Expected {name!r} to have the splits train and test (or validation), got {', '.join(splits)}; "
             f"split it yourself and save it as {name}.npz in data_dir."
         )
-    return builder, judged
+    return builder, test_split
 
 
 def _import_tfds(wanted_for: str) -> ModuleType:

@@ -211,7 +211,7 @@ def stream(
             f"Expected a TFDS folder {base}/ in {folder}, got none; make it with `tfds.load({name!r}, data_dir=...)` "
             f"where there is a network, or pass the data_dir that has it."
         )
-    builder, judged = open_builder(name, folder)
+    builder, test_split = open_builder(name, folder)
     count = builder.info.splits["train"].num_examples
     if not 1 <= held_out <= count - 1:
         raise ValueError(
@@ -222,6 +222,6 @@ def stream(
     return Streamed(
         ImageStream(builder, f"train[:{kept}]", kept, size),
         ImageStream(builder, f"train[{kept}:]", held_out, size).arrays(),
-        ImageStream(builder, judged, builder.info.splits[judged].num_examples, size).arrays(),
+        ImageStream(builder, test_split, builder.info.splits[test_split].num_examples, size).arrays(),
         tuple(builder.info.features["label"].names),
     )

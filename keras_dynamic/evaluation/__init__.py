@@ -1,4 +1,4 @@
-"""What a trained network is worth: accuracy, MACs, static twin, exits, budgets, ways to run it."""
+"""Measures trained networks: accuracy, MACs, static twin, exits, budgets, modes of inference."""
 
 from keras_dynamic.evaluation.budgets import (
     OperatingPoint,

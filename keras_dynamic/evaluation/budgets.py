@@ -1,4 +1,4 @@
-"""Thresholds for a budget of MACs or milliseconds, and how well budgets are kept."""
+"""Fits thresholds to a budget of MACs or milliseconds, and measures how well budgets are kept."""
 
 import math
 from typing import NamedTuple
@@ -33,44 +33,32 @@ from keras_dynamic.ops import (
     within_budget,
 )
 
-_FARTHEST, _HALVINGS = 12.0, 16  # log odds; probabilities are told apart that differ by 4e-4 in them
+_FARTHEST, _HALVINGS = 12.0, 16  # log odds of the last bracket, and halvings: a precision of 4e-4
 
 
-def tau_bracket(model, spent, budget) -> tuple[Spent, Spent]:
-    """Finds the neighbours among a network's tau between which what is spent passes a budget; its own is kept.
+def _tau_bracket(model, spent, budget) -> tuple[Spent, Spent]:
+    """Returns the two neighbouring tau between which spent() crosses the budget; the network keeps its own tau.
 
-    Its log odds are halved, so that gates that are nearly always open, or shut, are told apart as well as others.
-
-    Args:
-        model: built DynamicModel whose decider has tau.
-        spent: function of nothing: what the model spends at the tau that is set.
-        budget: what may be spent.
-
-    Returns:
-        (within, over), two Spent whose numbers are tau, as ops.bracket gives them; tau = 1 spends least, 0 most.
+    The bisection is over log odds, so that it is as precise for gates that are nearly always open, or closed.
     """
 
+    def tau(opening):
+        return float(opening < 0) if abs(opening) >= _FARTHEST else 1 / (1 + math.exp(opening))
+
     def at(opening):
-        set_tau(model, _tau(opening))
+        set_tau(model, tau(opening))
         return spent()
 
     with kept(model):
         within, over = bracket(at, budget, -_FARTHEST, _FARTHEST, _HALVINGS)
-    return within._replace(number=_tau(within.number)), over._replace(number=_tau(over.number))
-
-
-def _tau(opening):
-    """Returns the tau of a number that rises with what is run; at its ends nothing runs, or everything."""
-    if abs(opening) >= _FARTHEST:
-        return float(opening < 0)
-    return 1 / (1 + math.exp(opening))
+    return within._replace(number=tau(within.number)), over._replace(number=tau(over.number))
 
 
 TAUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def tau_sweep(model, x, y, taus=TAUS, outcome=None) -> list[dict]:
-    """Runs a network at one threshold after another; its own is what it was afterwards.
+    """Measures a network at several thresholds; afterwards it has its own again.
 
     Batch norm stays as it is, estimated at the network's own threshold.
 
@@ -94,21 +82,7 @@ def tau_sweep(model, x, y, taus=TAUS, outcome=None) -> list[dict]:
 
 
 def at_tau(model, x, y, tau, outcome) -> dict:
-    """Runs a network at one threshold, as tau_sweep does at several.
-
-    Args:
-        model: built DynamicModel, as for tau_sweep.
-        x: images, [n, height, width, channels].
-        y: class numbers [n], or one-hot labels [n, classes].
-        tau: threshold, in [0, 1].
-        outcome: compiled_outcome(model).
-
-    Returns:
-        An entry of tau_sweep.
-
-    Raises:
-        ValueError: if the threshold is outside [0, 1] or the decider has none.
-    """
+    """Returns the entry of tau_sweep for one threshold."""
     if not with_tau(model):
         raise ValueError(
             f"tau is swept on a decider that has one, which {type(model.decider).__name__} lacks; give a model with "
@@ -121,7 +95,7 @@ def at_tau(model, x, y, tau, outcome) -> dict:
 
 
 def fit_usage(model, x, usage, outcome=None) -> float:
-    """Sets a decider's tau so that on these images the mean share of units that run comes nearest to `usage`.
+    """Sets a decider's tau so that on these images the mean share of units that run is nearest to `usage`.
 
     fit_budget does the same for a budget of MACs.
 
@@ -135,8 +109,7 @@ def fit_usage(model, x, usage, outcome=None) -> float:
         tau.
 
     Raises:
-        ValueError: if usage is outside [0, 1], the decider has no tau, or images are missing or not
-            finite.
+        ValueError: if usage is outside [0, 1], the decider has no tau, or images are missing or not finite.
     """
     usage = check_fraction("usage", usage)
     if not with_tau(model):
@@ -152,19 +125,19 @@ def fit_usage(model, x, usage, outcome=None) -> float:
         decisions = evaluate(model, x, outcome=outcome).decisions
         return float(np.mean([decisions[name] for name in names]))
 
-    nearest = min(tau_bracket(model, share, usage), key=lambda each: abs(each.spent - usage))
+    nearest = min(_tau_bracket(model, share, usage), key=lambda each: abs(each.spent - usage))
     set_tau(model, nearest.number)
     return nearest.number
 
 
 class OperatingPoint(NamedTuple):
-    """Where a budget puts a network.
+    """Thresholds of a network for a budget, and their cost and accuracy on held-out images.
 
     Attributes:
         spent: mean over the held-out images, MACs or milliseconds.
-        thresholds: of its exits, float32 array [exits - 1]; None where confidence decides none.
-        tau: of its gates or its policy; None where it has none.
-        accuracy: on the held-out images; None where no labels were given.
+        thresholds: of its exits, float32 array [exits - 1]; None without a Confidence decider.
+        tau: of its gates or its policy; None if it has neither.
+        accuracy: on the held-out images; None without labels.
     """
 
     spent: float
@@ -174,11 +147,10 @@ class OperatingPoint(NamedTuple):
 
 
 def fit_budget(model, x, macs=None, ms=None, milliseconds=None, y=None, outcome=None) -> OperatingPoint:
-    """Sets thresholds and tau so that these images spend as much of a budget as they can, on average, and no more.
+    """Sets thresholds and tau so that the mean cost of these images is as high as a budget allows, and no higher.
 
-    Every setting gives what each image costs if it stops at each exit, and how sure it is there. Thresholds are those
-    of quotas: which images go on. Without exits there is one way to stop, at the end, and tau is found by halving.
-    Where a network has both, the thresholds are found at a grid of tau, and the most accurate pair is taken.
+    Thresholds of exits are those of quotas (ops.quotas) on the confidences of these images. Without exits tau is found
+    by bisection. With both, the thresholds are fitted for a grid of tau, and the most accurate pair is taken.
 
     Args:
         model: built DynamicModel with a Confidence decider for its exits, or a decider with tau (gates, or a policy),
@@ -191,12 +163,12 @@ def fit_budget(model, x, macs=None, ms=None, milliseconds=None, y=None, outcome=
         outcome: compiled_outcome(model), to compile only once for several calls.
 
     Returns:
-        OperatingPoint, which the model now has.
+        OperatingPoint, which is set in the model.
 
     Raises:
         ValueError: if there is not one budget, or nothing to fit; if images are missing or not finite; if milliseconds
-            or labels are missing or do not fit; or if the budget is less than the network can do with. The model stays
-            as it was.
+            or labels are missing or do not fit; or if the budget is below the network's least cost. The model stays as
+            it was.
 
     Source: MSDNet, section 4.2; the quotas are those of the authors' code, see ops.quotas.
     """
@@ -233,7 +205,7 @@ def _budget(macs, ms, milliseconds):
 
 
 def _check_budget(budget, least, milliseconds):
-    """Raises a ValueError if the least that a network can do with is more than the budget."""
+    """Raises a ValueError if a network's least cost is over the budget."""
     if not within_budget(least, budget):
         unit, digits = ("MACs", 0) if milliseconds is None else ("ms", 3)
         raise ValueError(
@@ -243,14 +215,14 @@ def _check_budget(budget, least, milliseconds):
 
 
 def _without_exits(model, x, y, budget, milliseconds, outcome):
-    """Finds tau by halving."""
+    """Returns the OperatingPoint of the tau that bisection finds."""
     _check_table(milliseconds, model, 1)
     labels = _labels(model, x, y, needed=False)
 
     def at_tau():
         return evaluate(model, x, labels, outcome=outcome)
 
-    within, _ = tau_bracket(model, lambda: float(at_tau().macs.mean()), budget)
+    within, _ = _tau_bracket(model, lambda: float(at_tau().macs.mean()), budget)
     _check_budget(budget, within.spent, milliseconds)
     if labels is None:
         return OperatingPoint(within.spent, tau=within.number)
@@ -260,7 +232,7 @@ def _without_exits(model, x, y, budget, milliseconds, outcome):
 
 
 def _with_exits(model, certain, x, y, budget, milliseconds, outcome):
-    """Finds thresholds, at every tau of a grid if there is tau; of several the most accurate, then the cheapest."""
+    """Returns the most accurate OperatingPoint, then the cheapest, of a grid of tau, if there is tau."""
     taus = (0.0, *TAUS, 1.0) if with_tau(model) else (None,)
     _check_table(milliseconds, model, len(model.chain.exit_names) + 1)
     labels = _labels(model, x, y, len(taus) > 1)
@@ -279,7 +251,7 @@ def _with_exits(model, certain, x, y, budget, milliseconds, outcome):
 
 
 def _point(tau, answers, costs, labels, budget):
-    """Returns what the thresholds for a budget give on the images that they are fitted on."""
+    """Returns the OperatingPoint of the thresholds for a budget, on the images that they are fitted on."""
     thresholds = budget_thresholds(answers.confidences, costs, budget)
     rows, at = np.arange(len(costs)), stops(answers.confidences, thresholds)
     accuracy = None if labels is None else float((answers.predictions[rows, at] == labels).mean())
@@ -287,13 +259,13 @@ def _point(tau, answers, costs, labels, budget):
 
 
 def _check_table(milliseconds, model, exits):
-    """Raises a ValueError unless milliseconds are None, or a time for each exit of a network that decides no more."""
+    """Raises a ValueError unless milliseconds are None, or one time per exit of a network without tau."""
     if milliseconds is None:
         return
     if with_tau(model):
         raise ValueError(
-            "a budget of milliseconds is kept by Confidence alone, as the times of exits do not tell what gates or a "
-            "policy save; give macs."
+            "a budget of milliseconds is kept by Confidence alone, as times of exits do not include what gates or "
+            "a policy save; give macs."
         )
     table = np.asarray(milliseconds, float)
     if table.shape != (exits,) or not (np.isfinite(table).all() and table[0] > 0 and (np.diff(table) > 0).all()):
@@ -313,22 +285,20 @@ def _labels(model, x, y, needed):
 
 
 def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
-    """Fits thresholds of exits to budgets on held-out images, and judges them on the test images; the model stays.
+    """Fits thresholds of exits to budgets on held-out images and evaluates them on test images; the model is unchanged.
 
-    The budgets are evenly spaced between what the first exit costs and what the last one does, without these two: each
-    can be missed both ways.
+    The budgets are evenly spaced between the costs of the first and the last exit, both excluded.
 
     Args:
-        model: built DynamicModel with exits; what units its gates run, if it has any, is as tau says.
+        model: built DynamicModel with exits; its gates, if any, keep their tau.
         held_out: (images, labels) on which thresholds are fitted; the labels are not used.
-        test: (images, labels) to judge on.
+        test: (images, labels) for the figures.
         budgets: how many.
 
     Returns:
-        'budgets', a list of {'budget', 'macs_mean', 'kept', 'accuracy', 'thresholds', 'stops'}: the mean MACs per image
-        that were allowed, those that the test images spend, the one over the other, the accuracy on them, the
-        thresholds, with None where no image can stop, and the share of images that stop at each exit. And
-        'budget_error', the largest difference of 'kept' from 1.
+        'budgets', a list of {'budget', 'macs_mean', 'kept', 'accuracy', 'thresholds', 'stops'}: mean MACs per image
+        allowed and spent on the test images, their ratio, accuracy, thresholds (None where no image can stop), and the
+        share of images that stop at each exit; and 'budget_error', the largest difference of 'kept' from 1.
 
     Raises:
         ValueError: as exit_answers and exit_labels, or if budgets is no positive whole number.
@@ -343,34 +313,18 @@ def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
 
 
 def budget_rows(held_out, test, right, budgets) -> dict:
-    """Returns what budget_figures does, from answers.
-
-    Args:
-        held_out: ExitAnswers on which thresholds are fitted.
-        test: ExitAnswers to judge on.
-        right: bool array, [n, exits], which of the latter are right.
-        budgets: how many.
-
-    Raises:
-        ValueError: if budgets is no positive whole number.
-    """
+    """Returns budget_figures from two ExitAnswers; right, bool [n, exits]: which of the test answers are correct."""
     least, most = held_out.macs.mean(axis=0)[[0, -1]]
     rows = []
     for budget in budgets_between(least, most, budgets):
         thresholds = budget_thresholds(held_out.confidences, held_out.macs, budget)
-        row = {"budget": budget, **judged(test, right, thresholds)}
+        row = {"budget": budget, **_stopped(test, right, thresholds)}
         rows.append({**row, "thresholds": [float(each) if np.isfinite(each) else None for each in thresholds]})
     return kept_budgets(rows)
 
 
-def judged(answers, right, thresholds) -> dict:
-    """Returns what images do under thresholds: 'accuracy', 'macs_mean' and 'stops', the share that stops at each exit.
-
-    Args:
-        answers: ExitAnswers.
-        right: bool array, [n, exits], which of them are right.
-        thresholds: one for each exit but the last.
-    """
+def _stopped(answers, right, thresholds) -> dict:
+    """Returns 'accuracy', 'macs_mean' and 'stops' (share of each exit) of ExitAnswers under thresholds."""
     at = stops(answers.confidences, thresholds)
     rows = np.arange(len(at))
     return judged_stops(at, right[rows, at], answers.macs[rows, at], right.shape[1])
@@ -380,12 +334,12 @@ POWERS = tuple(k / 20 for k in range(1, 40))  # of the authors' sweep
 
 
 def exit_figures(model, held_out, test, confidence=None, powers=POWERS, budgets=BUDGETS) -> dict:
-    """Measures each exit on the test images, and the curve of accuracy over mean MACs.
+    """Returns figures of each exit on the test images, and the curve of accuracy over mean MACs.
 
     Args:
         model: built DynamicModel with exits.
         held_out: (images, labels) on which the curve's thresholds are fitted; the labels are not used.
-        test: (images, labels) to judge on.
+        test: (images, labels) for the figures.
         confidence: by which images stop; None for that of the model's Confidence, or for
             'max_probability' if it has none. Calibration is always that of the largest probability.
         powers: p of ops.quotas, one for each point of the curve.
@@ -393,10 +347,10 @@ def exit_figures(model, held_out, test, confidence=None, powers=POWERS, budgets=
 
     Returns:
         'exits', a list of {'exit', 'accuracy', 'macs', 'calibration_error', 'calibration'}, the chain's head as the
-        last; 'macs' are the mean over all images, had each stopped there, 'calibration' is a list of [confidence,
-        accuracy, share of the images] over 15 bins. 'accuracy_exits_mean', over the exits. 'exit_ranks', a list of
-        {'exits', 'rank_correlation'} of the confidences of neighbouring exits. 'budgeted', a list of {'p', 'accuracy',
-        'macs_mean', 'stops'}, the last being the share of images that stop at each exit. And what budget_figures gives.
+        last: 'macs' is the mean if all images stop there, 'calibration' a list of [confidence, accuracy, share of the
+        images] over 15 bins. 'accuracy_exits_mean', over the exits. 'exit_ranks', a list of {'exits',
+        'rank_correlation'} of the confidences of neighbouring exits. 'budgeted', a list of {'p', 'accuracy',
+        'macs_mean', 'stops'}, with the share of images that stop at each exit. And all of budget_figures.
 
     Raises:
         ValueError: as exit_answers and exit_labels, or if budgets is no positive whole number.
@@ -423,7 +377,8 @@ def exit_figures(model, held_out, test, confidence=None, powers=POWERS, budgets=
     ]
     chosen_on = exit_answers(model, held_out[0], confidence, outcome=outcome)
     budgeted = [
-        {"p": p, **judged(found, right, quota_thresholds(chosen_on.confidences, quotas(p, len(names))))} for p in powers
+        {"p": p, **_stopped(found, right, quota_thresholds(chosen_on.confidences, quotas(p, len(names))))}
+        for p in powers
     ]
     mean = float(right.mean())
     curves = {"budgeted": budgeted, **budget_rows(chosen_on, found, right, budgets)}

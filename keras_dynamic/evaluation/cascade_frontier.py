@@ -1,4 +1,4 @@
-"""The yardstick of every report: what cascades of the plain networks give, without training."""
+"""Accuracy over MACs of all cascades of plain networks: the baseline that needs no training."""
 
 import itertools
 
@@ -12,13 +12,13 @@ _BUDGETS = 12
 
 
 class PlainNetwork:
-    """A plain network's answers on two sets of images.
+    """A plain network's logits on held-out and test images.
 
     Args:
         name: of the network.
         macs: of one image.
-        held_out: logits, [n, classes], on the images on which thresholds are fitted; None if it has seen them.
-        test: logits, [m, classes], on those on which cascades are judged.
+        held_out: logits, [n, classes], on the images that thresholds are fitted on; None if it was trained on them.
+        test: logits, [m, classes], on the images that cascades are evaluated on.
     """
 
     def __init__(self, name, macs, held_out, test):
@@ -26,16 +26,15 @@ class PlainNetwork:
 
 
 def cascade_frontier(networks, y_held_out, y_test, confidence="max_probability") -> list:
-    """Fits cascades of every two or more of the networks to a range of budgets, and measures them.
+    """Returns the accuracy of every cascade of two or more of the networks, fitted to a range of budgets.
 
-    Thresholds are fitted on the held-out images alone. The points are all that were measured; between points the
-    frontier is the line over their upper hull.
+    Thresholds are fitted on the held-out images alone. The frontier is the upper hull of these points.
 
     Args:
         networks: list of PlainNetwork, cheapest first, with held-out answers.
         y_held_out: class numbers [n], or one-hot labels [n, classes].
         y_test: class numbers [m], or one-hot labels [m, classes].
-        confidence: of confidence.
+        confidence: 'max_probability', 'entropy' or 'margin'.
 
     Returns:
         [[mean MACs on the test images, accuracy on the test images, label], ...] in rising order of MACs.
@@ -63,7 +62,7 @@ def _points(chosen, y_held_out, y_test, confidence):
 
 
 def _stages(logits, confidence):
-    """Returns (answers [n, stages], confidences [n, stages]) of the sums so far."""
+    """Returns (class numbers [n, stages], confidences [n, stages]) of the sums of the logits up to each stage."""
     sums = np.cumsum(logits, axis=0)
     certain = [keras.ops.convert_to_numpy(ops.confidence(each, confidence)) for each in sums]
     return sums.argmax(-1).T, np.stack(certain, axis=1)

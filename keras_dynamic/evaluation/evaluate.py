@@ -1,4 +1,4 @@
-"""What a dynamic network gives on a set of images, and whether that is dynamic or merely pruned."""
+"""Runs networks on images, and finds the static twin: the fixed path of equal MACs."""
 
 import contextlib
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ from keras_dynamic.ops import check_images, class_numbers
 
 Pair = tuple[Any, Any]  # images, labels
 
-_FEW = 20  # decisions up to which the twin tries to close each one; of more, only the least used
+_FEW = 20  # up to so many decisions the twin tries each one; of more, only the least used
 _LEAST_USED = 10
 
 
 class Evaluation(NamedTuple):
-    """What a network gave on a set of images.
+    """Logits, decisions and MACs of a network on a set of images.
 
     Attributes:
         logits: float32 array, [n, classes].
@@ -38,13 +38,13 @@ class Evaluation(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Share of images answered rightly; NaN without labels."""
+        """Share of images classified correctly; NaN without labels."""
         return float("nan") if self.labels is None else float((self.predictions == self.labels).mean())
 
     def figures(self) -> dict:
         """Returns accuracy, macs_mean, macs_std, units_mean, units_std, distinct_paths and activation_rates.
 
-        Of more than 10 classes there is accuracy_top5 too. Units are those that can be skipped: a decision each.
+        With more than 10 classes accuracy_top5 too. Units are those that can be skipped: one decision each.
         """
         units = units_run(self.decisions)
         return {
@@ -89,13 +89,13 @@ def compiled_outcome(model):
 
 
 def evaluate(model, x, y=None, decisions=None, batch_size=250, outcome=None) -> Evaluation:
-    """Runs a network on images.
+    """Runs a network on images, batch by batch.
 
     Args:
         model: built DynamicModel.
         x: images, [n, height, width, channels].
         y: class numbers [n], or one-hot labels [n, classes]; None if only logits, decisions and MACs are wanted.
-        decisions: {name: 0/1 array [n]} instead of the decider's.
+        decisions: {name: 0/1 array [n]} in place of the decider's.
         batch_size: images at a time.
         outcome: compiled_outcome(model), to compile only once for several calls.
 
@@ -142,11 +142,7 @@ def accuracy_shuffled(model, x, y, decisions, outcome=None, seeds=range(5)) -> f
 
 @contextlib.contextmanager
 def kept_weights(layer):
-    """Sets weights back to what they were, whatever is set meanwhile and whether or not it fails.
-
-    Args:
-        layer: built keras layer or model.
-    """
+    """Restores the weights of a built layer or model when the block ends, after an error too."""
     before = layer.get_weights()
     try:
         yield
@@ -163,20 +159,20 @@ class StaticTwin(NamedTuple):
 
 
 def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outcome=None) -> StaticTwin:
-    """Finds the static twin at equal MACs: what these weights give if all images take the same path.
+    """Returns the static twin at equal MACs: accuracy of the same weights if all images take the same path.
 
-    From everything on, the decision whose closing costs least accuracy on held-out images is closed, one at a time,
-    until macs_mean lies between two neighbouring patterns (greedy_patterns). For a cascade the patterns are its
-    prefixes, and gated networks inside run whole; of a network whose exits confidence decides they are the single
-    exits. The patterns pay for no decider of the chain.
+    From everything on, decisions are set to 0 one by one, that of least accuracy lost on held-out images first, until
+    macs_mean is between two neighbouring patterns (greedy_patterns). The patterns of a cascade are its prefixes, with
+    gated networks inside run whole; those of a network with a Confidence decider are its exits. MACs of the chain's
+    decider do not count.
 
     Args:
         model: built DynamicModel.
         held_out: (images, labels) on which patterns are chosen.
-        test: (images, labels) on which they are judged.
+        test: (images, labels) on which they are evaluated.
         macs_mean: the network's mean MACs on the test images.
         batches: list of augmented image batches on which batch norm is re-estimated for the two patterns, as it was for
-            the network; None leaves it.
+            the network; None for no re-estimation.
         outcome: compiled_outcome(model).
 
     Returns:
@@ -207,11 +203,11 @@ def static_twin(model, held_out: Pair, test: Pair, macs_mean, batches=None, outc
 
 
 def greedy_patterns(model, held_out: Pair, outcome=None):
-    """Yields static patterns from everything on down to everything off, each with one decision less.
+    """Yields static patterns from everything on to everything off, each with one decision less.
 
-    Decisions that the decider knows to be the same for all images stay as they are. The decision is closed whose
-    closing costs least accuracy on held-out images, one on a unit together with those on its groups. Of more than 20
-    decisions only the 10 least used ones are tried each time, unless the decider uses them all alike.
+    Constant decisions stay as they are. The next to be 0 is the one that loses least accuracy on held-out images; a
+    unit's decision takes those of its groups with it. Of more than 20 decisions only the 10 least used are tried each
+    time, unless the decider uses all of them equally.
 
     Args:
         model: built DynamicModel.
@@ -223,9 +219,9 @@ def greedy_patterns(model, held_out: Pair, outcome=None):
     """
     outcome = compiled_outcome(model) if outcome is None else outcome
     x, y = held_out
-    known = {name: int(run) for name, run in model.decider.constants.items()}
-    pattern = {**dict.fromkeys(model.decider.names, 1), **known}
-    candidates = [name for name in pattern if name not in known]
+    constant = {name: int(run) for name, run in model.decider.constants.items()}
+    pattern = {**dict.fromkeys(model.decider.names, 1), **constant}
+    candidates = [name for name in pattern if name not in constant]
     tries = len(candidates)
     if tries > _FEW:
         rates = activation_rates(evaluate(model, x, y, outcome=outcome).decisions)
@@ -246,7 +242,7 @@ def greedy_patterns(model, held_out: Pair, outcome=None):
 
 
 def pattern_macs(model, pattern) -> int:
-    """Returns the MACs of a chain under one fixed pattern, deciders left out.
+    """Returns the MACs of a chain under one fixed pattern, without the decider's.
 
     Args:
         model: built DynamicModel.
@@ -259,7 +255,7 @@ def pattern_macs(model, pattern) -> int:
 
 
 def _whole(model, pattern):
-    """Returns the pattern with the decisions of networks inside units: on where the unit runs, or as is known."""
+    """Returns the pattern with the decisions of networks inside units: 1 where the unit runs, or their constant."""
     whole = {name: pattern.get(name.partition("/")[0], 1) for name in model.decision_names}
     for unit in model.chain.units:
         if getattr(unit, "nested", False):
@@ -274,5 +270,5 @@ def _for_all(pattern, images):
 
 
 def _prefixes(names):
-    """Returns the patterns that run the first k of the names, dearest first."""
+    """Returns the patterns that run the first k of the names, most expensive first."""
     return [{name: int(index < k) for index, name in enumerate(names)} for k in range(len(names), -1, -1)]

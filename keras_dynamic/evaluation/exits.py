@@ -1,4 +1,4 @@
-"""Logits, confidences and costs of a network's exits."""
+"""Predictions, confidences and costs of a network's exits."""
 
 import contextlib
 from typing import NamedTuple
@@ -14,57 +14,31 @@ from keras_dynamic.ops import check_classes, check_images, class_numbers
 
 
 def exit_confidence(model) -> Confidence | None:
-    """Returns the Confidence that decides a network's exits, alone or joined with others; None if there is none.
-
-    Args:
-        model: built DynamicModel.
-    """
-    names = model.chain.exit_names
-    if not names:
-        return None
-    return next((each for each in _parts(model.decider) if isinstance(each, Confidence)), None)
+    """Returns the Confidence decider of a model's exits, alone or combined with others; None if there is none."""
+    deciders = _parts(model.decider) if model.chain.exit_names else []
+    return next((each for each in deciders if isinstance(each, Confidence)), None)
 
 
 def exit_confidence_name(model) -> str:
-    """Returns the confidence by which a network's exits are sure: its Confidence's, or else the largest probability.
-
-    Args:
-        model: built DynamicModel.
-    """
+    """Returns the name of the confidence that a model's Confidence decider uses, or else 'max_probability'."""
     certain = exit_confidence(model)
     return "max_probability" if certain is None else certain.confidence
 
 
 def with_tau(model) -> list:
-    """Returns the deciders of a network that compare probabilities with tau: gates, or a policy, joined or alone.
-
-    Args:
-        model: built DynamicModel.
-    """
+    """Returns the deciders of a model that compare probabilities with tau: gates and policies."""
     return [each for each in _parts(model.decider) if hasattr(each, "set_tau")]
 
 
 def set_tau(model, tau):
-    """Sets the threshold of all deciders of a network that have one.
-
-    Args:
-        model: built DynamicModel.
-        tau: in [0, 1].
-
-    Raises:
-        ValueError: if tau is outside [0, 1].
-    """
+    """Sets tau, in [0, 1], of all deciders of a model that have one."""
     for each in with_tau(model):
         each.set_tau(tau)
 
 
 @contextlib.contextmanager
 def kept(model):
-    """Sets thresholds and tau back to what they were, whatever is set meanwhile.
-
-    Args:
-        model: built DynamicModel.
-    """
+    """Restores a model's thresholds and tau when the block ends, after an error too."""
     numbers = [each.tau for each in with_tau(model)]
     numbers += [each.thresholds for each in _parts(model.decider) if isinstance(each, Confidence)]
     before = [keras.ops.convert_to_numpy(number) for number in numbers]
@@ -76,21 +50,19 @@ def kept(model):
 
 
 def _parts(decider):
-    """Returns the deciders that a decider joins, or itself."""
-    return (
-        [part for each in decider.deciders for part in _parts(each)]
-        if isinstance(decider, CombinedDecider)
-        else [decider]
-    )
+    """Returns the deciders that a decider combines, or itself."""
+    if isinstance(decider, CombinedDecider):
+        return [part for each in decider.deciders for part in _parts(each)]
+    return [decider]
 
 
 class ExitAnswers(NamedTuple):
-    """Answers of k exits, the chain's head as the last, for n images.
+    """Predictions of k exits, the chain's head as the last, for n images.
 
     Attributes:
         predictions: int array, [n, k].
         confidences: float32 array, [n, k].
-        macs: int64 array, [n, k], of an image that stops at each exit, those of the exits before included.
+        macs: int64 array, [n, k], of an image that stops at each exit, earlier exits included.
     """
 
     predictions: np.ndarray
@@ -99,11 +71,7 @@ class ExitAnswers(NamedTuple):
 
 
 def check_exits(model):
-    """Raises a ValueError if a network has no exits, or decides anything else than where to stop.
-
-    Args:
-        model: built DynamicModel.
-    """
+    """Raises a ValueError if a model has no exits, or has decisions on anything but exits."""
     names = model.chain.exit_names
     if not names:
         raise ValueError(f"model {model.name!r} has no exits; give Chain some, exits=[Exit(...), ...].")
@@ -116,14 +84,14 @@ def check_exits(model):
 
 
 def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome=None) -> ExitAnswers:
-    """Runs a network past all its exits and reads every one.
+    """Runs a network to its end and returns the predictions of every exit.
 
-    Where Confidence decides the exits, alone or joined, others may decide units: these run as they decide.
+    With a Confidence decider other deciders may decide units, which are then skipped as usual.
 
     Args:
         model: built DynamicModel with exits.
         x: images, [n, height, width, channels].
-        confidence: of confidence: 'max_probability', 'entropy' or 'margin'.
+        confidence: 'max_probability', 'entropy' or 'margin'.
         batch_size: images at a time.
         outcome: compiled_outcome(model), to compile only once for several calls.
 
@@ -131,8 +99,8 @@ def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome
         ExitAnswers.
 
     Raises:
-        ValueError: if images are missing or not finite, the network has one logit or no exits, decides
-            units too and its exits by something else than Confidence, or the confidence is none of the three.
+        ValueError: if images are missing or not finite, the network has one logit or no exits, decides units too but
+            has no Confidence decider for its exits, or the confidence is none of the three.
     """
     check_images(x)
     check_classes(model.classes, "an exit's confidence")
@@ -141,67 +109,44 @@ def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome
         check_exits(model)
     outcome = compiled_outcome(model) if outcome is None else outcome
     found = []
-    with _nobody_stops(model, certain):
+    with kept(model):
+        if certain is not None:  # no image stops
+            certain.set_thresholds(np.full(len(certain.names), np.inf))
         for start in range(0, len(x), batch_size):
             images = keras.ops.convert_to_tensor(x[start : start + batch_size])
             going = None if certain else {name: keras.ops.ones(len(images)) for name in model.decision_names}
-            told = outcome(images, going)
-            answers = [*(told.exits[name] for name in model.chain.exit_names), told.logits]
+            result = outcome(images, going)
+            answers = [*(result.exits[name] for name in model.chain.exit_names), result.logits]
             sure = [keras.ops.convert_to_numpy(ops.confidence(each, confidence)) for each in answers]
             predicted = [keras.ops.convert_to_numpy(each).argmax(-1) for each in answers]
-            decisions = {name: keras.ops.convert_to_numpy(value) for name, value in told.decisions.items()}
+            decisions = {name: keras.ops.convert_to_numpy(value) for name, value in result.decisions.items()}
             macs = _macs(model, decisions, len(images))
             found.append((np.stack(predicted, axis=1), np.stack(sure, axis=1), macs))
     return ExitAnswers(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def exit_labels(model, x, y) -> np.ndarray:
-    """Returns labels as class numbers to compare with the predictions of exits.
-
-    Args:
-        model: built DynamicModel.
-        x: images, [n, height, width, channels].
-        y: class numbers [n], or one-hot labels [n, classes].
-
-    Returns:
-        int array, [n, 1].
-
-    Raises:
-        ValueError: if images are missing or not finite, or labels are not one class for each.
-    """
+    """Returns checked labels as class numbers, int [n, 1], to compare with ExitAnswers.predictions."""
     check_images(x)
     return class_numbers(y, model.classes, len(x))[:, None]
 
 
-@contextlib.contextmanager
-def _nobody_stops(model, certain):
-    """Makes the thresholds infinite for a while, if there are any."""
-    with kept(model):
-        if certain is not None:
-            certain.set_thresholds(np.full(len(certain.names), np.inf))
-        yield
-
-
 def _macs(model, decisions, images):
-    """Returns the MACs of images that stop at each exit, [images, exits]: what lies behind counts for nothing."""
+    """Returns the MACs of images that stop at each exit, [images, exits]."""
     names = model.chain.exit_names
-    tree = _tree(model)
+    if exit_confidence(model) is not None:
+        tree = model.cost_tree
+    else:  # the tree in which confidence decides the exits: every exit on the way is computed
+        decider = Confidence()
+        decider.bind(model.chain)
+        tree = decider.tree
     passed = np.tri(len(names) + 1, len(names), -1)  # a row per exit at which to stop
     columns = [given(tree, {**decisions, **dict(zip(names, row[:, None], strict=True))}) for row in passed]
     return np.stack([np.broadcast_to(each, images) for each in columns], axis=1)
 
 
-def _tree(model):
-    """Returns the cost tree in which confidence decides the exits: it reads every answer on the way."""
-    if exit_confidence(model) is not None:
-        return model.cost_tree
-    decider = Confidence()
-    decider.bind(model.chain)
-    return decider.tree
-
-
 def exit_macs(model) -> list[int]:
-    """Returns the MACs of an image that stops at each exit, those of the exits before included; the head's last.
+    """Returns the MACs of an image that stops at each exit, earlier exits included; the head's last.
 
     Args:
         model: built DynamicModel with exits.

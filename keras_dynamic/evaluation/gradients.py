@@ -1,4 +1,4 @@
-"""Magnitude and variance of gradients, unit by unit."""
+"""Magnitude and variance of gradients for each unit."""
 
 import keras
 import numpy as np
@@ -12,12 +12,12 @@ from keras_dynamic.ops import check_images, class_numbers
 def gradient_magnitudes(network, x, y, batch_size=128) -> dict:
     """Returns the mean L1 magnitude of the gradients of each unit that can be skipped.
 
-    That is the mean, over batches and over the kernels of a unit's body, of the absolute gradient of a batch's mean
-    cross entropy. Batch norm is in inference mode, and no weight changes.
+    That is the mean, over batches and over the kernels of a unit's body, of the absolute gradient of the mean cross
+    entropy of a batch. Batch norm is in inference mode, and no weight changes.
 
     Args:
         network: built DynamicModel without decisions, whose skippable units have a `body`, as Residual has.
-        x: images, [n, height, width, channels]; the paper's are those of the training.
+        x: images, [n, height, width, channels]; the paper takes training images.
         y: class numbers [n], or one-hot labels [n, classes].
         batch_size: images at a time; the last batch may be smaller and counts as much.
 
@@ -31,11 +31,7 @@ def gradient_magnitudes(network, x, y, batch_size=128) -> dict:
 
     Source: SGAD, section 4.1 and figure 4.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            f"gradient magnitudes need the TensorFlow backend, got {keras.backend.backend()!r}; set "
-            "KERAS_BACKEND=tensorflow before Keras is imported."
-        )
+    _check_backend("magnitudes")
     if network.decision_names:
         raise ValueError(
             f"gradient magnitudes are those of a plain network, got {network.name!r} with decisions; give "
@@ -48,6 +44,14 @@ def gradient_magnitudes(network, x, y, batch_size=128) -> dict:
     starts = range(0, len(y), batch_size)
     batches = [magnitudes(x[start : start + batch_size], y[start : start + batch_size]) for start in starts]
     return {name: float(np.mean([batch[name] for batch in batches])) for name in kernels}
+
+
+def _check_backend(what):
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"gradient {what} need the TensorFlow backend, got {keras.backend.backend()!r}; set "
+            "KERAS_BACKEND=tensorflow before Keras is imported."
+        )
 
 
 def _unit_kernels(chain):
@@ -107,11 +111,7 @@ def gradient_variances(model, x, y, exit_weights=None, batch_size=64) -> dict:
 
     Source: IMTA, section 3.1, equations 3 and 6.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            f"gradient variances need the TensorFlow backend, got {keras.backend.backend()!r}; set "
-            "KERAS_BACKEND=tensorflow before Keras is imported."
-        )
+    _check_backend("variances")
     check_exits(model)
     check_images(x)
     y = class_numbers(y, model.classes, len(x))
@@ -143,7 +143,7 @@ def _block_kernels(chain):
             blocks[-1] += [weight for weight in step.unit.weights if weight.path.endswith("kernel")]
     for number, block in enumerate(blocks, 1):
         if not block:
-            raise ValueError(f"block {number} of the chain has no kernels; two exits stand behind the same unit.")
+            raise ValueError(f"block {number} of the chain has no kernels; two exits are after the same unit.")
     return blocks
 
 

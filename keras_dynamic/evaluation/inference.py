@@ -1,4 +1,4 @@
-"""Ways to run a gated network: thresholds, samples, ensembles."""
+"""Modes of inference of a gated network: thresholds, sampled gates, ensembles."""
 
 import keras
 import numpy as np
@@ -45,15 +45,7 @@ def stochastic(model, x, runs=5, seed=0, batch_size=256):
 def ensemble(model, x, runs=5, seed=0, batch_size=256):
     """Returns the mean softmax of several sampled runs.
 
-    Args:
-        model: DynamicModel with PerUnitGates.
-        x: images, [n, height, width, channels].
-        runs: how often.
-        seed: of the samples.
-        batch_size: images at a time.
-
-    Returns:
-        (probabilities [n, classes], cost [n]): cost is the sum over the runs.
+    Arguments are those of stochastic, the result is that of ensemble_of.
 
     Source: Herrmann et al., sections 3.3 and S2.2.
     """
@@ -61,7 +53,7 @@ def ensemble(model, x, runs=5, seed=0, batch_size=256):
 
 
 def ensemble_of(logits, cost):
-    """Returns what runs say together: the mean of their softmax.
+    """Returns the mean softmax of several runs, and their total cost.
 
     Args:
         logits: [runs, n, classes], as stochastic returns them.
@@ -79,7 +71,7 @@ def ensemble_of(logits, cost):
 
 
 def inference_figures(model, x, y, taus=TAUS, runs=5, ensembles=(2, 5), seed=0) -> dict:
-    """Compares the ways to run a gated network; it is left as it was.
+    """Compares the modes of inference of a gated network, which is left unchanged.
 
     Args:
         model: built DynamicModel with PerUnitGates or ChannelGates.
@@ -87,14 +79,14 @@ def inference_figures(model, x, y, taus=TAUS, runs=5, ensembles=(2, 5), seed=0) 
         y: class numbers [n], or one-hot labels [n, classes].
         taus: thresholds of the sweep, each in [0, 1].
         runs: samples of stochastic inference, at least 2.
-        ensembles: how many of these samples answer together, each from 1 to runs.
+        ensembles: sizes of ensembles of these samples, each from 1 to runs.
         seed: of the samples.
 
     Returns:
         'inference', a list of {'mode', 'accuracy', 'accuracy_top5' of more than 10 classes, 'macs_mean'}: 'threshold',
         with 'tau', the network's own; 'always_on'; 'stochastic', with 'runs', the figures' means over them, and their
         standard deviations as 'accuracy_std', 'accuracy_top5_std' and 'macs_mean_std'; 'ensemble', with 'runs', once
-        for each of `ensembles`, whose MACs are the sum. And 'tau_sweep', as tau_sweep gives it.
+        for each of `ensembles`, whose MACs are the sum. And the list 'tau_sweep'.
 
     Raises:
         ValueError: if there are too few runs, an ensemble is larger than they are, a threshold is outside [0, 1], the
@@ -135,6 +127,6 @@ def _over_runs(logits, macs, y):
 
 
 def _together(logits, macs, y):
-    """Returns the figures of the runs' ensemble."""
+    """Returns the figures of an ensemble of the runs."""
     probabilities, spent = ensemble_of(logits, macs)
     return {**accuracies(probabilities, y), "macs_mean": float(spent.mean())}

@@ -1,4 +1,4 @@
-"""What the compact execution could take at best: the measured time of those parts of a network that images run."""
+"""Lower bound for the time of the compact execution: the measured time of the parts that images run."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class Part(NamedTuple):
     """A piece of a chain that an image runs as a whole or not at all: the stem, a unit, an exit's head, the head.
 
     Attributes:
-        call: function () -> what the part gives for the images, run as compiled TensorFlow.
+        call: function () -> output of the part for the images, compiled by TensorFlow.
         guard: name of the decision that is 1 where an image runs it, None if all images do.
     """
 
@@ -23,7 +23,7 @@ class Part(NamedTuple):
 
 
 def parts_of(model, images) -> dict[str, Part]:
-    """Compiles each part of a network on its own, for the inputs that it has where everything runs.
+    """Compiles each part of a network on its own, for its inputs when everything runs.
 
     Args:
         model: built DynamicModel, on TensorFlow, whose decider decides no groups of channels.
@@ -61,13 +61,13 @@ def shares_run(parts, decisions) -> dict[str, float]:
 
     Args:
         parts: {name: Part}.
-        decisions: {name: 0/1 array [n]} of an Outcome: 0 behind the exit at which an image stops.
+        decisions: {name: 0/1 array [n]} of an Outcome: 0 after the exit at which an image stops.
     """
     return {name: 1.0 if part.guard is None else float(np.mean(decisions[part.guard])) for name, part in parts.items()}
 
 
 def time_of_what_runs(whole, parts, shares) -> float:
-    """Returns the time of a static network without the times of what is skipped.
+    """Returns the time of a static network without the times of skipped parts.
 
     Args:
         whole: time of the static network.

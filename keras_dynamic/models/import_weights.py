@@ -385,7 +385,7 @@ def _check_mode(network, mode):
     if mode_of(first) != mode:
         raise ValueError(
             f"the weights were trained on pixels of mode {mode!r}, and the stem of {network.name!r} starts with "
-            f"{mode_of(first) or type(first).__name__!r}; build it with pixels={mode!r}, or give their mode=... .."
+            f"{mode_of(first) or type(first).__name__!r}; build it with pixels={mode!r}, or give their mode=... ."
         )
 
 

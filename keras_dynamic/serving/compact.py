@@ -1,4 +1,4 @@
-"""The compact execution: batched inference in which each part runs on those images alone that need it."""
+"""The compact execution: batched inference in which each part runs only on the images that need it."""
 
 import keras
 
@@ -7,22 +7,22 @@ from keras_dynamic.layers.forward import MaskedExecutor
 
 
 def compact(model):
-    """Returns a function from a batch of images to the model's Outcome that computes nothing for images that skip it.
+    """Returns a function from images to the model's Outcome that computes each part only for images that run it.
 
-    Each unit runs on the sub-batch of images that run it, what stands in for it on the others, and both are joined;
-    behind an exit the batch holds only images that went on. It is one compiled TensorFlow function for batches of any
-    size, traced once; a part that no image of a batch needs does not run at all. Groups of channels are computed for
-    all images that run their unit, gates and an exit's head for all that reach them.
+    Each unit runs on the sub-batch of images that run it, its skip connection on the others, and both are joined; after
+    an exit the batch has only images that go on. It is one compiled TensorFlow function for batches of any size, traced
+    once; a part that no image of a batch needs does not run at all. Groups of channels are computed for all images that
+    run their unit, gates and an exit's head for all that reach them.
 
         run = kd.serving.compact(model)
         labels = run(images).logits.numpy().argmax(-1)
 
     Args:
-        model: built DynamicModel; weights and thresholds changed later are seen.
+        model: built DynamicModel; later changes of weights and thresholds have effect.
 
     Returns:
         Function (images [batch, height, width, channels], pixel values 0 to 255) -> Outcome. Its logits and decisions
-        are those of model.outcome(images); behind the exit at which an image stopped, `exits` are zeros for it.
+        are those of model.outcome(images); after the exit at which an image stops, `exits` are zeros for it.
 
     Raises:
         ValueError: if the model is not built, or Keras does not run on TensorFlow; by the function, if it gets no
@@ -55,15 +55,15 @@ def compact(model):
             )
         return outcome(keras.ops.cast(images, "float32"))
 
-    run.compiled = outcome  # type: ignore[attr-defined]  # for those who count its traces
+    run.compiled = outcome  # type: ignore[attr-defined]  # so that its traces can be counted
     return run
 
 
 class _CompactExecutor(MaskedExecutor):
-    """Carries decisions out by running a part on the sub-batch that needs it."""
+    """Runs each part on the sub-batch that needs it."""
 
     def run(self, unit, x, decision, training=None, **parts):
-        """Returns what unit.call returns, its branch run on the images that run it, the other way on the others."""
+        """Returns unit.call(x, decision), with the branch run only on the images whose decision is 1."""
         if isinstance(decision, bool):
             return super().run(unit, x, decision, training, **parts)
         executor = {"executor": parts.pop("executor")} if unit.nested else {}
@@ -86,7 +86,7 @@ class _CompactExecutor(MaskedExecutor):
         return unit.combine(x, keras.ops.cond(everybody, lambda: branch(inputs), mixed))
 
     def run_rest(self, decision, rest, state):
-        """Returns what lies behind an exit, run on the images that go on."""
+        """Returns the result of the rest of the chain after an exit, run on the images that go on."""
 
         def stopped(some, later):
             return _zeros(later, some.logits)._replace(logits=some.logits)
@@ -101,10 +101,10 @@ def _either(decision, function, otherwise, inputs):
         decision: bool or float 0/1 tensor, [batch].
         function: from a nest like `inputs` to a nest of tensors, [some, ...]; not called where no row is 1.
         otherwise: from a nest like `inputs`, and the function's results or their specs, to a nest like the results.
-        inputs: nest of tensors, [batch, ...]; leaves that are no tensors are handed through.
+        inputs: nest of tensors, [batch, ...]; leaves that are no tensors are passed unchanged.
 
     Returns:
-        Nest of tensors, [batch, ...]. A leaf that the function hands through stays the input's.
+        Nest of tensors, [batch, ...]. A leaf that the function returns unchanged is the input's.
     """
     import tensorflow as tf
 
@@ -140,6 +140,6 @@ def _either(decision, function, otherwise, inputs):
 
 
 def _zeros(nest, rows):
-    """Returns zeros of a nest's shapes, as many as a tensor has rows."""
+    """Returns zeros of a nest's shapes, with the batch size of the tensor `rows`."""
     count = keras.ops.shape(rows)[0]
     return keras.tree.map_structure(lambda leaf: keras.ops.zeros((count, *leaf.shape[1:]), leaf.dtype), nest)

@@ -1,4 +1,4 @@
-"""Serving images in batches with the compact execution, beside the network that runs everything."""
+"""Serves images in batches with the compact execution, and compares it with the static network."""
 
 import time
 from typing import NamedTuple
@@ -14,13 +14,13 @@ from keras_dynamic.serving.compact import compact
 
 
 class Served(NamedTuple):
-    """What a network gave for n images, and in what time.
+    """Results of a network for n images, and their time.
 
     Attributes:
         logits: float32 array, [n, classes].
         stopped: int array [n], index of stopping_places at which each image stopped.
         macs: int64 array, [n].
-        predictions_static: int array [n], the classes that the static network gives.
+        predictions_static: int array [n], classes of the static network.
         seconds: of the compact execution, all batches together.
         seconds_static: of the static network.
     """
@@ -79,7 +79,7 @@ def static_network(model):
 
 
 def serve(model, batches) -> Served:
-    """Runs a network on batches of images, each in turn with the static network.
+    """Runs a network on batches of images, each batch also with the static network, and measures the time.
 
     Both are compiled, once for batches of any size, and run on the first batch before anything is timed.
 
@@ -121,7 +121,7 @@ def serve(model, batches) -> Served:
 
 
 def _logits(network, shape):
-    """Returns a function from images of a shape to a network's logits alone, compiled once for batches of any size."""
+    """Returns a compiled function from images of a shape, any number, to a network's logits."""
     import tensorflow as tf
 
     signature = (tf.TensorSpec((None, *shape), tf.float32),)

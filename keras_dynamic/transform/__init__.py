@@ -1,4 +1,4 @@
-"""Functions that return a changed network: exits or channel groups added, units pruned, decisions frozen."""
+"""Returns changed networks: with exits or channel groups added, units pruned, decisions frozen, gates stripped."""
 
 from keras_dynamic.transform.exits import attach_exits, collaborate, until_exit
 from keras_dynamic.transform.freeze_decisions import freeze_decisions

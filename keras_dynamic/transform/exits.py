@@ -13,29 +13,29 @@ from keras_dynamic.messages import did_you_mean, is_count
 def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str] = (), frozen=False) -> DynamicModel:
     """Returns the network with an exit after each of some units: convolution, batch norm, ReLU, pool and dense layer.
 
-    The network's layers are shared, so its own answer, that of the last exit, stays; the exits' layers are new.
+    The network's layers are shared, so its own logits, those of the head, stay; the exits' layers are new.
 
         network = kd.transform.attach_exits(kd.zoo.load("resnet32_cifar10_45k"), after=["stage2_unit2", "stage2_unit5"])
         model = kd.methods.IMTA(network.chain)
 
-    With `copies` an exit is instead a shortened copy of the rest of a trained network, which needs few images to learn:
+    With `copies` an exit is instead a shortened copy of the rest of a trained network, which few images can train:
 
         kd.transform.attach_exits(network, ["stage2_unit1"], copies=["stage3_unit1", "stage3_unit5"], frozen=True)
 
     Args:
-        network: built DynamicModel whose units hand on feature maps, [batch, height, width, channels].
+        network: built DynamicModel whose units return feature maps, [batch, height, width, channels].
         after: names of units.
-        filters: of each exit's 3x3 convolution of stride 2; 0 for a pool and a dense layer alone.
+        filters: of each exit's 3x3 convolution of stride 2; 0 for only a pool and a dense layer.
         copies: names of later units; copies of them, with their weights, and of the network's head make each exit, in
             place of convolution and dense layer.
         frozen: True sets the network's own layers to trainable=False, batch norm included, so that the exits alone are
-            trained and the network's answer stays as it is; also in the network that was given.
+            trained and the network's logits stay as they are; also in the network that was given.
 
     Returns:
         DynamicModel, built, in which everything runs; the exits are 'exit1', 'exit2', ... in the order of the units.
 
     Raises:
-        ValueError: if the network is not built or has exits already, a unit is not there, named twice or hands on no
+        ValueError: if the network is not built or has exits already, a unit is unknown, named twice or returns no
             feature map, filters is negative, or units to copy do not follow the exit or do not fit its feature map.
     """
     chain = network.chain
@@ -58,7 +58,9 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
     for name in sorted(after, key=names.index):
         shape = getattr(chain.output_of(names.index(name)), "shape", ())
         if len(shape) != 4:
-            raise ValueError(f"an exit reads a feature map, but unit {name!r} hands on {tuple(shape) or 'several'}.")
+            raise ValueError(
+                f"an exit reads a feature map, but unit {name!r} returns {tuple(shape) or 'several tensors'}."
+            )
         number = len(exits) + 1
         head = _copied(chain, name, copies, number) if copies else _head(filters, classes, number)
         exits.append(Exit(head, name, name=f"exit{number}"))
@@ -88,10 +90,10 @@ def _head(filters, classes, number):
 
 
 def _copied(chain, after, copies, number):
-    """Returns copies of units and of the chain's head, to be built, as the head of an exit.
+    """Returns unbuilt copies of units and of the chain's head as the head of an exit.
 
     Raises:
-        ValueError: if a unit does not take what the exit reads, or what the unit copied before it gives.
+        ValueError: if a unit does not fit the output of the layer before it.
     """
     names = [unit.name for unit in chain.units]
     given, before = chain.output_of(names.index(after)), names.index(after)
@@ -116,7 +118,7 @@ def _copied(chain, after, copies, number):
 
 
 def _copy(layer, number):
-    """Returns a new layer of the same configuration, trainable, whose name has the exit's before it."""
+    """Returns a new trainable layer of the same configuration, with the exit's name as a prefix."""
     config = keras.saving.serialize_keras_object(layer)
     config["config"].update(name=f"exit{number}_{layer.name}", trainable=True)
     config.pop("build_config", None)
@@ -126,7 +128,7 @@ def _copy(layer, number):
 def collaborate(network, hidden=0, share=1.0) -> DynamicModel:
     """Returns the network with inline subnetwork collaboration: each classifier gets the logits of the exit before.
 
-    The very layers are taken over, so give it a network that nothing else uses.
+    The layers themselves are used, not copied: give a network that nothing else uses.
 
         network = kd.models.msdnet(...)
         chain = kd.transform.collaborate(network, hidden=100).chain
@@ -134,10 +136,10 @@ def collaborate(network, hidden=0, share=1.0) -> DynamicModel:
 
     Args:
         network: built DynamicModel with exits.
-        hidden: width of the small dense network that logits pass through (dense, batch norm, ReLU, dense), whose last
-            weights are 0 at first, so that answers stay as they are; 0 for the identity, which changes them.
-        share: of the logits before that is added, a positive number. With hidden=0 and some 0.5 the exits of a trained
-            network answer as an ensemble, and nothing more is trained.
+        hidden: width of the small dense network that the earlier logits pass through (dense, batch norm, ReLU, dense),
+            whose last weights start at 0, so that all logits stay as they are; 0 for the identity, which changes them.
+        share: factor of the logits that are added, a positive number. With hidden=0 and about 0.5 the exits of a
+            trained network form an ensemble without further training.
 
     Returns:
         DynamicModel, built, in which everything runs.
@@ -162,12 +164,15 @@ def collaborate(network, hidden=0, share=1.0) -> DynamicModel:
         raise ValueError(f"the exits of {network.name!r} collaborate already; give it the plain network.")
     classes = chain.logits_specs[-1].shape[-1]
 
-    def joined(head, name):
+    def collaborative(head, name):
         return Collaborative(head, _transfer(hidden, classes) if hidden else None, share, name=f"{name}_collaborative")
 
     first, *later = ordered
-    exits = [first, *(Exit(joined(each.head, each.name), each.after, each.leaf, name=each.name) for each in later)]
-    head = joined(chain.head, "head")
+    exits = [
+        first,
+        *(Exit(collaborative(each.head, each.name), each.after, each.leaf, name=each.name) for each in later),
+    ]
+    head = collaborative(chain.head, "head")
     made = DynamicModel(chain.replace(head=head, exits=exits), name=network.name, dtype=network.dtype_policy)
     made.build(network.image_shape)
     return made
@@ -186,11 +191,10 @@ def _transfer(hidden, classes):
 
 
 def until_exit(model, name) -> DynamicModel:
-    """Returns the network up to an exit as an ordinary static network, whose answer is that exit's.
+    """Returns the network up to an exit as a static network, which returns that exit's logits.
 
-    Each exit can thus be exported, timed or fine-tuned as a plain network. It shares the layers: what either learns,
-    both know. Where the exit goes on from the answer of the exit before, that one is computed as well, and counts; all
-    other exits are left out.
+    Each exit can thus be exported, timed or fine-tuned as a plain network, which shares the layers and their weights.
+    An exit whose logits this one reads (collaborate) is computed, and counts, too; all other exits are left out.
 
         content = kd.lite.export(kd.transform.until_exit(model, "exit2"))
 

@@ -1,4 +1,4 @@
-"""Replaces decisions that nearly all images share by constants."""
+"""Replaces decisions that are the same for nearly all images by constants."""
 
 import numbers
 import warnings
@@ -13,21 +13,21 @@ from keras_dynamic.transform.prune import check_nothing_nested, plain_copy
 
 
 def freeze_decisions(model, images, tolerance=0.02, batch_size=250) -> DynamicModel:
-    """Makes decisions that nearly all images share the same for all of them.
+    """Makes decisions that are the same for nearly all images constant.
 
-    A gate costs time for every image, and where it says the same of nearly all it saves none. What is frozen needs
-    no gate, in a file no IF, and what is off for all is not in it, unless the exporter folds other groups of the unit.
-    Images that would have decided otherwise may be answered otherwise: evaluate the result.
+    A gate costs time for every image and saves none where nearly all images have the same decision. A frozen decision
+    needs no gate and, exported, no IF; parts that are off for all are not in the file, unless the exporter folds other
+    groups of the unit. Predictions for the few other images may change: evaluate the result.
 
         frozen = kd.transform.freeze_decisions(model, images.x_heldout, tolerance=0.04)
         print(frozen.decider.frozen)
 
     Args:
-        model: built DynamicModel or method with deciders.PerUnitGates or ChannelGates, or a CombinedDecider of
-            them, of whose decisions alone any are frozen; it stays as it is.
-        images: [n, height, width, channels], held-out images; None will do for gates that look at nothing.
-        tolerance: share of the images that may decide otherwise than the rest, in [0, 0.5); of a group of channels,
-            of the images that run its unit.
+        model: built DynamicModel or method with deciders.PerUnitGates or ChannelGates, alone or in a CombinedDecider;
+            only their decisions are frozen. The model is unchanged.
+        images: [n, height, width, channels], held-out images; may be None for data-independent gates.
+        tolerance: largest share of the images with the other decision, in [0, 0.5); for a group of channels, of the
+            images that run its unit.
         batch_size: images at a time.
 
     Returns:
@@ -47,7 +47,7 @@ def freeze_decisions(model, images, tolerance=0.02, batch_size=250) -> DynamicMo
         raise ValueError(
             f"freeze_decisions takes a model with PerUnitGates or ChannelGates, got {type(decider).__name__}."
         )
-    check_nothing_nested(model, "freeze_decisions")
+    check_nothing_nested(model, "freeze")
     check_tolerance(tolerance)
     rates = {name: rate for name, rate in decision_rates(model, images, batch_size).items() if name in own}
     further = {name: rate > 0.5 for name, rate in rates.items() if min(rate, 1 - rate) <= tolerance}
@@ -70,13 +70,13 @@ def freeze_decisions(model, images, tolerance=0.02, batch_size=250) -> DynamicMo
 
 
 def gates_of(decider) -> list[PerUnitGates]:
-    """Returns those members of a decider that are PerUnitGates; [] of what is no decider."""
+    """Returns those members of a decider that are PerUnitGates; [] if it is no decider."""
     members = decider.members() if isinstance(decider, Decider) else ()
     return [each for each in members if isinstance(each, PerUnitGates)]
 
 
 def _frozen(decider, further):
-    """Returns a new decider, not bound, that has those of these decisions frozen that gates of it make."""
+    """Returns a new, unbound decider whose gates have their own of these decisions frozen."""
     config = decider.get_config()
     if isinstance(decider, CombinedDecider):
         config["deciders"] = [keras.saving.serialize_keras_object(_frozen(each, further)) for each in decider.deciders]
@@ -93,24 +93,17 @@ def check_tolerance(tolerance):
 
 
 def decision_rates(model, images, batch_size) -> dict[str, float]:
-    """Returns for what share of the images that reach it each decision of a model with gates is 1.
+    """Returns the rate of each decision: the share of the images that reach it for which it is 1.
 
-    One on a group is reached by the images that run its unit, any other by all; one that none reaches has 0.
-
-    Args:
-        model: built DynamicModel with PerUnitGates, or several deciders.
-        images: [n, height, width, channels]; not needed by gates that look at nothing.
-        batch_size: images at a time.
-
-    Raises:
-        ValueError: if the model is not built, or images are missing or of another shape.
+    A group's decision is reached by the images that run its unit, any other by all; one that none reaches has 0.
+    Arguments are those of freeze_decisions.
     """
     if not model.chain.built:
         raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
     if not any(getattr(each, "data_dependent", True) for each in model.decider.members()):
         images = np.zeros((1, *model.image_shape[1:]), np.float32)
     elif images is None or not len(images):
-        raise ValueError("data-dependent gates are judged on images, got none; give held-out images.")
+        raise ValueError("data-dependent gates are evaluated on images, got none; give held-out images.")
     elif np.ndim(images) != 4:
         raise ValueError(
             f"images must be [n, height, width, channels], got shape {np.shape(images)}; put a single one into a list."

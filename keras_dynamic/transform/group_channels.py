@@ -1,4 +1,4 @@
-"""A network's residual units with their channels in groups."""
+"""Groups the channels of a network's residual units."""
 
 import keras
 from keras import layers
@@ -10,10 +10,10 @@ from keras_dynamic.messages import did_you_mean
 
 
 def group_channels(network, granularity, forced=1) -> DynamicModel:
-    """Returns the network with the channels inside its residual units in groups; it gives the same answers.
+    """Returns the network with the channels inside its residual units in groups; logits stay the same.
 
     The channels between a block's last two convolutions are grouped, so that a group that is off saves its filters in
-    one and its inputs in the other. The very layers are taken over, so give it a network that nothing else uses.
+    one and its inputs in the other. The layers themselves are used, not copied: give a network that nothing else uses.
 
         network = kd.zoo.load("resnet32_cifar10_45k")
         network = kd.transform.group_channels(network, {"stage1": 8, "stage2": 16, "stage3": 32})
@@ -22,7 +22,7 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
     Args:
         network: built DynamicModel in which everything runs, such as models.resnet_cifar.
         granularity: filters per group, for all units; or {name: filters} of units, or of stages, the first part of
-            their names; units that it does not name are left as they are.
+            their names; other units are left as they are.
         forced: groups of each unit that always run.
 
     Returns:
@@ -31,7 +31,7 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
 
     Raises:
         ValueError: if the network is not built or decides something itself, granularity or forced are no positive ints,
-            granularity names a unit or stage that is not there, does not divide a unit's filters or is for a unit that
+            granularity names an unknown unit or stage, does not divide a unit's filters or is for a unit that
             has groups already, or no unit is left to group.
 
     Source: Herrmann et al., section 4.2.
@@ -88,8 +88,7 @@ def _check_granularity(granularity, chain):
         if name not in (*stages, *names):
             raise ValueError(
                 f"granularity names {name!r}, which is neither a unit nor a stage"
-                f"{did_you_mean(name, [*stages, *names])}; "
-                f"units are {names}."
+                f"{did_you_mean(name, [*stages, *names])}; units are {names}."
             )
         check_positive(f"granularity of {name!r}", filters, "filters per group")
 
@@ -101,7 +100,7 @@ def _filters_per_group(granularity, name):
 
 
 def _parts(unit):
-    """Returns the layers before the block's last but one convolution, those up to its last, and the rest; or None."""
+    """Returns the layers before a block's last but one convolution, those before its last, and the rest; or None."""
     found = unit.body.layers if isinstance(unit.body, keras.Sequential) else []
     places = [index for index, layer in enumerate(found) if type(layer) is layers.Conv2D]
     if len(places) < 2:
@@ -111,5 +110,5 @@ def _parts(unit):
 
 
 def _with_padding(found, place):
-    """Returns the place of a convolution, or of the padding before it."""
+    """Returns the index of a convolution, or of the padding before it."""
     return place - 1 if place and isinstance(found[place - 1], layers.ZeroPadding2D) else place

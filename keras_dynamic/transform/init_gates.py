@@ -1,4 +1,4 @@
-"""Gates set by how much the network's answers depend on what they switch, before they are trained."""
+"""Initial probabilities of gates from how much the network's logits depend on the parts that they switch."""
 
 import keras
 import numpy as np
@@ -12,11 +12,11 @@ from keras_dynamic.transform.prune import check_nothing_nested
 
 
 def decision_importance(model, batches) -> dict:
-    """Returns how much each decision moves the answers, per MAC that it costs.
+    """Returns the importance of each decision: its first-order effect on the logits per MAC.
 
-    That is the mean over images of |d margin / d decision| with everything on, where the margin is the right class's
-    logit over the mean of all: a first-order guess of what an image loses if the part is closed. The cross entropy
-    itself says nothing where a network is sure of its training images.
+    That is the mean over images of |d margin / d decision| with everything on, where the margin is the logit of the
+    correct class minus the mean of all. The gradient of the cross entropy itself vanishes where a network is confident
+    on its training images.
 
     Args:
         model: built DynamicModel without networks inside units.
@@ -36,20 +36,19 @@ def decision_importance(model, batches) -> dict:
 
 
 def init_gates_by_importance(model, batches, lowest=0.55, highest=0.95, spread=1.0) -> dict:
-    """Sets the probabilities of untrained gates by the rank of what they switch.
+    """Sets the probabilities of untrained gates by the rank of their decisions' importance.
 
-    Gates that all start alike close all at once, or by chance. Set like this, a falling target closes first what
-    matters least. Gates that look at their input also say different things of different images from the start: their
-    two layers are regressed on the importance for each image, as far as their hidden layer has room for the decisions,
-    and the logits are stretched to the given spread, whatever the regression is worth: gates that say the same of all
-    images would open and close for all of them at once.
+    Gates that all start equal close all at once, or by chance; gates set by rank close in the order of importance as a
+    target falls. Data-dependent gates also depend on the image from the start, so that they do not open and close for
+    all images at once: their two layers are a regression on the importance for each image, as far as their hidden layer
+    has room for the decisions, with logits scaled to the given spread.
 
     Args:
         model: built DynamicModel with PerUnitGates or ChannelGates, without memory.
         batches: as for decision_importance.
         lowest: probability of running of the least important, in (0, 1), of an image with the mean logit.
         highest: of the most important, from `lowest` to 1, exclusive.
-        spread: standard deviation over images of the logits of gates that look at them, positive.
+        spread: standard deviation over images of the logits of data-dependent gates, positive.
 
     Returns:
         decision_importance of the model.
@@ -97,7 +96,7 @@ def init_gates_by_importance(model, batches, lowest=0.55, highest=0.95, spread=1
 
 
 class _AllOn(MaskedExecutor):
-    """Runs what the decider decides by decisions that are all 1, and keeps what its gates know of their inputs."""
+    """Runs everything under given decisions that are all 1, and keeps the pooled inputs of the gates."""
 
     def __init__(self, chain, decisions):
         self.chain, self.decisions, self.pooled = chain, decisions, {}
@@ -118,7 +117,7 @@ class _AllOn(MaskedExecutor):
 
 
 def _watch(model, batches):
-    """Returns |d margin / d decision|, [n, decisions], and {unit: what its gate knows of its input, [n, channels]}."""
+    """Returns |d margin / d decision|, [n, decisions], and {unit: pooled input of its gate, [n, channels]}."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "the importance of decisions needs TensorFlow's gradients, but Keras runs on "
@@ -146,9 +145,9 @@ def _watch(model, batches):
         slopes = tape.gradient(total, decisions, unconnected_gradients="zero")
         return tf.stack([tf.abs(slopes[name]) for name in names], axis=1), executor.pooled
 
-    told = [watched(tf.convert_to_tensor(images), tf.convert_to_tensor(labels)) for images, labels in batches]
-    moved = np.concatenate([moved.numpy().astype(float) for moved, _ in told])
-    return moved, {unit: np.concatenate([each[unit].numpy() for _, each in told]) for unit in told[0][1]}
+    found = [watched(tf.convert_to_tensor(images), tf.convert_to_tensor(labels)) for images, labels in batches]
+    moved = np.concatenate([moved.numpy().astype(float) for moved, _ in found])
+    return moved, {unit: np.concatenate([each[unit].numpy() for _, each in found]) for unit in found[0][1]}
 
 
 def _pairs(batches, classes):
@@ -167,7 +166,7 @@ def _pairs(batches, classes):
 
 
 def _per_mac(model, moved):
-    """Returns {decision: mean of what it moves over the MACs it costs}, relative to the largest."""
+    """Returns {decision: its mean effect over the MACs that it guards}, relative to the largest."""
     macs = dict.fromkeys(model.decision_names, 0)
     _add_guarded(model.cost_tree, macs)
     each = {name: value / max(macs[name], 1) for name, value in zip(macs, moved.mean(axis=0), strict=True)}
@@ -176,7 +175,7 @@ def _per_mac(model, moved):
 
 
 def _regress(gate, pooled, moved, odds, spread):
-    """Sets a Gate's weights to a regression of log importance, [n, decisions], on what it knows, [n, channels]."""
+    """Sets a Gate's weights to a regression of log importance, [n, decisions], on its input, [n, channels]."""
     target = np.log(moved + 0.01 * moved.mean(axis=0) + 1e-12)
     deviation = pooled.std(axis=0) + 1e-6
     directions = _ridge((pooled - pooled.mean(axis=0)) / deviation, target) / deviation[:, None]

@@ -1,4 +1,4 @@
-"""Removes units that nearly no image runs."""
+"""Removes units that no image runs."""
 
 import tempfile
 from pathlib import Path
@@ -11,9 +11,9 @@ from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 
 
 def plain_copy(model) -> DynamicModel:
-    """Returns chain and decider of a model as a DynamicModel with weights of its own.
+    """Returns a copy of a model's chain and decider as a DynamicModel.
 
-    It goes by way of a file, which copies states outside of weights too, such as those of seed generators.
+    It is saved and loaded, which copies states other than weights too, such as those of seed generators.
 
     Args:
         model: built DynamicModel or method; it must be one that can be saved and loaded.
@@ -26,29 +26,29 @@ def plain_copy(model) -> DynamicModel:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "copy.keras"
         plain.save(path)
-        return keras.models.load_model(path, compile=False, safe_mode=False)  # written a line above
+        return keras.models.load_model(path, compile=False, safe_mode=False)  # the file is our own
 
 
 def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
-    """Takes out the units that the decider runs for none of these images.
+    """Returns the network without the units that the decider runs for none of these images.
 
-    Of a dead unit what its skip does is left: nothing where it hands its input through, else a layer of the unit's
-    name that always runs (the shortcut that changes the size, an activation). An exit behind a unit that is gone moves
-    to the one before. The result gives the same answers for every image for which the model skips these units, and has
-    their MACs, their parameters and the decider's part for them no more.
+    A dead unit is replaced by its skip connection: nothing where that is the identity, else a layer of the unit's name
+    that always runs (the shortcut that changes the size, an activation). An exit after a unit that is gone moves to the
+    unit before. Logits are the same for every image for which the model skips these units; their MACs, parameters and
+    gates are gone.
 
     Args:
-        model: built DynamicModel or method; it stays as it is. It must be one that can be saved and loaded.
+        model: built DynamicModel or method that can be saved and loaded; it is unchanged.
         images: held-out images, [n, height, width, channels]; no labels are needed.
         batch_size: images at a time.
 
     Returns:
         DynamicModel with weights of its own, without what a method adds for training. If no unit is dead it is a copy;
-        if all that were decided are, nothing is left to decide and its decider is Always.
+        if all are, its decider is Always.
 
     Raises:
-        ValueError: if the model is none or not built, a unit holds a dynamic network, there are no images, a dead unit
-            is no Residual, or units remain for which the decider cannot decide alone (Decider.restricted_to).
+        ValueError: if the model is no built DynamicModel, a unit holds a dynamic network, there are no images, a dead
+            unit is no Residual, or the decider cannot decide the rest alone (Decider.restricted_to).
 
     Source: SGAD, section 4.1, discussion, point 3 (dead blocks).
     """
@@ -69,7 +69,7 @@ def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
 
 
 def _check(model, images):
-    """Raises a ValueError if there is nothing that could be pruned."""
+    """Raises a ValueError if the model or the images are not what prune_dead_units takes."""
     if not isinstance(model, DynamicModel):
         raise ValueError(
             f"prune_dead_units takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and "
@@ -86,7 +86,7 @@ def _check(model, images):
 
 
 def check_nothing_nested(model, verb):
-    """Raises a ValueError if units hold dynamic networks; `verb` says what to do with those by themselves."""
+    """Raises a ValueError if units hold dynamic networks; `verb` is what to do with these, for the error."""
     nested = [unit.name for unit in model.chain.units if getattr(unit, "nested", False)]
     if nested:
         raise ValueError(
@@ -96,14 +96,14 @@ def check_nothing_nested(model, verb):
 
 
 def _skips_as_residual(unit):
-    """Returns whether a unit that is skipped gives activation(shortcut(x)), whatever else a subclass changes."""
+    """Returns whether a skipped unit returns activation(shortcut(x)), whatever else a subclass changes."""
     return isinstance(unit, Residual) and all(
         getattr(type(unit), name) is getattr(Residual, name) for name in ("otherwise", "combine", "skip")
     )
 
 
 def check_skips(chain, dead):
-    """Raises a ValueError if one of the units named in `dead` is not known to leave what a Residual leaves."""
+    """Raises a ValueError if a unit named in `dead` is not skipped as a Residual is."""
     for unit in chain.units:
         if unit.name in dead and not _skips_as_residual(unit):
             raise ValueError(
@@ -113,7 +113,7 @@ def check_skips(chain, dead):
 
 
 def without_units(chain, dead):
-    """Returns the chain's units, what is left of those named in `dead` in their place; exits behind others are moved.
+    """Returns the chain's units, those named in `dead` replaced by their skip connection; moves exits after them.
 
     Args:
         chain: built Chain, which nothing else uses.
@@ -130,7 +130,7 @@ def without_units(chain, dead):
             with dtype_policy_scope(unit.dtype_policy):
                 remaining.append(keras.Sequential(left, name=unit.name))
         elif exits and not remaining:
-            remaining.append(keras.layers.Identity(name=unit.name))  # there is no unit before to which they could move
+            remaining.append(keras.layers.Identity(name=unit.name))  # there is no earlier unit to move the exits to
         else:
             for exit_ in exits:
                 exit_.after = remaining[-1].name
@@ -138,7 +138,7 @@ def without_units(chain, dead):
 
 
 def _skip_layers(unit, before):
-    """Returns the layers that do what a skipped Residual does to what the layer before it gives."""
+    """Returns the layers that replace a skipped Residual, given the layer before it."""
     shortcut = [] if unit.shortcut is None else [unit.shortcut]
     if unit.activation is keras.activations.linear:
         return shortcut
@@ -148,7 +148,7 @@ def _skip_layers(unit, before):
 
 
 def _ends_in_relu(layer):
-    """Returns whether a layer is seen to give nothing negative; False where in doubt."""
+    """Returns whether a layer's output is known to be non-negative."""
     if isinstance(layer, keras.Sequential):
         return _ends_in_relu(layer.layers[-1])
     if isinstance(layer, keras.layers.ReLU):

@@ -1,4 +1,4 @@
-"""Gates that have frozen, made real: a smaller, ordinary network."""
+"""Turns a network whose gates have polarised into a smaller, ordinary network."""
 
 import warnings
 
@@ -8,29 +8,29 @@ from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 from keras_dynamic.transform.freeze_decisions import check_tolerance, decision_rates, gates_of
 from keras_dynamic.transform.prune import check_skips, plain_copy, without_units
 
-_POLARISED = 0.01  # share of the images that may decide otherwise
+_POLARISED = 0.01  # largest share of the images with the other decision
 
 
 def strip_gates(model, images=None, tolerance=_POLARISED, batch_size=250) -> DynamicModel:
     """Turns channel gates whose decisions are the same for all images into an ordinary, smaller network.
 
-    Filters of groups that are off are gone, and units that are off as a whole, and the gates: what is left decides
-    nothing and is exported to an ordinary static file. The given model stays as it was.
+    Filters of groups that are off, units that are off as a whole, and the gates are removed: the rest decides nothing
+    and is exported to an ordinary static file. The given model is unchanged.
 
     Args:
-        model: built DynamicModel with deciders.ChannelGates, alone or joined with PerUnitGates.
+        model: built DynamicModel with deciders.ChannelGates, alone or combined with PerUnitGates.
         images: [n, height, width, channels], on which data-dependent gates must have polarised; data-independent gates
             need none.
-        tolerance: share of the images that may decide otherwise than the rest, in [0, 0.5).
+        tolerance: largest share of the images with the other decision, in [0, 0.5).
         batch_size: images at a time.
 
     Returns:
-        DynamicModel in which everything runs, built, with weights of its own; for images whose decisions are those of
-        the rest its logits are those of the model.
+        DynamicModel in which everything runs, built, with weights of its own; its logits are those of the model for
+        all images but those with the other decision.
 
     Raises:
         ValueError: if the decider is another, the model is not built, tolerance is out of range, images are missing or
-            of another shape, or a gate has not polarised (the error names those that have not, and how far they are),
+            of another shape, a gate has not polarised (the error lists these with their rates),
             or a unit that is off as a whole, or whose groups are decided, is no Residual.
 
     Warns:
@@ -49,7 +49,7 @@ def strip_gates(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
         raise ValueError(
             f"strip_gates takes a built model with ChannelGates, got {type(decider).__name__}; gate its channel groups."
         )
-    runs = _all_settled(model, images, tolerance, batch_size)
+    runs = _polarised(model, images, tolerance, batch_size)
     if all(runs.values()):
         warnings.warn(
             f"all {len(runs)} gates of {model.name!r} run, so that nothing becomes smaller; train it longer, or with a "
@@ -62,14 +62,14 @@ def strip_gates(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
     chain = plain_copy(model).chain
     specs = {unit.name: spec for unit, spec in zip(chain.units, chain.input_specs, strict=True)}
     left = without_units(chain, dead)
-    units = [_slimmed(unit, specs[unit.name], runs, model.decider.decisions_of) for unit in left]
+    units = [_pruned(unit, specs[unit.name], runs, model.decider.decisions_of) for unit in left]
     smaller = DynamicModel(chain.replace(units=units), name=model.name, dtype=model.dtype_policy)
     smaller.build(model.image_shape)
     return smaller
 
 
-def _slimmed(unit, spec, runs, decisions_of):
-    """Returns the unit without the groups that do not run."""
+def _pruned(unit, spec, runs, decisions_of):
+    """Returns a unit without the groups that do not run."""
     _, *names = decisions_of(unit)
     if not any(name in runs for name in names):
         return unit
@@ -83,8 +83,8 @@ def _slimmed(unit, spec, runs, decisions_of):
         return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
 
 
-def _all_settled(model, images, tolerance, batch_size):
-    """Returns {decision name: whether it runs}, or raises a ValueError if a gate has not polarised."""
+def _polarised(model, images, tolerance, batch_size):
+    """Returns {decision name: whether it is 1}, or raises a ValueError if a gate has not polarised."""
     check_tolerance(tolerance)
     rates = decision_rates(model, images, batch_size)
     far = {name: rate for name, rate in rates.items() if min(rate, 1 - rate) > tolerance}

@@ -55,5 +55,5 @@ def test_what_cannot_be():
     twice = [*chain.exits, Exit(chain.head, "first", name="again")]
     model = DynamicModel(Chain(chain.stem, chain.units, chain.head, twice))
     model.build((None, 1, 1, 2))
-    with pytest.raises(ValueError, match="block 2 of the chain has no kernels; two exits stand behind the same unit"):
+    with pytest.raises(ValueError, match="block 2 of the chain has no kernels; two exits are after the same unit"):
         gradient_variances(model, X, Y, batch_size=4)

@@ -181,7 +181,9 @@ def test_the_tolerance_is_under_one_half(tolerance, toy_images):
 
 @pytest.mark.parametrize("images", [None, np.zeros((0, 8, 8, 3))], ids=["none", "empty"])
 def test_dependent_gates_need_images(images, toy_images):
-    with pytest.raises(ValueError, match="data-dependent gates are judged on images, got none; give held-out images"):
+    with pytest.raises(
+        ValueError, match="data-dependent gates are evaluated on images, got none; give held-out images"
+    ):
         strip_gates(dependent(toy_images()), images)
 
 

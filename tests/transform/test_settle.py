@@ -254,7 +254,7 @@ def test_what_cannot_be_is_an_error(toy_chain, images):
         freeze_decisions(DynamicModel(chain(), ChannelGates(), name="new"), images)
     with pytest.raises(ValueError, match="tolerance must be a share of the images under one half"):
         freeze_decisions(gated(images), images, tolerance=0.5)
-    with pytest.raises(ValueError, match="judged on images, got none"):
+    with pytest.raises(ValueError, match="evaluated on images, got none"):
         freeze_decisions(gated(images), None)
     with pytest.raises(ValueError, match=r"frozen names 'unit1\[4\]', which is not decided here .*decisions are \["):
         DynamicModel(chain(), ChannelGates(frozen={"unit1[4]": True})).build((None, 8, 8, 3))
