@@ -97,7 +97,7 @@ def test_every_setting_is_a_config_of_its_own(path):
 
 @pytest.mark.parametrize("size", ["small", pytest.param("full", marks=pytest.mark.ci)])
 def test_network_and_method_can_be_built(path, size):
-    for config in stages(path):
+    for config in stages(path) if size == "full" else stages(path)[-1:]:
         if config.job not in ("train", "quickstart"):
             pytest.skip("it trains nothing")
         if size == "small":

@@ -164,6 +164,7 @@ def test_units_that_leave_their_shortcut_can_be_pruned_too(images):
     np.testing.assert_allclose(pruned(images), settled(images), atol=1e-4)
 
 
+@pytest.mark.ci
 def test_in_a_cascade_the_twin_leaves_what_is_settled(images):
     inner = settle(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
     first = DynamicModel(chain(1), name="first")
