@@ -141,10 +141,10 @@ def main(part):
     if part == "core":
         from tests.layers.grouped import outcome_by_numbers
 
-        first, last = train_gated()
-        print(f"losses: {first} {last}")
         print("channel_groups:", *outcome_by_numbers())
     else:
+        first, last = train_gated()
+        print(f"losses: {first} {last}")
         for name, (first, *_, last) in (train_networks() | train_guided()).items():
             print(f"{name}: {first} {last}")
         first, last = train_channels()

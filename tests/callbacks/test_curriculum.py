@@ -81,6 +81,7 @@ def test_a_training_goes_on_in_the_epoch_of_its_curriculum(model, data, tmp_path
     assert watch.epochs == [2, 2, 3, 3]
 
 
+@pytest.mark.ci
 def test_a_training_goes_on_in_the_step_of_its_curriculum(model, data, tmp_path):
     model.fit(*data, callbacks=[Curriculum(steps=4)], **FIT)
     model.save(tmp_path / "model.keras")

@@ -60,6 +60,7 @@ def test_the_compiled_step_sees_it(model, data):
     assert logs["val_activation_rate"] == [0.0] * 4  # no noise there
 
 
+@pytest.mark.ci
 def test_a_training_goes_on_in_the_epoch_of_its_noise(model, data, tmp_path):
     model.fit(*data, epochs=2, callbacks=[GrowNoise([0.0, 0.5, 1.0])], **FIT)
     model.save(tmp_path / "model.keras")

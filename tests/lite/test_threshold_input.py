@@ -109,6 +109,7 @@ def cascade(tiny, images):
     return model
 
 
+@pytest.mark.ci
 def test_a_cascade(cascade, images):
     exported = lite.export(cascade, None, images, OUTPUTS, thresholds="input")
     assert lite.read_metadata(exported)["thresholds"] == pytest.approx(cascade.thresholds.tolist())

@@ -283,6 +283,7 @@ def test_without_a_usage_there_is_nothing_to_anneal(toy_chain):
         blockdrop(toy_chain()).set_target_floor(0.5)
 
 
+@pytest.mark.ci
 def test_what_a_stage_trains_does_not_depend_on_models_made_before_or_after(toy_chain, toy_images):
     images, labels = toy_images(8), np.arange(8) % 3
     first = blockdrop(toy_chain())

@@ -206,6 +206,7 @@ def test_a_chain_without_exits(toy_chain):
         IMTA(toy_chain())
 
 
+@pytest.mark.ci
 def test_it_learns():
     keras.utils.set_random_seed(0)
     images, labels = learning.colours(384)

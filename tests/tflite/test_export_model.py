@@ -48,6 +48,7 @@ def test_int8_with_all_outputs(run, saved, model, images, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["gated.tflite"]
 
 
+@pytest.mark.ci
 def test_cascade_from_the_zoo_within_a_budget(run, tmp_path):
     budget = 25e6
     done = run(

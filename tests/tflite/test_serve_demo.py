@@ -85,6 +85,7 @@ def test_a_network_with_exits_under_a_budget(run, with_exits, held_out, photos, 
     assert f"stopped     exit1 {stops[0]}, exit2 {stops[1]}, head {stops[2]}" in said
 
 
+@pytest.mark.ci
 def test_a_cascade_from_the_zoo_on_a_small_folder(run, photos):
     done = run(SCRIPT, "--model=zoo:resnet8_cifar10_45k,zoo:resnet20_cifar10_45k", "--images=photos", "--cifar10")
     assert (done.returncode, done.stderr) == (0, "")

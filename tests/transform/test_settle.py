@@ -167,6 +167,7 @@ def test_units_that_leave_their_shortcut_can_be_pruned_too(images):
     np.testing.assert_allclose(pruned(images), frozen(images), atol=1e-4)
 
 
+@pytest.mark.ci
 def test_in_a_cascade_the_twin_leaves_what_is_settled(images):
     inner = freeze_decisions(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
     first = DynamicModel(chain(1), name="first")

@@ -149,7 +149,8 @@ def test_it_trains_from_another_run(config, data_dir, tmp_path):
     np.testing.assert_allclose(loaded(images), model(images), atol=1e-5)
 
 
-@pytest.mark.parametrize("epochs", [pytest.param(0, marks=pytest.mark.ci), 2])
+@pytest.mark.ci
+@pytest.mark.parametrize("epochs", [0, 2])
 def test_guideline_and_bmnet_may_have_epochs_before_the_network(epochs, config, data_dir, tmp_path, monkeypatch):
     config.method.guideline_epochs = epochs
     seen = []
