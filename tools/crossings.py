@@ -45,7 +45,8 @@ if __name__ == "__main__":
     config, rng = base.get_config(), np.random.default_rng(0)
     config.data.name, config.data.held_out, config.network.depth = "few", 16, 8
     config.network.weights, config.method.distillation_weight = "zoo:resnet8_cifar10_45k", 0.5
-    config.batch_size, config.reestimate_images, config.anneal.a = 16, 32, 1.0
+    config.batch_size, config.reestimate_images = 16, 32
+    config.epochs, config.anneal.a, config.anneal.k = 2, 1.0, 1
     sys.argv[0] = "tools/crossings.py"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
