@@ -72,7 +72,7 @@ def identified(model) -> bytes:
     data = bytes(model)
     if data[4:8] != IDENTIFIER:
         raise ValueError(
-            f"Expected the bytes of a .tflite (identifier {IDENTIFIER!r}), got {len(data)} bytes with "
+            f"Expected a .tflite (identifier {IDENTIFIER!r}), got {len(data)} bytes with "
             f"{data[4:8]!r} in its place; export the model again."
         )
     return data

@@ -29,7 +29,7 @@ def recurrent(kind, **kwargs):
 @pytest.mark.parametrize("inside", [lambda each: each, lambda each: deciders.CombinedDecider([each])])
 def test_decisions_at_random_are_refused(inside):
     decider = deciders.Stochastic(deciders.PerUnitGates(hidden=4))
-    with pytest.raises(ValueError, match=r"export needs a model that answers an image alike .* its gates"):
+    with pytest.raises(ValueError, match=r"export needs a model that answers an image the same way .* its gates"):
         lite.export(built(convolution(), inside(decider)))
 
 
