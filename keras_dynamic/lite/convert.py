@@ -108,22 +108,39 @@ def _break_ties(graph):
 
 
 def _restate(graph):
-    """Replaces operations that the quantiser leaves in float, as in normalisations, by others of the same result."""
+    """Replaces operations that the quantiser leaves in float, always or at times, by others that give the same."""
     import tensorflow as tf
 
-    instead: dict[str, Any] = {"Neg": lambda x: -1.0 * x, "SquaredDifference": lambda x, y: (x - y) * (x - y)}
+    instead: dict[str, Any] = {
+        "Neg": lambda _, x: [-1.0 * x],
+        "SquaredDifference": lambda _, x, y: [(x - y) * (x - y)],
+        "Split": _slices,
+    }
     with graph.as_default():
         for operation in graph.get_operations():
             if operation.type not in instead or operation.outputs[0].dtype != tf.float32:
                 continue
-            readers = operation.outputs[0].consumers()
-            if any(reader.type == "Relu" for reader in readers):  # relu(-x) is a part of PReLU, which has an operator
+            readers = {reader for output in operation.outputs for reader in output.consumers()}
+            if operation.type == "Neg" and any(
+                reader.type == "Relu" for reader in readers
+            ):  # relu(-x) is a part of PReLU, which has an operator
                 continue
-            same = instead[operation.type](*operation.inputs)
-            for reader in readers:
-                for place, tensor in enumerate(reader.inputs):
-                    if tensor is operation.outputs[0]:
-                        reader._update_input(place, same)  # TensorFlow offers no public way to change a graph
+            same = instead[operation.type](operation, *operation.inputs)
+            for output, other in zip(operation.outputs, same, strict=True):
+                for reader in output.consumers():
+                    for place, tensor in enumerate(reader.inputs):
+                        if tensor is output:
+                            reader._update_input(place, other)  # TensorFlow offers no public way to change a graph
+
+
+def _slices(split, axis, x) -> list:
+    """Returns what a split gives, as slices: a split of which a part is not read may fail in calibration."""
+    import tensorflow as tf
+
+    count, axis = split.get_attr("num_split"), int(tf.get_static_value(axis)) % len(x.shape)
+    size = x.shape[axis] // count
+    parts = [(slice(None),) * axis + (slice(k * size, (k + 1) * size),) for k in range(count)]
+    return [x[part] for part in parts]
 
 
 def _concatenated(tensor) -> bool:

@@ -111,11 +111,6 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
 
 def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
     """Raises a ValueError for what cannot be exported, before any work is done."""
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
-            "and export it in a process with KERAS_BACKEND=tensorflow."
-        )
     if not isinstance(model, DynamicModel):
         raise ValueError(
             f"export takes a DynamicModel, got {type(model).__name__}; wrap the network in Chain and DynamicModel."
@@ -145,6 +140,11 @@ def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
         raise ValueError(
             f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
             "deciders.Confidence or models.cascade, or leave thresholds='baked'."
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
+            "and export it in a process with KERAS_BACKEND=tensorflow."
         )
 
 
