@@ -80,6 +80,11 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     if uses_images:
         wanted_for = "int8" if quantize else "the table of budgets of thresholds='input'"
         calibration = check_calibration(calibration, shape[1:], wanted_for)
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
+            "and export it in a process with KERAS_BACKEND=tensorflow."
+        )
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
     graph = _Graph(model, names, lower_groups(model, quantize, fold))
     with constant_variables(_constants(model, as_input)):
@@ -140,11 +145,6 @@ def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
         raise ValueError(
             f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
             "deciders.Confidence or models.cascade, or leave thresholds='baked'."
-        )
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
-            "and export it in a process with KERAS_BACKEND=tensorflow."
         )
 
 
