@@ -170,7 +170,7 @@ class Reader:
                 self.unread.append(str(error))
                 continue
             batch.append(pixels)
-            self.executor.append(path)
+            self.read.append(path)
             self.resized += bool(note)
             if len(batch) == size:
                 yield np.stack(batch)

@@ -17,6 +17,8 @@ NETWORKS = {
     "bmnet": lambda: deciders.BinaryMaskNetwork(seed=0),  # the last unit always runs
 }
 
+SPREAD = {"resnet": 1.0, "recurrent": 3.0}  # of the weights: logits that int8 compares, and several paths
+
 
 @pytest.fixture(scope="module")
 def images():
@@ -39,7 +41,7 @@ def model(request, images):
         variable
     ) in made.decider.trainable_variables:  # what comes before the logits: [features, units] or [features, 1]
         if len(variable.shape) == 2 and variable.shape[-1] in (1, units):
-            variable.assign(rng.normal(0, 1.5, variable.shape))
+            variable.assign(rng.normal(0, SPREAD.get(request.param, 1.5), variable.shape))
     for _ in range(units):  # a sequential policy's later inputs depend on its earlier decisions
         found = made.outcome(images).probabilities
         odds = [np.median(np.log(p / (1 - p))) for p in map(_float64, found.values())]
