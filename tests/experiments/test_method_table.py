@@ -7,7 +7,7 @@ import pytest
 from keras_dynamic.experiments import records
 from keras_dynamic.experiments.method_table import ROWS, fill_methods
 
-PAGE = "before\n<!-- methods:begin -->\nold\n<!-- methods:end -->\nafter\n"
+PAGE = "before\n<!-- methods:begin -->\nstale\n<!-- methods:end -->\nafter\n"
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def every():
 def test_a_row_has_its_records_figures(every):
     found = {record.id: record.figures for record in every}
     table = fill_methods(PAGE, every)
-    assert "old" not in table
+    assert "stale" not in table
     assert table.startswith("before\n")
     assert table.endswith("<!-- methods:end -->\nafter\n")
     row = next(line for line in table.splitlines() if "[cascade]" in line)
