@@ -158,7 +158,7 @@ def test_models_that_are_not_ours_are_refused(to_tflite, example, images):
         verify(write_metadata(example("units", False).outlined, {"decisions": [], "cost": []}))
     with pytest.raises(ValueError, match="cut short"):
         verify(example("units", False).outlined[:-100])
-    with pytest.raises(ValueError, match=r"Expected the bytes of a \.tflite"):
+    with pytest.raises(ValueError, match=r"Expected a \.tflite"):
         verify(b"PK\x03\x04 a zip file")
 
 

@@ -128,7 +128,7 @@ def test_unreadable_images_are_named_and_the_others_classified(run, exported, pi
     ("name", "words"),
     [
         ("none.tflite", "got 'none.tflite', which is no file"),
-        ("text.tflite", "Expected the bytes of a .tflite"),
+        ("text.tflite", "Expected a .tflite"),
         ("cut.tflite", "that are cut short or damaged"),
         ("foreign.tflite", "Expected a .tflite with 'keras_dynamic' metadata, got one without"),
     ],
