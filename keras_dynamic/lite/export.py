@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.deciders import Confidence
+from keras_dynamic.keras_hooks import all_layers
 from keras_dynamic.layers import Decider, DynamicModel
 from keras_dynamic.layers.constant_variables import constant_variables
 from keras_dynamic.lite import flatbuffer
@@ -150,8 +151,8 @@ def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
 
 def _constants(model, as_input):
     """Returns the variables of all deciders, also in networks inside units, except thresholds that become an input."""
-    found = [layer for layer in model._flatten_layers() if isinstance(layer, Decider)]
-    kept = [layer for layer in model.decider._flatten_layers() if isinstance(layer, Confidence)] if as_input else []
+    found = [layer for layer in all_layers(model) if isinstance(layer, Decider)]
+    kept = [layer for layer in all_layers(model.decider) if isinstance(layer, Confidence)] if as_input else []
     given = {id(layer.thresholds) for layer in kept}
     return [each for layer in found for each in layer.non_trainable_variables if id(each) not in given]
 
