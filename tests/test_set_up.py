@@ -118,6 +118,7 @@ def test_two_at_once_install_once(project):
     assert sum("installing" in text for text in outputs) == 1
 
 
+@pytest.mark.ci
 def test_a_killed_set_up_is_waited_for_while_its_pip_runs_and_then_redone(project):
     process = start(project, SECONDS="3")
     while "install" not in diary(project):
@@ -130,6 +131,7 @@ def test_a_killed_set_up_is_waited_for_while_its_pip_runs_and_then_redone(projec
     assert diary(project) == ["create", "install", "create", "install"]
 
 
+@pytest.mark.ci
 def test_a_damaged_environment_is_rebuilt(project):
     set_up(project)
     environment = project / ".venv"

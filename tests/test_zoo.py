@@ -20,6 +20,7 @@ def test_the_plain_networks_are_there_and_come_first():
 QUICK = ("resnet8_cifar10_45k", "resnet32_cifar10_gated")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.ci) for name in zoo.names()]
 )

@@ -181,6 +181,7 @@ def test_the_config_makes_an_equal_policy(kind, sure_of, toy_chain):
     assert again is not decider
 
 
+@pytest.mark.ci
 @KINDS
 @pytest.mark.parametrize("training", [False, True])
 def test_saving_keeps_decisions_samples_and_curriculum(kind, training, sure_of, toy_images, fresh_process):

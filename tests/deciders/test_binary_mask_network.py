@@ -226,6 +226,7 @@ def test_the_gradient_is_the_product_of_the_slopes(estimator, noise, toy_chain, 
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.ci
 def test_gradient_scale_is_a_learning_rate_of_its_own(toy_chain, toy_images):
     """SGD moves BMNet's weights ten times as far, and the stem no further."""
     images, labels, steps = toy_images(8), np.arange(8) % 3, {}

@@ -172,6 +172,7 @@ def test_detached_gates_hand_no_gradient_to_what_they_read(toy_chain, gradient):
     assert model.decider.get_config()["detached"] is True
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("scale", [10.0, pytest.param(0.0, marks=pytest.mark.ci)])
 def test_gradient_scale_is_a_learning_rate_of_the_gates_alone(toy_chain, toy_images, scale):
     """SGD moves the gates' weights `scale` times as far, and what feeds the gates no further than before."""

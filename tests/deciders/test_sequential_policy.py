@@ -74,6 +74,7 @@ def test_units_that_always_run_have_no_score(toy_chain, toy_images):
     assert model.cost_tree.total_macs == REST + 3 * UNIT + 2 * 4
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("probability", [0.2, pytest.param(0.5, marks=pytest.mark.ci), 0.9])
 def test_untrained_scores_are_about_the_open_probability(probability, toy_chain, toy_images):
     found = []

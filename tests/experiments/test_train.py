@@ -120,6 +120,7 @@ def test_what_is_said_of_a_run_may_change_after_it(finished, config, data_dir):
     assert_same_weights(model, train(Run.load(config, workdir, data_dir)))
 
 
+@pytest.mark.ci
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, config, data_dir, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(Run.load(config, tmp_path, data_dir), verbose=0, callbacks=[StopAfter(1)])

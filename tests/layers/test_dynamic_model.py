@@ -199,6 +199,7 @@ def test_mixed_precision_keeps_answers_decisions_and_cost_in_float32(training, t
     assert np.isfinite(logs["loss"] + evaluated).all()
 
 
+@pytest.mark.ci
 def test_saving_and_loading_in_a_fresh_process(toy_chain, toy_images, fresh_process):
     exit_ = Exit([layers.GlobalAveragePooling2D(), layers.Dense(3)], "unit2", name="early")
     chain, images = toy_chain(exits=[exit_]), toy_images(12)

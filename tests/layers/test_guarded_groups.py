@@ -200,6 +200,7 @@ def test_polarised_wholes_and_groups_are_made_real(toy_images):
     assert smaller.cost_tree.total_macs == STEM + 3 * GROUP + HEAD
 
 
+@pytest.mark.ci
 def test_training_reaches_all_gates(toy_images):
     model = guarded(toy_images(16))
     model.compile("sgd", "sparse_categorical_crossentropy")

@@ -109,6 +109,7 @@ def test_tflm_agrees_with_litert(quantize, images, request):
     assert same >= 6
 
 
+@pytest.mark.ci
 def test_the_model_is_left_as_it_was(images):
     model = gated(images)
     weights, tree, variables = model.get_weights(), model.cost_tree, len(model.variables)
@@ -197,6 +198,7 @@ def test_locked_units_have_ifs_of_their_own_on_one_decision(images):
     np.testing.assert_allclose(told["logits"][0], logits[0], atol=1e-4)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("quantize", [pytest.param(None, marks=pytest.mark.ci), "int8"])
 def test_memory_is_two_dense_layers_more(quantize, images):
     model = spread(gated(images, deciders.ChannelGates(hidden=4, memory=5)), images)
@@ -318,6 +320,7 @@ def test_groups_that_pay_are_not_folded(images):
     assert (lite.verify(exported).conditionals, lite.read_metadata(exported)["notes"]) == (2, [])
 
 
+@pytest.mark.ci
 def test_folded_groups_inside_a_cascade(images):
     inner = gated(images)
     plain = gated(images, layers.Always(), seed=1)
@@ -350,6 +353,7 @@ def test_fold_is_one_of_two_words(model):
         lite.export(model, fold="nevr")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("quantize", [None, "int8"])
 @pytest.mark.parametrize("fold", ["auto", pytest.param("never", marks=pytest.mark.ci)])
 def test_masks_on_input_and_output_channels_are_multiplications(quantize, fold, images):

@@ -68,6 +68,7 @@ def check(model, images, conditionals, unread=lambda decisions: 0):
     return np.array([lite.Interpreter(int8).run(image)["decisions"][0][order] for image in images]), wanted, int8
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("tau", [0.0, 1.0])
 def test_tau_of_0_or_1_leaves_neither_gates_nor_ifs(kind, tau, toy_images):
@@ -117,6 +118,7 @@ def median_confidence(model, images):
     return [float(np.median(confidence(logits, model.decider.confidence))) for logits in exits]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("first", "second"), [(np.inf, None), (None, np.inf), (0, None), (None, 0), (np.inf, np.inf)])
 def test_thresholds_of_cascades_whose_decisions_follow_one_another(first, second, toy_images):
     keras.utils.set_random_seed(3)
@@ -144,6 +146,7 @@ def test_thresholds_of_a_network_inside_a_cascade_are_set_anew_in_int8(toy_image
     assert np.abs(found.mean(0) - wanted.mean(0)).max() < 0.1
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("exits", [False, True], ids=["cascade", "exits"])
 def test_an_unfitted_network_inside_a_fitted_cascade(exits, toy_images):
     pytest.importorskip("tflite_micro")

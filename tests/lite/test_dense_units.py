@@ -45,6 +45,7 @@ def test_float32_answers_decides_and_costs_as_keras(model, images):
     assert 0.2 < np.mean(found["decisions"]) < 0.8
 
 
+@pytest.mark.ci
 def test_int8_is_as_near_to_keras_as_without_gates(model, images):
     exported = lite.export(model, "int8", images, outputs=("logits", "decisions"))
     found, outcome = run(exported, images), model.outcome(images, training=False)
@@ -56,6 +57,7 @@ def test_int8_is_as_near_to_keras_as_without_gates(model, images):
     assert np.abs(found["logits"] - np.asarray(outcome.logits))[alike].max() < 2 * error
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("quantize", [pytest.param(None, marks=pytest.mark.ci), "int8"])
 def test_the_zeros_of_units_of_one_size_are_stored_once(model, images, quantize):
     parsed = flatbuffer.load(lite.export(model, quantize, images if quantize else None))

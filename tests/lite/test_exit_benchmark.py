@@ -30,6 +30,7 @@ def alone(model, quantize=None, calibration=None):
     return [lite.export(each, quantize, calibration) for each in static]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("quantize", [pytest.param(None, marks=pytest.mark.ci), "int8"], ids=["float32", "int8"])
 def test_every_exit_has_a_time_and_a_ratio(quantize, stopping, images):
     dynamic = lite.export(stopping, quantize, images, ("logits", "decisions"), thresholds="input")

@@ -67,6 +67,7 @@ def test_groups_that_become_masks_count_where_the_unit_runs(images):
     assert verified.macs_all_on - verified.macs_all_off == 2 * (4 * GROUP + GROUPS_GATE)
 
 
+@pytest.mark.ci
 def test_gates_of_locked_groups_run_for_every_image(images):
     model = guarded(images, locked={"both": ["unit1", "unit2"]})
     exported = lite.export(model, outputs=ALL, fold="never")
@@ -85,6 +86,7 @@ def built(decider, seed=0, made=None):
     return model
 
 
+@pytest.mark.ci
 def test_decisions_that_are_known_leave_no_ifs(images):
     """Of the unit, or of its groups, or all of them."""
     known = deciders.CombinedDecider([deciders.Pattern({"unit1": 0, "unit2": 1}), deciders.ChannelGates(hidden=4)])
@@ -138,6 +140,7 @@ def with_first(unit_body):
     return layers.Chain(made.stem, [layers.Residual(unit_body, None, "relu", name="unit1"), made.units[1]], made.head)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("make", "decider", "conditionals"),
     [
@@ -154,6 +157,7 @@ def test_other_deciders_and_bodies(make, decider, conditionals, images):
     assert lite.verify(exported).conditionals == conditionals
 
 
+@pytest.mark.ci
 def test_masks_at_the_ends_count_where_the_unit_runs(images):
     model = built(gates(), made=with_first(body(input_granularity=4, output_granularity=4)))
     with pytest.warns(UserWarning, match="input and output channels have no IFs"):
@@ -164,6 +168,7 @@ def test_masks_at_the_ends_count_where_the_unit_runs(images):
     assert lite.verify(exported).macs_all_off == STEM + HEAD + 2 * WHOLE_GATE
 
 
+@pytest.mark.ci
 def test_inside_a_cascade_and_before_an_exit(images):
     inner = guarded(images)
     first = built(layers.Always(), seed=1)

@@ -46,6 +46,7 @@ def test_a_network_that_stops_computes_before_an_exit_what_this_needs_alone():
     assert len(set(macs)) > 1
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("stops", [False, True])
 def test_int8_holds_no_float_and_answers_nearly_as_keras(stops):
     keras.utils.set_random_seed(0)
@@ -81,6 +82,7 @@ def keep(kind):
     return made[kind]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("reshaped", [False, True])
 @pytest.mark.parametrize("kind", ["maximum", "padding", "cropping", "nearest", "bilinear", "transposed", "reshaped"])
 def test_int8_of_what_is_concatenated_and_read_by_an_operation_that_keeps_its_scale(kind, reshaped):

@@ -81,6 +81,7 @@ def test_float32_is_as_in_keras(model, images):
     np.testing.assert_array_equal(found["macs"] * unit, cost.given(model.cost_tree, decisions))
 
 
+@pytest.mark.ci
 def test_the_policy_runs_once_and_every_unit_under_one_if(model):
     units = len(model.decision_names)
     graph = flatbuffer.load(lite.export(model))
@@ -90,6 +91,7 @@ def test_the_policy_runs_once_and_every_unit_under_one_if(model):
     assert not {"WHILE", "SELECT", "SELECT_V2"} & set(names)
 
 
+@pytest.mark.ci
 def test_int8_runs_on_litert_and_tflm(model, images):
     exported = lite.export(model, "int8", images, outputs=("logits", "decisions"))
     lite.verify(exported)

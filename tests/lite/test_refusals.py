@@ -67,6 +67,7 @@ BODIES = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("body", BODIES)
 def test_bodies_that_work_in_both_precisions(body, toy_images):
     model, images = built(BODIES[body]()), toy_images(16)

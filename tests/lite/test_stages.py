@@ -60,6 +60,7 @@ def test_their_ports_have_names(stopping_file):
     assert len({(each.outputs["logits"].scale, each.outputs["logits"].zero_point) for each in made}) == 1
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 @pytest.mark.parametrize("transfer", [pytest.param(None, marks=pytest.mark.ci), 4])
 def test_exits_that_go_on_from_one_another(transfer, int8, stopping, images):

@@ -121,6 +121,7 @@ def halve(gates, model, images):
     gates.set_tau(0.5)
 
 
+@pytest.mark.ci
 def test_gates_of_exits(stopping, toy_images):
     gates = deciders.ExitGates((6, 6))
     model = stopping(gates)
@@ -164,6 +165,7 @@ def test_int8_sets_the_confidence_among_several_deciders_anew(joined, toy_images
             assert share == pytest.approx(float(array(outcome.decisions[name]).mean()), abs=0.05)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("int8", [pytest.param(False, marks=pytest.mark.ci), True], ids=["float32", "int8"])
 def test_patience_on_micro(int8, stopping, toy_images):
     pytest.importorskip("tflite_micro")
@@ -231,6 +233,7 @@ def test_locked_groups_on_both_sides_of_an_exit_are_skipped_on_both(toy_images):
     assert len(np.unique(found, axis=0)) > 4
 
 
+@pytest.mark.ci
 def test_exits_of_copied_units_that_the_head_adds(toy_chain, toy_images):
     network = layers.DynamicModel(toy_chain(units=4))
     network.build((None, 8, 8, 3))

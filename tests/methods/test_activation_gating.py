@@ -180,6 +180,7 @@ def test_saving_and_loading_in_a_fresh_process(toy_chain, toy_images, fresh_proc
         np.testing.assert_allclose(found["logits"], outcome.logits, atol=1e-5)
 
 
+@pytest.mark.ci
 def test_loading_keeps_arguments_targets_and_training(toy_chain, tmp_path):
     target = {"unit1": 1.0, "unit2": 0.5, "unit3": 0.25}
     arguments = {"target": target, "activation_loss": "per_gate", "const_quad": True, "activation_weight": 2.0}

@@ -35,6 +35,7 @@ def test_the_compiled_loss_is_applied_to_every_exit(method, task, weights):
     assert found == pytest.approx(by_hand, rel=1e-5)
 
 
+@pytest.mark.ci
 def test_so_it_is_on_jax():
     script = Path(__file__).with_name("answering.py")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(script.parents[2])}
@@ -120,6 +121,7 @@ def test_an_exit_learns_the_one_class_that_has_a_weight():
     assert (array(model.outcome(IMAGES).exits["early"]).argmax(-1) == 1).all()
 
 
+@pytest.mark.ci
 def test_the_guideline_takes_soft_labels_and_weights():
     model = compiled(lambda: SGAD(network(exits=False)))
     outcome = model.outcome(IMAGES, training=True)

@@ -188,6 +188,7 @@ def test_frozen_batch_norm_keeps_statistics_scales_and_offsets(toy_chain, toy_im
     assert all(path.endswith(("kernel", "bias")) for path in changed)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("stage", [pytest.param("curriculum", marks=pytest.mark.ci), "finetuning"])
 def test_the_written_out_step_is_keras_own(stage, toy_chain, monkeypatch):
     before, after = one_step(toy_chain(), stage)
@@ -329,6 +330,7 @@ def test_finetuning_an_untrained_policy_warns_and_trains(toy_chain, toy_images):
     assert int(model.decider.steps) == 1
 
 
+@pytest.mark.ci
 def test_finetuning_opens_what_the_curriculum_left_closed(toy_chain, toy_images):
     first = blockdrop(toy_chain(), Policy(certain_policy([-3.0] * 3), seed=0))
     first.compile(keras.optimizers.SGD(0.0), LOSS)
@@ -353,6 +355,7 @@ def test_saving_and_loading_in_a_fresh_process(toy_chain, toy_images, fresh_proc
         np.testing.assert_allclose(found["logits"], outcome.logits, atol=1e-5)
 
 
+@pytest.mark.ci
 def test_loading_keeps_arguments_and_training(toy_chain, tmp_path):
     arguments = {
         "stage": "finetuning",

@@ -48,6 +48,7 @@ def test_it_learns_a_toy_problem(loss, target, tmp_path):
     assert (closed["activation_rate"], closed["macs_mean"]) == (0.0, LEAST)
 
 
+@pytest.mark.ci
 def test_figures_and_the_static_twin_of_groups():
     keras.utils.set_random_seed(0)
     images, labels = colours(60)

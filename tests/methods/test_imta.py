@@ -91,6 +91,7 @@ def test_weight_decay_is_added(network, toy_images):
     assert decayed - plain == pytest.approx(0.05 * sum((kernel**2).sum() for kernel in kernels), rel=1e-3)
 
 
+@pytest.mark.ci
 def test_labels_may_be_one_hot(network, toy_images):
     labels = np.array([0, 1, 2, 0, 1, 2])
     loss, _ = trained_loss(IMTA(network.chain), toy_images(), labels)
@@ -100,6 +101,7 @@ def test_labels_may_be_one_hot(network, toy_images):
     assert found == pytest.approx(loss, rel=1e-5)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("equilibrium", [True, False])
 def test_equilibrium_divides_the_steps_of_early_units(equilibrium, network, toy_images):
     images, labels = toy_images(), np.array([0, 1, 2, 0, 1, 2])

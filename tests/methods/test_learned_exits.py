@@ -58,6 +58,7 @@ def test_losses_are_as_by_hand(model, toy_images):
     assert losses["exit_rates"] == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.ci
 def test_the_answer_at_which_an_image_stops_teaches_the_gates(toy_images):
     model = learner(rate_weight=0.0, exit_weights=[0.0])
     model.build((None, 8, 8, 3))
@@ -100,6 +101,7 @@ def test_gates_learn_on_jax():
     check_learning(found)
 
 
+@pytest.mark.ci
 def test_it_exports_and_a_file_computes_one_answer():
     model = learner(target=0.5)
     images, labels = colours(64)

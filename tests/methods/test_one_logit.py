@@ -99,6 +99,7 @@ def test_what_reads_exits_is_refused(binary, toy_images):
             judge()
 
 
+@pytest.mark.ci
 def test_decisions_need_no_classes(binary, toy_images, spread_gates):
     """A binary network with gates is run, judged without labels, pruned and trained by its own loss."""
     images = toy_images(20)

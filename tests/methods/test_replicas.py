@@ -13,6 +13,8 @@ import pytest
 from keras_dynamic.deciders import BinaryMaskNetwork, PerUnitGates, Policy, Stochastic
 from keras_dynamic.ops import SeedGenerator
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(scope="module")
 def found():

@@ -106,6 +106,7 @@ def test_labels_may_be_a_column_or_one_hot(labels, toy_chain, toy_images):
     model.train_on_batch(images, labels)
 
 
+@pytest.mark.ci
 def test_the_regulariser_does_not_reach_the_guideline(toy_chain, toy_images):
     images, labels = toy_images(16), np.arange(16) % 3
     without, with_it = (
@@ -117,6 +118,7 @@ def test_the_regulariser_does_not_reach_the_guideline(toy_chain, toy_images):
     assert max(np.abs(a - b).max() for a, b in zip(without["decider"], with_it["decider"], strict=True)) > 1e-3
 
 
+@pytest.mark.ci
 def test_the_guidelines_cross_entropy_reaches_nothing_else(toy_chain, toy_images):
     images, labels = toy_images(16), np.arange(16) % 3
     models = twins(toy_chain, {"guideline_weight": 0.0}, {"guideline_weight": 1.0}, mask_weight=1.0)
@@ -298,6 +300,7 @@ def test_a_guideline_that_shares_weights_with_the_network_is_an_error(toy_chain)
         model.build((None, 8, 8, 3))
 
 
+@pytest.mark.ci
 def test_loading_keeps_arguments_guideline_and_training(toy_chain, tmp_path):
     arguments = {"s_max": 0.3, **WEIGHTS, "weight_decay": 0.1}
     model = sgad(toy_chain(), **arguments)
@@ -333,6 +336,7 @@ def test_it_learns_to_drop_units_for_easy_images():
     assert found["noise"] == 1.0
 
 
+@pytest.mark.ci
 def test_fitting_the_guideline_leaves_the_chain_alone_and_comes_nearer_to_what_is_asked(toy_chain):
     keras.utils.set_random_seed(0)
     images, labels = colours(128)

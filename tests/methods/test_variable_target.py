@@ -69,6 +69,7 @@ def test_the_target_starts_anew_in_each_epoch(toy_chain):
         assert target_of(model) == pytest.approx((start + 1.0) / 3)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "loss", [*(pytest.param(loss, marks=pytest.mark.ci) for loss in ("batch", "per_gate")), "macs"]
 )

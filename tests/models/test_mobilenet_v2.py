@@ -108,6 +108,7 @@ def test_a_policy_decides():
     assert outcome.logits.shape == (2, 2)
 
 
+@pytest.mark.ci
 def test_saving(fresh_process):
     model, batch = mobilenet_v2(0.35, num_classes=3, pixels="torch"), images(2, 32)
     model.build(batch.shape)

@@ -182,6 +182,7 @@ def test_four_scales_for_224_pixels():
     assert model.cost_tree.children[0].total_macs == macs
 
 
+@pytest.mark.ci
 def test_saving(fresh_process):
     model, batch = lively(built(blocks=3, **TINY)), images(3)
     again, outcome = fresh_process(model, batch), model.outcome(batch)

@@ -127,6 +127,7 @@ def test_float32_on_litert_and_micro(model, batch):
         np.testing.assert_array_equal(macs, cost.given(model.cost_tree, decisions))
 
 
+@pytest.mark.ci
 def test_int8_on_litert_and_micro(model, batch):
     pytest.importorskip("tflite_micro")
     exported = lite.export(model, "int8", images(200, 8, seed=2), outputs=OUTPUTS)
@@ -138,6 +139,7 @@ def test_int8_on_litert_and_micro(model, batch):
     assert np.mean(litert["decisions"] != micro["decisions"]) <= 0.02
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("quantize", [None, pytest.param("int8", marks=pytest.mark.ci)])
 def test_there_is_no_loop_in_the_file(model, quantize):
     exported = lite.export(model, quantize, images(50, 8) if quantize else None)

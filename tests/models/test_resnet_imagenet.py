@@ -121,6 +121,7 @@ def test_unknown_versions_are_an_error(arguments, message):
             network(**arguments)
 
 
+@pytest.mark.ci
 def test_the_stages_that_the_paper_writes_build():
     model = resnet_imagenet((3, 4, 20, 3))
     model.build((None, 64, 64, 3))

@@ -219,6 +219,7 @@ def test_numpy_numbers_are_welcome(report, tmp_path):
     assert system["distinct_paths"] == 3
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("images", [False, pytest.param(True, marks=pytest.mark.ci)])
 def test_the_same_report_gives_the_same_bytes(images, report, evaluations, tmp_path):
     evaluations = evaluations if images else {}

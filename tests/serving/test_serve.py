@@ -72,6 +72,7 @@ def test_a_cascade_is_held_against_its_last_network_alone(toy_images):
     assert set(served.stopped) == {0, 1, 2}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("exits", [True, pytest.param(False, marks=pytest.mark.ci)], ids=["beside exits", "alone"])
 def test_gates(exits, toy_chain, toy_images, spread_gates):
     gates, images = PerUnitGates(), toy_images(12)

@@ -7,6 +7,7 @@ from keras_dynamic import zoo
 SCRIPT = "benchmark.py"
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("flag", "name"), [("--json=bench.json", "json"), ("--record=bench", "record")])
 def test_without_a_model_there_is_nothing_to_write(run, flag, name):
     done = run(SCRIPT, flag)

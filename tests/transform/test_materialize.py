@@ -216,6 +216,7 @@ def test_units_of_derived_classes_are_not_slimmed():
         strip_gates(pruned(other, {"unit1": [1, 0, 1]}))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("then", "now"), [("mixed_bfloat16", "float32"), pytest.param("float32", "mixed_bfloat16", marks=pytest.mark.ci)]
 )
@@ -333,6 +334,7 @@ WHOLE_AND_GROUPED = [
 ]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("dependent", [False, pytest.param(True, marks=pytest.mark.ci)])
 def test_units_that_are_off_as_a_whole_are_gone_beside_groups(dependent, toy_images, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype(np.uint8)

@@ -73,6 +73,7 @@ def parameters(model, dead):
     return sum(unit.count_params() for unit in model.chain.units if unit.name in dead)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "dead",
     [pytest.param(["unit1"], marks=pytest.mark.ci), ["unit2", "unit3"], pytest.param(["unit4"], marks=pytest.mark.ci)],

@@ -88,6 +88,7 @@ def test_a_gate_that_has_nothing_left_to_decide_is_gone(images):
     assert rates(frozen, images)["unit1[1]"] == 1.0  # what is frozen has no threshold
 
 
+@pytest.mark.ci
 def test_in_a_file_what_is_settled_is_no_if(images):
     model = freeze_decisions(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
     exported = lite.export(model, outputs=("logits", "decisions", "macs"), fold="never")
@@ -102,6 +103,7 @@ def test_in_a_file_what_is_settled_is_no_if(images):
     assert names.count("CONV_2D") == 1 + 2 * 2  # what always runs of a unit is one path
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.ci), 2])
 @pytest.mark.parametrize("memory", [None, pytest.param(5, marks=pytest.mark.ci)])
 def test_int8_takes_gates_of_which_part_is_settled(count, memory, images):
@@ -221,6 +223,7 @@ def test_samples_leave_it_alone(images):
     assert rates(sampled, images)["unit1[2]"] == 0.0
 
 
+@pytest.mark.ci
 def test_the_static_twin_leaves_what_is_settled(images):
     frozen = freeze_decisions(say(gated(images), images, {"unit1[1]": 1, "unit1[2]": 39}), images, tolerance=0.03)
     patterns = list(greedy_patterns(frozen, (images, np.arange(40) % 3)))

@@ -62,6 +62,7 @@ def test_it_saves_and_loads(plain, toy_images, fresh_process):
     np.testing.assert_allclose(fresh_process(made, toy_images())["logits"], array(made(toy_images())), atol=1e-5)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("hidden", [*(pytest.param(hidden, marks=pytest.mark.ci) for hidden in (None, 0)), 5])
 def test_scales_that_the_exit_does_not_need_are_left_out(hidden):
     keras.utils.set_random_seed(0)

@@ -27,6 +27,7 @@ def network():
     return model
 
 
+@pytest.mark.ci
 def test_figures_and_record(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["train_main.py", "--config=configs/latency.py:compact", "--record=serving"])

@@ -34,6 +34,7 @@ def config(toy_chain, toy_images, spread_exits, tmp_path):
     return config
 
 
+@pytest.mark.ci
 def test_files_figures_and_pictures(config, tmp_path):
     found = run(config, tmp_path / "run", tmp_path)
     names = {path.name for path in (tmp_path / "run").iterdir()}

@@ -43,6 +43,7 @@ def test_what_phase_one_builds():
     assert model.decision_names == ["exit1"]
 
 
+@pytest.mark.ci
 def test_what_phase_two_builds():
     model = Run(small("II", "runs/one")).model
     assert (model.alpha, model.temperature, model.classifiers_only) == (0.1, 1.0, True)
@@ -136,6 +137,7 @@ def test_phase_two_takes_over_all_but_its_paths(tmp_path):
     assert same(three.chain, two.chain)  # paths too
 
 
+@pytest.mark.ci
 def test_phase_two_of_another_network_is_refused(tmp_path):
     Run(small()).model.save(tmp_path / "model.keras")
     config = small("II", str(tmp_path))
