@@ -53,8 +53,17 @@ def has_graph(model) -> bool:
     return hasattr(model, "_nodes_by_depth")
 
 
+def graph_is_known(model) -> bool:
+    """Returns whether a model is a functional or a built sequential one, whose call runs the graph and nothing else."""
+    from keras.src.models.functional import Functional  # `keras.Model(inputs, outputs)` makes one, under no public name
+
+    plain = type(model).call in (Functional.call, keras.Sequential.call)
+    return isinstance(model, keras.Model) and plain and bool(getattr(model, "inputs", None))
+
+
 def graph_nodes(model):
-    """Returns the nodes of a functional model's graph in execution order, without its inputs."""
+    """Returns the nodes of a functional or sequential model's graph in execution order, without its inputs."""
+    model = model if has_graph(model) else keras.Model(model.inputs, model.outputs)
     depths = sorted(model._nodes_by_depth, reverse=True)
     return [node for depth in depths for node in model._nodes_by_depth[depth] if not node.is_input]
 
@@ -62,6 +71,13 @@ def graph_nodes(model):
 def operations():
     """Returns {name: class} of the operations of keras.ops, most of which have no public name."""
     return {kind.__name__: kind for kind in _subclasses(keras.Operation) if kind.__module__.startswith("keras.src.ops")}
+
+
+def layers_of_convnext():
+    """Returns the classes of layers that keras.applications' ConvNeXt has and that have no public name."""
+    from keras.src.applications import convnext
+
+    return [convnext.LayerScale, convnext.StochasticDepth]
 
 
 def _subclasses(kind):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_dynamic import keras_hooks
@@ -158,6 +159,82 @@ def _cell(cell, inputs):
     return gates * cell.units * (features + cell.units)
 
 
+@register(layers.MultiHeadAttention, layers.GroupQueryAttention)
+def _attention_with_weights(layer, inputs):
+    """Projections of query, key, value and output, and for each head the scores and the mean of values they weigh.
+
+    Source: Vaswani et al. 2017, section 3.2.2.
+    """
+    config = layer.get_config()
+    query, value, *rest = inputs if isinstance(inputs, (list, tuple)) else (inputs, inputs)
+    key = rest[0] if rest else value
+    heads = config.get("num_heads") or config["num_query_heads"]
+    key_heads = config.get("num_key_value_heads", heads)
+    size = config.get("key_dim") or config["head_dim"]
+    value_size = config.get("value_dim") or size
+    asked, known = math.prod(query.shape[1:-1]), math.prod(value.shape[1:-1])
+    out = math.prod(np.atleast_1d(config.get("output_shape") or query.shape[-1]).tolist())
+    projected = asked * query.shape[-1] * heads * size
+    projected += known * key_heads * (key.shape[-1] * size + value.shape[-1] * value_size)
+    return projected + heads * asked * known * (size + value_size) + asked * heads * value_size * out
+
+
+@register(layers.Attention)
+def _attention(layer, inputs):
+    """Scores and the mean of values that they weigh: queries x values x (key size + value size)."""
+    query, value, *rest = inputs
+    key = rest[0] if rest else value
+    if layer.score_mode == "concat":
+        raise ValueError(
+            f"cost has no rule for the additive scores of {layer.name!r}; take score_mode='dot', or register a rule."
+        )
+    return query.shape[1] * value.shape[1] * (key.shape[-1] + value.shape[-1])
+
+
+@register(layers.EinsumDense)
+def _einsum_dense(layer, inputs):
+    """Each weight once for every output that it has a part in: the product of all sizes of the equation."""
+    left, _ = layer.equation.replace(" ", "").split("->")
+    terms = left.split(",")
+    given = {**_axes(terms[0], inputs.shape), **_axes(terms[1], layer.kernel.shape)}
+    return math.prod(size for axis, size in given.items() if size is not None)
+
+
+def _axes(term, shape):
+    """Returns {letter: size} of a term of an einsum; those under an ellipsis get numbers."""
+    before, _, after = term.partition("...")
+    letters = [*before, *range(len(shape) - len(before) - len(after)), *after]
+    return dict(zip(letters, shape, strict=True))
+
+
+@register(keras_hooks.operations()["Matmul"])
+def _matrix_product(operation, inputs):
+    x, y = inputs
+    rows = x.shape[-2] if len(x.shape) > 1 else 1
+    columns = y.shape[-1] if len(y.shape) > 1 else 1
+    many = math.prod(max(sizes) for sizes in zip(_batch(x, y), _batch(y, x), strict=True))
+    return many * rows * x.shape[-1] * columns
+
+
+def _batch(x, y):
+    """Returns the sizes of x before the last two axes and after the batch, as many as the larger of x and y has."""
+    own = [size or 1 for size in x.shape[:-2]][1 if len(x.shape) > 2 else 0 :]
+    return [1] * (max(len(x.shape), len(y.shape), 3) - 3 - len(own)) + own
+
+
+@register(layers.Bidirectional)
+def _both_ways(layer, inputs):
+    return Node(layer.name, children=(tree(layer.forward_layer, inputs), tree(layer.backward_layer, inputs)))
+
+
+@register(layers.TimeDistributed)
+def _each_step(layer, inputs):
+    """The layer inside, once for each step."""
+    step = keras.KerasTensor((inputs.shape[0], *inputs.shape[2:]), dtype=inputs.dtype)
+    inner = tree(layer.layer, step)
+    return Node(layer.name, inputs.shape[1] * inner.total_macs, inner.total_parameters)
+
+
 _FREE_LAYERS = (
     "Activation ReLU LeakyReLU PReLU ELU Softmax BatchNormalization LayerNormalization GroupNormalization "
     "RMSNormalization UnitNormalization Normalization Rescaling Dropout AlphaDropout SpatialDropout1D "
@@ -167,7 +244,7 @@ _FREE_LAYERS = (
     "ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D "
     "UpSampling3D Resizing CenterCrop RandomCrop RandomFlip RandomTranslation RandomRotation RandomZoom "
     "RandomContrast RandomBrightness Flatten Reshape Permute RepeatVector Add Subtract Multiply Average Maximum "
-    "Minimum Concatenate InputLayer Identity"
+    "Minimum Concatenate InputLayer Identity Embedding Masking"
 ).split()
 _FREE_OPERATIONS = (
     "Abs Absolute Add Amax Amin AveragePool BroadcastTo Cast Clip Concatenate Divide Elu Exp ExpandDims Flip Gelu "
@@ -183,6 +260,7 @@ def _register_free():
     kinds = [getattr(layers, name) for name in _FREE_LAYERS]
     found = keras_hooks.operations()
     kinds += [found[name] for name in _FREE_OPERATIONS]
+    kinds += keras_hooks.layers_of_convnext()
     register(*kinds)(lambda layer, inputs: 0)
 
 

@@ -11,6 +11,7 @@ from keras_dynamic.cost import register
 from keras_dynamic.layers.chain import Chain, several_inputs
 from keras_dynamic.layers.decider import Always, Decider
 from keras_dynamic.layers.forward import Outcome, masked
+from keras_dynamic.layers.functional import from_functional
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import did_you_mean
 
@@ -53,12 +54,12 @@ class DynamicModel(SavedArguments, keras.Model):
     what was compiled, activation_rate (mean over decisions; 1 if there are none) and macs_mean (MACs per image).
 
     Args:
-        chain: Chain.
+        chain: Chain; or a functional or sequential Keras model, of which models.from_functional makes one.
         decider: Decider; Always() by default.
         **kwargs: of keras.Model.
 
     Raises:
-        ValueError: if chain or decider are of other types.
+        ValueError: if chain or decider are of other types, or a Keras model cannot be made a chain.
     """
 
     task_weight = 1.0  # of the compiled loss in training
@@ -66,6 +67,8 @@ class DynamicModel(SavedArguments, keras.Model):
     def __init__(self, chain, decider=None, **kwargs):
         super().__init__(**kwargs)
         decider = Always() if decider is None else decider
+        if isinstance(chain, keras.Model) and not isinstance(chain, DynamicModel):
+            chain = from_functional(chain)
         if not isinstance(chain, Chain) or not isinstance(decider, Decider):
             raise ValueError(
                 f"DynamicModel takes a Chain and a Decider, got {type(chain).__name__} and {type(decider).__name__}."
@@ -302,6 +305,23 @@ class DynamicModel(SavedArguments, keras.Model):
     def from_config(cls, config, custom_objects=None):
         """Rebuilds the model from get_config()."""
         return super().from_config(config)
+
+
+def as_dynamic(network, copy=True):
+    """Returns a functional or sequential Keras model as a built DynamicModel in which everything runs.
+
+    Args:
+        network: any network; a DynamicModel, or what is no keras.Model, is returned as it is.
+        copy: as of from_functional.
+
+    Raises:
+        ValueError: as from_functional.
+    """
+    if not isinstance(network, keras.Model) or isinstance(network, DynamicModel):
+        return network
+    model = DynamicModel(from_functional(network, copy), name=network.name, dtype=network.dtype_policy)
+    model.build(model.image_shape)
+    return model
 
 
 @register(DynamicModel)

@@ -1,4 +1,4 @@
-"""Checks whether layers and models end in logits or in a function of them, such as a softmax."""
+"""Whether layers and models end in logits or in a function of them, such as a softmax, which can be taken off."""
 
 import keras
 
@@ -29,6 +29,58 @@ def check_logits(layer, what):
             )
         if not hands_on(last):
             return
+
+
+def logits_model(network, functions=("softmax", "sigmoid")) -> keras.Model:
+    """Returns a network that ends in logits: the given one, or one that shares its layers without the last function.
+
+    Args:
+        network: functional or sequential keras.Model with one input and one output.
+        functions: names of the functions that are taken off the end.
+
+    Returns:
+        keras.Model that returns logits. A layer whose activation is such a function is copied without it.
+
+    Raises:
+        ValueError: if it is no such model, or ends in anything else than logits or one of the functions over them.
+    """
+    if not isinstance(network, keras.Model) or not getattr(network, "outputs", None):
+        raise ValueError(
+            f"a network must be a functional, sequential or dynamic Keras model, got {type(network).__name__} "
+            f"{getattr(network, 'name', network)!r}; wrap its layers in keras.Sequential or "
+            "keras.Model(inputs, outputs)."
+        )
+    if len(network.outputs) != 1 or len(network.inputs) != 1:
+        raise ValueError(
+            f"network {network.name!r} must have one input and one output, got {len(network.inputs)} and "
+            f"{len(network.outputs)}."
+        )
+    last, before = keras_hooks.origin(network.outputs[0])
+    if isinstance(last, keras.Model):
+        inner = logits_model(last, functions)
+        return network if inner is last else keras.Model(network.inputs[0], inner(before), name=network.name)
+    if function_of(last) in functions:
+        alone = type(last).__name__ in ("Softmax", "Sigmoid", "Activation")
+        logits = before if alone else _linear_twin(last, before)(before)
+        return keras.Model(network.inputs[0], logits, name=network.name)
+    found = next((each for each in backwards(network) if not hands_on(each)), last)
+    # A feature map may have any function before it is pooled to logits; probabilities have theirs last.
+    wrong = last if function_of(last) else found if function_of(found) in _PROBABILITIES else None
+    if wrong is None:
+        return network
+    after = "" if wrong is last else f", handed on by {type(last).__name__} {last.name!r}"
+    raise ValueError(
+        f"network {network.name!r} ends in {described(wrong)}{after}; it must end in logits (a linear end) or in a "
+        f"{' or '.join(functions)} over them."
+    )
+
+
+def _linear_twin(layer, before):
+    """Returns the layer with its weights and no activation."""
+    twin = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    twin.build(before.shape)
+    twin.set_weights(layer.get_weights())
+    return twin
 
 
 def backwards(layer):

@@ -11,6 +11,7 @@ from keras_dynamic.deciders import Confidence
 from keras_dynamic.keras_hooks import all_layers
 from keras_dynamic.layers import Decider, DynamicModel
 from keras_dynamic.layers.constant_variables import constant_variables
+from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import FOLD, BranchingExecutor, lower_groups, note
 from keras_dynamic.lite.comparisons import (
@@ -52,7 +53,7 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     decisions are these also has the table `budgets`, see thresholds_for, in either precision.
 
     Args:
-        model: built DynamicModel.
+        model: built DynamicModel; or a functional or sequential Keras model, see models.from_functional.
         quantize: None for float32, 'int8' for integers throughout.
         calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8 and for the table of
             budgets; real ones, held out.
@@ -74,6 +75,7 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
             differ in int8, or the model has an operation that TFLite's builtins lack.
     """
     outputs = (outputs,) if isinstance(outputs, str) else outputs
+    model = as_dynamic(model, copy=False)
     _check_arguments(model, quantize, outputs, fold, thresholds)
     as_input = thresholds == "input"
     shape = (1, *model.image_shape[1:])

@@ -1,5 +1,6 @@
 """Ready-made networks: residual, dense and multi-scale ones, policies, and cascades of whole networks."""
 
+from keras_dynamic.layers.functional import from_functional
 from keras_dynamic.models.cascade import Cascade, cascade
 from keras_dynamic.models.densenet_bc import densenet_bc
 from keras_dynamic.models.import_weights import import_densenet_bc, import_keras_applications, import_resnet_cifar
@@ -12,6 +13,7 @@ __all__ = [
     "Cascade",
     "cascade",
     "densenet_bc",
+    "from_functional",
     "guideline_network",
     "import_densenet_bc",
     "import_keras_applications",

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Collaborative, DynamicModel, Exit
+from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.layers.exits import reads_previous
 from keras_dynamic.messages import did_you_mean, is_count
 
@@ -23,7 +24,8 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
         kd.transform.attach_exits(network, ["stage2_unit1"], copies=["stage3_unit1", "stage3_unit5"], frozen=True)
 
     Args:
-        network: built DynamicModel whose units return feature maps, [batch, height, width, channels].
+        network: built DynamicModel whose units return feature maps, [batch, height, width, channels]; or a functional
+            or sequential Keras model, which is copied, see models.from_functional.
         after: names of units.
         filters: of each exit's 3x3 convolution of stride 2; 0 for only a pool and a dense layer.
         copies: names of later units; copies of them, with their weights, and of the network's head make each exit, in
@@ -38,6 +40,7 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
         ValueError: if the network is not built or has exits already, a unit is unknown, named twice or returns no
             feature map, filters is negative, or units to copy do not follow the exit or do not fit its feature map.
     """
+    network = as_dynamic(network)
     chain = network.chain
     if not chain.built or chain.exits:
         what = f"has the exits {chain.exit_names}" if chain.exits else "is not built"

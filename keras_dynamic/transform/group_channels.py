@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_dynamic.layers import Always, ChannelGroups, DynamicModel, Residual
-from keras_dynamic.layers.dynamic_model import dtype_policy_scope
+from keras_dynamic.layers.dynamic_model import as_dynamic, dtype_policy_scope
 from keras_dynamic.layers.grouped_body import GroupedBody, check_positive
 from keras_dynamic.messages import did_you_mean
 
@@ -20,7 +20,8 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
         model = kd.methods.ActivationGating(network.chain, kd.deciders.ChannelGates(), target=0.5)
 
     Args:
-        network: built DynamicModel in which everything runs, such as models.resnet_cifar.
+        network: built DynamicModel in which everything runs, such as models.resnet_cifar; or a functional or sequential
+            Keras model, which is copied, see models.from_functional.
         granularity: filters per group, for all units; or {name: filters} of units, or of stages, the first part of
             their names; other units are left as they are.
         forced: groups of each unit that always run.
@@ -36,6 +37,7 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
 
     Source: Herrmann et al., section 4.2.
     """
+    network = as_dynamic(network)
     if not isinstance(network, DynamicModel):
         raise ValueError(
             f"network must be a DynamicModel, such as DynamicModel(chain), got {type(network).__name__} "

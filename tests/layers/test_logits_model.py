@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.models.cascade import logits_model
+from keras_dynamic.layers.logits_end import logits_model
 
 X = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype(np.float32)
 
