@@ -68,8 +68,12 @@ class ThresholdDecider(Decider):
         return all(self.constant(name) is not None for name in self.names)
 
     def over_tau(self, logits):
-        """Returns by how much logits exceed the log odds of tau: a unit runs where that is positive."""
-        return logits - log_odds(self.tau)
+        """Returns by how much logits exceed the log odds of tau, over 256: a unit runs where that is positive.
+
+        TensorFlow Lite Micro aborts where it compares int8 with a scale of 1 or more, as large logits have; in a file
+        the factor is part of the dense layer's weights.
+        """
+        return (logits - log_odds(self.tau)) / 256.0
 
     def columns_of(self, k, carry):
         """Returns the result of decide for unit k, for a decider that has decided all units at once.

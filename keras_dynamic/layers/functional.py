@@ -58,7 +58,7 @@ def from_functional(model, copy=True) -> Chain:
     if not parts:
         raise ValueError(
             f"model {model.name!r} cannot be cut: there is no single tensor between its layers through which "
-            "everything passes, so it can be neither skipped in part nor given exits; use it whole, in kd.models.cascade."
+            "everything passes, so no part can be skipped or end in an exit; use it whole, in kd.models.cascade."
         )
     first, last = parts[0].start, parts[-1].end
     stem, head = graph.block(-1, first, "stem"), graph.block(last, len(graph.calls) - 1, "head")
@@ -153,7 +153,7 @@ class _Graph:
         del self.calls[self.made[id(self.output)] + 1 :]
         self.macs = [_macs(call) for call in self.calls]
         self.names: set[str] = set()
-        self.taken: set[int] = set()
+        self.uses: dict[int, int] = {}
         self.places = self._places()
 
     def _places(self):
@@ -213,11 +213,11 @@ class _Graph:
         return keras.Model(given, results[0] if len(results) == 1 else keras.layers.Add()(results), name=name)
 
     def _own(self, operation):
-        """Returns an operation, or a copy of it if it has no weights and is used elsewhere, as a file holds it once."""
-        if id(operation) not in self.taken or not isinstance(operation, keras.layers.Layer) or operation.weights:
-            self.taken.add(id(operation))
+        """Returns an operation, or a copy if it has no weights and was used before, as a saved model holds it once."""
+        uses = self.uses[id(operation)] = self.uses.get(id(operation), 0) + 1
+        if uses == 1 or not isinstance(operation, keras.layers.Layer) or operation.weights:
             return operation
-        return type(operation).from_config(operation.get_config())
+        return type(operation).from_config({**operation.get_config(), "name": f"{operation.name}_use{uses}"})
 
     def unit(self, part):
         """Returns a part as a unit, with a name that no other has."""

@@ -35,7 +35,7 @@ def logits_model(network, functions=("softmax", "sigmoid")) -> keras.Model:
     """Returns a network that ends in logits: the given one, or one that shares its layers without the last function.
 
     Args:
-        network: functional or sequential keras.Model with one input and one output.
+        network: functional or sequential keras.Model with one input and one output; a DynamicModel ends in logits.
         functions: names of the functions that are taken off the end.
 
     Returns:
@@ -44,6 +44,8 @@ def logits_model(network, functions=("softmax", "sigmoid")) -> keras.Model:
     Raises:
         ValueError: if it is no such model, or ends in anything else than logits or one of the functions over them.
     """
+    if hasattr(network, "chain"):  # a dynamic model
+        return network
     if not isinstance(network, keras.Model) or not getattr(network, "outputs", None):
         raise ValueError(
             f"a network must be a functional, sequential or dynamic Keras model, got {type(network).__name__} "

@@ -161,9 +161,7 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
 
     Source: Wisdom of Committees (arXiv 2012.01988).
     """
-    networks = [
-        network if isinstance(network, DynamicModel) else logits_model(network, ("softmax",)) for network in networks
-    ]
+    networks = [logits_model(network, ("softmax",)) for network in networks]
     if len(networks) < 2:
         raise ValueError(f"a cascade needs at least two networks, got {len(networks)}.")
     shapes = [_image_shape(network) for network in networks]

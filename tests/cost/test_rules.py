@@ -54,6 +54,64 @@ def test_layers_with_multiply_adds(make, shape, macs, parameters):
     assert cost.tree(layer, keras.KerasTensor((None, *shape))) == cost.Node(layer.name, macs, parameters)
 
 
+# (layer, shapes of its inputs without batch, MACs, parameters)
+ATTENTION = [
+    (
+        lambda: layers.MultiHeadAttention(2, 4, value_dim=3),  # 6 queries, 5 keys and values
+        [(6, 8), (5, 7)],
+        6 * 8 * 2 * 4 + 5 * 7 * 2 * (4 + 3) + 2 * 6 * 5 * (4 + 3) + 6 * 2 * 3 * 8,
+        (8 + 1) * 2 * 4 + (7 + 1) * 2 * (4 + 3) + 2 * 3 * 8 + 8,
+    ),
+    (
+        lambda: layers.MultiHeadAttention(2, 4, output_shape=9, use_bias=False),
+        [(6, 8), (6, 8)],
+        3 * 6 * 8 * 2 * 4 + 2 * 6 * 6 * (4 + 4) + 6 * 2 * 4 * 9,
+        3 * 8 * 2 * 4 + 2 * 4 * 9,
+    ),
+    (
+        lambda: layers.GroupQueryAttention(head_dim=4, num_query_heads=4, num_key_value_heads=2, use_bias=False),
+        [(6, 8), (5, 8)],
+        6 * 8 * 4 * 4 + 5 * 8 * 2 * (4 + 4) + 4 * 6 * 5 * (4 + 4) + 6 * 4 * 4 * 8,
+        8 * 4 * 4 + 2 * 8 * 2 * 4 + 4 * 4 * 8,
+    ),
+    (lambda: layers.Attention(), [(6, 8), (5, 8)], 6 * 5 * 8 * 2, 0),
+]
+
+
+@pytest.mark.parametrize(("make", "shapes", "macs", "parameters"), ATTENTION)
+def test_attention(make, shapes, macs, parameters):
+    layer = make()
+    specs = [keras.Input(shape) for shape in shapes]
+    layer(specs) if isinstance(layer, layers.Attention) else layer(*specs)
+    assert cost.tree(layer, specs) == cost.Node(layer.name, macs, parameters)
+
+
+WRAPPED = [
+    (lambda: layers.EinsumDense("abc,cd->abd", (None, 7), bias_axes="d"), (5, 6), 5 * 6 * 7),
+    (lambda: layers.EinsumDense("...x,xy->...y", 7), (5, 6, 8), 5 * 6 * 8 * 7),
+    (lambda: layers.TimeDistributed(layers.Dense(3)), (5, 4), 5 * 4 * 3),
+    (lambda: layers.Bidirectional(layers.GRU(6)), (10, 5), 2 * 10 * 3 * 6 * (5 + 6)),
+    (lambda: layers.Embedding(20, 6), (5,), 0),
+]
+
+
+@pytest.mark.parametrize(("make", "shape", "macs"), WRAPPED)
+def test_layers_around_others(make, shape, macs):
+    layer = make()
+    layer.build((None, *shape))
+    node = cost.tree(layer, keras.KerasTensor((None, *shape)))
+    assert (node.total_macs, node.total_parameters) == (macs, layer.count_params())
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "macs"),
+    [((5, 6), (6, 7), 5 * 6 * 7), ((3, 5, 6), (3, 6, 7), 3 * 5 * 6 * 7), ((3, 5, 6), (1, 6, 7), 3 * 5 * 6 * 7)],
+)
+def test_products_of_matrices(left, right, macs):
+    x, y = keras.Input(left), keras.Input(right)
+    assert cost.tree(keras.Model([x, y], keras.ops.matmul(x, y))).total_macs == macs
+
+
 FREE = [
     (lambda: layers.BatchNormalization(), 4 * 4),
     (lambda: layers.ReLU(), 0),
@@ -164,8 +222,8 @@ def test_a_layer_called_with_keywords():
 
 def test_an_operation_with_unknown_cost_is_an_error():
     x = keras.Input((4, 4))
-    model = keras.Model(x, keras.ops.matmul(x, x))
-    with pytest.raises(ValueError, match=r"no rule for layer 'matmul.*type Matmul.*cost\.register\(Matmul\)"):
+    model = keras.Model(x, keras.ops.einsum("bij,bjk->bik", x, x))
+    with pytest.raises(ValueError, match=r"no rule for layer 'einsum.*type Einsum.*cost\.register\(Einsum\)"):
         cost.tree(model)
 
 

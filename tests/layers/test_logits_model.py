@@ -118,8 +118,15 @@ OTHERS = [
 
 @pytest.mark.parametrize(("make", "ending"), OTHERS)
 def test_other_ends_are_an_error(make, ending):
-    with pytest.raises(ValueError, match=rf"ends in {ending}.*; a cascade needs logits \(a linear end\) or a softmax"):
-        logits_model(make())
+    with pytest.raises(
+        ValueError, match=rf"ends in {ending}.*; it must end in logits \(a linear end\) or in a softmax"
+    ):
+        logits_model(make(), ("softmax",))
+
+
+def test_a_sigmoid_is_taken_off():
+    for network in (sequential(layers.Dense(4, activation="sigmoid")), functional(keras.ops.sigmoid)):
+        np.testing.assert_allclose(keras.ops.sigmoid(logits_model(network)(X)), network(X), atol=1e-6)
 
 
 def test_a_network_called_elsewhere_keeps_its_own_end():
@@ -141,7 +148,7 @@ def test_a_dynamic_model_is_taken_as_it_is(toy_chain):
     [
         (
             lambda: layers.Dense(4, name="layer"),
-            r"takes functional, sequential or dynamic Keras models, got Dense 'layer'",
+            r"must be a functional, sequential or dynamic Keras model, got Dense 'layer'",
         ),
         (lambda: "resnet", r"got str 'resnet'"),
         (lambda: keras.Sequential([layers.Dense(4)], name="unbuilt"), r"got Sequential 'unbuilt'"),

@@ -106,3 +106,19 @@ def test_int8_runs_on_litert_and_tflm(model, images):
             np.testing.assert_allclose(one["logits"].astype(int), other["logits"].astype(int), atol=1)
             same += 1
     assert same >= 6
+
+
+def test_large_logits_are_compared_in_int8(images):
+    """TensorFlow Lite Micro aborts where it compares int8 with a scale of 1 or more."""
+    keras.utils.set_random_seed(1)
+    model = methods.SGAD(models.resnet_cifar(depth=8, num_classes=3, width=8).chain)
+    model.build((None, 32, 32, 3))
+    logits = model.decider.network.layers[-1]
+    logits.kernel.assign(4000.0 * logits.kernel)
+    values = keras.ops.convert_to_numpy(model.decider.network(model.chain.stem(images)))
+    assert np.ptp(values) > 1000
+    logits.bias.assign(logits.bias - np.median(values, axis=0))
+    content = lite.export(model, quantize="int8", calibration=images, outputs=("logits", "decisions"))
+    found = answers(content, images[:20], lite.MicroInterpreter)["decisions"]
+    np.testing.assert_array_equal(found, answers(content, images[:20])["decisions"])
+    assert len(np.unique(found, axis=0)) > 1

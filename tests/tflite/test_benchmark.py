@@ -21,5 +21,5 @@ def test_without_a_model_the_zoo_is_measured(run):
     assert done.returncode == 0, done.stderr
     for name in zoo.names():
         dynamic = zoo.describe(name)["file"].endswith(".keras")
-        assert (f"zoo:{name} against zoo:resnet32_cifar10_45k" in done.stdout) == dynamic
+        assert (f"zoo:{name} against " in done.stdout) == dynamic
     assert "deciders alone (ms)" in done.stdout
