@@ -328,6 +328,10 @@ def _checked(locked, always):
     return {lock: tuple(units) for lock, units in locked.items()}
 
 
+# Of a gate, by the rank of what it reads: sequences and feature maps.
+_CONVOLUTIONS = {3: (layers.Conv1D, layers.AveragePooling1D), 4: (layers.Conv2D, layers.AveragePooling2D)}
+
+
 @keras.saving.register_keras_serializable("keras_dynamic")
 class ExitGates(GumbelGates):
     """A gate at each exit that reads the exit's input and decides whether an image continues or stops there.
@@ -381,37 +385,38 @@ class ExitGates(GumbelGates):
             if step.exit is not None and step.exit.name in self.names:
                 name, spec = step.exit.name, step.exit.read(chain.output_of(step.place))
                 self._check_size(name, spec)
-                self.gates[name] = self._gate(name)
+                self.gates[name] = self._gate(name, len(spec.shape))
                 self.gates[name](spec)
                 self._binding.nodes[name] = tree(self.gates[name], spec)
                 self._binding.exits[name] = step.exit
 
     def _check_size(self, name, spec):
-        if len(getattr(spec, "shape", ())) != 4:
+        if len(getattr(spec, "shape", ())) not in _CONVOLUTIONS:
             shapes = keras.tree.map_structure(lambda each: tuple(each.shape), spec)
             raise ValueError(
-                f"the gate of exit {name!r} reads [batch, height, width, channels], but the exit reads {shapes}; give "
+                f"the gate of exit {name!r} reads a feature map or a sequence, but the exit reads {shapes}; give "
                 "the exit a leaf, or leave it to another decider."
             )
-        side = min(spec.shape[1:3])
+        side = min(spec.shape[1:-1])
         if side < self.pool:
             raise ValueError(
-                f"exit {name!r} reads {tuple(spec.shape)}, and its gate pools {self.pool}x{self.pool} of it; give "
+                f"exit {name!r} reads {tuple(spec.shape)}, and its gate pools {self.pool} steps of it each way; give "
                 f"ExitGates at most pool={side}."
             )
 
-    def _gate(self, name):
-        """Returns a new gate, not built yet."""
+    def _gate(self, name, rank):
+        """Returns a new gate for inputs of this rank, not built yet."""
+        convolution, pool = _CONVOLUTIONS[rank]
         parts = []
         for width in self.widths:
             parts += [
-                layers.Conv2D(width, 3, padding="same", use_bias=False, dtype="float32"),
+                convolution(width, 3, padding="same", use_bias=False, dtype="float32"),
                 layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32"),
                 layers.ReLU(dtype="float32"),
             ]
         start = keras.initializers.Constant(math.log(self.open_probability / (1.0 - self.open_probability)))
         parts += [
-            layers.AveragePooling2D(self.pool, dtype="float32"),
+            pool(self.pool, dtype="float32"),
             layers.Flatten(dtype="float32"),
             layers.Dense(1, bias_initializer=start, dtype="float32"),
         ]

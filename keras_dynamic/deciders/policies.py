@@ -210,10 +210,11 @@ class SequentialPolicy(BernoulliPolicy):
         odds = keras.initializers.Constant(math.log(self.open_probability / (1.0 - self.open_probability)))
         for name, spec in zip(self.unit_names, chain.input_specs, strict=True):
             if name in self.names:
-                pool = layers.GlobalAveragePooling2D(dtype="float32")
-                dense = layers.Dense(1, bias_initializer=odds, dtype="float32", name="score")
-                score = keras.Sequential([pool, dense], name=f"{name}_policy")
                 leaf = keras.tree.flatten(spec)[0]
+                pools = {3: layers.GlobalAveragePooling1D, 4: layers.GlobalAveragePooling2D}
+                pool = [pools[len(leaf.shape)](dtype="float32")] if len(leaf.shape) in pools else []
+                dense = layers.Dense(1, bias_initializer=odds, dtype="float32", name="score")
+                score = keras.Sequential([*pool, dense], name=f"{name}_policy")
                 score.build(leaf.shape)
                 self.scores[name] = score
                 self._binding.nodes[name] = tree(score, leaf)
@@ -315,17 +316,21 @@ class BinaryMaskNetwork(ThresholdDecider):
         """Makes and builds the network for the stem's output."""
         spec = chain.input_specs[0]
         shape: tuple = getattr(spec, "shape", ())
-        if len(shape) != 4 or any(not size or size % self.grid for size in shape[1:3]):
+        if len(shape) not in (3, 4) or any(not size or size % self.grid for size in shape[1:-1]):
             raise ValueError(
-                f"grid must divide height and width of the stem's output, [batch, height, width, channels], got "
-                f"grid={self.grid} for {tuple(shape)}."
+                f"grid must divide height and width (or the steps) of the stem's output, [batch, height, width, "
+                f"channels] or [batch, steps, channels], got grid={self.grid} for {tuple(shape)}."
             )
+        window = tuple(size // self.grid for size in shape[1:-1])
+        pool, convolution = layers.AveragePooling2D, layers.Conv2D
+        if len(shape) == 3:
+            pool, convolution = layers.AveragePooling1D, layers.Conv1D
         odds = math.log(self.open_probability / (1.0 - self.open_probability))
         exact = {"dtype": "float32"}  # under mixed precision too
         self.network = keras.Sequential(
             [
-                layers.AveragePooling2D((shape[1] // self.grid, shape[2] // self.grid), name="pool", **exact),
-                layers.Conv2D(self.filters, 3, padding="same", use_bias=False, name="look", **exact),
+                pool(window, name="pool", **exact),
+                convolution(self.filters, 3, padding="same", use_bias=False, name="look", **exact),
                 layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm", **exact),
                 layers.ReLU(name="relu", **exact),
                 layers.Flatten(name="flatten", **exact),

@@ -24,7 +24,7 @@ def _leaf_shape(shapes):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class Gate(SavedArguments):
-    """Data-dependent gate: global average pool, 1x1 to `hidden`, batch norm, ReLU, two logits for each decision.
+    """Data-dependent gate: mean of each channel, dense to `hidden`, batch norm, ReLU, two logits for each decision.
 
     Args:
         hidden: width of the hidden layer.
@@ -37,7 +37,7 @@ class Gate(SavedArguments):
 
     Raises:
         ValueError: if open_probability is not in (0, 1), hidden or memory is no positive int, there are no groups for
-            memory or outputs, outputs are no such numbers, or the input is not [batch, height, width, channels].
+            memory or outputs, or outputs are no such numbers.
 
     Source: AIG (Veit and Belongie 2018); Herrmann et al., sections 1.1, S1.3 (memory) and S1.4. With memory the paper
     passes on "the output of all gates in their current form"; here these are the logits of running, w1 - w0.
@@ -59,10 +59,10 @@ class Gate(SavedArguments):
         self.norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32", name="norm")
 
     def build(self, x_shape):
-        """Creates the weights for inputs of one shape, [batch, height, width, channels]."""
+        """Creates the weights for inputs of one shape, [batch, ..., channels]."""
         shape = _leaf_shape(x_shape)
-        if len(shape) != 4:
-            raise ValueError(f"a gate reads [batch, height, width, channels], got shape {tuple(shape)}.")
+        if len(shape) < 2:
+            raise ValueError(f"a gate reads [batch, ..., channels], got shape {tuple(shape)}.")
         self.project.build((shape[0], shape[-1]))
         self.norm.build((shape[0], self.hidden))
         odds = math.log(self.open_probability / (1.0 - self.open_probability))
@@ -79,10 +79,12 @@ class Gate(SavedArguments):
 
     def pooled(self, x):
         """Returns the gate's only input, the means of x's channels, float32 [batch, channels]."""
-        return ops.mean(ops.cast(_leaf(x), "float32"), axis=(1, 2))
+        x = ops.cast(_leaf(x), "float32")
+        between = tuple(range(1, len(x.shape) - 1))  # height and width, or time
+        return ops.mean(x, axis=between) if between else x
 
     def call(self, x, training=None):
-        """Returns the logits of running, w1 - w0, for x [batch, height, width, channels].
+        """Returns the logits of running, w1 - w0, for x [batch, ..., channels].
 
         Returns:
             float32 [batch], or [batch, groups] for groups, or as many of them as `outputs` names.

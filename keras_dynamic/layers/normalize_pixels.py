@@ -12,6 +12,8 @@ from keras_dynamic.layers.saved_arguments import SavedArguments
 class NormalizePixels(SavedArguments):
     """(x / 255 - mean) / deviation, per channel.
 
+    Images of another number of channels, such as grey ones, get the mean of these numbers.
+
     Keras' own Normalization makes its constants while it is built, which fails inside a compiled step on JAX, and its
     Rescaling needs TensorFlow there; this one holds plain numbers.
 
@@ -32,16 +34,13 @@ class NormalizePixels(SavedArguments):
                 f"mean and deviation need one number per channel, deviations positive, got {mean} and {deviation}."
             )
 
-    def build(self, x_shape):
-        """Checks that the images have as many channels as the mean."""
-        if x_shape[-1] != len(self.mean):
-            raise ValueError(f"images must have {len(self.mean)} channels, got shape {tuple(x_shape)}.")
-
     def call(self, x):
         """Returns float [batch, height, width, channels] for pixel values 0 to 255, uint8 or float."""
-        deviation = np.array(self.deviation)
-        scale, offset = 1.0 / (255.0 * deviation), -np.array(self.mean) / deviation
-        normal = ops.cast(x, "float32") * scale.astype("float32") + offset.astype("float32")
+        mean, deviation = np.array(self.mean), np.array(self.deviation)
+        if x.shape[-1] != len(mean):
+            mean, deviation = mean.mean(), deviation.mean()
+        scale, offset = 1.0 / (255.0 * deviation), -mean / deviation
+        normal = ops.cast(x, "float32") * np.float32(scale) + np.float32(offset)
         return ops.cast(normal, self.compute_dtype)
 
     def compute_output_spec(self, x):

@@ -24,8 +24,15 @@ _KEEP_SCALE = frozenset(
 _CALIBRATED_ON = 200  # images; more change the scales little
 
 
-def check_calibration(images, shape, wanted_for) -> np.ndarray:
-    """Returns calibration images as an array [n, *shape], or raises a ValueError that begins with wanted_for."""
+def check_calibration(images, shape, wanted_for, pixels) -> np.ndarray:
+    """Returns calibration inputs as an array [n, *shape], or raises a ValueError.
+
+    Args:
+        images: the caller's argument.
+        shape: of one input.
+        wanted_for: what needs them, the beginning of a sentence.
+        pixels: whether the model normalises pixel values 0 to 255 itself.
+    """
     try:
         images = np.asarray([] if images is None else images)
     except ValueError as error:  # parts of different shapes
@@ -37,12 +44,14 @@ def check_calibration(images, shape, wanted_for) -> np.ndarray:
         raise ValueError(
             f"{wanted_for} needs calibration images, got none; give calibration=images, some 100 to 500 held-out ones."
         )
-    if images.ndim != 4 or images.shape[1:] != tuple(shape):
+    if images.shape[1:] != tuple(shape):
         raise ValueError(
             f"calibration images must have shape [n, {', '.join(map(str, shape))}], got {list(images.shape)}."
         )
     low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 255) or (high <= 1 and images.dtype.kind == "f"):
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("calibration images must be finite numbers, got NaN or infinity; leave such images out.")
+    if pixels and (not (low >= 0 and high <= 255) or (high <= 1 and images.dtype.kind == "f")):
         raise ValueError(
             f"calibration images must hold pixel values 0 to 255, got {low:g} to {high:g}; "
             "the model normalises them itself."
@@ -51,7 +60,7 @@ def check_calibration(images, shape, wanted_for) -> np.ndarray:
 
 
 def trace(function, shape):
-    """Traces a function (image float32 [1, height, width, channels]) -> tensors, and turns variables into constants.
+    """Traces a function (image float32 [1, ...]) -> tensors, and turns variables into constants.
 
     Raises:
         ValueError: if it computes in a float type that TFLite does not run, draws random numbers or changes variables,

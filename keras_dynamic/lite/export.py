@@ -9,7 +9,7 @@ import numpy as np
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.keras_hooks import all_layers
-from keras_dynamic.layers import Decider, DynamicModel
+from keras_dynamic.layers import Decider, DynamicModel, NormalizePixels
 from keras_dynamic.layers.constant_variables import constant_variables
 from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.lite import flatbuffer
@@ -37,7 +37,7 @@ THRESHOLDS = ("baked", "input")
 def export(model, quantize=None, calibration=None, outputs=("logits",), fold="auto", thresholds="baked") -> bytes:
     """Converts a dynamic model for batch 1, its decisions as IFs, and verifies the result.
 
-    The signature 'serving_default' takes `image`, [1, height, width, channels] with pixel values 0 to 255 (int8 models:
+    The signature 'serving_default' takes `image`, [1, ...], numbers in the range of the training data (int8 models:
     quantised), and returns `logits`, [1, classes]; on request `decisions`, int32 [1, decisions] in the order of the
     metadata, and `macs`, int32 [1], in units of the metadata's macs_unit. Of a network that stops at none of its exits,
     `exits` returns the logits of each, [1, classes], under its name.
@@ -55,8 +55,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     Args:
         model: built DynamicModel; or a functional or sequential Keras model, see models.from_functional.
         quantize: None for float32, 'int8' for integers throughout.
-        calibration: images [n, height, width, channels] with pixel values 0 to 255, for int8 and for the table of
-            budgets; real ones, held out.
+        calibration: images or other inputs, [n, ...], for int8, whose input holds the range of these, and for the
+            table of budgets; real ones, held out.
         outputs: which of 'logits', 'exits', 'decisions' and 'macs' the model returns, one name or several; logits
             always come first.
         fold: 'auto' computes channel groups together, under masks, where IFs would make the file slower (see
@@ -82,7 +82,7 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     uses_images = bool(quantize) or (as_input and calibration is not None)
     if uses_images:
         wanted_for = "int8" if quantize else "the table of budgets of thresholds='input'"
-        calibration = check_calibration(calibration, shape[1:], wanted_for)
+        calibration = check_calibration(calibration, shape[1:], wanted_for, _takes_pixels(model))
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
@@ -149,6 +149,11 @@ def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
             f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
             "deciders.Confidence or models.cascade, or leave thresholds='baked'."
         )
+
+
+def _takes_pixels(model) -> bool:
+    """Returns whether the model normalises pixel values 0 to 255 itself."""
+    return any(isinstance(layer, NormalizePixels) for layer in all_layers(model.chain.stem))
 
 
 def _constants(model, as_input):
@@ -234,6 +239,7 @@ class _Graph:
             "macs_unit": greatest_common_unit(self.node),
             "notes": self.notes,
             "quantize": quantize,
+            "pixels": _takes_pixels(self.model),
         }
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -42,15 +42,18 @@ def port_of(name: str, tensor: flatbuffer.Tensor) -> Port:
     return Port(name, shape, dtype, scales[0], zero_points[0]) if scales else Port(name, shape, dtype)
 
 
-def encode_image(image, port: Port) -> np.ndarray:
+def encode_image(image, port: Port, metadata: Callable = dict) -> np.ndarray:
     """Returns an image as an array of an input's shape and type.
 
     Args:
-        image: uint8 or float, [height, width, channels] or [1, height, width, channels], pixel values 0 to 255.
+        image: numbers of any type in the range of the model's training data, such as pixel values 0 to 255; of the
+            input's shape, with or without the 1 of the batch.
         port: the input.
+        metadata: function that returns the file's metadata, which say whether it normalises pixel values itself.
 
     Raises:
-        ValueError: if the image has another shape, type or range.
+        ValueError: if the image has another shape, is not finite, is no pixel values where these are taken, or lies
+            far outside of what a quantised input holds.
     """
     pixels = np.asarray(image)
     if pixels.shape not in (port.shape, port.shape[1:]):
@@ -58,14 +61,28 @@ def encode_image(image, port: Port) -> np.ndarray:
             f"Input {port.name!r} takes an image of shape {list(port.shape[1:])} or {list(port.shape)}, "
             f"got {list(pixels.shape)}; resize it, or pass one image at a time."
         )
-    if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
-        raise ValueError(f"Images must be uint8 or float with values 0 to 255, got {pixels.dtype}; convert them.")
-    if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 255):
+    if pixels.dtype.kind not in "buif" or pixels.dtype == np.int8:
         raise ValueError(
-            f"Pixel values must lie in 0 to 255, got {pixels.min():g} to {pixels.max():g}; "
+            f"Images must be floats, or integers that are not quantised yet, got {pixels.dtype}; convert them, or pass "
+            "quantised values by feed."
+        )
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("Images must be finite numbers, got NaN or infinity; leave such images out.")
+    if not (low >= 0 and high <= 255) and (metadata() or {}).get("pixels"):
+        raise ValueError(
+            f"Pixel values must lie in 0 to 255, got {low:g} to {high:g}; "
             "normalisation is part of the model, pass the image as it is."
         )
-    return encode(pixels.reshape(port.shape), port)
+    if port.scale and port.dtype.kind in "iu":
+        limits = np.iinfo(port.dtype)
+        least, most = (port.scale * (limit - port.zero_point) for limit in (limits.min, limits.max))
+        if low < least - (most - least) or high > most + (most - least):
+            raise ValueError(
+                f"Input {port.name!r} holds numbers from {least:g} to {most:g}, as its calibration images, got "
+                f"{low:g} to {high:g}; pass images of the same range."
+            )
+    return encode(pixels.astype(np.float32).reshape(port.shape), port)
 
 
 def encode(values, port: Port) -> np.ndarray:
@@ -176,7 +193,14 @@ class Interpreter:
         if first in others:
             raise ValueError(f"Expected inputs {sorted(self.inputs)}, got {first!r} twice; pass the image once.")
         others = self._checked(others, image=first)
-        self._feed({first: encode_image(image, self.inputs[first]), **others})
+        self._feed({first: encode_image(image, self.inputs[first], self._metadata), **others})
+
+    def _metadata(self):
+        """Returns the file's metadata; None where the runtime comes without the package that reads it."""
+        try:
+            return read_metadata(self._model)
+        except ImportError:
+            return None
 
     def feed(self, values: Mapping[str, Any]) -> None:
         """Sets the inputs, by name, of a model that takes no image, such as a later stage; raises as set does.

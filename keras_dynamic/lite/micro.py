@@ -68,7 +68,7 @@ class MicroInterpreter:
         if self._further or thresholds is not None:
             thresholds = given_or_noted(thresholds, self._metadata)
         # The arena's plan gives the inputs' memory to later tensors: they must be set before every invoke.
-        self._interpreter.set_input(encode_image(image, self.input), 0)
+        self._interpreter.set_input(encode_image(image, self.input, lambda: self._metadata), 0)
         for place, port in enumerate(self._further, 1):
             self._interpreter.set_input(encode(thresholds, port), place)
         self._interpreter.invoke()

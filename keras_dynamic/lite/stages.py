@@ -53,7 +53,7 @@ class Stages:
         values: dict[str, Any] = {}
         if thresholds is not None:
             values[THRESHOLDS] = given_or_noted(thresholds, self._notes[0])
-        values["image"] = encode_image(image, self._stages[0].inputs["image"])
+        values["image"] = encode_image(image, self._stages[0].inputs["image"], lambda: self._notes[0])
         exit_ = 0
         for stage, notes in zip(self._stages, self._notes, strict=True):
             exit_ = notes["stops_at"]

@@ -96,6 +96,9 @@ class _Fitted(keras.Model):
         return self.get_metrics_result()
 
 
+_INPUTS = {2: "vectors", 3: "sequences"}  # of the default guideline, by the rank of what the network takes
+
+
 @keras.saving.register_keras_serializable("keras_dynamic")
 class SGAD(Method):
     """A chain of which easy images run fewer units, trained with a second classifier that rates how easy an image is.
@@ -175,7 +178,7 @@ class SGAD(Method):
         classes = self.classes
         check_classes(classes, "SGAD's guideline")
         if self.guideline is None:
-            self.guideline = guideline_network(classes)
+            self.guideline = guideline_network(classes, inputs=_INPUTS.get(len(image.shape), "images"))
         if not self.guideline.built:
             self.guideline.build(image.shape)
         self._check_apart("guideline", self.guideline)

@@ -24,10 +24,11 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
         kd.transform.attach_exits(network, ["stage2_unit1"], copies=["stage3_unit1", "stage3_unit5"], frozen=True)
 
     Args:
-        network: built DynamicModel whose units return feature maps, [batch, height, width, channels]; or a functional
-            or sequential Keras model, which is copied, see models.from_functional.
+        network: built DynamicModel whose units return one tensor, [batch, ..., channels]; or a functional or sequential
+            Keras model, which is copied, see models.from_functional.
         after: names of units.
-        filters: of each exit's 3x3 convolution of stride 2; 0 for only a pool and a dense layer.
+        filters: of each exit's 3x3 convolution of stride 2 (of size 3 on sequences, a dense layer on vectors); 0 for
+            only a pool and a dense layer.
         copies: names of later units; copies of them, with their weights, and of the network's head make each exit, in
             place of convolution and dense layer.
         frozen: True sets the network's own layers to trainable=False, batch norm included, so that the exits alone are
@@ -37,8 +38,8 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
         DynamicModel, built, in which everything runs; the exits are 'exit1', 'exit2', ... in the order of the units.
 
     Raises:
-        ValueError: if the network is not built or has exits already, a unit is unknown, named twice or returns no
-            feature map, filters is negative, or units to copy do not follow the exit or do not fit its feature map.
+        ValueError: if the network is not built or has exits already, a unit is unknown, named twice or returns several
+            tensors, filters is negative, or units to copy do not follow the exit or do not fit its feature map.
     """
     network = as_dynamic(network)
     chain = network.chain
@@ -60,12 +61,13 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
     exits: list[Exit] = []
     for name in sorted(after, key=names.index):
         shape = getattr(chain.output_of(names.index(name)), "shape", ())
-        if len(shape) != 4:
+        if len(shape) not in _BY_RANK:
             raise ValueError(
-                f"an exit reads a feature map, but unit {name!r} returns {tuple(shape) or 'several tensors'}."
+                f"an exit reads one tensor [batch, ..., channels], but unit {name!r} returns "
+                f"{tuple(shape) or 'several tensors'}."
             )
         number = len(exits) + 1
-        head = _copied(chain, name, copies, number) if copies else _head(filters, classes, number)
+        head = _copied(chain, name, copies, number) if copies else _head(filters, classes, number, len(shape))
         exits.append(Exit(head, name, name=f"exit{number}"))
     made = DynamicModel(chain.replace(exits=exits), name=network.name, dtype=network.dtype_policy)
     made.build(network.image_shape)
@@ -80,16 +82,29 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
     return made
 
 
-def _head(filters, classes, number):
+# By the rank of what an exit reads: the layer before its pool, and the pool.
+_BY_RANK = {
+    2: (None, None),
+    3: (layers.Conv1D, layers.GlobalAveragePooling1D),
+    4: (layers.Conv2D, layers.GlobalAveragePooling2D),
+}
+
+
+def _head(filters, classes, number, rank):
+    convolution, pool = _BY_RANK[rank]
     head: list[keras.layers.Layer] = []
     if filters:
+        options = {"use_bias": False, "name": "convolution"}
         head += [
-            layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False, name="convolution"),
+            layers.Dense(filters, **options)
+            if convolution is None
+            else convolution(filters, 3, strides=2, padding="same", **options),
             layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm"),
             layers.ReLU(name="relu"),
         ]
-    head += [layers.GlobalAveragePooling2D(name="pool"), layers.Dense(classes, name="dense")]
-    return keras.Sequential(head, name=f"exit{number}_head")
+    if pool is not None:
+        head.append(pool(name="pool"))
+    return keras.Sequential([*head, layers.Dense(classes, name="dense")], name=f"exit{number}_head")
 
 
 def _copied(chain, after, copies, number):

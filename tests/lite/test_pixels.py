@@ -38,15 +38,24 @@ def test_unquantised_outputs_stay():
     [
         (PIXELS[:1], r"shape \[2, 2, 3\] or \[1, 2, 2, 3\], got \[1, 2, 3\]"),
         (np.stack([PIXELS, PIXELS]), r"got \[2, 2, 2, 3\]"),
-        (PIXELS.astype(np.int8), "uint8 or float with values 0 to 255, got int8"),
+        (PIXELS.astype(np.int8), "integers that are not quantised yet, got int8; convert them, or pass .* by feed"),
         (PIXELS / -255.0, "0 to 255, got -0.862745 to -0"),
         (PIXELS * 2.0, "got 0 to 440"),
-        (np.full((2, 2, 3), np.nan), "got nan"),
+        (np.full((2, 2, 3), np.nan), "finite numbers, got NaN"),
+        (PIXELS.astype(str), "got <U"),
     ],
 )
 def test_other_images_are_refused(image, words):
     with pytest.raises(ValueError, match=words):
-        encode_image(image, FLOAT)
+        encode_image(image, FLOAT, lambda: {"pixels": True})
+
+
+def test_other_ranges_are_taken_where_the_model_does_not_normalise_pixels():
+    np.testing.assert_array_equal(encode_image(PIXELS / -255.0, FLOAT), np.float32(PIXELS / -255.0)[None])
+    sensor = Port("image", (3,), np.dtype("int8"), 0.1, 0)
+    np.testing.assert_array_equal(encode_image([-12.8, 1.04, 20.0], sensor), [-128, 10, 127])
+    with pytest.raises(ValueError, match="holds numbers from -12.8 to 12.7, as its calibration images, got 0 to 255"):
+        encode_image([0.0, 128.0, 255.0], sensor)
 
 
 def test_other_inputs_of_another_shape_are_refused():
