@@ -120,7 +120,7 @@ def test_a_saved_model_decides_as_before(toy_chain, toy_images, tmp_path):
         ({"widths": ()}, r"widths must be one or more numbers of filters, got \(\)"),
         ({"widths": (8, 0)}, r"widths must be one or more numbers of filters, got \(8, 0\)"),
         ({"pool": 0}, "pool must be a whole number of at least 1, got 0"),
-        ({"pool": 16}, r"exit 'exit1' reads \(None, 8, 8, 4\), and its gate pools 16x16 of it; .*pool=8"),
+        ({"pool": 16}, r"exit 'exit1' reads \(None, 8, 8, 4\), and its gate pools 16 steps of it each way; .*pool=8"),
         ({"always": ["exit3"]}, r"always names exit 'exit3', which is not there \(did you mean 'exit[12]'\?\)"),
         ({"open_probability": 1.0}, "open_probability must lie strictly between 0 and 1"),
         ({"temperature": 0}, "temperature must be a positive number, got 0"),

@@ -82,9 +82,13 @@ def test_an_open_probability_out_of_range_is_an_error(kind, probability):
         kind(open_probability=probability)
 
 
-def test_a_gate_reads_images():
-    with pytest.raises(ValueError, match=r"\[batch, height, width, channels\], got shape \(6, 8\)"):
-        Gate()(X[:, 0, 0])
+def test_a_gate_reads_the_means_of_channels_of_any_rank():
+    gate = Gate(hidden=3)
+    wanted = gate(X)
+    np.testing.assert_allclose(gate(X.reshape(6, 35, 8)), wanted, atol=1e-5)
+    np.testing.assert_allclose(gate(X.mean(axis=(1, 2))), wanted, atol=1e-5)
+    with pytest.raises(ValueError, match=r"reads \[batch, ..., channels\], got shape \(6,\)"):
+        Gate().build((6,))
 
 
 @pytest.mark.parametrize("kind", [Gate, StaticGate])

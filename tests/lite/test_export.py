@@ -99,9 +99,11 @@ def test_an_unbuilt_model_is_an_error():
         lite.export(layers.DynamicModel(models.resnet_cifar(8).chain))
 
 
-def test_a_plain_keras_model_is_an_error():
-    with pytest.raises(ValueError, match="takes a DynamicModel, got Sequential"):
+def test_what_is_no_built_model_is_an_error():
+    with pytest.raises(ValueError, match="takes a built functional or sequential Keras model, got Sequential"):
         lite.export(keras.Sequential([keras.layers.Dense(1)]))
+    with pytest.raises(ValueError, match="takes a DynamicModel, got str"):
+        lite.export("resnet")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_a_plain_keras_model_is_an_error():
         (np.zeros((4, 16, 16, 3)), r"must have shape \[n, 32, 32, 3\], got \[4, 16, 16, 3\]"),
         (np.full((4, 32, 32, 3), 0.5), "pixel values 0 to 255, got 0.5 to 0.5"),
         (np.full((4, 32, 32, 3), -1.0), "pixel values 0 to 255, got -1 to -1"),
-        (np.full((4, 32, 32, 3), np.nan), "pixel values 0 to 255, got nan to nan"),
+        (np.full((4, 32, 32, 3), np.nan), "finite numbers, got NaN"),
         ((np.zeros((4, 32, 32, 3)), np.zeros(4)), "got a tuple of parts of different shapes; .* without labels"),
         (7, r"must have shape \[n, 32, 32, 3\], got \[\]"),
     ],

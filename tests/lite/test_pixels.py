@@ -54,7 +54,9 @@ def test_other_ranges_are_taken_where_the_model_does_not_normalise_pixels():
     np.testing.assert_array_equal(encode_image(PIXELS / -255.0, FLOAT), np.float32(PIXELS / -255.0)[None])
     sensor = Port("image", (3,), np.dtype("int8"), 0.1, 0)
     np.testing.assert_array_equal(encode_image([-12.8, 1.04, 20.0], sensor), [-128, 10, 127])
-    with pytest.raises(ValueError, match="holds numbers from -12.8 to 12.7, as its calibration images, got 0 to 255"):
+    with pytest.raises(
+        ValueError, match=r"holds numbers from -12\.8 to 12\.7, as its calibration images, got 0 to 255"
+    ):
         encode_image([0.0, 128.0, 255.0], sensor)
 
 

@@ -74,10 +74,18 @@ def test_units_must_be_a_positive_int(make, units):
 
 
 @MAKERS
-@pytest.mark.parametrize("size", [28, 112, "32", None])
-def test_an_unknown_size_is_an_error(make, size):
-    with pytest.raises(ValueError, match=rf"image_size must be one of \(32, 224\), got {size!r}"):
+@pytest.mark.parametrize("size", [8, "32", None])
+def test_a_size_that_cannot_be_is_an_error(make, size):
+    with pytest.raises(ValueError, match=rf"image_size must be the images' side in pixels, at least 16, got {size!r}"):
         make(15, image_size=size)
+
+
+@pytest.mark.parametrize(("size", "channels", "units"), [(28, 1, 3), (48, 4, 3), (96, 1, 4), (75, 3, 4)])
+def test_images_of_any_size_and_number_of_channels(size, channels, units):
+    policy = policy_resnet(5, image_size=size)
+    policy.build((None, size, size, channels))
+    assert len(policy.chain.units) == units  # a ResNet-8, or a ResNet-10
+    assert policy(np.zeros((2, size, size, channels), np.uint8)).shape == (2, 5)
 
 
 @MAKERS

@@ -66,7 +66,7 @@ def test_units_that_hand_on_several_scales_are_refused():
     made.build((None, 32, 32, 3))
     bare = DynamicModel(type(made.chain)(made.chain.stem, made.chain.units, made.chain.head), name="bare")
     bare.build((None, 32, 32, 3))
-    with pytest.raises(ValueError, match=r"an exit reads a feature map, but unit .* returns several tensors"):
+    with pytest.raises(ValueError, match=r"an exit reads one tensor .*, but unit .* returns several tensors"):
         attach_exits(bare, [bare.chain.units[0].name])
 
 
