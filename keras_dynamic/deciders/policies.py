@@ -115,7 +115,8 @@ class BernoulliPolicy(ThresholdDecider):
         """Returns where a probability exceeds tau, a bool tensor of the logits' shape; arguments as in sample."""
         if constant_value(self.opened) is None:
             logits += (1.0 - ops.cast(free, "float32")) * _LIFT
-        return self.over_tau(logits) > 0  # with constant variables, units held open are constants
+        # With constant variables, units held open are constants.
+        return self.exceed_tau(logits) if self.one_shot else self.over_tau(logits) > 0
 
     def begin(self, image, x, training=None):
         """Counts the training step."""
@@ -351,7 +352,7 @@ class BinaryMaskNetwork(ThresholdDecider):
             x = scale_gradient(x, 1.0 / self.gradient_scale)  # the stem learns as without
         logits = self.network(x, training=training)
         if not training:
-            return ops.sigmoid(logits), self.over_tau(logits) > 0
+            return ops.sigmoid(logits), self.exceed_tau(logits)
         logits = scale_gradient(logits, self.gradient_scale)
         noise = self.noise * keras.random.normal(ops.shape(logits), seed=self.seed_generator)
         noisy = ops.sigmoid(logits + noise)

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.constant_variables import constant_value
@@ -68,12 +69,16 @@ class ThresholdDecider(Decider):
         return all(self.constant(name) is not None for name in self.names)
 
     def over_tau(self, logits):
-        """Returns by how much logits exceed the log odds of tau, over 256: a unit runs where that is positive.
+        """Returns by how much logits exceed the log odds of tau: a unit runs where that is positive."""
+        return logits - log_odds(self.tau)
 
-        TensorFlow Lite Micro aborts where it compares int8 with a scale of 1 or more, as large logits have; in a file
-        the factor is part of the dense layer's weights.
+    def exceed_tau(self, logits):
+        """Returns where logits, the output of a dense layer, exceed the log odds of tau.
+
+        Logits may be large where a network decides all units at once, and TensorFlow Lite Micro aborts where it
+        compares int8 with a scale of 1 or more. In a file this ReLU6 is part of the dense layer and bounds the scale.
         """
-        return (logits - log_odds(self.tau)) / 256.0
+        return ops.relu6(self.over_tau(logits)) > 0
 
     def columns_of(self, k, carry):
         """Returns the result of decide for unit k, for a decider that has decided all units at once.
