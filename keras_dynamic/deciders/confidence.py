@@ -6,8 +6,8 @@ from keras import ops
 
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.constant_variables import constant_value
-from keras_dynamic.messages import did_you_mean, is_count
-from keras_dynamic.ops import CONFIDENCES, check_classes, confidence, predicted_class
+from keras_dynamic.messages import is_count
+from keras_dynamic.ops import check_classes, check_confidence, confidence, confidence_name, predicted_class
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -19,25 +19,21 @@ class Confidence(Decider):
     infinite at first: everything runs.
 
     Args:
-        confidence: 'max_probability', 'entropy' (1 - entropy / ln classes) or 'margin' (difference of the two largest
-            logits); all rise with certainty.
+        confidence: 'max_probability', 'entropy' (1 - entropy / ln classes), 'margin' (difference of the two largest
+            logits), 'label_probability' (of several labels that may apply together), or a function registered with
+            Keras from logits [batch, ..., classes] to [batch], such as for a regression; all rise with certainty.
         leaf: key of the logits in the input of a cascade's units.
         **kwargs: of keras.layers.Layer.
 
     Raises:
-        ValueError: if the confidence is none of the three.
+        ValueError: if the confidence is neither.
 
     Source: Wisdom of Committees (arXiv 2012.01988); IMTA, section 3.1.
     """
 
     def __init__(self, confidence="max_probability", leaf="logits", **kwargs):
         super().__init__(**kwargs)
-        if confidence not in CONFIDENCES:
-            raise ValueError(
-                f"confidence must be one of {sorted(CONFIDENCES)}, got {confidence!r}"
-                f"{did_you_mean(confidence, CONFIDENCES)}."
-            )
-        self.confidence, self.leaf = confidence, leaf
+        self.confidence, self.leaf = check_confidence(confidence), leaf
 
     def choose(self, chain):
         """Returns the names of the exits, or of the units if there are none."""
@@ -45,7 +41,7 @@ class Confidence(Decider):
 
     def confidence_of(self, name):
         """Returns its confidence, for all its names."""
-        return self.confidence if name in self.names else None
+        return confidence_name(self.confidence) if name in self.names else None
 
     def constant(self, name):
         """Returns the value that constant thresholds imply; at an exit, for the images that reach it."""
@@ -59,9 +55,10 @@ class Confidence(Decider):
         if thresholds is None:
             return None
         threshold = thresholds[self.names.index(name)]
-        if not threshold > 0:
+        own = callable(self.confidence)  # of any range
+        if threshold == -np.inf or (threshold <= 0 and not own):
             return False
-        return True if threshold == np.inf or (self.confidence != "margin" and threshold > 1) else None
+        return True if threshold == np.inf or (not own and self.confidence != "margin" and threshold > 1) else None
 
     def prepare(self, chain):
         """Makes the thresholds."""

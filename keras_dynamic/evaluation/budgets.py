@@ -12,6 +12,7 @@ from keras_dynamic.evaluation.exits import (
     exit_confidence_name,
     exit_labels,
     kept,
+    right_at_exits,
     set_tau,
     with_tau,
 )
@@ -24,11 +25,11 @@ from keras_dynamic.ops import (
     budget_thresholds,
     budgets_between,
     check_images,
-    class_numbers,
     judged_stops,
     kept_budgets,
     quota_thresholds,
     quotas,
+    right_answers,
     stops,
     within_budget,
 )
@@ -281,7 +282,7 @@ def _labels(model, x, y, needed):
         raise ValueError(
             "thresholds of exits and tau are fitted together by accuracy, which needs labels, got none; give y=..."
         )
-    return None if y is None else class_numbers(y, model.classes, len(x))
+    return None if y is None else right_answers(y, (len(x), *model.logits_shape[1:]), model.task)
 
 
 def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
@@ -309,7 +310,7 @@ def budget_figures(model, held_out, test, budgets=BUDGETS) -> dict:
     labels = exit_labels(model, *test)
     measure, outcome = exit_confidence_name(model), compiled_outcome(model)
     chosen_on, found = (exit_answers(model, x, measure, outcome=outcome) for x in (held_out[0], test[0]))
-    return budget_rows(chosen_on, found, found.predictions == labels, budgets)
+    return budget_rows(chosen_on, found, right_at_exits(found.predictions, labels), budgets)
 
 
 def budget_rows(held_out, test, right, budgets) -> dict:
@@ -361,7 +362,7 @@ def exit_figures(model, held_out, test, confidence=None, powers=POWERS, budgets=
     x, labels = test[0], exit_labels(model, *test)
     found = exit_answers(model, x, confidence, outcome=outcome)
     sure = found if confidence == "max_probability" else exit_answers(model, x, outcome=outcome)
-    right = found.predictions == labels
+    right = right_at_exits(found.predictions, labels)
     names, macs = [*model.chain.exit_names, "head"], found.macs.mean(axis=0).tolist()
     rows = []
     for k, name in enumerate(names):

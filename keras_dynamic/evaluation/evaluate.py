@@ -11,7 +11,7 @@ from keras_dynamic.cost import given
 from keras_dynamic.deciders import Confidence, Pattern
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.metrics import accuracies, activation_rates, distinct_paths, shuffled, units_run
-from keras_dynamic.ops import check_images, class_numbers
+from keras_dynamic.ops import answers, check_images, right_answers
 
 Pair = tuple[Any, Any]  # images, labels
 
@@ -23,9 +23,9 @@ class Evaluation(NamedTuple):
     """Logits, decisions and MACs of a network on a set of images.
 
     Attributes:
-        logits: float32 array, [n, classes].
-        predictions: int array, [n]; None without labels.
-        labels: class numbers, int array [n]; None if none were given.
+        logits: float32 array, [n, ..., classes].
+        predictions: int array, [n, ...], or [n, labels]; None without labels.
+        labels: the right answers, of that shape; None if none were given.
         decisions: {name: 0/1 float32 array [n]}.
         macs: int64 array, [n].
     """
@@ -38,7 +38,7 @@ class Evaluation(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Share of images classified correctly; NaN without labels."""
+        """Share of right answers; NaN without labels."""
         return float("nan") if self.labels is None else float((self.predictions == self.labels).mean())
 
     def figures(self) -> dict:
@@ -48,7 +48,7 @@ class Evaluation(NamedTuple):
         """
         units = units_run(self.decisions)
         return {
-            **accuracies(self.logits, self.labels),
+            **_accuracies(self),
             "macs_mean": float(self.macs.mean()),
             "macs_std": float(self.macs.std()),
             "units_mean": float(units.mean()),
@@ -56,6 +56,12 @@ class Evaluation(NamedTuple):
             "distinct_paths": distinct_paths(self.decisions),
             "activation_rates": activation_rates(self.decisions),
         }
+
+
+def _accuracies(found):
+    """Returns the accuracy, of more than 10 classes top-5 accuracy too."""
+    several = found.logits.ndim == 2 and found.logits.shape[1] > 1 and found.predictions.ndim == 1
+    return accuracies(found.logits, found.labels) if several else {"accuracy": found.accuracy}
 
 
 def compiled_outcome(model):
@@ -106,7 +112,13 @@ def evaluate(model, x, y=None, decisions=None, batch_size=250, outcome=None) -> 
         ValueError: if images are missing or not finite, or labels are not one class for each.
     """
     check_images(x)
-    labels = None if y is None else class_numbers(y, model.classes, len(x))
+    task = model.task
+    if y is not None and task == "values":
+        raise ValueError(
+            "evaluate compares answers with labels, which a regression has not; leave y out, and take the error from "
+            "model.evaluate(x, y)."
+        )
+    labels = None if y is None else right_answers(y, (len(x), *model.logits_shape[1:]), task)
     outcome = compiled_outcome(model) if outcome is None else outcome
     batches, taken = [], []
     for start in range(0, len(x), batch_size):
@@ -120,7 +132,7 @@ def evaluate(model, x, y=None, decisions=None, batch_size=250, outcome=None) -> 
     logits = np.concatenate(batches)
     joined = {name: np.concatenate([batch[name] for batch in taken]) for name in taken[0]}
     macs = np.broadcast_to(given(model.cost_tree, joined), (len(x),))
-    return Evaluation(logits, None if labels is None else logits.argmax(-1), labels, joined, macs)
+    return Evaluation(logits, None if labels is None else answers(logits, task), labels, joined, macs)
 
 
 def accuracy_shuffled(model, x, y, decisions, outcome=None, seeds=range(5)) -> float:

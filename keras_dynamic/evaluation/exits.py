@@ -10,7 +10,7 @@ from keras_dynamic import ops
 from keras_dynamic.cost import given
 from keras_dynamic.deciders import CombinedDecider, Confidence
 from keras_dynamic.evaluation.evaluate import compiled_outcome
-from keras_dynamic.ops import check_classes, check_images, class_numbers
+from keras_dynamic.ops import check_images, right_answers
 
 
 def exit_confidence(model) -> Confidence | None:
@@ -60,7 +60,7 @@ class ExitAnswers(NamedTuple):
     """Predictions of k exits, the chain's head as the last, for n images.
 
     Attributes:
-        predictions: int array, [n, k].
+        predictions: int array, [n, k], or [n, k, ...] where an image has several answers.
         confidences: float32 array, [n, k].
         macs: int64 array, [n, k], of an image that stops at each exit, earlier exits included.
     """
@@ -99,11 +99,10 @@ def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome
         ExitAnswers.
 
     Raises:
-        ValueError: if images are missing or not finite, the network has one logit or no exits, decides units too but
+        ValueError: if images are missing or not finite, the network has no exits, decides units too but
             has no Confidence decider for its exits, or the confidence is none of the three.
     """
     check_images(x)
-    check_classes(model.classes, "an exit's confidence")
     certain = exit_confidence(model)
     if certain is None:
         check_exits(model)
@@ -116,9 +115,9 @@ def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome
             images = keras.ops.convert_to_tensor(x[start : start + batch_size])
             going = None if certain else {name: keras.ops.ones(len(images)) for name in model.decision_names}
             result = outcome(images, going)
-            answers = [*(result.exits[name] for name in model.chain.exit_names), result.logits]
-            sure = [keras.ops.convert_to_numpy(ops.confidence(each, confidence)) for each in answers]
-            predicted = [keras.ops.convert_to_numpy(each).argmax(-1) for each in answers]
+            logits = [*(result.exits[name] for name in model.chain.exit_names), result.logits]
+            sure = [keras.ops.convert_to_numpy(ops.confidence(each, confidence)) for each in logits]
+            predicted = [ops.answers(each, model.task) for each in logits]
             decisions = {name: keras.ops.convert_to_numpy(value) for name, value in result.decisions.items()}
             macs = _macs(model, decisions, len(images))
             found.append((np.stack(predicted, axis=1), np.stack(sure, axis=1), macs))
@@ -126,9 +125,15 @@ def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome
 
 
 def exit_labels(model, x, y) -> np.ndarray:
-    """Returns checked labels as class numbers, int [n, 1], to compare with ExitAnswers.predictions."""
+    """Returns checked labels, int [n, 1, ...], to compare with ExitAnswers.predictions."""
     check_images(x)
-    return class_numbers(y, model.classes, len(x))[:, None]
+    return right_answers(y, (len(x), *model.logits_shape[1:]), model.task)[:, None]
+
+
+def right_at_exits(predictions, labels) -> np.ndarray:
+    """Returns the share of right answers of each image at each exit, [n, exits]."""
+    same = predictions == labels
+    return same if same.ndim == 2 else same.reshape(*same.shape[:2], -1).mean(axis=-1)
 
 
 def _macs(model, decisions, images):

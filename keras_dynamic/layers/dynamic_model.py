@@ -14,6 +14,7 @@ from keras_dynamic.layers.forward import Outcome, masked
 from keras_dynamic.layers.functional import from_functional
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import did_you_mean
+from keras_dynamic.ops import task_of_loss
 
 
 @contextlib.contextmanager
@@ -117,6 +118,20 @@ class DynamicModel(SavedArguments, keras.Model):
         """Number of logits per image, once the model is built."""
         self._check_built("the number of classes")
         return self.chain.logits_specs[-1].shape[-1]
+
+    @property
+    def logits_shape(self):
+        """Shape of the logits, [batch, ..., classes], once the model is built."""
+        self._check_built("the shape of the logits")
+        return tuple(self.chain.logits_specs[-1].shape)
+
+    @property
+    def task(self) -> str:
+        """What the logits are for, see ops.TASKS: by the confidence that stops images, or by the compiled loss."""
+        names = {self.decider.confidence_of(name) for name in self.decider.confidence_names} if self.built else set()
+        if "label_probability" in names:
+            return "labels"
+        return task_of_loss(getattr(self, "loss", None), self.classes)
 
     @property
     def decision_names(self):

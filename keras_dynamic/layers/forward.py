@@ -194,7 +194,8 @@ class ForwardPass(NamedTuple):
         x = self.chain.stem(image, training=self.training)
         carry = self.decider.begin(image, x, training=self.deciding) if self.given is None else ()
         result = self._from(0, PassState(x, carry, None, {}))
-        never = {name: ops.zeros_like(result.logits[:, 0]) for name in self.decider.decision_names}
+        batch = ops.shape(result.logits)[0]
+        never = {name: ops.zeros((batch,), result.logits.dtype) for name in self.decider.decision_names}
         return result._replace(decided=Decided(never, never, never).merged(result.decided))
 
     def _from(self, start, state) -> PassResult:

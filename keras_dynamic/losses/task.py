@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_dynamic.ops import mean_over_batch
+from keras_dynamic.ops import divergence, mean_over_batch
 
 
 def class_indices(y, classes):
@@ -57,35 +57,28 @@ def _distributions(y, classes):
     )
 
 
-def distillation(student_logits, teacher_logits, temperature=4.0, sample_weight=None):
+def distillation(student_logits, teacher_logits, temperature=4.0, sample_weight=None, task="classes"):
     """Returns temperature^2 * KL(teacher || student), mean over the batch; the teacher's gradient is stopped.
 
     Args:
-        student_logits: float tensor, [batch, classes].
-        teacher_logits: float tensor, [batch, classes].
+        student_logits: float tensor, [batch, ..., classes]; one logit is that of a binary classifier.
+        teacher_logits: float tensor of the same shape.
         temperature: positive; divides both logits.
         sample_weight: float tensor [batch], or None.
+        task: 'classes'; 'labels' compares each label's sigmoid; 'values' takes the squared difference, without a
+            temperature.
 
     Returns:
         Scalar tensor.
 
-    Raises:
-        ValueError: if there is one logit, of which a softmax is always 1.
-
     Source: Hinton et al. 2015.
     """
-    if student_logits.shape[-1] == 1:
-        raise ValueError(
-            "distillation compares softmaxes and needs two logits or more, got one (binary classification or "
-            "regression); give the network two logits, or train without distillation."
-        )
-    teacher = ops.log_softmax(ops.stop_gradient(ops.cast(teacher_logits, "float32")) / temperature, axis=-1)
-    student = ops.log_softmax(ops.cast(student_logits, "float32") / temperature, axis=-1)
-    divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
-    return temperature**2 * mean_over_batch(divergence, sample_weight)
+    found = divergence(student_logits, ops.stop_gradient(teacher_logits), temperature, task)
+    factor = 1.0 if task == "values" else temperature**2
+    return factor * mean_over_batch(found, sample_weight)
 
 
-def exit_losses(exits, deepest, loss, weights, alpha=1.0, temperature=1.0, sample_weight=None) -> list:
+def exit_losses(exits, deepest, loss, weights, alpha=1.0, temperature=1.0, sample_weight=None, task="classes") -> list:
     """Returns each exit's weighted loss: alpha times its task loss, plus 1 - alpha times its distance from the deepest.
 
     The deepest exit teaches: its gradient is stopped there, and its own loss is the task loss alone.
@@ -98,12 +91,10 @@ def exit_losses(exits, deepest, loss, weights, alpha=1.0, temperature=1.0, sampl
         alpha: share of the task loss, in [0, 1]; 1 for no distillation.
         temperature: of both softmaxes of the distance, KL(deepest || exit), which is multiplied by its square.
         sample_weight: float tensor [batch], of the distance; None for 1 each.
+        task: as of distillation.
 
     Returns:
         List of scalar tensors, one per exit.
-
-    Raises:
-        ValueError: if alpha is less than 1 and there is one logit.
 
     Source: IMTA, equations 1, 7 and 8; the square of the temperature is Hinton et al.'s (2015).
     """
@@ -111,7 +102,7 @@ def exit_losses(exits, deepest, loss, weights, alpha=1.0, temperature=1.0, sampl
     for logits, weight in zip(exits, weights, strict=True):
         found = loss(logits)
         if alpha < 1:
-            found = alpha * found + (1 - alpha) * distillation(logits, deepest, temperature, sample_weight)
+            found = alpha * found + (1 - alpha) * distillation(logits, deepest, temperature, sample_weight, task)
         losses.append(weight * found)
     return losses
 

@@ -9,15 +9,15 @@ from keras_dynamic import keras_hooks
 from keras_dynamic.deciders import BernoulliPolicy, Policy
 from keras_dynamic.layers import Outcome
 from keras_dynamic.layers.dynamic_model import _step_of
-from keras_dynamic.losses import class_indices, per_gate
+from keras_dynamic.losses import per_gate
 from keras_dynamic.messages import check_number, did_you_mean
 from keras_dynamic.methods.method import STRENGTHS, Annealed, check_usage
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
+    batch_share_right,
     bernoulli_entropy,
     bernoulli_log_probability,
     bounded,
-    check_classes,
     log_odds,
     penalty_for_usage,
     policy_gradient_loss,
@@ -128,7 +128,6 @@ class BlockDrop(Annealed):
     def prepare(self, image_shape):
         """Builds chain and policy, and makes the variable of the usage in force."""
         super().prepare(image_shape)
-        check_classes(self.classes, "BlockDrop's reward")
         units = "usage must have one share for each unit that the policy decides"
         usage = 1.0 if self.usage is None else self._per_unit(self.usage, units, "these are")
         self.current_usage = self._add_target("current_usage", usage)
@@ -232,9 +231,8 @@ class BlockDrop(Annealed):
         return ops.stack([values[name] for name in self.decider.names], axis=1)
 
     def _reward(self, outcome, y, gamma):
-        labels = class_indices(y, outcome.logits.shape[-1])
-        predicted = ops.argmax(outcome.logits, axis=-1)
-        return usage_reward(self._stacked(outcome.decisions), predicted == ops.cast(labels, predicted.dtype), gamma)
+        right = batch_share_right(y, outcome.logits, self.task)
+        return usage_reward(self._stacked(outcome.decisions), right, gamma)
 
     def get_config(self):
         """Returns the arguments, layers serialized."""

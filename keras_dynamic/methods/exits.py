@@ -6,9 +6,10 @@ from keras import ops
 
 from keras_dynamic.deciders import ExitGates
 from keras_dynamic.layers import Always, Collaborative, LeafHead, gradient_equilibrium, masked
-from keras_dynamic.losses import class_indices, exit_losses, exit_rate
+from keras_dynamic.losses import exit_losses, exit_rate
 from keras_dynamic.messages import check_fraction, check_number
 from keras_dynamic.methods.method import Annealed, Method
+from keras_dynamic.ops import batch_share_right
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -92,8 +93,7 @@ class IMTA(Method):
     def prepare(self, image_shape):
         """Builds the chain, and freezes all but the classifiers if only these are trained."""
         super().prepare(image_shape)
-        names = self.chain.exit_names if self.chain.logits_specs[-1].shape[-1] > 1 else []
-        self._accuracies = [keras.metrics.SparseCategoricalAccuracy(name=f"{name}_accuracy") for name in names]
+        self._accuracies = [keras.metrics.Mean(name=f"{name}_accuracy") for name in self.chain.exit_names]
         if self.classifiers_only:
             freeze_features(self.chain)
 
@@ -118,15 +118,15 @@ class IMTA(Method):
             self.alpha,
             self.temperature,
             sample_weight,
+            self.task,
         )
         return dict(zip(names, losses, strict=True)) | super().outcome_losses(x, y, outcome, sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates each exit's accuracy besides the other metrics."""
-        if hasattr(y_pred, "exits") and self._accuracies:
-            labels = class_indices(y, y_pred.logits.shape[-1])
+        if hasattr(y_pred, "exits") and self.task != "values":
             for name, tracker in zip(self.chain.exit_names, self._accuracies, strict=True):
-                tracker.update_state(labels, y_pred.exits[name])
+                tracker.update_state(batch_share_right(y, y_pred.exits[name], self.task))
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_config(self):

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_dynamic import keras_hooks
 from keras_dynamic.layers import DynamicModel
-from keras_dynamic.layers.logits_end import check_logits
+from keras_dynamic.layers.logits_end import check_logits, logits_model
 from keras_dynamic.losses import distillation, weight_decay
 from keras_dynamic.messages import check_fraction, check_number
-from keras_dynamic.ops import check_classes, class_numbers
+from keras_dynamic.ops import class_numbers
 
 STRENGTHS = {"gamma": 15.0, "units": 50.0}  # the ways to hold it, and how strongly by default
 
@@ -49,8 +50,8 @@ class Method(DynamicModel):
         chain: Chain.
         decider: Decider.
         weight_decay: PyTorch's coefficient, on the chain's kernels; 0 for none.
-        teacher: keras.Model giving logits to distil from, e.g. a second copy of the ungated network; it is not trained
-            and not saved with this model.
+        teacher: keras.Model giving logits to distil from, e.g. a second copy of the ungated network; a softmax or
+            sigmoid is taken off. It is not trained and not saved with this model.
         distillation_weight: of temperature^2 KL(teacher || model).
         distillation_temperature: of the distillation.
         task_weight: of the compiled loss, and of regularizers that layers add to it, in training; positive.
@@ -58,8 +59,8 @@ class Method(DynamicModel):
 
     Raises:
         ValueError: if a weight is no number of at least 0, task_weight or the temperature not positive, or teacher no
-            model or one that ends in a softmax or sigmoid; or, when it is built, if no unit of the chain is decided,
-            teacher or decider share weights with it, or there is a teacher and one logit.
+            model or one that ends in something else than logits; or, when it is built, if no unit of the chain is
+            decided, or teacher or decider share weights with it.
     """
 
     one_class_per_image = False  # whether a loss beside the compiled one compares labels with a class
@@ -88,6 +89,8 @@ class Method(DynamicModel):
                 "e.g. by zoo.load."
             )
         if teacher is not None:
+            known = isinstance(teacher, keras.Model) and keras_hooks.graph_is_known(teacher)
+            teacher = logits_model(teacher) if known else teacher
             check_logits(teacher, f"teacher {teacher.name!r}")
         self._teacher = _Untracked(teacher)
 
@@ -97,8 +100,6 @@ class Method(DynamicModel):
             self.chain.build(image_shape)  # groups of channels are counted then
         self.check_chain()
         super().prepare(image_shape)
-        if self._teacher.model is not None:
-            check_classes(self.classes, "distillation")
         self._check_apart("teacher", self._teacher.model)
         self._check_apart("decider", self.decider)
 
@@ -130,7 +131,7 @@ class Method(DynamicModel):
         losses = {}
         if self._teacher.model is not None and self.distillation_weight:
             logits = self._teacher.model(x, training=False)
-            loss = distillation(outcome.logits, logits, self.distillation_temperature, sample_weight)
+            loss = distillation(outcome.logits, logits, self.distillation_temperature, sample_weight, self.task)
             losses["distillation"] = self.distillation_weight * loss
         if self.weight_decay:
             kernels = [variable for variable in self.chain.trainable_variables if variable.path.endswith("kernel")]

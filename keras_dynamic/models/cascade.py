@@ -10,18 +10,19 @@ from keras import ops
 from keras_dynamic.cost import Guard, Node, given, register, tree
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, Decided, DynamicModel, Unit
-from keras_dynamic.layers.logits_end import logits_model
+from keras_dynamic.layers.logits_end import backwards, function_of, logits_model
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.ops import (
     Fitted,
+    answers,
     blend,
-    check_classes,
     check_images,
-    class_numbers,
     confidence,
     fit_temperature,
     fit_thresholds,
     quantile_thresholds,
+    right_answers,
+    share_right,
     stops,
 )
 
@@ -147,21 +148,25 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
 
     Args:
         networks: two or more Keras classifiers, cheapest first, of the same input shape and classes, with their
-            preprocessing inside. They end in logits, or in a softmax, which is taken off.
+            preprocessing inside. They end in logits, or in a softmax or sigmoid, which is taken off. Their logits are
+            added, so they are no regressions; logits at each pixel or step, [batch, ..., classes], are added too.
         temperatures: one positive number per network, None for 1; see also Cascade.fit_temperatures.
-        confidence: measure of how certain logits are: 'max_probability', 'entropy' or 'margin'.
+        confidence: measure of how certain logits are: 'max_probability', 'entropy' or 'margin' of classes (one logit
+            is that of a binary classifier), 'label_probability' of several labels, or a function, see
+            deciders.Confidence.
         name: of the model.
 
     Returns:
         Cascade, built; decisions are named after the networks from the second on.
 
     Raises:
-        ValueError: if networks differ in input or classes, have one logit, are not in order of cost, end in something
-            else, or contain a layer without a cost rule.
+        ValueError: if networks differ in input or classes, are not in order of cost, end in something else, contain a
+            layer without a cost rule, or end in a sigmoid over several labels of which confidence is none.
 
     Source: Wisdom of Committees (arXiv 2012.01988).
     """
-    networks = [logits_model(network, ("softmax",)) for network in networks]
+    sigmoid = next((each for each in networks if _ends_in_sigmoid(each)), None)
+    networks = [logits_model(network) for network in networks]
     if len(networks) < 2:
         raise ValueError(f"a cascade needs at least two networks, got {len(networks)}.")
     shapes = [_image_shape(network) for network in networks]
@@ -179,7 +184,11 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
                 f"networks of a cascade have the same classes, but {networks[0].name!r} has {classes[0]} and "
                 f"{network.name!r} has {count}."
             )
-    check_classes(classes[0], "a cascade")
+    if sigmoid is not None and classes[0] > 1 and confidence in ("max_probability", "entropy", "margin"):
+        raise ValueError(
+            f"network {sigmoid.name!r} ends in a sigmoid over {classes[0]} outputs, labels that may apply together, of "
+            f"which {confidence!r} is no confidence; give confidence='label_probability'."
+        )
     macs = [tree(network, image).total_macs for network in networks]
     if macs != sorted(macs):
         order = ", ".join(f"{network.name} {count:,}" for network, count in zip(networks, macs, strict=True))
@@ -227,10 +236,17 @@ class Cascade(DynamicModel):
         Warns:
             UserWarning: if a network makes so few errors that it may have been trained on the data.
         """
+        if self.task != "classes" or len(self.logits_shape) != 2:
+            raise ValueError(
+                "temperatures are fitted for one class per image, got labels that may apply together, or several "
+                "answers per image; give cascade(temperatures=...), or leave them at 1."
+            )
         y = self._labels(x, y)
         logits, _ = self._run_each(x, batch_size)
         self._warn_of_seen(logits, y)
-        temperatures = [fit_temperature(each, y) for each in logits]
+        # One logit is that of the second of two classes, of which the first has logit 0.
+        several = [np.concatenate([0 * each, each], axis=1) if each.shape[1] == 1 else each for each in logits]
+        temperatures = [fit_temperature(each, y) for each in several]
         for holder, temperature in zip([self.chain.stem, *self.chain.units], temperatures, strict=True):
             holder.temperature.assign(temperature)
         return temperatures
@@ -275,20 +291,22 @@ class Cascade(DynamicModel):
         if quantiles is not None:
             thresholds = quantile_thresholds(certain, quantiles)
             rows, at = np.arange(len(x)), stops(certain, thresholds)
-            right = float("nan") if y is None else (sums.argmax(-1)[at, rows] == y).mean()
+            right = float("nan") if y is None else self._right(sums, y)[rows, at].mean()
             fitted = Fitted(thresholds, float(right), float(spent[rows, at].mean()))
         else:
             self._warn_of_seen(logits, y)
-            alone = logits[-1].argmax(-1) == y
-            correct = np.column_stack([*(sums.argmax(-1) == y), alone])
-            fitted = fit_thresholds(certain, correct, spent, macs)
+            fitted = fit_thresholds(certain, self._right([*sums, logits[-1]], y), spent, macs)
         self.decider.set_thresholds(fitted.thresholds)
         return fitted
 
     def _labels(self, x, y):
-        """Returns labels as class numbers, int [n], or None if there are none."""
+        """Returns checked labels, or None if there are none."""
         check_images(x)
-        return None if y is None else class_numbers(y, self.classes, len(x))
+        return None if y is None else right_answers(y, (len(x), *self.logits_shape[1:]), self.task)
+
+    def _right(self, logits, y):
+        """Returns the share of right answers of several logits [n, ..., classes], [n, number of logits]."""
+        return np.column_stack([share_right(answers(each, self.task), y) for each in logits])
 
     def _run_each(self, x, batch_size):
         """Returns logits [networks, n, classes] and each network's MACs [networks, n] on x."""
@@ -310,9 +328,8 @@ class Cascade(DynamicModel):
         return np.array(logits), np.array(macs)
 
     def _warn_of_seen(self, logits, y):
-        largest = np.bincount(y).max() / len(y)
-        for network, each in zip(self.networks, logits, strict=True):
-            right = (each.argmax(-1) == y).mean()
+        largest = np.bincount(y.reshape(-1)).max() / y.size
+        for network, right in zip(self.networks, self._right(logits, y).mean(axis=0), strict=True):
             if 1 - right < _SEEN * (1 - largest):
                 warnings.warn(
                     f"network {network.name!r} is {right:.1%} right on these data, of which the largest class has "
@@ -320,6 +337,12 @@ class Cascade(DynamicModel):
                     "quantiles with such a network last.",
                     stacklevel=3,
                 )
+
+
+def _ends_in_sigmoid(network) -> bool:
+    """Returns whether a network ends in a sigmoid; False of what is no Keras model."""
+    last = next(backwards(network), None) if isinstance(network, keras.Model) else None
+    return last is not None and function_of(last) == "sigmoid"
 
 
 def _numpy(tensor):

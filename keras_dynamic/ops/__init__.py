@@ -2,7 +2,9 @@
 
 from keras_dynamic.ops.confidence import (
     CONFIDENCES,
+    check_confidence,
     confidence,
+    confidence_name,
     entropy_confidence,
     fit_temperature,
     margin,
@@ -30,6 +32,15 @@ from keras_dynamic.ops.policy_gradient import (
 )
 from keras_dynamic.ops.seed_generator import SeedGenerator
 from keras_dynamic.ops.select import blend, mask_channels, select
+from keras_dynamic.ops.tasks import (
+    TASKS,
+    answers,
+    batch_share_right,
+    divergence,
+    right_answers,
+    share_right,
+    task_of_loss,
+)
 from keras_dynamic.ops.thresholds import (
     BUDGETS,
     Fitted,
@@ -51,9 +62,12 @@ __all__ = [
     "BUDGETS",
     "CONFIDENCES",
     "ESTIMATORS",
+    "TASKS",
     "Fitted",
     "SeedGenerator",
     "Spent",
+    "answers",
+    "batch_share_right",
     "bernoulli_entropy",
     "bernoulli_log_probability",
     "binary_gumbel",
@@ -63,9 +77,12 @@ __all__ = [
     "budget_thresholds",
     "budgets_between",
     "check_classes",
+    "check_confidence",
     "check_images",
     "class_numbers",
     "confidence",
+    "confidence_name",
+    "divergence",
     "entropy_confidence",
     "expected_drop_ratio",
     "fit_temperature",
@@ -84,12 +101,15 @@ __all__ = [
     "quantile_thresholds",
     "quota_thresholds",
     "quotas",
+    "right_answers",
     "round_straight_through",
     "scale_gradient",
     "select",
     "self_critical_advantage",
+    "share_right",
     "softmax_variance",
     "stops",
+    "task_of_loss",
     "usage_reward",
     "within_budget",
 ]

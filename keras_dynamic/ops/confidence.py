@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -10,12 +11,12 @@ from keras_dynamic.ops.labels import check_classes, class_numbers
 
 
 def max_probability(logits):
-    """Returns the largest softmax probability, float tensor [batch] in [1 / classes, 1], of logits [batch, classes]."""
+    """Returns the largest softmax probability, float tensor [...] in [1 / classes, 1], of logits [..., classes]."""
     return ops.max(ops.softmax(logits, axis=-1), axis=-1)
 
 
 def entropy_confidence(logits):
-    """Returns 1 - entropy / ln(classes), float tensor [batch] in [0, 1], of logits [batch, classes]."""
+    """Returns 1 - entropy / ln(classes), float tensor [...] in [0, 1], of logits [..., classes]."""
     log_p = ops.log_softmax(logits, axis=-1)
     return 1.0 + ops.sum(ops.softmax(logits, axis=-1) * log_p, axis=-1) / math.log(logits.shape[-1])
 
@@ -27,42 +28,94 @@ def margin(logits):
     int8, are 0 apart.
 
     Args:
-        logits: float tensor, [batch, classes], at least two classes.
+        logits: float tensor, [..., classes], at least two classes.
 
     Returns:
-        float tensor, [batch], at least 0.
+        float tensor, [...], at least 0.
     """
     left, losers = logits, []
     while (count := left.shape[-1]) > 1:
-        one, other = left[:, : count // 2], left[:, count // 2 : count // 2 * 2]
+        one, other = left[..., : count // 2], left[..., count // 2 : count // 2 * 2]
         losers.append(ops.minimum(one, other))
         winners = ops.maximum(one, other)
-        left = ops.concatenate([winners, left[:, -1:]], axis=-1) if count % 2 else winners
+        left = ops.concatenate([winners, left[..., -1:]], axis=-1) if count % 2 else winners
     return ops.squeeze(left, -1) - ops.max(ops.concatenate(losers, axis=-1), axis=-1)
 
 
-CONFIDENCES = {"max_probability": max_probability, "entropy": entropy_confidence, "margin": margin}
+def label_probability(logits):
+    """Returns the mean over labels of the probability of what is answered, float tensor [...] in [1 / 2, 1].
+
+    Each of the logits [..., labels] says whether a label applies, with the probability of its sigmoid. The mean is the
+    share of labels that are expected to be right.
+    """
+    return ops.mean(ops.sigmoid(ops.abs(logits)), axis=-1)
+
+
+CONFIDENCES = {
+    "max_probability": max_probability,
+    "entropy": entropy_confidence,
+    "margin": margin,
+    "label_probability": label_probability,
+}
+
+
+def check_confidence(kind):
+    """Returns a measure of confidence, or raises if it is none.
+
+    Args:
+        kind: a name in CONFIDENCES, or a function of logits that is registered with Keras, so that it can be saved.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if callable(kind) and keras.saving.get_registered_name(kind) == getattr(kind, "__name__", None):
+        raise ValueError(
+            f"a confidence of your own must be registered, so that it is saved with the model, got {kind!r}; write "
+            "@keras.saving.register_keras_serializable() above it."
+        )
+    if not callable(kind) and kind not in CONFIDENCES:
+        raise ValueError(
+            f"confidence must be a registered function or one of {sorted(CONFIDENCES)}, got {kind!r}"
+            f"{did_you_mean(kind, CONFIDENCES)}."
+        )
+    return kind
+
+
+def confidence_name(kind) -> str:
+    """Returns the name of a measure of confidence."""
+    return kind.__name__ if callable(kind) else kind
 
 
 def confidence(logits, kind="max_probability"):
-    """Returns a measure of certainty by name.
+    """Returns a measure of certainty, which rises with it.
 
     Args:
         logits: float tensor, [batch, classes]; one logit is that of a binary classifier, whose other class has logit 0.
-        kind: 'max_probability', 'entropy' or 'margin'.
+            Of logits at each pixel or step, [batch, ..., classes], the confidence is the mean.
+        kind: 'max_probability', 'entropy' (1 - entropy / ln classes), 'margin' (difference of the two largest logits),
+            'label_probability' (of several labels that may apply together), or a function of the logits that returns
+            [batch].
 
     Returns:
-        float tensor, [batch]; all three rise with certainty.
+        float tensor, [batch].
 
     Raises:
-        ValueError: if kind is none of the three.
+        ValueError: if kind is no measure of confidence.
     """
-    if kind not in CONFIDENCES:
-        raise ValueError(f"kind must be one of {sorted(CONFIDENCES)}, got {kind!r}{did_you_mean(kind, CONFIDENCES)}.")
+    kind = check_confidence(kind)
     logits = ops.convert_to_tensor(logits)
-    if logits.shape[-1] == 1:
+    if callable(kind):
+        found = ops.convert_to_tensor(kind(logits))
+        if len(found.shape) != 1:
+            raise ValueError(
+                f"confidence {confidence_name(kind)!r} must return one number per image, [batch], got shape "
+                f"{tuple(found.shape)} for logits {tuple(logits.shape)}."
+            )
+        return found
+    if logits.shape[-1] == 1 and kind != "label_probability":
         logits = ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
-    return CONFIDENCES[kind](logits)
+    found = CONFIDENCES[kind](logits)
+    return ops.mean(found, axis=tuple(range(1, len(found.shape)))) if len(found.shape) > 1 else found
 
 
 def predicted_class(logits):

@@ -12,7 +12,8 @@ def usage_reward(decisions, correct, gamma):
 
     Args:
         decisions: 0/1 float tensor, [batch, units].
-        correct: bool tensor, [batch]: whether the prediction under these decisions is correct.
+        correct: bool or float tensor, [batch]: whether the prediction under these decisions is correct, or which share
+            of it; then the reward is that share of both.
         gamma: penalty of a wrong prediction, a positive number or scalar tensor.
 
     Returns:
@@ -21,7 +22,8 @@ def usage_reward(decisions, correct, gamma):
     Source: BlockDrop, equation 3.
     """
     used = ops.mean(ops.cast(decisions, "float32"), axis=-1)
-    return ops.where(correct, 1.0 - ops.square(used), -ops.cast(gamma, "float32"))
+    correct = ops.cast(correct, "float32")
+    return correct * (1.0 - ops.square(used)) - (1.0 - correct) * ops.cast(gamma, "float32")
 
 
 def penalty_for_usage(gamma, usage, target, gain=15.0):

@@ -72,8 +72,8 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
 
     Args:
         confidences: float array, [n, stages - 1] or [n, stages], confidence after each stage if it is reached.
-        correct: bool array, [n, stages], whether the prediction at each stage is correct; optionally
-            [n, stages + 1], the last column being the reference that `budget=None` must reach.
+        correct: bool or float array, [n, stages], whether the prediction at each stage is correct, or which share of
+            it; optionally [n, stages + 1], the last column being the reference that `budget=None` must reach.
         macs: float array, [stages], MACs spent by an image that stops at each stage, rising; or [n, stages], by each
             image, where a stage's cost depends on the image.
         budget: mean MACs per image, or None.
@@ -83,7 +83,7 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
 
     Source: the reference for budgeted classification sweeps one parameter (MSDNet, section 4.2); this searches all.
     """
-    correct = np.asarray(correct, dtype=bool)
+    correct = np.asarray(correct, dtype=float)
     stages = np.shape(macs)[-1]
     macs = np.broadcast_to(np.asarray(macs, dtype=float), (len(correct), stages))
     confidences = np.asarray(confidences, dtype=np.float32)[:, : stages - 1]
@@ -104,7 +104,7 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
         if budget is not None:
             key, allowed = (accuracy, -cost), within_budget(cost, budget)
         else:
-            key, allowed = (-cost, accuracy), accuracy >= reference - 1e-12
+            key, allowed = (-cost, accuracy), accuracy >= reference - 1e-9
         if allowed and (best is None or key > best[0]):
             best = (key, thresholds)
 
@@ -137,15 +137,15 @@ def _last_threshold(confidence, correct, macs, stage):
     """Yields (threshold, number right, MACs spent), in rising cost, each more often right than all before it."""
     order = np.argsort(confidence, kind="stable")
     values = confidence[order]
-    gain = np.concatenate([[0], np.cumsum(correct[order, stage + 1].astype(int) - correct[order, stage].astype(int))])
+    gain = np.concatenate([[0], np.cumsum(correct[order, stage + 1] - correct[order, stage])])
     dearer = np.concatenate([[0.0], np.cumsum(macs[order, stage + 1] - macs[order, stage])])
-    base, cheapest = int(correct[:, stage].sum()), macs[:, stage].sum()
+    base, cheapest = correct[:, stage].sum(), macs[:, stage].sum()
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if len(values) else np.zeros(0, int)
     cuts = np.append(starts, len(values))
     records = np.concatenate([[True], gain[cuts][1:] > np.maximum.accumulate(gain[cuts])[:-1]])
     for going_on in cuts[records]:
         threshold = values[going_on] if going_on < len(values) else np.float32(np.inf)
-        yield threshold, base + int(gain[going_on]), cheapest + dearer[going_on]
+        yield threshold, base + gain[going_on], cheapest + dearer[going_on]
 
 
 _QUOTA_ROUNDING = 1e-6  # images; a quota of 0.3 of ten images is three of them

@@ -1,0 +1,151 @@
+"""What a network's logits are for, and how its answers compare with the right ones."""
+
+import numpy as np
+from keras import ops
+
+from keras_dynamic.ops.labels import class_numbers
+
+# classes: one of several classes, or of two by one logit. labels: each logit says whether a label applies.
+# values: a regression. Logits [batch, ..., n] may have one answer for each pixel or step.
+TASKS = ("classes", "labels", "values")
+
+_OF_VALUES = ("squared", "absolute", "mse", "mae", "msle", "mape", "huber", "log_cosh", "poisson", "cosine", "tweedie")
+
+
+def task_of_loss(loss, logits) -> str:
+    """Returns the task that a compiled loss is for: 'labels' for a binary cross entropy of several logits, 'values' for
+    that of a regression, else 'classes'.
+
+    Args:
+        loss: what was given to compile: a name, function or keras.losses.Loss; None for none.
+        logits: number of logits per image.
+    """
+    named = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    name = str(named).lower()
+    if any(part in name for part in _OF_VALUES):
+        return "values"
+    return "labels" if "binary" in name and logits > 1 else "classes"
+
+
+def answers(logits, task="classes"):
+    """Returns what logits answer: the class's number; 0 or 1 for one logit, or for each label; values as they are.
+
+    Args:
+        logits: array or tensor, [batch, ..., n].
+        task: one of TASKS.
+
+    Returns:
+        NumPy array, [batch, ...] of classes, [batch, ..., n] of labels and values.
+    """
+    logits = ops.convert_to_numpy(logits)
+    if task == "values":
+        return logits
+    if task == "labels":
+        return (logits > 0).astype(int)
+    return (logits[..., 0] > 0).astype(int) if logits.shape[-1] == 1 else logits.argmax(-1)
+
+
+def right_answers(y, shape, task="classes") -> np.ndarray:
+    """Returns labels in the form of `answers`, checked.
+
+    Args:
+        y: of classes: class numbers [n], or one-hot or soft labels [n, classes]; 0 or 1 for one logit; for logits at
+            each pixel or step, [n, ..., classes], likewise [n, ...]. Of labels: 0 and 1, [n, ..., labels]. Of values:
+            numbers, [n, ..., values].
+        shape: of the logits, [n, ..., classes].
+        task: one of TASKS.
+
+    Raises:
+        ValueError: if labels have another shape or are not what the task has.
+    """
+    *places, count = shape
+    if task == "classes" and count > 1 and len(places) == 1:
+        return class_numbers(y, count, places[0])
+    y = np.asarray(y)
+    if len(y) != places[0]:
+        raise ValueError(f"y must be {places[0]} labels, one per image, got {len(y)}; give those of the images.")
+    if task == "classes" and count > 1:
+        if y.shape == (*places, count):
+            y = y.argmax(-1)
+        elif y.shape not in (tuple(places), (*places, 1)):
+            raise ValueError(
+                f"labels must be class numbers [n, {', '.join(map(str, places[1:]))}], or one-hot with {count} classes "
+                f"last, got shape {list(y.shape)}."
+            )
+        return class_numbers(y.reshape(-1), count).reshape(places)
+    wanted = tuple(places) if task == "classes" else tuple(shape)
+    if y.shape not in (wanted, tuple(shape), tuple(places)) or y.size != np.prod(wanted):
+        kind = "numbers" if task == "values" else "0 or 1"
+        raise ValueError(f"labels must be {kind}, [n, {', '.join(map(str, wanted[1:]))}], got shape {list(y.shape)}.")
+    y = y.reshape(wanted)
+    if task == "values":
+        return y.astype(np.float32)
+    if y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
+        raise ValueError(
+            f"labels of {'a binary classifier' if task == 'classes' else 'a multi-label task'} must be 0 or 1, got "
+            "others, as of a regression or of more classes; give 0 and 1."
+        )
+    return y.astype(np.int64)
+
+
+def share_right(found, wanted):
+    """Returns the share of each image's answers that are right, float array [n]: 0 or 1 where it has one answer.
+
+    Args:
+        found: of `answers`.
+        wanted: of `right_answers`; the shape of found, or one that broadcasts to it.
+    """
+    same = np.asarray(found) == wanted
+    return same.reshape(len(same), -1).mean(axis=1)
+
+
+def batch_share_right(y, logits, task="classes"):
+    """Returns share_right of a batch as a tensor, float32 [batch], inside a training step.
+
+    Args:
+        y: labels as in right_answers, not checked.
+        logits: float tensor, [batch, ..., n].
+        task: 'classes' or 'labels'.
+
+    Raises:
+        ValueError: if the task is of values, which are not right or wrong.
+    """
+    if task == "values":
+        raise ValueError(
+            "the answers of a regression are neither right nor wrong; take a method that needs no right answers, such "
+            "as ActivationGating or IMTA."
+        )
+    y = ops.convert_to_tensor(y)
+    if task == "labels" or logits.shape[-1] == 1:
+        same = (logits > 0) == (ops.reshape(ops.cast(y, "float32"), ops.shape(logits)) > 0.5)
+    else:
+        found = ops.argmax(logits, axis=-1)
+        soft = len(y.shape) == len(logits.shape) and y.shape[-1] == logits.shape[-1]
+        wanted = ops.argmax(y, axis=-1) if soft else ops.reshape(y, ops.shape(found))
+        same = found == ops.cast(wanted, found.dtype)
+    same = ops.cast(same, "float32")
+    return ops.mean(same, axis=tuple(range(1, len(same.shape)))) if len(same.shape) > 1 else same
+
+
+def divergence(student, teacher, temperature, task="classes"):
+    """Returns the divergence of a student's answers from a teacher's, a tensor [batch].
+
+    KL(teacher || student) of the softmax, of each label's sigmoid, or the squared difference of values; the mean over
+    labels, values, pixels and steps.
+
+    Args:
+        student: float tensor, [batch, ..., n].
+        teacher: float tensor of the same shape.
+        temperature: divides both logits; values have none.
+        task: one of TASKS.
+    """
+    student, teacher = ops.cast(student, "float32"), ops.cast(teacher, "float32")
+    if task == "values":
+        each = ops.square(teacher - student)
+    else:
+        if task == "labels" or student.shape[-1] == 1:
+            student, teacher = (ops.stack([ops.zeros_like(z), z], axis=-1) for z in (student, teacher))
+        teacher = ops.log_softmax(teacher / temperature, axis=-1)
+        student = ops.log_softmax(student / temperature, axis=-1)
+        each = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+    return ops.mean(each, axis=tuple(range(1, len(each.shape)))) if len(each.shape) > 1 else each
