@@ -7,7 +7,7 @@ from keras import ops
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.constant_variables import constant_value
 from keras_dynamic.messages import is_count
-from keras_dynamic.ops import check_classes, check_confidence, confidence, confidence_name, predicted_class
+from keras_dynamic.ops import check_confidence, confidence, confidence_name, predicted_class
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -130,7 +130,7 @@ class Patience(Decider):
 
     Raises:
         ValueError: if patience is no whole number of at least 2, or, when it is bound, if the chain has fewer exits or
-            one logit.
+            several answers per image.
 
     Source: BERT Loses Patience (arXiv 2006.04152), whose patience counts the repetitions: one less than here.
     """
@@ -152,9 +152,12 @@ class Patience(Decider):
         return names
 
     def prepare(self, chain):
-        """Raises a ValueError if an exit has one logit, which is no class."""
+        """Raises a ValueError unless each exit has one answer per image."""
         for spec in chain.logits_specs:
-            check_classes(spec.shape[-1], "Patience")
+            if len(spec.shape) != 2:
+                raise ValueError(
+                    f"Patience compares one class per image, got logits {list(spec.shape)}; use Confidence."
+                )
 
     def decide(self, k, x, carry, training=None):
         """Returns no decision."""
@@ -162,7 +165,7 @@ class Patience(Decider):
 
     def decide_exit(self, name, logits, x, carry, training=None):
         """Returns whether the class was predicted under `patience` times in a row; the probability is the decision."""
-        predicted = predicted_class(logits)
+        predicted = ops.cast(logits[:, 0] > 0, "int32") if logits.shape[-1] == 1 else predicted_class(logits)
         times = ops.ones_like(predicted)
         if carry:
             last, before = carry

@@ -17,7 +17,7 @@ from keras_dynamic.evaluation.exits import (
     with_tau,
 )
 from keras_dynamic.messages import check_fraction, check_number
-from keras_dynamic.metrics import accuracies, calibration, rank_correlation
+from keras_dynamic.metrics import calibration, rank_correlation
 from keras_dynamic.ops import (
     BUDGETS,
     Spent,
@@ -92,7 +92,7 @@ def at_tau(model, x, y, tau, outcome) -> dict:
     with kept(model):
         set_tau(model, tau)
         found = evaluate(model, x, y, outcome=outcome)
-    return {"tau": float(tau), **accuracies(found.logits, found.labels), "macs_mean": float(found.macs.mean())}
+    return {"tau": float(tau), **found.accuracies(), "macs_mean": float(found.macs.mean())}
 
 
 def fit_usage(model, x, usage, outcome=None) -> float:

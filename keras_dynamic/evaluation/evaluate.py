@@ -41,6 +41,11 @@ class Evaluation(NamedTuple):
         """Share of right answers; NaN without labels."""
         return float("nan") if self.labels is None else float((self.predictions == self.labels).mean())
 
+    def accuracies(self) -> dict:
+        """Returns the accuracy, and for more than 10 classes the top-5 accuracy."""
+        several = self.logits.ndim == 2 and self.logits.shape[1] > 1 and self.predictions.ndim == 1
+        return accuracies(self.logits, self.labels) if several else {"accuracy": self.accuracy}
+
     def figures(self) -> dict:
         """Returns accuracy, macs_mean, macs_std, units_mean, units_std, distinct_paths and activation_rates.
 
@@ -48,7 +53,7 @@ class Evaluation(NamedTuple):
         """
         units = units_run(self.decisions)
         return {
-            **_accuracies(self),
+            **self.accuracies(),
             "macs_mean": float(self.macs.mean()),
             "macs_std": float(self.macs.std()),
             "units_mean": float(units.mean()),
@@ -56,12 +61,6 @@ class Evaluation(NamedTuple):
             "distinct_paths": distinct_paths(self.decisions),
             "activation_rates": activation_rates(self.decisions),
         }
-
-
-def _accuracies(found):
-    """Returns the accuracy, of more than 10 classes top-5 accuracy too."""
-    several = found.logits.ndim == 2 and found.logits.shape[1] > 1 and found.predictions.ndim == 1
-    return accuracies(found.logits, found.labels) if several else {"accuracy": found.accuracy}
 
 
 def compiled_outcome(model):

@@ -82,7 +82,7 @@ class BlockDrop(Annealed):
     Source: BlockDrop, sections 3.2 and 3.3.
     """
 
-    one_class_per_image = True
+    compares_labels = True
 
     def __init__(
         self,

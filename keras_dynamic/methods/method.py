@@ -9,7 +9,7 @@ from keras_dynamic.layers import DynamicModel
 from keras_dynamic.layers.logits_end import check_logits, logits_model
 from keras_dynamic.losses import distillation, weight_decay
 from keras_dynamic.messages import check_fraction, check_number
-from keras_dynamic.ops import class_numbers
+from keras_dynamic.ops import right_answers
 
 STRENGTHS = {"gamma": 15.0, "units": 50.0}  # the ways to hold it, and how strongly by default
 
@@ -63,7 +63,7 @@ class Method(DynamicModel):
             decided, or teacher or decider share weights with it.
     """
 
-    one_class_per_image = False  # whether a loss beside the compiled one compares labels with a class
+    compares_labels = False  # whether a loss beside the compiled one compares answers with labels
 
     def __init__(
         self,
@@ -121,9 +121,9 @@ class Method(DynamicModel):
             )
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        """Trains, as keras.Model.fit; labels in an array are checked before, where there must be a class per image."""
-        if self.one_class_per_image and y is not None and self.chain.built:
-            class_numbers(y, self.chain.logits_specs[-1].shape[-1], len(x))
+        """Trains, as keras.Model.fit; labels in an array are checked first, where a loss compares answers with them."""
+        if self.compares_labels and y is not None and self.chain.built and self.task != "values":
+            right_answers(y, (len(x), *self.chain.logits_specs[-1].shape[1:]), self.task)
         return super().fit(x, y, *args, **kwargs)
 
     def outcome_losses(self, x, y, outcome, sample_weight=None):

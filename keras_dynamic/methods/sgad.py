@@ -10,7 +10,7 @@ from keras_dynamic.losses import cross_entropy, drop_ratio
 from keras_dynamic.messages import check_number, is_count
 from keras_dynamic.methods.method import Method
 from keras_dynamic.models import guideline_network
-from keras_dynamic.ops import check_classes, expected_drop_ratio, softmax_variance
+from keras_dynamic.ops import expected_drop_ratio, softmax_variance
 
 
 def fit_guideline(model, batches, epochs=4, learning_rate=2e-3, noise=0.5, verbose="auto") -> dict:
@@ -130,12 +130,12 @@ class SGAD(Method):
     Raises:
         ValueError: if s_max is outside (0, 1), a weight is negative, both guideline and constant_ratio are given, or,
             when it is built, the guideline gives another number of classes than the chain or shares weights with it, or
-            the chain has fewer than two units that can be skipped, or a guideline and one logit.
+            the chain has fewer than two units that can be skipped.
 
     Source: SGAD, section 3.2 and equations 9 to 12; equation 11 as in ops.expected_drop_ratio.
     """
 
-    one_class_per_image = True
+    compares_labels = True
 
     def __init__(
         self,
@@ -175,8 +175,12 @@ class SGAD(Method):
         if self.constant_ratio is not None:
             return
         image = self.chain.image_spec
-        classes = self.classes
-        check_classes(classes, "SGAD's guideline")
+        if len(self.logits_shape) != 2:
+            raise ValueError(
+                f"SGAD's guideline rates images by one class each, got logits {list(self.logits_shape)}; give "
+                "constant_ratio=... instead of a guideline."
+            )
+        classes = max(self.classes, 2)  # one logit is that of a binary classifier
         if self.guideline is None:
             self.guideline = guideline_network(classes, inputs=_INPUTS.get(len(image.shape), "images"))
         if not self.guideline.built:
@@ -224,5 +228,10 @@ class SGAD(Method):
         units = len(self.chain.skippable_names)
         losses = {"mask": self.mask_weight * drop_ratio(decisions, expected, units)}
         if logits is not None:
+            if self.task != "classes":
+                raise ValueError(
+                    "SGAD's guideline rates images by one class each, got a loss of several labels or of values; give "
+                    "constant_ratio=... instead of a guideline."
+                )
             losses["guideline"] = self.guideline_weight * cross_entropy(y, logits, sample_weight)
         return losses | super().outcome_losses(x, y, outcome, sample_weight)

@@ -108,7 +108,7 @@ def batch_share_right(y, logits, task="classes"):
         task: 'classes' or 'labels'.
 
     Raises:
-        ValueError: if the task is of values, which are not right or wrong.
+        ValueError: if the task is of values, which are not right or wrong, or labels have another shape.
     """
     if task == "values":
         raise ValueError(
@@ -116,6 +116,12 @@ def batch_share_right(y, logits, task="classes"):
             "as ActivationGating or IMTA."
         )
     y = ops.convert_to_tensor(y)
+    shapes = [tuple(logits.shape)]  # that labels may have
+    if task == "classes":
+        shapes += [tuple(logits.shape[:-1]), (*logits.shape[:-1], 1)]
+    if tuple(y.shape[1:]) not in [shape[1:] for shape in shapes]:
+        listed = " or ".join(str(["batch", *shape[1:]]).replace("'", "") for shape in shapes)
+        raise ValueError(f"labels must have the shape {listed}, got {list(y.shape)}.")
     if task == "labels" or logits.shape[-1] == 1:
         same = (logits > 0) == (ops.reshape(ops.cast(y, "float32"), ops.shape(logits)) > 0.5)
     else:

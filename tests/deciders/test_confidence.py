@@ -90,7 +90,8 @@ def test_one_threshold_per_decision(values, networks):
 
 def test_an_unknown_measure_is_an_error():
     with pytest.raises(
-        ValueError, match=r"confidence must be one of .*'max_prob' \(did you mean 'max_probability'\?\)"
+        ValueError,
+        match=r"a registered function or one of .*'max_prob' \(did you mean 'max_probability'\?\)",
     ):
         Confidence("max_prob")
 

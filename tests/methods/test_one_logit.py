@@ -1,4 +1,4 @@
-"""Binary classifiers of one logit: what needs classes refuses them in one sentence, what needs none works."""
+"""Binary classifiers of one logit: answers are counted by its sign; what needs classes refuses it in one sentence."""
 
 import keras
 import numpy as np
@@ -25,19 +25,16 @@ def binary(toy_chain):
     return make
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda chain: DynamicModel(chain, Patience()),
-        methods.BlockDrop,
-        methods.SGAD,
-        lambda chain: methods.ActivationGating(chain, PerUnitGates(), teacher=DynamicModel(chain)),
-    ],
-    ids=["patience", "BlockDrop", "SGAD", "teacher"],
-)
-def test_what_needs_classes_is_refused_when_it_is_built(make, binary):
-    with pytest.raises(ValueError, match=REFUSED):
-        make(binary([1, 2])).build((None, 8, 8, 3))
+def test_patience_counts_the_answers_of_one_logit(binary, toy_images, spread_exits):
+    model = DynamicModel(binary([1, 2]), Patience())
+    model.build((None, 8, 8, 3))
+    images = toy_images(20)
+    spread_exits(model, images)
+    outcome = model.outcome(images)
+    positive = [keras.ops.convert_to_numpy(outcome.exits[name])[:, 0] > 0 for name in ("exit1", "exit2")]
+    going = keras.ops.convert_to_numpy(outcome.decisions["exit2"])
+    np.testing.assert_array_equal(going, positive[0] != positive[1])
+    assert 0 < going.sum() < 20
 
 
 @pytest.mark.parametrize(
@@ -65,38 +62,48 @@ def test_exits_of_one_logit_stop_the_confident_images_in_keras_and_in_a_file(bin
     np.testing.assert_array_equal([runner.run(image)["decisions"][0, 0] for image in images], going)
 
 
+def _static(model):
+    made = DynamicModel(model.chain)
+    made.build((None, 8, 8, 3))
+    return made
+
+
 @pytest.mark.parametrize(
     "judge",
     [
-        lambda model, x, y: evaluation.evaluate(model, x, y),
-        lambda model, x, y: evaluation.accuracy_shuffled(model, x, y, {}),
-        lambda model, x, y: evaluation.static_twin(model, (x, y), (x, y), 1e3),
         lambda model, x, y: serving.serve(model, [x]),
-        lambda model, x, y: evaluation.fit_budget(model, x, macs=1e9, y=y),
         lambda model, x, y: transform.decision_importance(model, [(x, y)]),
-        lambda model, x, y: evaluation.tau_sweep(model, x, y),
         lambda model, x, y: evaluation.inference_figures(model, x, y),
+        lambda model, x, y: evaluation.gradient_variances(_static(model), x, y, batch_size=2),
     ],
 )
-def test_what_counts_right_answers_is_refused(judge, binary, toy_images):
-    model = DynamicModel(binary(), PerUnitGates())
+def test_what_needs_classes_is_refused(judge, binary, toy_images):
+    model = DynamicModel(binary([1]), PerUnitGates())
     model.build((None, 8, 8, 3))
     with pytest.raises(ValueError, match=REFUSED):
         judge(model, toy_images(), np.arange(6) % 2)
 
 
-def test_what_reads_exits_is_refused(binary, toy_images):
-    model = DynamicModel(binary([1]))
-    model.build((None, 8, 8, 3))
-    data = toy_images(), np.arange(6) % 2
-    for judge in (
-        lambda: evaluation.exit_answers(model, data[0]),
-        lambda: evaluation.exit_figures(model, data, data),
-        lambda: evaluation.budget_figures(model, data, data),
-        lambda: evaluation.gradient_variances(model, *data, batch_size=2),
-    ):
-        with pytest.raises(ValueError, match=REFUSED):
-            judge()
+def test_right_answers_are_counted(binary, toy_images, spread_gates, spread_exits):
+    images, labels = toy_images(20), np.arange(20) % 2
+    gated = DynamicModel(binary(), PerUnitGates())
+    gated.build((None, 8, 8, 3))
+    spread_gates(gated, images)
+    logits = keras.ops.convert_to_numpy(gated(images))[:, 0]
+    wanted = np.mean((logits > np.median(logits)) == labels)
+    gated.chain.head.layers[-1].bias.assign(gated.chain.head.layers[-1].bias - np.median(logits))
+    found = evaluation.evaluate(gated, images, labels)
+    assert found.accuracy == found.figures()["accuracy"] == pytest.approx(wanted)
+    assert 0 < evaluation.static_twin(gated, (images, labels), (images, labels), 9e4).accuracy < 1
+    assert len(evaluation.tau_sweep(gated, images, labels, taus=(0.3, 0.5))) == 2
+    exits = DynamicModel(binary([1]), Confidence())
+    exits.build((None, 8, 8, 3))
+    spread_exits(exits, images)
+    early = keras.ops.convert_to_numpy(exits.outcome(images).exits["exit1"])[:, 0]
+    figures = evaluation.exit_figures(exits, (images, labels), (images, labels), budgets=2)
+    assert figures["exits"][0]["accuracy"] == pytest.approx(np.mean((early > 0) == labels))
+    point = evaluation.fit_budget(exits, images, macs=exits.cost_tree.total_macs, y=labels)
+    assert point.accuracy == pytest.approx(evaluation.evaluate(exits, images, labels).accuracy)
 
 
 @pytest.mark.ci
@@ -122,7 +129,7 @@ def test_labels_of_several_classes_or_none_are_refused_before_training(method, t
     chain = toy_chain()
     chain.build((None, 8, 8, 3))
     model = method(chain)
-    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.build((None, 8, 8, 3))
     for y, message in (
         (np.array([[1, 1, 0]] * 6), "must sum to 1 for each image, got others, as of a multi-label task"),

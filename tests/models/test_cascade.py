@@ -294,11 +294,6 @@ def test_one_hot_labels_serve_where_class_numbers_do(networks, labelled):
     assert one == other
 
 
-def test_networks_of_one_logit_are_refused(classifier):
-    with pytest.raises(ValueError, match="a cascade needs logits of two classes or more, got 1 per image, as of a bin"):
-        cascade([classifier(width, f"net{width}", classes=1) for width in (2, 4)])
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -346,7 +341,9 @@ def test_two_networks_at_least(networks):
 
 
 def test_other_ends_are_an_error(networks, classifier):
-    with pytest.raises(ValueError, match=r"network 'bad' ends in Activation .* 'sigmoid'"):
+    with pytest.raises(ValueError, match=r"network 'bad' ends in Activation .* 'relu'"):
+        cascade([networks[0], classifier(8, "bad", [layers.Activation("relu")])])
+    with pytest.raises(ValueError, match=r"'bad' ends in a sigmoid over 3 outputs.*confidence='label_probability'"):
         cascade([networks[0], classifier(8, "bad", [layers.Activation("sigmoid")])])
 
 

@@ -69,5 +69,5 @@ def test_margin_needs_no_top_k():
 
 
 def test_an_unknown_measure_is_named_with_the_nearest():
-    with pytest.raises(ValueError, match=r"kind must be one of .*'margn' \(did you mean 'margin'\?\)"):
+    with pytest.raises(ValueError, match=r"a registered function or one of .*'margn' \(did you mean 'margin'\?\)"):
         confidence(LOGITS, "margn")
