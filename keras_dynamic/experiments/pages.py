@@ -278,6 +278,7 @@ TITLES = {
     "channels": "Channel groups",
     "exits": "Early exits",
     "serving": "Serving",
+    "models": "Keras models as chains",
 }
 _EVERYTHING = "all"
 _MARKER = re.compile(r"<!-- results:(begin|end)(?: ([^>]*?))? -->")
