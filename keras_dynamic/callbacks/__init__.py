@@ -1,6 +1,14 @@
-"""Callbacks: schedules of targets and noise, and batch-norm re-estimation."""
+"""Callbacks: schedules of targets and noise, the best epoch, and batch-norm re-estimation."""
 
 from keras_dynamic.callbacks.batch_norm import ReestimateBatchNorm, reestimate_batch_norm
+from keras_dynamic.callbacks.best import BestWithinTarget
 from keras_dynamic.callbacks.schedules import AnnealTarget, Curriculum, GrowNoise
 
-__all__ = ["AnnealTarget", "Curriculum", "GrowNoise", "ReestimateBatchNorm", "reestimate_batch_norm"]
+__all__ = [
+    "AnnealTarget",
+    "BestWithinTarget",
+    "Curriculum",
+    "GrowNoise",
+    "ReestimateBatchNorm",
+    "reestimate_batch_norm",
+]

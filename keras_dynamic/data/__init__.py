@@ -1,6 +1,7 @@
 """Loads image sets, splits, augments and batches them; TensorFlow is imported only to read a TFDS folder."""
 
 from keras_dynamic.data.batches import Batches, StreamBatches, random_crop_flip
+from keras_dynamic.data.collect import as_arrays
 from keras_dynamic.data.datasets import Dataset, from_arrays, hold_out, load, load_arrays
 from keras_dynamic.data.image_files import image_files, read_image
 from keras_dynamic.data.shipped import Shipped, shipped
@@ -13,6 +14,7 @@ __all__ = [
     "Shipped",
     "StreamBatches",
     "Streamed",
+    "as_arrays",
     "from_arrays",
     "hold_out",
     "image_files",

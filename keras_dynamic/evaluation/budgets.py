@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_dynamic.data import as_arrays
 from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
 from keras_dynamic.evaluation.exits import (
     exit_answers,
@@ -102,7 +103,7 @@ def fit_usage(model, x, usage, outcome=None) -> float:
 
     Args:
         model: built DynamicModel whose decider compares probabilities with tau: gates, or a policy.
-        x: held-out images, [n, height, width, channels]; no labels are needed.
+        x: held-out inputs, [n, ...], or a data set of batches; no labels are needed.
         usage: share of the decided units, in [0, 1].
         outcome: compiled_outcome(model), to compile only once for several calls.
 
@@ -118,6 +119,7 @@ def fit_usage(model, x, usage, outcome=None) -> float:
             f"usage is fitted by a decider's tau, which {type(model.decider).__name__} lacks; give a model with gates "
             "or a policy."
         )
+    x, _ = as_arrays(x)
     check_images(x)
     outcome = compiled_outcome(model) if outcome is None else outcome
     names = [name for each in with_tau(model) for name in each.names]
@@ -156,7 +158,7 @@ def fit_budget(model, x, macs=None, ms=None, milliseconds=None, y=None, outcome=
     Args:
         model: built DynamicModel with a Confidence decider for its exits, or a decider with tau (gates, or a policy),
             or both CombinedDecider.
-        x: held-out images, [n, height, width, channels].
+        x: held-out inputs, [n, ...], or a tf.data.Dataset or keras.utils.PyDataset of inputs and labels.
         macs: budget, mean MACs per image; this or ms.
         ms: budget, mean milliseconds per image, of a network that decides nothing but its exits.
         milliseconds: with ms: the measured time of an image that stops at each exit, [exits], rising; the head's last.
@@ -181,6 +183,7 @@ def fit_budget(model, x, macs=None, ms=None, milliseconds=None, y=None, outcome=
             f"{type(model.decider).__name__} has neither here; give DynamicModel(chain, Confidence()), or call a "
             "cascade's own fit_thresholds."
         )
+    x, y = as_arrays(x, y)
     check_images(x)
     outcome = compiled_outcome(model) if outcome is None else outcome
     if certain is None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_dynamic.callbacks import reestimate_batch_norm
 from keras_dynamic.cost import given
+from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence, Pattern
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.metrics import accuracies, activation_rates, distinct_paths, shuffled, units_run
@@ -98,8 +99,8 @@ def evaluate(model, x, y=None, decisions=None, batch_size=250, outcome=None) -> 
 
     Args:
         model: built DynamicModel.
-        x: images, [n, height, width, channels].
-        y: class numbers [n], or one-hot labels [n, classes]; None if only logits, decisions and MACs are wanted.
+        x: inputs, [n, ...], or a tf.data.Dataset or keras.utils.PyDataset of inputs and labels.
+        y: labels, see ops.right_answers; None if only logits, decisions and MACs are wanted.
         decisions: {name: 0/1 array [n]} in place of the decider's.
         batch_size: images at a time.
         outcome: compiled_outcome(model), to compile only once for several calls.
@@ -110,6 +111,7 @@ def evaluate(model, x, y=None, decisions=None, batch_size=250, outcome=None) -> 
     Raises:
         ValueError: if images are missing or not finite, or labels are not one class for each.
     """
+    x, y = as_arrays(x, y)
     check_images(x)
     task = model.task
     if y is not None and task == "values":

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_dynamic import keras_hooks
 from keras_dynamic.cost import register
+from keras_dynamic.data.collect import input_shape_of
 from keras_dynamic.layers.chain import Chain, several_inputs
 from keras_dynamic.layers.decider import Always, Decider
 from keras_dynamic.layers.forward import Outcome, masked
@@ -213,6 +214,18 @@ class DynamicModel(SavedArguments, keras.Model):
             if len(value.shape) != 1 or (batch is not None and value.shape[0] not in (None, batch)):
                 raise ValueError(f"decision {name!r} must have shape [batch] = [{batch}], got {tuple(value.shape)}.")
         return checked
+
+    @property
+    def input_shape(self):
+        """Shape of the input, [batch, ...], or None before the model is built."""
+        return self.image_shape
+
+    def fit(self, x=None, *args, **kwargs):
+        """Trains, as keras.Model.fit; builds the model first, where x shows its shape, for callbacks that need that."""
+        shape = input_shape_of(x)
+        if not self.built and shape is not None and None not in shape[1:]:
+            self.build(shape)
+        return super().fit(x, *args, **kwargs)
 
     def outcome_losses(self, x, y, outcome, sample_weight=None) -> dict:
         """Returns {name: scalar tensor}, losses that are added to the compiled one; methods override this.

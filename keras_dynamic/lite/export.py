@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
+from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.keras_hooks import all_layers
 from keras_dynamic.layers import Decider, DynamicModel, NormalizePixels
@@ -55,8 +56,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     Args:
         model: built DynamicModel; or a functional or sequential Keras model, see models.from_functional.
         quantize: None for float32, 'int8' for integers throughout.
-        calibration: images or other inputs, [n, ...], for int8, whose input holds the range of these, and for the
-            table of budgets; real ones, held out.
+        calibration: images or other inputs, [n, ...], or a tf.data.Dataset or PyDataset of batches: for int8, whose
+            input holds the range of these, and for the table of budgets; real ones, held out.
         outputs: which of 'logits', 'exits', 'decisions' and 'macs' the model returns, one name or several; logits
             always come first.
         fold: 'auto' computes channel groups together, under masks, where IFs would make the file slower (see
@@ -82,6 +83,7 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     uses_images = bool(quantize) or (as_input and calibration is not None)
     if uses_images:
         wanted_for = "int8" if quantize else "the table of budgets of thresholds='input'"
+        calibration, _ = as_arrays(calibration)
         calibration = check_calibration(calibration, shape[1:], wanted_for, _takes_pixels(model))
     if keras.backend.backend() != "tensorflow":
         raise ValueError(

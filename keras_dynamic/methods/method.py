@@ -1,10 +1,13 @@
 """The base classes of methods: distillation from a teacher, weight decay, annealed targets."""
 
+import warnings
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_dynamic import keras_hooks
+from keras_dynamic.callbacks import AnnealTarget, Curriculum
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.layers.logits_end import check_logits, logits_model
 from keras_dynamic.losses import distillation, weight_decay
@@ -122,9 +125,23 @@ class Method(DynamicModel):
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """Trains, as keras.Model.fit; labels in an array are checked first, where a loss compares answers with them."""
+        self._warn_of_callbacks(kwargs.get("callbacks"))
         if self.compares_labels and y is not None and self.chain.built and self.task != "values":
-            right_answers(y, (len(x), *self.chain.logits_specs[-1].shape[1:]), self.task)
+            right_answers(y, (len(y), *self.chain.logits_specs[-1].shape[1:]), self.task)
         return super().fit(x, y, *args, **kwargs)
+
+    def _warn_of_callbacks(self, callbacks):
+        """Warns of Keras' callbacks that take an epoch for the best before the network is what it will be."""
+        given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+        anneals = [each for each in given if isinstance(each, (AnnealTarget, Curriculum))]
+        early = [each for each in given if isinstance(each, keras.callbacks.EarlyStopping)]
+        early += [each for each in given if getattr(each, "save_best_only", False)]
+        if anneals and early:
+            warnings.warn(
+                f"{type(early[0]).__name__} takes the best epoch while {type(anneals[0]).__name__} still lets the "
+                "network compute more than it will; use kd.callbacks.BestWithinTarget.",
+                stacklevel=3,
+            )
 
     def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns the losses of distillation and weight decay that are switched on."""
@@ -185,6 +202,11 @@ class Annealed(Method):
         if sorted(target) != sorted(units):
             raise ValueError(f"{expected}, got {list(target)}; {these} {units}.")
         return [target[name] for name in units]
+
+    @property
+    def target_reached(self) -> bool:
+        """Whether the targets in force are the final ones."""
+        return bool(np.all(self._floor <= self._final)) if self.built else not self._floor
 
     def set_target_floor(self, floor):
         """Sets the targets in force to the final ones, or to `floor` where that is higher; AnnealTarget calls this.

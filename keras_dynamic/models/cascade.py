@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_dynamic.cost import Guard, Node, given, register, tree
+from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, Decided, DynamicModel, Unit
 from keras_dynamic.layers.logits_end import backwards, function_of, logits_model
@@ -134,6 +135,7 @@ def _first_cost(layer, inputs):
     return tree(layer.network, inputs)
 
 
+_BATCH = 2**22  # numbers in a batch of inputs: 27 images of 224 pixels
 _SEEN = 0.005  # of the errors of always answering the largest class; with fewer, data may be training data
 
 
@@ -219,13 +221,13 @@ class Cascade(DynamicModel):
         """float32 array, [networks - 1]."""
         return keras.ops.convert_to_numpy(self.decider.thresholds)
 
-    def fit_temperatures(self, x, y, batch_size=256):
+    def fit_temperatures(self, x, y=None, batch_size=None):
         """Sets each network's temperature to the one with the least cross entropy on held-out data.
 
         Args:
-            x: images, [n, height, width, channels].
+            x: inputs, [n, ...], or a tf.data.Dataset or keras.utils.PyDataset of inputs and labels.
             y: class numbers [n], or one-hot labels [n, classes].
-            batch_size: images at a time.
+            batch_size: images at a time; None takes as many as fit a few hundred MB.
 
         Returns:
             The temperatures, a list of floats.
@@ -241,6 +243,7 @@ class Cascade(DynamicModel):
                 "temperatures are fitted for one class per image, got labels that may apply together, or several "
                 "answers per image; give cascade(temperatures=...), or leave them at 1."
             )
+        x, y = as_arrays(x, y)
         y = self._labels(x, y)
         logits, _ = self._run_each(x, batch_size)
         self._warn_of_seen(logits, y)
@@ -251,17 +254,17 @@ class Cascade(DynamicModel):
             holder.temperature.assign(temperature)
         return temperatures
 
-    def fit_thresholds(self, x, y=None, macs=None, quantiles=None, batch_size=256) -> Fitted:
+    def fit_thresholds(self, x, y=None, macs=None, quantiles=None, batch_size=None) -> Fitted:
         """Sets the thresholds on held-out data; each network runs once.
 
         Args:
-            x: images that no network was trained on, [n, height, width, channels].
-            y: class numbers [n], or one-hot labels [n, classes]; not needed with quantiles.
+            x: inputs that no network was trained on, [n, ...], or a data set of such and their labels.
+            y: labels, see ops.right_answers; not needed with quantiles.
             macs: budget: mean MACs per image of at most this. Among such thresholds those of highest accuracy are
                 taken, ties to the cheaper. None takes the cheapest whose accuracy is at least the last network's alone.
             quantiles: instead of labels, the share in [0, 1] of the images that reach each later network for which it
                 runs.
-            batch_size: images at a time.
+            batch_size: images at a time; None takes as many as fit a few hundred MB.
 
         Returns:
             Fitted(thresholds, accuracy, macs) on these data; accuracy is NaN without labels.
@@ -280,6 +283,7 @@ class Cascade(DynamicModel):
                 f"quantiles must be {later} numbers, one per network after the first, and come without macs, "
                 f"got quantiles={quantiles!r}, macs={macs!r}."
             )
+        x, y = as_arrays(x, y)
         if quantiles is None and y is None:
             raise ValueError("fit_thresholds needs labels y, or quantiles=[...], which need none; got neither.")
         y = self._labels(x, y)
@@ -310,18 +314,20 @@ class Cascade(DynamicModel):
 
     def _run_each(self, x, batch_size):
         """Returns logits [networks, n, classes] and each network's MACs [networks, n] on x."""
+        if batch_size is None:
+            batch_size = int(np.clip(_BATCH // max(1, np.prod(np.shape(x)[1:])), 1, 256))
         logits, macs = [], []
         for network in self.networks:
             outputs, costs = [], []
             for start in range(0, len(x), batch_size):
                 batch = x[start : start + batch_size]
-                if isinstance(network, DynamicModel):
+                if isinstance(network, DynamicModel) and network.decision_names:
                     outcome = network.outcome(batch, training=False)
                     outputs.append(_numpy(outcome.logits))
                     decisions = {name: _numpy(value) for name, value in outcome.decisions.items()}
                     costs.append(np.broadcast_to(given(network.cost_tree, decisions), (len(batch),)))
                 else:
-                    outputs.append(_numpy(network(batch, training=False)))
+                    outputs.append(_numpy(network.predict_on_batch(batch)))  # compiled, which takes less memory
                     costs.append(np.full(len(batch), tree(network).total_macs))
             logits.append(np.concatenate(outputs))
             macs.append(np.concatenate(costs))

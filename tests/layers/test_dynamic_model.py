@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_dynamic import cost, models
 from keras_dynamic.deciders import Never, Pattern, PerUnitGates, Policy
+from keras_dynamic.evaluation import evaluate
 from keras_dynamic.layers import Always, DynamicModel, Exit
 
 UNIT, REST = 2 * 64 * 9 * 16, 64 * 27 * 4 + 12  # MACs of a unit of the toy chain, and of its stem and head
@@ -284,3 +285,18 @@ def test_metrics_of_layers_inside_are_kept(toy_chain, toy_images):
     model = compiled(DynamicModel(chain), run_eagerly=True)
     logs = model.evaluate(toy_images(), np.arange(6) % 3, return_dict=True, verbose=0)
     assert logs["brightness"] == pytest.approx(toy_images().mean(), rel=1e-4)
+
+
+def test_keras_habits(toy_chain, toy_images, tmp_path):
+    """BackupAndRestore on a model that nobody has built, a data set in fit and evaluate, the input's shape."""
+    tf = pytest.importorskip("tensorflow")
+    model = DynamicModel(toy_chain())
+    assert model.input_shape is None
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    images, labels = toy_images(12), np.arange(12) % 3
+    batches = tf.data.Dataset.from_tensor_slices((images.astype("float32"), labels)).batch(5)
+    model.fit(batches, callbacks=[keras.callbacks.BackupAndRestore(tmp_path / "backup")], verbose=0)
+    assert model.input_shape == (None, 8, 8, 3)
+    found, wanted = evaluate(model, batches), evaluate(model, images, labels)
+    np.testing.assert_array_equal(found.predictions, wanted.predictions)
+    assert found.accuracy == wanted.accuracy
