@@ -198,6 +198,7 @@ def test_a_network_that_decides_is_an_error(toy_chain):
             group_channels(model, 2)
     with pytest.raises(ValueError, match="network 'new' is not built; call it on a batch of images first"):
         group_channels(DynamicModel(toy_chain(), name="new"), 2)
-    for other in (keras.Sequential(), toy_chain()):
-        with pytest.raises(ValueError, match=r"must be a DynamicModel, such as DynamicModel\(chain\), got (Seq|Chain)"):
-            group_channels(other, 2)
+    with pytest.raises(ValueError, match=r"must be a DynamicModel, such as DynamicModel\(chain\), got Chain"):
+        group_channels(toy_chain(), 2)
+    with pytest.raises(ValueError, match="takes a built functional or sequential Keras model, got Sequential"):
+        group_channels(keras.Sequential(), 2)

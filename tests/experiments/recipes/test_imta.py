@@ -92,7 +92,7 @@ def test_on_a_frozen_network_the_best_epoch_is_that_of_its_last_exit():
         ({"hidden": -1, "collaboration": "dense"}, "hidden must be a width of at least 0, got -1"),
         ({"alpha": 2.0}, r"alpha must be a number between 0 and 1, got 2\.0"),
         ({"exit_weights": (1.0,)}, "exit_weights must be 2 numbers"),
-        ({"confidence": "max"}, "confidence must be one of"),
+        ({"confidence": "max"}, "confidence must be a registered function or one of"),
     ],
 )
 def test_methods_that_cannot_be_are_refused(changes, message):
