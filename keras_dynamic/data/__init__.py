@@ -3,13 +3,14 @@
 from keras_dynamic.data.batches import Batches, StreamBatches, random_crop_flip
 from keras_dynamic.data.collect import as_arrays
 from keras_dynamic.data.datasets import Dataset, from_arrays, hold_out, load, load_arrays
-from keras_dynamic.data.image_files import image_files, read_image
+from keras_dynamic.data.image_files import ImageFolder, image_files, read_folder, read_image
 from keras_dynamic.data.shipped import Shipped, shipped
 from keras_dynamic.data.streams import ImageStream, Streamed, stream
 
 __all__ = [
     "Batches",
     "Dataset",
+    "ImageFolder",
     "ImageStream",
     "Shipped",
     "StreamBatches",
@@ -21,6 +22,7 @@ __all__ = [
     "load",
     "load_arrays",
     "random_crop_flip",
+    "read_folder",
     "read_image",
     "shipped",
     "stream",
