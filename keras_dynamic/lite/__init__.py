@@ -3,7 +3,13 @@
 from keras_dynamic.lite.convert import simplify
 from keras_dynamic.lite.export import export
 from keras_dynamic.lite.interpreter import BACKENDS, Interpreter, Port
-from keras_dynamic.lite.metadata import read_metadata, write_metadata, write_signature
+from keras_dynamic.lite.metadata import (
+    read_labels,
+    read_metadata,
+    read_normalization,
+    write_metadata,
+    write_signature,
+)
 from keras_dynamic.lite.micro import MicroInterpreter
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.stages import Stages, Stopped, stages
@@ -26,7 +32,9 @@ __all__ = [
     "list_operators",
     "operator_table",
     "outline",
+    "read_labels",
     "read_metadata",
+    "read_normalization",
     "simplify",
     "stages",
     "thresholds_for",

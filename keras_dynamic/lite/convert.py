@@ -159,10 +159,16 @@ def _concatenated(tensor) -> bool:
     return any(each.type == "ConcatV2" for each in readers) or any(map(_concatenated, further))
 
 
-def convert(frozen, quantize=None, calibration=None) -> Model:
+def convert(frozen, quantize=None, calibration=None, byte_range=None) -> Model:
     """Converts what trace returned to a parsed .tflite, its selects not outlined yet.
 
     For int8, 200 of the calibration images are used, evenly spread.
+
+    Args:
+        frozen: what trace returned.
+        quantize: as of export.
+        calibration: images for int8.
+        byte_range: the numbers that the bytes 0 and 255 stand for, where the input is uint8; else None.
 
     Raises:
         ValueError: if an operation has no TFLite builtin, or the quantiser leaves one in float.
@@ -171,13 +177,16 @@ def convert(frozen, quantize=None, calibration=None) -> Model:
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if quantize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8":
         _restate(frozen.graph)
         _break_ties(frozen.graph)
-        chosen = np.linspace(0, len(calibration) - 1, min(len(calibration), _CALIBRATED_ON)).astype(int)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([np.asarray(calibration[k], np.float32)[None]] for k in chosen)
+        converter.representative_dataset = lambda: _representative(calibration, byte_range)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.inference_input_type = tf.int8 if byte_range is None else tf.uint8
+        converter.inference_output_type = tf.int8
     try:
         with native_output():
             content = converter.convert()
@@ -186,9 +195,19 @@ def convert(frozen, quantize=None, calibration=None) -> Model:
             raise
         raise ValueError(_reason(str(error), frozen.graph.get_operations())) from error
     converted = flatbuffer.load(content)
-    if quantize:
+    if quantize == "int8":
         _refuse_float(converted)
     return converted
+
+
+def _representative(calibration, byte_range):
+    """Yields what the scales are fitted on; with a byte_range, its ends are two numbers of the first image."""
+    chosen = np.linspace(0, len(calibration) - 1, min(len(calibration), _CALIBRATED_ON)).astype(int)
+    for k in chosen:
+        image = np.array(calibration[k], np.float32)
+        if byte_range is not None and k == 0:
+            image.flat[:2] = byte_range
+        yield [image[None]]
 
 
 def _refuse_float(converted) -> None:

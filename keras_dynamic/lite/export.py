@@ -26,16 +26,28 @@ from keras_dynamic.lite.comparisons import (
 from keras_dynamic.lite.convert import check_calibration, convert, drop_rectifiers, trace
 from keras_dynamic.lite.metadata import cost_table, set_metadata, set_signature
 from keras_dynamic.lite.outline import selects_to_ifs
+from keras_dynamic.lite.standard_metadata import check_labels, check_normalization, normalized, set_standard_metadata
 from keras_dynamic.lite.thresholds import written
 from keras_dynamic.lite.verify import check
 from keras_dynamic.messages import did_you_mean
 
 OUTPUTS = ("logits", "exits", "decisions", "macs")
-QUANTIZE = (None, "int8")
+QUANTIZE = (None, "float16", "dynamic", "int8")
 THRESHOLDS = ("baked", "input")
+INPUT_TYPES = (None, "uint8")
 
 
-def export(model, quantize=None, calibration=None, outputs=("logits",), fold="auto", thresholds="baked") -> bytes:
+def export(
+    model,
+    quantize=None,
+    calibration=None,
+    outputs=("logits",),
+    fold="auto",
+    thresholds="baked",
+    input_type=None,
+    labels=None,
+    normalization=None,
+) -> bytes:
     """Converts a dynamic model for batch 1, its decisions as IFs, and verifies the result.
 
     The signature 'serving_default' takes `image`, [1, ...], numbers in the range of the training data (int8 models:
@@ -55,7 +67,8 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
 
     Args:
         model: built DynamicModel; or a functional or sequential Keras model, see models.from_functional.
-        quantize: None for float32, 'int8' for integers throughout.
+        quantize: None for float32; 'int8' for integers throughout; 'float16' for float32 with weights of half the size;
+            'dynamic' for float32 with int8 weights, a quarter of the size, for CPUs. Decisions are float's but in int8.
         calibration: images or other inputs, [n, ...], or a tf.data.Dataset or PyDataset of batches: for int8, whose
             input holds the range of these, and for the table of budgets; real ones, held out.
         outputs: which of 'logits', 'exits', 'decisions' and 'macs' the model returns, one name or several; logits
@@ -64,6 +77,13 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
             branching.lower_groups); answers and decisions are the same, the MACs always count, and a warning and the
             metadata's `notes` name these units. 'never' makes IFs of all groups.
         thresholds: 'baked' leaves a Confidence decider's thresholds as they are, 'input' makes them an input.
+        input_type: 'uint8' lets an int8 model take pixel values 0 to 255 as bytes, which it rescales itself; None for
+            the model's own type.
+        labels: names of the classes, in their order; two for one logit. The file carries them as labels.txt, which
+            Android's tools read; read_labels returns them.
+        normalization: (mean, std) if the model was trained on images (pixel - mean) / std, numbers or one for each
+            channel, for the file's metadata and for input_type='uint8'; None for (0, 1) where the model normalises
+            pixel values itself by NormalizePixels, else for not known. The file does not compute it.
 
     Returns:
         The .tflite's bytes.
@@ -71,18 +91,21 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     Raises:
         ValueError: if Keras runs on another backend than TensorFlow, the model is not built or not in float32, draws
             random numbers or runs a loop, int8 comes without calibration images or with ones of
-            another shape or range, an argument is unknown, exits are wanted of a model that stops at them, a decision
+            another shape or range, an argument is unknown, there are more or fewer labels than classes, bytes are
+            wanted of a model in float or one whose normalisation is not known, exits are wanted of a model that stops at them, a decision
             is not one bool per image, thresholds are to be an input but nothing compares confidences, or their scales
             differ in int8, or the model has an operation that TFLite's builtins lack.
     """
     outputs = (outputs,) if isinstance(outputs, str) else outputs
     model = as_dynamic(model, copy=False)
-    _check_arguments(model, quantize, outputs, fold, thresholds)
-    as_input = thresholds == "input"
+    _check_arguments(model, quantize, outputs, fold, thresholds, input_type)
+    labels = check_labels(labels, model.classes)
+    normalization = check_normalization(normalization, model.image_shape[-1], _takes_pixels(model), input_type)
+    as_input, in_int8 = thresholds == "input", quantize == "int8"
     shape = (1, *model.image_shape[1:])
-    uses_images = bool(quantize) or (as_input and calibration is not None)
+    uses_images = in_int8 or (as_input and calibration is not None)
     if uses_images:
-        wanted_for = "int8" if quantize else "the table of budgets of thresholds='input'"
+        wanted_for = "int8" if in_int8 else "the table of budgets of thresholds='input'"
         calibration, _ = as_arrays(calibration)
         calibration = check_calibration(calibration, shape[1:], wanted_for, _takes_pixels(model))
     if keras.backend.backend() != "tensorflow":
@@ -91,19 +114,20 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
             "and export it in a process with KERAS_BACKEND=tensorflow."
         )
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
-    graph = _Graph(model, names, lower_groups(model, quantize, fold))
+    graph = _Graph(model, names, lower_groups(model, "int8" if in_int8 else None, fold))
     with constant_variables(_constants(model, as_input)):
         graph.node = model.cost_tree  # made before tracing
         traced = trace(graph, shape)
     if graph.problems:
         raise ValueError(graph.problems[0])
-    parsed = convert(traced, quantize, calibration)
+    byte_range = None if input_type is None else normalized((0, 255), normalization)
+    parsed = convert(traced, quantize, calibration, byte_range)
     metadata, inputs, seen = graph.metadata(quantize), ["image"], None
     own = [name for name in model.decider.confidence_names if graph.changes(name)]
-    wanted = [name for name in confidence_names(model) if graph.changes(name)] if quantize else own
+    wanted = [name for name in confidence_names(model) if graph.changes(name)] if in_int8 else own
     if wanted and uses_images:
         seen = confidences(parsed, wanted, graph.listed, calibration)
-    if wanted and quantize:
+    if wanted and in_int8:
         refit_thresholds(parsed, model, calibration, graph.listed, wanted, seen)
     if as_input:
         port, values = take_thresholds(parsed, own, graph.listed)
@@ -112,14 +136,15 @@ def export(model, quantize=None, calibration=None, outputs=("logits",), fold="au
     selects_to_ifs(parsed)
     drop_rectifiers(parsed)
     set_signature(parsed, inputs, graph.given(names))
-    set_metadata(parsed, metadata)
+    set_metadata(parsed, {**metadata, "normalization": normalization})
+    set_standard_metadata(parsed, model.name, normalization, labels)
     check(parsed)
     for sentence in graph.notes:
         warnings.warn(sentence, stacklevel=2)
     return flatbuffer.pack(parsed)
 
 
-def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
+def _check_arguments(model, quantize, outputs, fold, thresholds, input_type) -> None:
     """Raises a ValueError for what cannot be exported, before any work is done."""
     if not isinstance(model, DynamicModel):
         raise ValueError(
@@ -133,6 +158,7 @@ def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
         ("quantize", quantize, QUANTIZE),
         ("fold", fold, FOLD),
         ("thresholds", thresholds, THRESHOLDS),
+        ("input_type", input_type, INPUT_TYPES),
     ):
         if value not in allowed:
             guess = did_you_mean(value, [each for each in allowed if each])
@@ -146,6 +172,8 @@ def _check_arguments(model, quantize, outputs, fold, thresholds) -> None:
             f"the output 'exits' is for networks that run to their end, but {model.name!r} stops at {stopping}; export "
             "DynamicModel(model.chain) for the answers of all exits."
         )
+    if input_type == "uint8" and quantize != "int8":
+        raise ValueError(f"input_type='uint8' is for quantize='int8', got quantize={quantize!r}; leave input_type out.")
     if thresholds == "input" and not model.decider.confidence_names:
         raise ValueError(
             f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "

@@ -3,7 +3,9 @@
 import copy
 import functools
 import importlib
+import io
 import struct
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -45,7 +47,8 @@ def _names(enumeration: str) -> dict[int, str]:
 def load(model: bytes) -> Model:
     """Parses a .tflite's bytes into the schema's ModelT.
 
-    Index lists become lists of int (empty rather than None) and names become str, so that passes can edit in place.
+    Index lists become lists of int (empty rather than None) and names become str, so that passes can edit in place. The
+    attribute `files` holds the associated files, {name: bytes}, a zip archive after the flatbuffer.
 
     Raises:
         ValueError: if the bytes are no TFLite flatbuffer, are cut short, or refer to what they do not hold.
@@ -56,6 +59,7 @@ def load(model: bytes) -> Model:
     try:
         parsed = schema().ModelT.InitFromObj(schema().Model.GetRootAsModel(data, 0))
         _normalise(parsed)
+        parsed.files = files_of(data)
         fault = _dangling(parsed)
     except _BROKEN as error:
         fault = str(error) or type(error).__name__
@@ -76,6 +80,15 @@ def identified(model) -> bytes:
             f"{data[4:8]!r} in its place; export the model again."
         )
     return data
+
+
+def files_of(model: bytes) -> dict[str, bytes]:
+    """Returns the files that a .tflite's bytes carry in a zip archive at their end, by name."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except zipfile.BadZipFile:  # most have none
+        return {}
 
 
 def _text(name: bytes | str | None) -> str:
@@ -140,7 +153,17 @@ def pack(model: Model) -> bytes:
 
     builder = Builder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
-    return bytes(builder.Output())
+    content = bytes(builder.Output())
+    return _with_files(content, model.files) if model.files else content
+
+
+def _with_files(content: bytes, files: Mapping[str, bytes]) -> bytes:
+    """Returns a .tflite's bytes with a zip archive behind them: uncompressed, as readers on devices need it."""
+    file = io.BytesIO(content)
+    with zipfile.ZipFile(file, "a") as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return file.getvalue()
 
 
 def edited(model: bytes, edit: Callable[..., object], *arguments) -> bytes:
@@ -216,6 +239,18 @@ def add_buffer(model: Model, values: bytes) -> int:
     buffer.data = np.frombuffer(values, np.uint8)
     model.buffers.append(buffer)
     return len(model.buffers) - 1
+
+
+def set_metadata_entry(model: Model, name: str, values: bytes) -> None:
+    """Gives a model an entry of metadata, in place of a former one of this name."""
+    added = add_buffer(model, values)
+    for entry in model.metadata:
+        if entry.name == name:
+            model.buffers[entry.buffer] = model.buffers.pop()
+            return
+    entry = schema().MetadataT()
+    entry.name, entry.buffer = name, added
+    model.metadata.append(entry)
 
 
 def add_tensor(graph: Graph, name: str, shape: list[int], kind: int, quantization=None) -> int:

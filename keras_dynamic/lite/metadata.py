@@ -10,6 +10,7 @@ from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Model
 
 DEFAULT_KEY = "serving_default"
+STANDARD = "TFLITE_METADATA"  # see standard_metadata
 
 
 def write_signature(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
@@ -29,6 +30,7 @@ def set_signature(model: Model, inputs: Sequence[str], outputs: Sequence[str]) -
     signature.inputs = _named("input", inputs, main.inputs)
     signature.outputs = _named("output", outputs, main.outputs)
     model.signatureDefs = [signature]
+    model.metadata = [entry for entry in model.metadata if entry.name != STANDARD]  # which describes the former ones
 
 
 def _named(kind: str, names: Sequence[str], tensors: list[int]) -> list:
@@ -121,11 +123,28 @@ def write_metadata(model: bytes, metadata: Mapping[str, Any]) -> bytes:
 
 def set_metadata(model: Model, metadata: Mapping[str, Any]) -> None:
     """Gives a parsed model this package's metadata, in place. Arguments as in write_metadata."""
-    added = flatbuffer.add_buffer(model, json.dumps(metadata, separators=(",", ":")).encode())
-    for entry in model.metadata:
-        if entry.name == METADATA_NAME:
-            model.buffers[entry.buffer] = model.buffers.pop()
-            return
-    entry = flatbuffer.schema().MetadataT()
-    entry.name, entry.buffer = METADATA_NAME, added
-    model.metadata.append(entry)
+    content = json.dumps(metadata, separators=(",", ":")).encode()
+    flatbuffer.set_metadata_entry(model, METADATA_NAME, content)
+
+
+LABELS = "labels.txt"
+
+
+def read_labels(model: bytes) -> list[str] | None:
+    """Returns the names of a .tflite's classes, those of its file labels.txt; None if it has none.
+
+    Raises:
+        ValueError: if the bytes are no .tflite.
+    """
+    found = flatbuffer.files_of(flatbuffer.identified(model)).get(LABELS)
+    return None if found is None else found.decode().splitlines()
+
+
+def read_normalization(model: bytes) -> tuple[float, float] | None:
+    """Returns (mean, std) of a .tflite whose input is (pixel - mean) / std; None if the file does not say.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite, or lack the metadata that export writes.
+    """
+    found = metadata_needed(model).get("normalization")
+    return None if found is None else tuple(found)
