@@ -1,4 +1,4 @@
-"""docs/results.md and the README's tables, written from the records in results/."""
+"""docs/results.md and the tables of README and docs/your_model.md, written from the records in results/."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_dynamic.experiments import records
-from keras_dynamic.experiments.method_table import fill_methods
+from keras_dynamic.experiments.page_tables import fill_methods, fill_models
 from keras_dynamic.experiments.records import METHODS, Record
 from keras_dynamic.files import write_text
 from keras_dynamic.messages import did_you_mean
@@ -267,6 +267,7 @@ def _says_something(rows: Sequence[Sequence[str]], column: int) -> bool:
 
 RESULTS_PAGE = "docs/results.md"
 README = "README.md"
+MODELS_PAGE = "docs/your_model.md"
 RECORDS = "results"
 
 TITLES = {
@@ -355,17 +356,19 @@ def pages(root: Path | str) -> dict[Path, str]:
         root: Root of the repository.
 
     Returns:
-        {path: text} of docs/results.md and, where there is one, of README.md.
+        {path: text} of docs/results.md and, where there are such, of README.md and docs/your_model.md.
 
     Raises:
         ValueError: If a record is malformed, or the README's markers are.
     """
     root = Path(root)
     every = records.load_all(root / RECORDS)
-    readme = root / README
+    readme, models = root / README, root / MODELS_PAGE
     result = {root / RESULTS_PAGE: results_page(every)}
     if readme.exists():
         result[readme] = fill_methods(fill(readme.read_text(encoding="utf-8"), every), every)
+    if models.exists():
+        result[models] = fill_models(models.read_text(encoding="utf-8"), every)
     return result
 
 

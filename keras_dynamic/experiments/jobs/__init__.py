@@ -18,6 +18,7 @@ JOBS = {
     "channel_latency": "jobs.latency.channel_latency",
     "exit_latency": "jobs.latency.exit_latency",
     "compact_time": "jobs.timing.compact_time",
+    "fit_memory": "jobs.fit_memory.fit_memory",
     "keras_models": "jobs.keras_models.keras_models",
     "compare_seeds": "jobs.compare_seeds.compare_seeds",
 }

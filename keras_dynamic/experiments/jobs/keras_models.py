@@ -25,8 +25,8 @@ def keras_models(config, workdir=None, data_dir=None, record=None) -> dict:
     with all gates open; precisions; targets and seed.
 
     Returns:
-        {name: figures}: units, units_skippable, skippable_share (of the MACs at image_size), difference (the largest of
-        a probability), conversion_seconds, macs (at published_size), macs_published, and of those exported
+        {name: figures}: units, units_skippable, skippable_share (of the MACs at image_size), logits_difference (the largest of
+        a logit, over the logits' standard deviation), conversion_seconds, macs (at published_size), macs_published, and of those exported
         overhead_float32 and overhead_int8.
     """
     found = {}
@@ -34,7 +34,7 @@ def keras_models(config, workdir=None, data_dir=None, record=None) -> dict:
         start = time.time()
         keras.utils.set_random_seed(config.seed)
         model = _made(name, config.image_size)
-        found[name] = figures = compared(model, config.seed)
+        found[name] = figures = compared(model, _made(name, config.image_size, classifier_activation=None), config.seed)
         figures["macs"] = tree(_made(name, config.published_size)).total_macs
         if published:
             figures["macs_published"] = published
@@ -50,9 +50,9 @@ def keras_models(config, workdir=None, data_dir=None, record=None) -> dict:
     return found
 
 
-def _made(name, size):
+def _made(name, size, **options):
     """Returns a model of keras.applications with random weights, and batch norms that are not those of a new one."""
-    model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3))
+    model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), **options)
     rng = np.random.default_rng(0)
     for variable in model.variables:
         if re.search("gamma|moving_variance", variable.path):
@@ -62,23 +62,30 @@ def _made(name, size):
     return model
 
 
-def compared(model, seed=0) -> dict:
-    """Returns units, units_skippable, skippable_share, difference and conversion_seconds of a model's chain."""
+def compared(model, without_softmax, seed=0) -> dict:
+    """Returns units, units_skippable, skippable_share, logits_difference and conversion_seconds of a model's chain.
+
+    Args:
+        model: Keras model that ends in a softmax.
+        without_softmax: the same one without; it gets the weights, and the logits are compared with its.
+        seed: of the images.
+    """
+    without_softmax.set_weights(model.get_weights())
     start = time.time()
     chain = from_functional(model)
     seconds = time.time() - start
     network = DynamicModel(chain)
     network.build(model.input_shape)
     images = np.random.default_rng(seed).uniform(0, 255, (4, *model.input_shape[1:])).astype("float32")
-    wanted = keras.ops.convert_to_numpy(model(images, training=False))
-    answer = keras.ops.convert_to_numpy(keras.ops.softmax(network(images, training=False)))
+    wanted = keras.ops.convert_to_numpy(without_softmax(images, training=False))
+    answer = keras.ops.convert_to_numpy(network(images, training=False))
     units = [node for node in network.cost_tree.children if node.name in chain.skippable_names]
     bodies = sum(part.total_macs for unit in units for part in unit.children if part.name == f"{unit.name}/body")
     return {
         "units": len(chain.units),
         "units_skippable": len(chain.skippable_names),
         "skippable_share": bodies / network.cost_tree.total_macs,
-        "difference": float(np.abs(answer - wanted).max()),
+        "logits_difference": float(np.abs(answer - wanted).max() / wanted.std()),
         "conversion_seconds": seconds,
     }
 

@@ -1,13 +1,12 @@
-"""The README's table of which method to use when, with what it gained, written from the records in results/."""
+"""Tables of pages, written from the records in results/: which method to use when, and Keras' models as chains."""
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from keras_dynamic.experiments.records import Record
-from keras_dynamic.report.formatting import percent
+from keras_dynamic.report.formatting import percent, show
 
-_MARKERS = re.compile(r"(<!-- methods:begin -->\n).*?(<!-- methods:end -->)", re.DOTALL)
 _BASELINE = "plain-resnet32"
 
 
@@ -80,7 +79,7 @@ def fill_methods(text: str, every: Sequence[Record]) -> str:
     Raises:
         ValueError: if a record that the table needs is missing.
     """
-    if not _MARKERS.search(text):
+    if not _between("methods").search(text):
         return text
     found = {record.id: record for record in every}
     missing = [name for name in (_BASELINE, *(n for row in ROWS for n in row[2:])) if name not in found]
@@ -98,5 +97,37 @@ def fill_methods(text: str, every: Sequence[Record]) -> str:
         spent = " / ".join(percent(times[f"latency_share_{kind}"], 0) for kind in ("float32", "int8"))
         cells = [row.have, row.use, percent(figures["accuracy"]), percent(share, 0), spent]
         lines.append(f"| {' | '.join(cells)} |")
+    return _filled(text, "methods", lines)
+
+
+def fill_models(text: str, every: Sequence[Record]) -> str:
+    """Writes the table between a page's markers '<!-- models:begin -->' and '<!-- models:end -->'.
+
+    Args:
+        text: the page.
+        every: all records, of which those of the method 'models' are shown.
+
+    Returns:
+        The page; unchanged if it has no markers.
+    """
+    lines = [
+        "| Model | Units | that can be skipped | their share of the MACs | MACs | published |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for record in every:
+        if record.method == "models":
+            figures = record.figures
+            share = percent(figures["skippable_share"], 0) if figures["units_skippable"] else "-"
+            macs = [show("macs", figures.get(name)) for name in ("macs", "macs_published")]
+            cells = [record.network, figures["units"], figures["units_skippable"], share, *macs]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return _filled(text, "models", lines)
+
+
+def _between(name: str) -> re.Pattern:
+    return re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+
+
+def _filled(text: str, name: str, lines: Sequence[str]) -> str:
     table = "\n".join(lines)
-    return _MARKERS.sub(lambda match: f"{match[1]}{table}\n{match[2]}", text)
+    return _between(name).sub(lambda match: f"{match[1]}{table}\n{match[2]}", text)

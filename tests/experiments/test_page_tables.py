@@ -1,11 +1,11 @@
-"""The README's table of methods holds what the records say."""
+"""The tables of pages hold what the records say."""
 
 from pathlib import Path
 
 import pytest
 
 from keras_dynamic.experiments import records
-from keras_dynamic.experiments.method_table import ROWS, fill_methods
+from keras_dynamic.experiments.page_tables import ROWS, fill_methods, fill_models
 
 PAGE = "before\n<!-- methods:begin -->\nstale\n<!-- methods:end -->\nafter\n"
 
@@ -35,3 +35,13 @@ def test_a_missing_record_is_named(every):
 
 def test_a_page_without_the_table_stays(every):
     assert fill_methods("nothing", every) == "nothing"
+
+
+def test_keras_models(every):
+    page = fill_models(PAGE.replace("methods", "models"), every)
+    figures = next(record.figures for record in every if record.id == "models-mobilenetv2")
+    (row,) = [line for line in page.splitlines() if line.startswith("| MobileNetV2 |")]
+    assert row.startswith(f"| MobileNetV2 | {figures['units']} | {figures['units_skippable']} | ")
+    assert f"| {figures['macs'] / 1e6:.1f} M |" in row
+    assert "stale" not in page
+    assert fill_models("nothing", every) == "nothing"
