@@ -144,8 +144,8 @@ def files_by_class(folder) -> tuple[list[Path], list[int], tuple[str, ...]]:
         inner = _folders(each)
         if inner:
             raise ValueError(
-                f"expected image files in the class folder {str(each)!r}, got the folder {inner[0].name!r}; move its "
-                "images up into the class folder."
+                f"expected image files in the class folder {str(each)!r}, got the folder {inner[0].name!r}; name "
+                "the folder that holds the class folders, or move the images up."
             )
         found = image_files(each)
         files += found

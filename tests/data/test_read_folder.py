@@ -104,7 +104,9 @@ def test_images_beside_classes(folder):
 
 def test_folders_in_a_class(folder):
     save(folder / "b" / "more" / "0.png")
-    refuse(folder, "expected image files in the class folder", "b', got the folder 'more'; move its images up")
+    refuse(
+        folder, "expected image files in the class folder", "b', got the folder 'more'; name the folder that holds the"
+    )
 
 
 @pytest.mark.parametrize("kind", ["text", "cut", "deep"])
