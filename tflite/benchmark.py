@@ -1,12 +1,13 @@
 r"""Measures a dynamic model against its static reference, as TFLite, in one process on the same images.
 
-    python tflite/benchmark.py --model=gated.keras --static=zoo:resnet32_cifar10_45k
+    python tflite/benchmark.py --model=gated.keras --static=plain.keras --images=photos --calibration=held_out
     python tflite/benchmark.py --model=zoo:resnet32_cifar10_gated --static=zoo:resnet32_cifar10_45k --json=bench.json
     python tflite/benchmark.py
 
 Without a model it measures every dynamic network of the zoo, one after the other, against the zoo's plain network of
 its depth, or one with exits against itself with everything on. Both are exported in float32 and in int8, verified, and
-run on the shipped CIFAR-10 test images or --images.
+run on --images, a folder of test images with a folder for each class. A model that does not normalise pixels itself
+also needs --input_mean and --input_std, see export_model.py.
 Latencies are one thread's; overhead is the measured time over that of what each image runs, in the same network without
 its decisions.
 """
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import terminal
 from absl import app, flags, logging
-from models import load, plain_counterpart, read_images
+from images import SHIPPED, TEST, check_classes, chosen, read_images
+from models import check_models, import_own, load, plain_counterpart
 
 _MODEL = flags.DEFINE_string(
     "model", None, "the dynamic model: a .keras file or zoo:NAME; if not given, all of the zoo"
@@ -27,10 +29,22 @@ _STATIC = flags.DEFINE_string(
     "static", None, "the static reference, likewise; the same chain with everything on if not given"
 )
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "int8"], "what to measure")
-_IMAGES = flags.DEFINE_string("images", None, "an .npz with test images x and labels y; the shipped 1,000 if not given")
+_IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "labelled test images: a folder with a folder of image files for each class, an .npz with images x, as the model "
+    "takes them, and labels y, or 'shipped' (1,000 of CIFAR-10), the default for networks of the zoo",
+)
+_CALIBRATION = flags.DEFINE_string(
+    "calibration",
+    None,
+    "held-out images for int8: a folder of image files, with or without folders for classes, an .npy or an .npz, or "
+    "'shipped' (500 of CIFAR-10), the default for networks of the zoo",
+)
 _TIMED = flags.DEFINE_integer("timed", 200, "images in the latency", lower_bound=200)
 _REPEATS = flags.DEFINE_integer("repeats", 5, "repeats of each image", lower_bound=5)
 _FORCE_ALL_ON = flags.DEFINE_bool("force_all_on", False, "every decision on: what the IFs and deciders alone cost")
+_IMPORTS = flags.DEFINE_list("imports", [], "Python modules to import first: those that define layers of your own")
 _JSON = flags.DEFINE_string("json", None, "file for the figures")
 _RECORD = flags.DEFINE_string("record", None, "id of the record to write to results/")
 _METHOD = flags.DEFINE_string("method", "gating", "the record's method")
@@ -106,18 +120,31 @@ def measure(model_name, static_name) -> dict:
     Returns:
         {precision: figures of lite.benchmark}.
     """
+    specs = [model_name] if static_name is None else [model_name, static_name]
+    for precision in _PRECISIONS.value:
+        if precision not in ("float32", "int8"):
+            raise ValueError(f"--precisions must be float32 or int8, got {precision!r}.")
+    check_models(specs)
+    int8 = "--precisions=int8" if "int8" in _PRECISIONS.value else None
+    images = chosen("images", _IMAGES.value, specs, "a measurement", TEST)
+    calibration = chosen("calibration", _CALIBRATION.value, specs, int8)
+    import_own(_IMPORTS.value)
+
     import numpy as np
 
-    from keras_dynamic import data, lite
+    from keras_dynamic import lite
     from keras_dynamic.deciders import PerUnitGates
     from keras_dynamic.layers import DynamicModel
+    from keras_dynamic.layers.dynamic_model import as_dynamic
     from keras_dynamic.lite.benchmark import Models, all_on_of, benchmark
 
-    shipped = data.shipped()
-    x, y = (shipped.x_test, shipped.y_test) if _IMAGES.value is None else read_images(_IMAGES.value)
-    if y is None:
-        raise ValueError(f"--images must be an .npz with x and y, got {_IMAGES.value!r} without labels.")
-    model = load(model_name)
+    model = as_dynamic(load(model_name), copy=False)
+    shape = model.image_shape[1:]
+    test = read_images(images, shape, "test")
+    if test.y is None:
+        raise ValueError(f"--images must be {TEST}, got {images!r} without labels.")
+    check_classes("images", images, test, model)
+    held_out = None if calibration is None else read_images(calibration, shape).x
     if _FORCE_ALL_ON.value:
         if not isinstance(model.decider, PerUnitGates):
             raise ValueError("--force_all_on opens gates; this model has none.")
@@ -125,12 +152,10 @@ def measure(model_name, static_name) -> dict:
     static = DynamicModel(model.chain, name="all_on") if static_name is None else load(static_name)
     found = {}
     for precision in _PRECISIONS.value:
-        if precision not in ("float32", "int8"):
-            raise ValueError(f"--precisions must be float32 or int8, got {precision!r}.")
-        how = (None if precision == "float32" else precision, shipped.x_heldout)
+        how = (None if precision == "float32" else precision, held_out)
         dynamic = lite.export(model, *how, ("logits", "decisions"))
         exported = Models(lite.export(static, *how), dynamic, all_on_of(model, *how))
-        found[precision] = benchmark(exported, np.asarray(x), y, _REPEATS.value, _TIMED.value)
+        found[precision] = benchmark(exported, np.asarray(test.x), test.y, _REPEATS.value, _TIMED.value)
     return found
 
 
@@ -160,7 +185,7 @@ def _write_record(found, seconds):
                 targets[name] = f"{operation} {number}"
     settings = {"model": _MODEL.value, "static": _STATIC.value or "", "seed": 0}
     name = f"{_MODEL.value} against {_STATIC.value or 'the same with everything on'}"
-    data = "cifar10, the 1,000 shipped test images" if _IMAGES.value is None else Path(_IMAGES.value).name
+    data = "cifar10, the 1,000 shipped test images" if _IMAGES.value in (None, SHIPPED) else Path(_IMAGES.value).name
     write_record(_RECORD.value, _METHOD.value, name, data, settings, flat(found), targets, seconds)
 
 

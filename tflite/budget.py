@@ -42,7 +42,10 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
             f"a policy, got {model.name!r}, which has none of these; name several models, or drop it."
         )
     if is_cascade and labels is None:
-        raise ValueError("a cascade's thresholds need labels; give --calibration an .npz with images x and labels y.")
+        raise ValueError(
+            "a cascade's thresholds need labels; give --calibration a folder with a folder of images for each class, "
+            "or an .npz with images x and labels y."
+        )
     shape = tuple(model.image_shape[1:])
     if len(images) == 0 or tuple(images.shape[1:]) != shape:
         raise ValueError(

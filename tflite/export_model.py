@@ -1,15 +1,20 @@
 r"""Exports a dynamic model to a .tflite in which what is skipped is not computed.
 
     python tflite/export_model.py --model=gated.keras --output=gated.tflite
-    python tflite/export_model.py --model=gated.keras --quantize=int8 --output=gated_int8.tflite
-    python tflite/export_model.py --model=exits.keras --thresholds=input --output=exits.tflite
+    python tflite/export_model.py --model=own.keras --quantize=int8 --calibration=photos --output=own_int8.tflite
+    python tflite/export_model.py --model=exits.keras --thresholds=input --calibration=photos --output=exits.tflite
     python tflite/export_model.py --model=zoo:resnet8_cifar10_45k,zoo:resnet32_cifar10_45k --macs=34e6 \
         --output=cascade.tflite
 
-A model is a .keras file or zoo:NAME. Several of them, cheapest first, become a cascade: its thresholds are fitted on
-the images of --calibration, for at most --macs MACs per image on average or, without --macs, for the accuracy of the
-last model. Those of a network with exits, gates or a policy are fitted likewise if --macs is given. A network with
-exits that decides nothing yet gets a Confidence decider for --macs and for --thresholds=input.
+A model is a .keras file, of this package or any functional or sequential Keras model, or zoo:NAME. Several of them,
+cheapest first, become a cascade: its thresholds are fitted on the images of --calibration, for at most --macs MACs per
+image on average or, without --macs, for the accuracy of the last model. Those of a network with exits, gates or a
+policy are fitted likewise if --macs is given. A network with exits that decides nothing yet gets a Confidence decider
+for --macs and for --thresholds=input.
+
+--calibration is a folder of image files, or one with a folder of them for each class, which a cascade needs. A model
+that does not normalise pixels itself also needs --input_mean and --input_std: 0 and 255 if it takes numbers from 0 to
+1, 127.5 and 127.5 if from -1 to 1. The file notes both, and the names of the classes.
 """
 
 import sys
@@ -18,13 +23,23 @@ from pathlib import Path
 import terminal
 from absl import app, flags, logging
 from budget import fit_thresholds, stopping
-from models import check_classes, check_images, check_models, import_own, load, read_images
+from class_names import given_names, known_names
+from images import Images, check_classes, chosen, known_normalization, read_images
+from models import check_models, import_own, load
 
 _MODEL = flags.DEFINE_list(
     "model", None, "a .keras file or zoo:NAME; several, cheapest first, become a cascade", required=True
 )
 _OUTPUT = flags.DEFINE_string("output", None, "the .tflite to write", required=True)
-_QUANTIZE = flags.DEFINE_enum("quantize", "none", ["none", "int8"], "type of the exported model")
+_QUANTIZE = flags.DEFINE_enum(
+    "quantize",
+    "none",
+    ["none", "float16", "dynamic", "int8"],
+    "weights in float16, weights in int8 (dynamic), or everything in int8, which needs --calibration",
+)
+_INPUT_TYPE = flags.DEFINE_enum(
+    "input_type", "float", ["float", "uint8"], "what the .tflite takes: numbers, int8 ones with int8, or pixels"
+)
 _OUTPUTS = flags.DEFINE_list("outputs", ["logits"], "what the .tflite gives: logits, exits, decisions, macs")
 _THRESHOLDS = flags.DEFINE_enum(
     "thresholds",
@@ -34,9 +49,10 @@ _THRESHOLDS = flags.DEFINE_enum(
 )
 _CALIBRATION = flags.DEFINE_string(
     "calibration",
-    "shipped",
-    "held-out images for int8, for thresholds and for the table of --thresholds=input, pixels 0 to 255: 'shipped' (500 "
-    "of CIFAR-10), an .npy of images, or an .npz with images x and, for a cascade, labels y",
+    None,
+    "held-out images for int8, for thresholds and for the table of --thresholds=input: a folder of image files, one "
+    "with a folder of them for each class, an .npy of images as the model takes them, an .npz with such images x and "
+    "labels y, or 'shipped' (500 of CIFAR-10), the default for networks of the zoo",
 )
 _MACS = flags.DEFINE_float(
     "macs", None, "mean MACs per image at most, by a cascade, exits, gates or a policy", lower_bound=0
@@ -70,45 +86,54 @@ def export_to(output: Path) -> list[str]:
         ValueError: if a model, an image file or a flag is not what it should be.
         OSError: if a file cannot be read or written.
     """
-    check_files(output)
+    check_models(_MODEL.value)
+    if output.is_dir():
+        raise ValueError(f"--output must name a file to write, got the folder {str(output)!r}; add NAME.tflite to it.")
+    calibration = chosen("calibration", _CALIBRATION.value, _MODEL.value, needed_for())
     import_own(_IMPORTS.value)
 
     from keras_dynamic import lite, models
     from keras_dynamic.files import write_bytes
+    from keras_dynamic.layers.dynamic_model import as_dynamic
 
     loaded = [load(spec) for spec in _MODEL.value]
-    model = loaded[0] if len(loaded) == 1 else models.cascade(loaded)
+    model = as_dynamic(loaded[0], copy=False) if len(loaded) == 1 else models.cascade(loaded)
     quantize = None if _QUANTIZE.value == "none" else _QUANTIZE.value
     fit = len(loaded) > 1 or _MACS.value is not None
     as_input = _THRESHOLDS.value == "input"
     model = stopping(model) if fit or as_input else model
-    decider = getattr(model, "decider", None)
-    if decider is not None and (fit or ((quantize or as_input) and decider.confidence_names)):
-        check_classes(_CALIBRATION.value, model)
-    images, labels = read_images(_CALIBRATION.value) if quantize or fit or as_input else (None, None)
-    lines = fit_thresholds(model, images, labels, _MACS.value) if fit else []
+    images = Images()
+    if calibration is not None:
+        images = read_images(calibration, model.image_shape[1:])
+        if fit or ((quantize == "int8" or as_input) and model.decider.confidence_names):
+            check_classes("calibration", calibration, images, model)
+    folder = images.class_names if calibration and Path(calibration).is_dir() else ()
+    labels = given_names(model.classes, known_names(model.classes, _MODEL.value, folder))
+    lines = fit_thresholds(model, images.x, images.y, _MACS.value) if fit else []
     exported = lite.export(
-        model, quantize=quantize, calibration=images, outputs=_OUTPUTS.value, thresholds=_THRESHOLDS.value
+        model,
+        quantize=quantize,
+        calibration=images.x,
+        outputs=_OUTPUTS.value,
+        thresholds=_THRESHOLDS.value,
+        input_type=None if _INPUT_TYPE.value == "float" else _INPUT_TYPE.value,
+        labels=labels,
+        normalization=known_normalization(images),
     )
     found = lite.verify(exported)
     write_bytes(output, exported)
     return [*lines, *describe(output, found)]
 
 
-def check_files(output: Path):
-    """Looks at the files that the flags name, before anything slow begins.
-
-    Args:
-        output: the .tflite to write.
-
-    Raises:
-        ValueError: if the output is a folder, or a model is no whole .keras file.
-        FileNotFoundError: if a model or the calibration file is missing.
-    """
-    if output.is_dir():
-        raise ValueError(f"--output must name a file to write, got the folder {str(output)!r}; add NAME.tflite to it.")
-    check_models(_MODEL.value)
-    check_images(_CALIBRATION.value)
+def needed_for() -> str | None:
+    """Returns what needs the images of --calibration, the subject of a sentence; None if nothing does."""
+    if len(_MODEL.value) > 1:
+        return "a cascade"
+    if _MACS.value is not None:
+        return "--macs"
+    if _QUANTIZE.value == "int8":
+        return "--quantize=int8"
+    return "--thresholds=input" if _THRESHOLDS.value == "input" else None
 
 
 def describe(output: Path, found) -> list[str]:

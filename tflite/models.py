@@ -1,4 +1,4 @@
-"""What the scripts read: models and images by what the user calls them."""
+"""Models by what the user calls them: .keras files, and zoo:NAME."""
 
 import importlib
 import re
@@ -35,33 +35,6 @@ def import_own(modules: list[str]):
     sys.path.insert(0, "")
     for module in modules:
         importlib.import_module(module)
-
-
-def check_images(spec: str):
-    """Raises a FileNotFoundError if held-out images are neither 'shipped' nor a file.
-
-    Args:
-        spec: as read_images takes it.
-    """
-    if spec != "shipped" and not Path(spec).is_file():
-        raise FileNotFoundError(f"--calibration must be 'shipped', an .npy or an .npz, got {spec!r}, which is no file.")
-
-
-def check_classes(spec: str, model):
-    """Raises a ValueError if a model's thresholds would be fitted on the shipped images, which show other classes.
-
-    Args:
-        spec: of the held-out images, as read_images takes it.
-        model: built DynamicModel.
-    """
-    from keras_dynamic import data
-
-    classes = model.chain.logits_specs[-1].shape[-1]
-    if spec == "shipped" and classes != len(data.shipped().class_names):
-        raise ValueError(
-            f"thresholds need held-out images of the model's {classes} classes, and those that ship are CIFAR-10's; "
-            "give --calibration."
-        )
 
 
 def load(spec: str):
@@ -102,37 +75,3 @@ def plain_counterpart(model, network: dict) -> str | None:
         network: what zoo.describe says of its network.
     """
     return None if model.chain.exit_names else f"zoo:resnet{network['depth']}_cifar10_45k"
-
-
-def read_images(spec: str):
-    """Reads held-out images.
-
-    Args:
-        spec: 'shipped', or the path of an .npy or .npz file.
-
-    Returns:
-        (images [n, height, width, channels], labels [n] or None).
-
-    Raises:
-        ValueError: if the file is broken or holds something else.
-    """
-    import numpy as np
-
-    from keras_dynamic import data
-
-    if spec == "shipped":
-        shipped = data.shipped()
-        return shipped.x_heldout, shipped.y_heldout
-    try:
-        content = np.load(spec, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content, None
-        with content:
-            arrays = {name: content[name] for name in content.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{spec} is no whole .npy or .npz of plain arrays ({error}); write it with numpy.savez."
-        ) from error
-    if "x" not in arrays:
-        raise ValueError(f"{spec} must hold images x and, for a cascade, labels y, got {sorted(arrays)}; rename them.")
-    return arrays["x"], arrays.get("y")

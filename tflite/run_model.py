@@ -1,20 +1,22 @@
 """Classifies image files with an exported .tflite and says which path each one took.
 
-    python tflite/run_model.py --model=gated.tflite --cifar10 cat.png ship.jpg
+    python tflite/run_model.py --model=gated.tflite cat.png ship.jpg
+    python tflite/run_model.py --model=exits.tflite --macs=5e6 --labels=names.txt cat.png ship.jpg
 
-    python tflite/run_model.py --model=exits.tflite --macs=5e6 --cifar10 cat.png ship.jpg
-
-Runs on LiteRT, without TensorFlow. The path is told if the model was exported with --outputs=logits,decisions, the MACs
-if it gives decisions or macs. --macs chooses the thresholds of a model that takes them as an input.
+Runs on LiteRT, without TensorFlow. Pixels are normalised, and classes named, as the file says. The path is told if the
+model was exported with --outputs=logits,decisions, the MACs if it gives decisions or macs. --macs chooses the
+thresholds of a model that takes them as an input.
 """
 
 import os
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import terminal
 from absl import app, flags
 from class_names import class_names
+from images import normalised
 
 # Keras is only there because the package imports it: its lightest backend will do.
 os.environ["KERAS_BACKEND"] = "numpy"
@@ -37,8 +39,8 @@ def main(argv):
         raise app.UsageError("name one or more image files after the flags.")
     try:
         with terminal.quiet():
-            interpreter, metadata, given = load(Path(_MODEL.value))
-        names = class_names(int(interpreter.outputs["logits"].shape[-1]))
+            model = load(Path(_MODEL.value))
+        names = class_names(model.interpreter.outputs["logits"].shape[-1], model.labels)
     except terminal.EXPECTED as error:
         sys.exit(f"run_model: {error}")
     from keras_dynamic import data
@@ -46,48 +48,66 @@ def main(argv):
     unread = 0
     for path in paths:
         try:
-            pixels, note = data.read_image(path, interpreter.inputs["image"].shape[1:])
+            pixels, note = data.read_image(path, model.interpreter.inputs["image"].shape[1:])
         except ValueError as error:
             print(f"run_model: {error}", file=sys.stderr)
             unread += 1
             continue
-        print("\n".join(describe(path, note, interpreter.run(pixels, **given), metadata, names)))
+        results = model.interpreter.run(normalised(pixels, model.normalization), **model.given)
+        print("\n".join(describe(path, note, results, model.metadata, names)))
     sys.exit(1 if unread else 0)
 
 
-def load(path: Path):
+class Model(NamedTuple):
+    """An opened .tflite.
+
+    Attributes:
+        interpreter: lite.Interpreter.
+        metadata: of this package.
+        labels: names of the classes, or None.
+        normalization: (mean, std) of pixels, or None.
+        given: {further input: values}.
+    """
+
+    interpreter: Any
+    metadata: dict
+    labels: list[str] | None
+    normalization: tuple | None
+    given: dict
+
+
+def load(path: Path) -> Model:
     """Opens a model.
 
     Args:
         path: of the .tflite.
 
-    Returns:
-        (Interpreter, metadata, {further input: values}).
-
     Raises:
-        ValueError: if it is no whole .tflite, keras_dynamic did not export it, or it has no thresholds for --macs.
+        ValueError: if it is no whole .tflite, keras_dynamic did not export it, it has no thresholds for --macs, or it
+            does not give one answer for an image.
         FileNotFoundError: if there is no such file.
     """
     from keras_dynamic import lite
 
     if not path.is_file():
         raise FileNotFoundError(f"--model must name a .tflite, got {str(path)!r}, which is no file; export one first.")
-    model = path.read_bytes()
+    content = path.read_bytes()
     try:
-        lite.verify(model)
-        metadata = lite.read_metadata(model)
-        interpreter = lite.Interpreter(model, threads=_THREADS.value)
-        given = {} if _MACS.value is None else {"thresholds": lite.thresholds_for(model, _MACS.value)}
+        lite.verify(content)
+        interpreter = lite.Interpreter(content, threads=_THREADS.value)
+        given = {} if _MACS.value is None else {"thresholds": lite.thresholds_for(content, _MACS.value)}
+        labels, normalization = lite.read_labels(content), lite.read_normalization(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if "image" not in interpreter.inputs or "logits" not in interpreter.outputs:
         raise ValueError(f"{path}: expected an input image and an output logits, as export writes; export it again.")
-    if interpreter.inputs["image"].shape[-1] not in (1, 3):
+    image, logits = interpreter.inputs["image"].shape, interpreter.outputs["logits"].shape
+    if len(image) != 4 or image[-1] not in (1, 3) or len(logits) != 2:
         raise ValueError(
-            f"{path}: expected images of 1 or 3 channels, got {interpreter.inputs['image'].shape[-1]}; "
-            "image files have no more, so run it with keras_dynamic.lite.Interpreter."
+            f"{path}: expected images of 1 or 3 channels and logits [1, classes], got {list(image)} and "
+            f"{list(logits)}; run it with keras_dynamic.lite.Interpreter."
         )
-    return interpreter, metadata, given
+    return Model(interpreter, lite.read_metadata(content), labels, normalization, given)
 
 
 def describe(path: str, note: str, results, metadata, names: list[str]) -> list[str]:
@@ -103,6 +123,8 @@ def describe(path: str, note: str, results, metadata, names: list[str]) -> list[
     import numpy as np
 
     logits = results["logits"].ravel().astype(np.float64)
+    if len(logits) == 1:  # of the second of two classes, of which the first has logit 0
+        logits = np.append(0.0, logits)
     chances = np.exp(logits - logits.max())
     chances /= chances.sum()
     lines = [f"{path}: {names[int(chances.argmax())]}, {chances.max():.1%}" + (f" ({note})" if note else "")]

@@ -1,10 +1,12 @@
 r"""Classifies a folder of images in batches under a budget, and says how much faster that is than running everything.
 
-    python tflite/serve_demo.py --images=photos --macs=30e6 --cifar10 --output=photos.csv
+    python tflite/serve_demo.py --images=photos --macs=30e6 --output=photos.csv
+    python tflite/serve_demo.py --model=small.keras,large.keras --calibration=held_out --images=photos
 
 A model is a .keras file or zoo:NAME: a cascade, or a network with exits or gates. Several, cheapest first, become a
 cascade. Its thresholds are fitted to the budget on the images of --calibration, which the model has not been trained
-on. Without --images, the test images that ship are written to runs/serve_demo/images and classified. It runs
+on. A model that does not normalise pixels itself also needs --input_mean and --input_std, see export_model.py. Without
+--images, networks of the zoo classify the test images that ship, which are written to runs/serve_demo/images. It runs
 TensorFlow, on CPU unless CUDA_VISIBLE_DEVICES names a GPU.
 """
 
@@ -16,23 +18,30 @@ from pathlib import Path
 import terminal
 from absl import app, flags, logging
 from budget import fit_thresholds, stopping
-from class_names import class_names
-from models import check_classes, check_images, check_models, import_own, load, read_images
+from class_names import class_names, known_names
+from images import SHIPPED, check_classes, chosen, normalised, normalization, read_images
+from models import check_models, import_own, load
 
 _ZOO = ["zoo:resnet8_cifar10_45k", "zoo:resnet20_cifar10_45k", "zoo:resnet32_cifar10_45k"]
 _SHIPPED = Path("runs/serve_demo/images")
 
 _MODEL = flags.DEFINE_list("model", _ZOO, "a .keras file or zoo:NAME; several, cheapest first, become a cascade")
-_IMAGES = flags.DEFINE_string("images", None, f"folder of image files; those that ship, in {_SHIPPED}, by default")
+_IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "folder of image files, or one with a folder of them for each class; 'shipped' (1,000 of CIFAR-10, in "
+    f"{_SHIPPED}) is the default for networks of the zoo",
+)
 _MACS = flags.DEFINE_float(
     "macs", None, "mean MACs per image at most; half of those of the static network by default", lower_bound=0
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "images at a time", lower_bound=1)
 _CALIBRATION = flags.DEFINE_string(
     "calibration",
-    "shipped",
-    "held-out images for the thresholds, pixels 0 to 255: 'shipped' (500 of CIFAR-10), an .npy of images, or an .npz "
-    "with images x and, for a cascade, labels y",
+    None,
+    "held-out images for the thresholds: a folder of image files, one with a folder of them for each class, which a "
+    "cascade needs, an .npy of images as the model takes them, an .npz with such images x and labels y, or 'shipped' "
+    "(500 of CIFAR-10), the default for networks of the zoo",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "CSV to write: a row per image")
 _IMPORTS = flags.DEFINE_list("imports", [], "Python modules to import first: those that define layers of your own")
@@ -65,29 +74,34 @@ def serve_folder() -> tuple[list[str], list[str]]:
         OSError: if a file or folder is missing or cannot be written.
     """
     check_models(_MODEL.value)
-    check_images(_CALIBRATION.value)
+    calibration = chosen("calibration", _CALIBRATION.value, _MODEL.value, "a budget")
+    images = chosen("images", _IMAGES.value, _MODEL.value, "serving", "a folder of them")
     if _OUTPUT.value is not None and Path(_OUTPUT.value).is_dir():
         raise ValueError(f"--output must name a CSV to write, got the folder {_OUTPUT.value!r}; add NAME.csv to it.")
     import_own(_IMPORTS.value)
 
-    from keras_dynamic import data, serving
+    from keras_dynamic import serving
+    from keras_dynamic.data.image_files import files_by_class
     from keras_dynamic.files import write_text
 
-    files = data.image_files(_IMAGES.value if _IMAGES.value is not None else shipped_images(_SHIPPED))
+    files, _, _ = files_by_class(shipped_images(_SHIPPED) if images == SHIPPED else images)
     model = served_model([load(spec) for spec in _MODEL.value])
     places, static = serving.stopping_places(model), serving.static_network(model)
-    names = class_names(model.chain.logits_specs[-1].shape[-1])
-    check_classes(_CALIBRATION.value, model)
+    shape = tuple(model.image_shape[1:])
+    held_out = read_images(calibration, shape)
+    check_classes("calibration", calibration, held_out, model)
+    folder = held_out.class_names if calibration != SHIPPED else ()
+    names = class_names(model.classes, known_names(model.classes, _MODEL.value, folder))
     macs = macs_of(static)
     budget = macs / 2 if _MACS.value is None else _MACS.value
-    lines = fit_thresholds(model, *read_images(_CALIBRATION.value), budget)
-    folder = Reader(files, tuple(model.image_shape[1:]))
-    batches = folder.batches(_BATCH_SIZE.value)
+    lines = fit_thresholds(model, held_out.x, held_out.y, budget)
+    reader = Reader(files, shape)
+    batches = (normalised(batch, normalization()) for batch in reader.batches(_BATCH_SIZE.value))
     served = serving.serve(model, batches)
     if _OUTPUT.value is not None:
-        write_text(_OUTPUT.value, table(folder.read, served, names, places))
+        write_text(_OUTPUT.value, table(reader.read, served, names, places))
         lines.append(f"wrote {_OUTPUT.value}")
-    return [*lines, *describe(served, folder, places, budget, static.name, macs)], folder.unread
+    return [*lines, *describe(served, reader, places, budget, static.name, macs)], reader.unread
 
 
 def shipped_images(folder: Path) -> Path:

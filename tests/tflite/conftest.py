@@ -1,4 +1,4 @@
-"""A small gated model, and a way to run the scripts as a user does."""
+"""Small models, a folder of images in classes, and a way to run the scripts as a user does."""
 
 import functools
 import importlib.util
@@ -11,11 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import keras_dynamic as kd
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 16
+NAMES = ("ant", "bee", "cow", "dog")
 
 
 def small_gated_model():
@@ -38,6 +40,27 @@ def images():
     """uint8 [40, 16, 16, 3], of different colours."""
     rng = np.random.default_rng(0)
     return (255 * rng.random((40, 1, 1, 3)) * rng.random((40, SIZE, SIZE, 3))).astype(np.uint8)
+
+
+def plain_model(width=4, classes=4, rescale=True):
+    """Returns an untrained functional Keras model that ends in a softmax, or in a sigmoid for one class."""
+    keras.utils.set_random_seed(width)
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Rescaling(1 / 255)(image) if rescale else image
+    x = keras.layers.Conv2D(width, 3, activation="relu")(x)
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(width, 3)(x))
+    x = keras.layers.Dense(classes, activation="softmax" if classes > 1 else "sigmoid")(keras.layers.Flatten()(x))
+    return keras.Model(image, x, name=f"plain{width}")
+
+
+@pytest.fixture
+def in_classes(images, tmp_path):
+    """Folder of the images as PNG files, ten for each of four classes: image k is of class k % 4."""
+    for number, image in enumerate(images):
+        path = tmp_path / "in_classes" / NAMES[number % 4] / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return tmp_path / "in_classes"
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +93,7 @@ def saved(model, tmp_path_factory):
 def module():
     """module(name) -> a module beside the scripts, by its path, so that no other of that name is meant."""
 
+    @functools.cache  # a module defines its flags once
     def load(name):
         spec = importlib.util.spec_from_file_location(f"tflite_{name}", ROOT / "tflite" / f"{name}.py")
         found = importlib.util.module_from_spec(spec)

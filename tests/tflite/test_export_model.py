@@ -112,6 +112,7 @@ def bad_files(tmp_path, saved, images):
     (tmp_path / "folder").mkdir()
 
 
+SHIPPED = "--calibration=shipped"
 ZOO = "--model=zoo:resnet8_cifar10_45k,zoo:resnet20_cifar10_45k"
 
 
@@ -121,14 +122,23 @@ ZOO = "--model=zoo:resnet8_cifar10_45k,zoo:resnet20_cifar10_45k"
         (["--model=none.keras"], "got 'none.keras', which is no file"),
         (["--model=cut.keras"], "cut.keras is no whole .keras file"),
         (["--model=zoo:resnet8_cifar10"], "did you mean 'resnet8_cifar10_45k'?"),
-        (["--model={saved}", "--macs=1e6"], "the model's 4 classes, and those that ship are CIFAR-10's; give"),
+        (
+            ["--model={saved}", "--macs=1e6", SHIPPED],
+            "must show the model's 4 classes, got 10 in 'shipped' (airplane, auto",
+        ),
         (["--model={saved}", "--outputs=logit"], "got 'logit' (did you mean 'logits'?)"),
         (["--model={saved}", "--output=folder"], "got the folder 'folder'"),
-        (["--model={saved}", "--quantize=int8", "--calibration=none.npz"], "got 'none.npz', which is no file"),
+        (
+            ["--model={saved}", "--quantize=int8", "--calibration=none.npz"],
+            "got 'none.npz', which does not exist; give a folder",
+        ),
         (["--model={saved}", "--quantize=int8", "--calibration=cut.npz"], "cut.npz is no whole .npy or .npz"),
         (["--model={saved}", "--quantize=int8", "--calibration=names.npz"], "must hold images x"),
-        (["--model={saved}", "--quantize=int8"], "calibration images must have shape [n, 16, 16, 3]"),
-        (["--model={saved}", "--thresholds=input"], "needs a decider that compares confidences, got PerUnitGates"),
+        (["--model={saved}", "--quantize=int8", SHIPPED], "calibration images must have shape [n, 16, 16, 3]"),
+        (
+            ["--model={saved}", "--thresholds=input", SHIPPED],
+            "needs a decider that compares confidences, got PerUnitGates",
+        ),
         ([ZOO, "--calibration=unlabelled.npy"], "a cascade's thresholds need labels"),
     ],
 )

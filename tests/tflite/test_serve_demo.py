@@ -11,6 +11,7 @@ import keras_dynamic as kd
 
 SCRIPT = "serve_demo.py"
 COUNT = 12
+HELD_OUT = "--calibration=held_out.npz"
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +38,7 @@ def with_exits(tmp_path_factory):
 @pytest.fixture
 def held_out(images, tmp_path):
     np.savez(tmp_path / "held_out.npz", x=images[COUNT:])
-    return "--calibration=held_out.npz"
+    return HELD_OUT
 
 
 @pytest.fixture
@@ -99,17 +100,25 @@ def test_a_cascade_from_the_zoo_on_a_small_folder(run, photos):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--images=nowhere"], "expected a folder of image files, got 'nowhere', which is no folder"),
-        (["--images=empty"], "got 'empty', which holds none"),
-        (["--images=texts", "--calibration=held_out.npz"], "none of the 2 files in texts is an image"),
-        (["--calibration=none.npz"], "--calibration must be 'shipped', an .npy or an .npz, got 'none.npz'"),
+        (
+            ["--images=nowhere", HELD_OUT],
+            "--images must name images, got 'nowhere', which does not exist; give a folder",
+        ),
+        (["--images=empty", HELD_OUT], "got 'empty', which holds none"),
+        (
+            ["--images=held_out.npz", HELD_OUT],
+            "expected a folder of image files, got 'held_out.npz', which is no folder",
+        ),
+        (["--images=texts", HELD_OUT], "none of the 2 files in texts is an image"),
+        (["--calibration=none.npz"], "--calibration must name images, got 'none.npz', which does not exist"),
         (["--calibration=empty.npz"], "calibration images must have shape [n, 16, 16, 3], got [0, 16, 16, 3]"),
-        ([], "the model's 4 classes, and those that ship are CIFAR-10's; give --calibration"),
-        (["--calibration=held_out.npz", "--macs=1000"], "MACs per image, the least that this network can do with"),
-        (["--calibration=held_out.npz", "--output=empty"], "--output must name a CSV to write, got the folder 'empty'"),
+        ([], "a budget needs images like those that "),
+        (["--calibration=shipped"], "--calibration must show the model's 4 classes, got 10 in 'shipped' (airplane, "),
+        ([HELD_OUT, "--macs=1000"], "MACs per image, the least that this network can do with"),
+        ([HELD_OUT, "--output=empty"], "--output must name a CSV to write, got the folder 'empty'"),
         (["--model=none.keras"], "got 'none.keras', which is no file"),
         (["--model=zoo:resnet8_cifar10_45k"], "got 'resnet8_cifar10_45k', which runs everything"),
-        (["--cifar10"], "the model has 4 classes, but --cifar10 names 10"),
+        (["--cifar10", HELD_OUT], "the model has 4 classes, but --cifar10 names 10"),
     ],
 )
 def test_bad_input_is_one_sentence(run, with_exits, held_out, photos, tmp_path, flags, words):
