@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_dynamic import keras_hooks
+from keras_dynamic.data import batches_of
 
 
 def reestimate_batch_norm(model, batches, decisions=None, steps=None):
@@ -17,7 +18,7 @@ def reestimate_batch_norm(model, batches, decisions=None, steps=None):
 
     Args:
         model: DynamicModel.
-        batches: iterable of image batches [batch, height, width, channels], or of (images, labels).
+        batches: tf.data.Dataset, keras.utils.PyDataset or other iterable of batches, [batch, ...] or (inputs, labels).
         decisions: {name: 0 or 1} for all images, e.g. a static pattern; None lets the decider decide.
         steps: batches to take, None for all.
 
@@ -35,7 +36,7 @@ def reestimate_batch_norm(model, batches, decisions=None, steps=None):
     try:
         for norm in norms:
             norm.trainable, norm.momentum = True, 0.0  # after a batch the moving statistics are that batch's
-        for batch in itertools.islice(batches, steps):
+        for batch in itertools.islice(batches_of(batches), steps):
             images = batch[0] if isinstance(batch, (tuple, list)) else batch
             model.build((None, *images.shape[1:]))
             if decisions is None:

@@ -1,7 +1,7 @@
 """Loads image sets, splits, augments and batches them; TensorFlow is imported only to read a TFDS folder."""
 
 from keras_dynamic.data.batches import Batches, StreamBatches, random_crop_flip
-from keras_dynamic.data.collect import as_arrays
+from keras_dynamic.data.collect import as_arrays, batches_of
 from keras_dynamic.data.datasets import Dataset, from_arrays, hold_out, load, load_arrays
 from keras_dynamic.data.image_files import ImageFolder, image_files, read_folder, read_image
 from keras_dynamic.data.shipped import Shipped, shipped
@@ -16,6 +16,7 @@ __all__ = [
     "StreamBatches",
     "Streamed",
     "as_arrays",
+    "batches_of",
     "from_arrays",
     "hold_out",
     "image_files",

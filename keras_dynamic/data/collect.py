@@ -25,7 +25,7 @@ def as_arrays(x, y=None):
     if hasattr(x, "cardinality") and int(x.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
         raise ValueError("a data set is read once, whole, got one that repeats without an end; leave repeat() out.")
     inputs, labels = [], []
-    for batch in _batches(x):
+    for batch in batches_of(x):
         several = isinstance(batch, (tuple, list))
         inputs.append(np.asarray(batch[0] if several else batch))
         if several and len(batch) > 1:
@@ -39,7 +39,8 @@ def _is_iterable(x):
     return isinstance(x, keras.utils.PyDataset) or hasattr(x, "__iter__")
 
 
-def _batches(x):
+def batches_of(x):
+    """Returns an iterator over the batches of a tf.data.Dataset, a keras.utils.PyDataset, once, or another iterable."""
     if isinstance(x, keras.utils.PyDataset):
         return (x[index] for index in range(len(x)))
     return x.as_numpy_iterator() if hasattr(x, "as_numpy_iterator") else iter(x)

@@ -59,15 +59,15 @@ def _tau_bracket(model, spent, budget) -> tuple[Spent, Spent]:
 TAUS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-def tau_sweep(model, x, y, taus=TAUS, outcome=None) -> list[dict]:
+def tau_sweep(model, x, y=None, taus=TAUS, outcome=None) -> list[dict]:
     """Measures a network at several thresholds; afterwards it has its own again.
 
     Batch norm stays as it is, estimated at the network's own threshold.
 
     Args:
         model: built DynamicModel whose decider compares probabilities with tau: gates, or a policy.
-        x: images, [n, height, width, channels].
-        y: class numbers [n], or one-hot labels [n, classes].
+        x: inputs, [n, ...], or a tf.data.Dataset or keras.utils.PyDataset of inputs and labels.
+        y: labels, see ops.right_answers.
         taus: thresholds, each in [0, 1]; 0 runs everything.
         outcome: compiled_outcome(model), to compile only once for several calls.
 
@@ -79,6 +79,7 @@ def tau_sweep(model, x, y, taus=TAUS, outcome=None) -> list[dict]:
 
     Source: Herrmann et al., section S2.3 and figure 10.
     """
+    x, y = as_arrays(x, y)
     outcome = compiled_outcome(model) if outcome is None else outcome
     return [at_tau(model, x, y, tau, outcome) for tau in taus]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_dynamic import ops
 from keras_dynamic.cost import given
+from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import CombinedDecider, Confidence
 from keras_dynamic.evaluation.evaluate import compiled_outcome
 from keras_dynamic.ops import check_images, right_answers
@@ -90,7 +91,7 @@ def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome
 
     Args:
         model: built DynamicModel with exits.
-        x: images, [n, height, width, channels].
+        x: inputs, [n, ...], or a data set of batches.
         confidence: 'max_probability', 'entropy' or 'margin'.
         batch_size: images at a time.
         outcome: compiled_outcome(model), to compile only once for several calls.
@@ -102,6 +103,7 @@ def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome
         ValueError: if images are missing or not finite, the network has no exits, decides units too but
             has no Confidence decider for its exits, or the confidence is none of the three.
     """
+    x, _ = as_arrays(x)
     check_images(x)
     certain = exit_confidence(model)
     if certain is None:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Stochastic
 from keras_dynamic.evaluation.budgets import TAUS, at_tau, tau_sweep
 from keras_dynamic.evaluation.evaluate import compiled_outcome
@@ -18,7 +19,7 @@ def stochastic(model, x, runs=5, seed=0, batch_size=256):
 
     Args:
         model: DynamicModel with PerUnitGates.
-        x: images, [n, height, width, channels].
+        x: images, [n, height, width, channels], or a data set of batches.
         runs: how often.
         seed: of the samples.
         batch_size: images at a time.
@@ -33,6 +34,7 @@ def stochastic(model, x, runs=5, seed=0, batch_size=256):
     """
     if runs < 1:
         raise ValueError(f"runs must be at least 1, got {runs!r}.")
+    x, _ = as_arrays(x)
     sampled = DynamicModel(model.chain, Stochastic(model.decider, seed=seed))
     logits, cost = [], []
     for _ in range(runs):
@@ -70,12 +72,12 @@ def ensemble_of(logits, cost):
     return (shifted / shifted.sum(axis=-1, keepdims=True)).mean(axis=0), cost.sum(axis=0)
 
 
-def inference_figures(model, x, y, taus=TAUS, runs=5, ensembles=(2, 5), seed=0) -> dict:
+def inference_figures(model, x, y=None, taus=TAUS, runs=5, ensembles=(2, 5), seed=0) -> dict:
     """Compares the modes of inference of a gated network, which is left unchanged.
 
     Args:
         model: built DynamicModel with PerUnitGates or ChannelGates.
-        x: images, [n, height, width, channels].
+        x: images, [n, height, width, channels], or a data set of images and labels.
         y: class numbers [n], or one-hot labels [n, classes].
         taus: thresholds of the sweep, each in [0, 1].
         runs: samples of stochastic inference, at least 2.
@@ -99,6 +101,7 @@ def inference_figures(model, x, y, taus=TAUS, runs=5, ensembles=(2, 5), seed=0) 
     for size in ensembles:
         if not 1 <= size <= runs:
             raise ValueError(f"an ensemble is made of 1 to {runs} runs, got {size!r}; raise runs.")
+    x, y = as_arrays(x, y)
     check_images(x)
     y = class_numbers(y, model.classes, len(x))
     logits, cost = stochastic(model, x, runs, seed)

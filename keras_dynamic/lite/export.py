@@ -90,11 +90,11 @@ def export(
 
     Raises:
         ValueError: if Keras runs on another backend than TensorFlow, the model is not built or not in float32, draws
-            random numbers or runs a loop, int8 comes without calibration images or with ones of
-            another shape or range, an argument is unknown, there are more or fewer labels than classes, bytes are
-            wanted of a model in float or one whose normalisation is not known, exits are wanted of a model that stops at them, a decision
-            is not one bool per image, thresholds are to be an input but nothing compares confidences, or their scales
-            differ in int8, or the model has an operation that TFLite's builtins lack.
+            random numbers or runs a loop, int8 comes without calibration images or with ones of another shape or range,
+            an argument is unknown, there are more or fewer labels than classes, bytes are wanted of a model in float or
+            one whose normalisation is not known, exits are wanted of a model that stops at them, a decision is not one
+            bool per image, thresholds are to be an input but nothing compares confidences, or their scales differ in
+            int8, or the model has an operation that TFLite's builtins lack.
     """
     outputs = (outputs,) if isinstance(outputs, str) else outputs
     model = as_dynamic(model, copy=False)

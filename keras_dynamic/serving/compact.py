@@ -48,7 +48,7 @@ def compact(model):
 
     def run(images) -> Outcome:
         images = keras.ops.convert_to_tensor(images)
-        if len(images.shape) != 4 or tuple(images.shape[1:]) != tuple(shape) or images.shape[0] == 0:
+        if tuple(images.shape[1:]) != tuple(shape) or images.shape[0] == 0:
             raise ValueError(
                 f"compact takes a batch of images, [batch, {', '.join(map(str, shape))}], got shape "
                 f"{tuple(images.shape)}."

@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import CombinedDecider, PerUnitGates
 from keras_dynamic.evaluation.evaluate import evaluate
 from keras_dynamic.layers import Decider, DynamicModel
@@ -25,7 +26,7 @@ def freeze_decisions(model, images, tolerance=0.02, batch_size=250) -> DynamicMo
     Args:
         model: built DynamicModel or method with deciders.PerUnitGates or ChannelGates, alone or in a CombinedDecider;
             only their decisions are frozen. The model is unchanged.
-        images: [n, height, width, channels], held-out images; may be None for data-independent gates.
+        images: held-out images, [n, ...], or a data set of batches; may be None for data-independent gates.
         tolerance: largest share of the images with the other decision, in [0, 0.5); for a group of channels, of the
             images that run its unit.
         batch_size: images at a time.
@@ -100,14 +101,14 @@ def decision_rates(model, images, batch_size) -> dict[str, float]:
     """
     if not model.chain.built:
         raise ValueError(f"model {model.name!r} is not built; call it on a batch of images first.")
+    images, _ = as_arrays(images)
     if not any(getattr(each, "data_dependent", True) for each in model.decider.members()):
         images = np.zeros((1, *model.image_shape[1:]), np.float32)
     elif images is None or not len(images):
         raise ValueError("data-dependent gates are evaluated on images, got none; give held-out images.")
-    elif np.ndim(images) != 4:
-        raise ValueError(
-            f"images must be [n, height, width, channels], got shape {np.shape(images)}; put a single one into a list."
-        )
+    elif np.ndim(images) != len(model.image_shape):
+        sizes = ", ".join(map(str, model.image_shape[1:]))
+        raise ValueError(f"images must be [n, {sizes}], got shape {np.shape(images)}; put a single one into a list.")
     found = evaluate(model, images, batch_size=batch_size)
     shares = {name: float(np.mean(value)) for name, value in found.decisions.items()}
     reached = {name: shares[whole] for name, whole in model.decider.within.items()}

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_dynamic.data import batches_of
 from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.layers import Gate, StaticGate
 from keras_dynamic.layers.forward import MaskedExecutor
@@ -20,7 +21,7 @@ def decision_importance(model, batches) -> dict:
 
     Args:
         model: built DynamicModel without networks inside units.
-        batches: list of (images [batch, height, width, channels], class numbers [batch] or one-hot labels).
+        batches: iterable of (inputs [batch, ...], class numbers [batch] or one-hot labels), or such a data set.
 
     Returns:
         {decision name: float}, relative to the largest.
@@ -153,7 +154,7 @@ def _watch(model, batches):
 def _pairs(batches, classes):
     """Returns the batches as a list of (images, int labels [batch]), or raises a ValueError if they are none."""
     found = []
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(batches_of(batches)):
         pair = isinstance(batch, (list, tuple)) and len(batch) == 2
         if not pair:
             raise ValueError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 
+from keras_dynamic.data import as_arrays
 from keras_dynamic.evaluation.evaluate import evaluate
 from keras_dynamic.layers import Always, DynamicModel, Residual
 from keras_dynamic.layers.dynamic_model import dtype_policy_scope
@@ -39,7 +40,7 @@ def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
 
     Args:
         model: built DynamicModel or method that can be saved and loaded; it is unchanged.
-        images: held-out images, [n, height, width, channels]; no labels are needed.
+        images: held-out images, [n, ...], or a data set of batches; no labels are needed.
         batch_size: images at a time.
 
     Returns:
@@ -52,6 +53,7 @@ def prune_dead_units(model, images, batch_size=250) -> DynamicModel:
 
     Source: SGAD, section 4.1, discussion, point 3 (dead blocks).
     """
+    images, _ = as_arrays(images)
     _check(model, images)
     decisions = evaluate(model, images, batch_size=batch_size).decisions
     dead = {unit.name for unit in model.chain.units if unit.name in decisions and not decisions[unit.name].any()}
@@ -80,8 +82,7 @@ def _check(model, images):
     check_nothing_nested(model, "prune")
     if len(images) == 0:
         raise ValueError(
-            "images must be held-out images, [n, height, width, channels], got none; give some hundreds, as on none "
-            "every unit is dead."
+            "images must be held-out images, [n, ...], got none; give some hundreds, as on none every unit is dead."
         )
 
 

@@ -25,9 +25,9 @@ def keras_models(config, workdir=None, data_dir=None, record=None) -> dict:
     with all gates open; precisions; targets and seed.
 
     Returns:
-        {name: figures}: units, units_skippable, skippable_share (of the MACs at image_size), logits_difference (the largest of
-        a logit, over the logits' standard deviation), conversion_seconds, macs (at published_size), macs_published, and of those exported
-        overhead_float32 and overhead_int8.
+        {name: figures}: units, units_skippable, skippable_share (of the MACs at image_size), logits_difference (the
+        largest of a logit, over the logits' standard deviation), conversion_seconds, macs (at published_size),
+        macs_published, and of those exported overhead_float32 and overhead_int8.
     """
     found = {}
     for name, published in config.models.items():
