@@ -1,5 +1,7 @@
 """Thresholds for a budget, of whatever has some: a cascade, a network with exits, or one with gates or a policy."""
 
+import warnings
+
 
 def stopping(model):
     """Returns a network with exits that decides nothing under a Confidence decider, and any other as it is.
@@ -26,7 +28,7 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
         macs: mean MACs per image at most; None, of a cascade, for the last network's accuracy.
 
     Returns:
-        A line that says what the thresholds give.
+        A line that says what the thresholds give, and warnings about the images.
 
     Raises:
         ValueError: if the model has no thresholds, images or labels are missing, the images have another size, or the
@@ -53,16 +55,20 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
             "--calibration images that the model has not been trained on."
         )
     if is_cascade:
-        fitted = model.fit_thresholds(images, labels, macs=macs)
+        with warnings.catch_warnings(record=True) as raised:
+            warnings.simplefilter("always")
+            fitted = model.fit_thresholds(images, labels, macs=macs)
+        said = [f"warning: {each.message}" for each in raised if each.filename == __file__]
         spent, numbers = fitted.macs, _list(fitted.thresholds)
     else:
-        fitted = evaluation.fit_budget(model, images, macs, y=labels)
+        fitted, said = evaluation.fit_budget(model, images, macs, y=labels), []
         parts = [_list(fitted.thresholds)] if fitted.thresholds is not None else []
         spent, numbers = fitted.spent, ", ".join(parts + ([f"tau {fitted.tau:.4g}"] if fitted.tau is not None else []))
     right = "" if fitted.accuracy is None else f"{fitted.accuracy:.2%} right at "
     return [
         f"{numbers}: {right}{spent:,.0f} MACs, mean over the {len(images)} images that they were fitted on (Keras, "
-        "float32)"
+        "float32)",
+        *said,
     ]
 
 

@@ -79,7 +79,7 @@ def chosen(flag: str, given: str | None, models: list[str], needed_for: str | No
         wanted: what to give.
 
     Raises:
-        ValueError: if they are needed, not named, and some model is not from the zoo.
+        ValueError: if they are needed, not named, and some model is not from the zoo, or a file is of another type.
         FileNotFoundError: if there is no such file or folder.
     """
     if given is None:
@@ -91,6 +91,8 @@ def chosen(flag: str, given: str | None, models: list[str], needed_for: str | No
         return SHIPPED if needed_for is not None else None
     if given != SHIPPED and not Path(given).exists():
         raise FileNotFoundError(f"--{flag} must name images, got {given!r}, which does not exist; give {wanted}.")
+    if given != SHIPPED and Path(given).is_file() and Path(given).suffix not in (".npy", ".npz"):
+        raise ValueError(f"--{flag} must name images, got {given!r}, which is no folder, .npy or .npz; give {wanted}.")
     return given
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import keras_dynamic as kd
-from tests.tflite.conftest import SIZE
+from tests.tflite.conftest import SIZE, plain_model
 
 LABELS = np.arange(40) % 4
 
@@ -41,6 +41,13 @@ def test_exits_and_gates_get_both(budget, stopping, images):
     (line,) = budget.fit_thresholds(both, images, LABELS, 0.8 * both.cost_tree.total_macs)
     assert line.startswith("thresholds ")
     assert ", tau " in line.split(":")[0]
+
+
+def test_images_that_networks_were_trained_on_are_told(budget, images):
+    networks = [plain_model(4), plain_model(8)]
+    seen = networks[1].predict(images, verbose=0).argmax(-1)
+    _, warning = budget.fit_thresholds(kd.models.cascade(networks), images, seen, 1e9)
+    assert warning.startswith("warning: network 'plain8' is 100.0% right on these data, of which the largest class has")
 
 
 def test_nothing_to_fit(budget, images):

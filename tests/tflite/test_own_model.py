@@ -154,6 +154,7 @@ INT8, BENCH, FOLDER = "--quantize=int8", "benchmark.py", "--calibration=in_class
             "a cascade's thresholds need labels; give",
         ),
         ("export_model.py", "small", [INT8, "--calibration=text"], "got 'text/a.txt', which cannot be read"),
+        ("export_model.py", "small", [INT8, "--calibration=text/a.txt"], "which is no folder, .npy or .npz; give"),
         ("export_model.py", "small", [INT8, FOLDER, "--input_std=0"], "--input_std must be over 0, got 0"),
         ("export_model.py", "small", [FOLDER, "--cifar10"], "the model has 4 classes, but --cifar10 names 10"),
         (BENCH, "small", [], "a measurement needs images like those that "),
