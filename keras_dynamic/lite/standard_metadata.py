@@ -59,6 +59,10 @@ def check_normalization(given, channels: int, takes_pixels: bool, input_type) ->
             f"normalization must be (mean, std), numbers or {channels} each, std positive, got {given!r}; images are "
             "(pixel - mean) / std."
         )
+    if takes_pixels and not ((mean == 0).all() and (std == 1).all()):
+        raise ValueError(
+            f"the model normalises pixel values 0 to 255 itself, got normalization={given!r} too; leave it out."
+        )
     if input_type == "uint8" and mean.ndim and mean.size > 1:
         raise ValueError(
             f"input_type='uint8' rescales all channels alike, got normalization={given!r} with a number for each; put "

@@ -76,7 +76,7 @@ def test_record_of_a_finished_run(finished, config):
     assert content["config"]["network"] == {"depth": 8, "stages": [], "num_classes": 4, "weights": ""}
     assert {"job", "evaluation", "targets"}.isdisjoint(content["config"])
     assert len(content["epochs"]) == 3
-    metrics = {"accuracy", "loss", "activation_rate", "macs_mean"}
+    metrics = {"accuracy", "loss", "activation_rate", "macs_millions"}
     assert set(content["epochs"][0]) == metrics | {f"val_{name}" for name in metrics}
     # Targets come down to 0.6 in the second epoch; the first one's model is none of those to choose from.
     best = max((1, 2), key=lambda epoch: content["epochs"][epoch]["val_accuracy"])

@@ -109,6 +109,8 @@ def test_a_model_that_normalises_takes_pixels():
     model = kd.layers.DynamicModel(kd.models.resnet_cifar(8, width=4).chain)
     model.build((None, 32, 32, 3))
     assert lite.read_normalization(lite.export(model)) == (0, 1)
+    with pytest.raises(ValueError, match=r"normalises pixel values 0 to 255 itself, got normalization=\(0, 255\) too"):
+        lite.export(model, normalization=(0, 255))
 
 
 def test_labels_stay_when_a_file_is_changed(gated):

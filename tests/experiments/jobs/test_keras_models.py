@@ -1,7 +1,7 @@
 import keras
 import pytest
-from configs import models
 
+from configs import models
 from keras_dynamic.experiments.jobs.fit_memory import fit_memory
 from keras_dynamic.experiments.jobs.keras_models import compared, overheads
 
