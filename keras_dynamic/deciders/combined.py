@@ -90,6 +90,10 @@ class CombinedDecider(Decider):
         """Returns whether one of them does."""
         return any(each.reads_logits(name) for each in self.deciders)
 
+    def inferred(self, name, decision, probability):
+        """Returns the decision of the decider that makes it."""
+        return next(each.inferred(name, decision, probability) for each in self.deciders if name in each.names)
+
     def confidence_of(self, name):
         """Returns the value given by the decider that makes the decision."""
         return next(each.confidence_of(name) for each in self.deciders if name in each.names)

@@ -118,6 +118,11 @@ class BernoulliPolicy(ThresholdDecider):
         # With constant variables, units held open are constants.
         return self.exceed_tau(logits) if self.one_shot else self.over_tau(logits) > 0
 
+    def inferred(self, name, decision, probability):
+        """Returns whether the probability is greater than tau, or the unit is held open."""
+        held = self.names.index(name) < len(self.names) - ops.convert_to_tensor(self.opened)
+        return ops.logical_or(held, super().inferred(name, decision, probability))
+
     def begin(self, image, x, training=None):
         """Counts the training step."""
         if training:

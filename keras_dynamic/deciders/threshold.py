@@ -80,6 +80,12 @@ class ThresholdDecider(Decider):
         """
         return ops.relu6(self.over_tau(logits)) > 0
 
+    def inferred(self, name, decision, probability):
+        """Returns whether the probability is greater than tau, or the constant decision."""
+        if name in self.constants:
+            return decision
+        return ops.logical_or(ops.greater(probability, self.tau), ops.less_equal(self.tau, 0.0))
+
     def columns_of(self, k, carry):
         """Returns the result of decide for unit k, for a decider that has decided all units at once.
 

@@ -173,9 +173,9 @@ class Chain(SavedArguments):
         """
         deciding = training if deciding is None else deciding
         result = ForwardPass(self, decider, decisions, training, deciding, executor).run(image)
-        decisions, probabilities, conditional = result.decided
-        cost = ops.broadcast_to(expected(decider.tree, conditional), (ops.shape(result.logits)[0],))
-        return Outcome(result.logits, result.exits, decisions, probabilities, cost, conditional)
+        cost = expected(decider.tree, result.decided.conditional)
+        cost = ops.broadcast_to(cost, (ops.shape(result.logits)[0],))
+        return Outcome(result.logits, result.exits, cost=cost, **result.decided._asdict())
 
     def cost_node(self, decider) -> Node:
         """Returns the cost tree of the chain under a decider: stem, decider, units, exits, head."""

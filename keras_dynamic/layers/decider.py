@@ -17,7 +17,8 @@ class Decider(SavedArguments):
     A chain calls begin(image, x) once, with the stem's output, decide(k, x, carry) before each unit, and
     decide_exit(name, logits, x, carry) at each exit, whether to continue or to stop there. A subclass writes `choose`,
     which returns the names of its decisions, `decide`, and perhaps `decide_exit`; `prepare` makes the layers it needs,
-    and `begin_nodes`, `unit_nodes` and `exit_nodes` return its cost.
+    and `begin_nodes`, `unit_nodes` and `exit_nodes` return its cost. If it decides in training otherwise than in
+    inference, `inferred` returns what inference would decide, for the progress bar.
     """
 
     def __init__(self, **kwargs):
@@ -220,6 +221,19 @@ class Decider(SavedArguments):
             As decide does, the decision under the exit's name: True continues, False stops there.
         """
         return {}, {}, carry
+
+    def inferred(self, name, decision, probability):
+        """Returns the decision that inference would make of a probability; by default the one that was made.
+
+        Args:
+            name: one of names.
+            decision: made in training mode: True, False, or a bool or float tensor [batch].
+            probability: of the decision, float tensor [batch] or a number.
+
+        Returns:
+            True, False, or a bool or float tensor [batch].
+        """
+        return decision
 
     def reads_logits(self, name) -> bool:
         """Returns whether decide_exit reads the logits of an exit: by default, of exits with a decision.

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_dynamic import keras_hooks
-from keras_dynamic.cost import register
+from keras_dynamic.cost import expected, register
 from keras_dynamic.data.collect import input_shape_of
 from keras_dynamic.layers.chain import Chain, several_inputs
 from keras_dynamic.layers.decider import Always, Decider
@@ -52,8 +52,11 @@ class DynamicModel(SavedArguments, keras.Model):
 
     model(image) gives logits, so compile(loss=..., metrics=...), fit, evaluate and predict are ordinary Keras. While
     fit and evaluate trace a step, the model returns the whole Outcome; `compute_loss` passes its logits to the
-    compiled loss and adds `outcome_losses`, the one method that subclasses override. The progress bar shows, besides
-    what was compiled, activation_rate (mean over decisions; 1 if there are none) and macs_mean (MACs per image).
+    compiled loss and adds `outcome_losses`, the one method that subclasses override.
+
+    The progress bar shows, besides what was compiled, activation_rate (mean over decisions; 1 if there are none) and
+    macs_millions (mean MACs per image, in millions). Both are those of inference: of a training step, what inference
+    would decide by the probabilities of that step (Decider.inferred), not what was sampled to train on.
 
     Args:
         chain: Chain; or a functional or sequential Keras model, of which models.from_functional makes one.
@@ -77,7 +80,7 @@ class DynamicModel(SavedArguments, keras.Model):
             )
         self.chain, self.decider = chain, decider
         self._rate_tracker = keras.metrics.Mean(name="activation_rate")
-        self._macs_tracker = keras.metrics.Mean(name="macs_mean")
+        self._macs_tracker = keras.metrics.Mean(name="macs_millions")
 
     def build(self, image_shape):
         """Builds the model; if it is built already, checks that images of this shape fit it.
@@ -285,11 +288,14 @@ class DynamicModel(SavedArguments, keras.Model):
         return [metric for metric in super().metrics if id(metric) not in of_models - of_layers]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the compiled metrics, activation_rate and macs_mean."""
+        """Updates the compiled metrics, activation_rate and macs_millions."""
         if isinstance(y_pred, Outcome):
-            rates = [ops.mean(decision) for decision in y_pred.decisions.values()]
+            decisions, cost = y_pred.decisions, y_pred.cost
+            if y_pred.inferred:
+                decisions, cost = y_pred.inferred, expected(self.decider.tree, y_pred.inferred_conditional)
+            rates = [ops.mean(decision) for decision in decisions.values()]
             self._rate_tracker.update_state(ops.stack(rates) if rates else 1.0)
-            self._macs_tracker.update_state(y_pred.cost * self.decider.tree.total_macs)
+            self._macs_tracker.update_state(cost * (self.decider.tree.total_macs / 1e6))
             y_pred = y_pred.logits
         return super().compute_metrics(x, y, y_pred, sample_weight)
 

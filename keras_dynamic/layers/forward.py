@@ -25,6 +25,9 @@ class Outcome(NamedTuple):
         cost: float32 tensor, [batch]: MACs over the MACs of everything on, deciders included.
         conditional: {decision name: float32 tensor, [batch]}: each decision under the condition that the part that
             contains it runs. The cost multiplies these.
+        inferred: {decision name: float32 tensor, [batch]}: in training, the decision that inference would make of the
+            same probabilities, see Decider.inferred, 0 where it would skip the part that contains it; else {}.
+        inferred_conditional: likewise, under the condition that inference would run the part.
     """
 
     logits: Any
@@ -33,6 +36,8 @@ class Outcome(NamedTuple):
     probabilities: dict[str, Any]
     cost: Any
     conditional: dict[str, Any] = {}  # noqa: RUF012  never changed in place
+    inferred: dict[str, Any] = {}  # noqa: RUF012
+    inferred_conditional: dict[str, Any] = {}  # noqa: RUF012
 
 
 class MaskedExecutor:
@@ -162,12 +167,14 @@ class PassState(NamedTuple):
         carry: the decider's.
         logits: of the last exit, None before the first.
         decisions: {decision name: value} made so far, as conditional; they may apply to later units too.
+        inferred: likewise those that inference would make, in training.
     """
 
     x: Any
     carry: Any
     logits: Any
     decisions: dict[str, Any]
+    inferred: dict[str, Any]
 
 
 class ForwardPass(NamedTuple):
@@ -193,10 +200,31 @@ class ForwardPass(NamedTuple):
         """Runs the chain on images, [batch, height, width, channels]."""
         x = self.chain.stem(image, training=self.training)
         carry = self.decider.begin(image, x, training=self.deciding) if self.given is None else ()
-        result = self._from(0, PassState(x, carry, None, {}))
+        result = self._from(0, PassState(x, carry, None, {}, {}))
         batch = ops.shape(result.logits)[0]
         never = {name: ops.zeros((batch,), result.logits.dtype) for name in self.decider.decision_names}
-        return result._replace(decided=Decided(never, never, never).merged(result.decided))
+        inferred = never if self._infers else {}
+        return result._replace(decided=Decided(never, never, never, inferred, inferred).merged(result.decided))
+
+    @property
+    def _infers(self):
+        """Whether the decider decides, and otherwise than in inference."""
+        return bool(self.deciding) and self.given is None
+
+    def _decided(self, made, probabilities):
+        """Returns the Decided of decisions just made."""
+        inferred = {}
+        if self._infers:
+            inferred = {name: self.decider.inferred(name, made[name], probabilities[name]) for name in made}
+        return Decided(made, probabilities, made, inferred, inferred)
+
+    def _as_here(self, nested):
+        """Returns the Decided of a network inside a unit with inferred decisions, or without, as this pass has them."""
+        if not self._infers:
+            return nested._replace(inferred={}, inferred_conditional={})
+        if nested.inferred:
+            return nested
+        return nested._replace(inferred=nested.decisions, inferred_conditional=nested.conditional)
 
     def _from(self, start, state) -> PassResult:
         """Runs the steps from `start`. After an exit with a decision, the executor runs or skips all the rest."""
@@ -213,7 +241,8 @@ class ForwardPass(NamedTuple):
                 return _per_image(PassResult(state.logits, exits, decided))
             if decision is not True:
                 later = self.executor.run_rest(decision, lambda rest, then=position: self._from(then, rest), state)
-                return _per_image(PassResult(later.logits, exits | later.exits, decided.merged(later.decided)))
+                after = later.decided.inferred_within(here.inferred.get(step.exit.name, decision))
+                return _per_image(PassResult(later.logits, exits | later.exits, decided.merged(after)))
         logits = head_logits(self.chain.head, state.x, state.logits, self.training)
         return _per_image(PassResult(ops.cast(logits, "float32"), exits, decided))
 
@@ -232,8 +261,10 @@ class ForwardPass(NamedTuple):
         else:
             *both, carry = self.executor.decide(self.decider, step.place, x, carry, self.deciding)
             made, probabilities = ({name: each[name] for name in each if name in new} for each in both)
-        decisions = state.decisions | made
+        decided = self._decided(made, probabilities)
+        decisions, inferred = state.decisions | made, state.inferred | decided.inferred
         decision = decisions.get(whole, True)
+        would_run = inferred.get(whole, decision)
         inside: dict[str, Any] = {}
         if any(name in decisions for name in parts):
             inside["groups"] = [decisions.get(name, True) for name in parts]  # groups without a decision run
@@ -241,11 +272,13 @@ class ForwardPass(NamedTuple):
             inside["given"] = None if self.given is None else _inside(unit.name, self.given)
             inside["executor"] = self.executor.inside(unit)
         x = self.executor.run(unit, x, decision, self.training, **inside)
-        decided = Decided(made, probabilities, made).within(decision, [n for n in parts if n in self.decider.within])
+        groups = [name for name in parts if name in self.decider.within]
+        decided = decided.within(decision, groups).inferred_within(would_run, groups)
         if unit.nested:
             x, nested = x
-            decided = decided.merged(nested.prefixed(unit.name).within(decision))
-        return state._replace(x=x, carry=carry, decisions=decisions), decided
+            nested = self._as_here(nested).prefixed(unit.name)
+            decided = decided.merged(nested.within(decision).inferred_within(would_run))
+        return state._replace(x=x, carry=carry, decisions=decisions, inferred=inferred), decided
 
     def _exit(self, step, state):
         """Computes an exit's logits and the decision to continue. Returns what _unit returns."""
@@ -258,7 +291,7 @@ class ForwardPass(NamedTuple):
             )
         else:
             made = probabilities = {name: self.given[name] for name in (exit_.name,) if name in self.given}
-        return state._replace(x=x, carry=carry, logits=logits), Decided(made, probabilities, made)
+        return state._replace(x=x, carry=carry, logits=logits), self._decided(made, probabilities)
 
 
 def _per_image(result):

@@ -18,11 +18,15 @@ class Decided(NamedTuple):
         decisions: 0 where the part that contains the decision is skipped.
         probabilities: of the decisions, likewise.
         conditional: the decisions under the condition that the part runs; the cost multiplies these.
+        inferred: the decisions that inference would make, 0 where it would skip the part; {} unless in training.
+        inferred_conditional: those under the condition that it would run the part; {} unless in training.
     """
 
     decisions: dict[str, Any]
     probabilities: dict[str, Any]
     conditional: dict[str, Any]
+    inferred: dict[str, Any] = {}  # noqa: RUF012  never changed in place
+    inferred_conditional: dict[str, Any] = {}  # noqa: RUF012
 
     def within(self, decision, names=None):
         """Returns these decisions as those of a part that runs if a decision, [batch] or a bool, is 1.
@@ -32,14 +36,15 @@ class Decided(NamedTuple):
             names: of the decisions that are inside of it; all by default.
         """
         ran = ops.stop_gradient(ops.cast(decision, "float32"))
+        decisions, probabilities = (_multiplied(values, ran, names) for values in (self.decisions, self.probabilities))
+        return self._replace(decisions=decisions, probabilities=probabilities)
 
-        def multiplied(values):
-            inside = values if names is None else names
-            return {
-                name: ran * ops.cast(value, "float32") if name in inside else value for name, value in values.items()
-            }
-
-        return self._replace(decisions=multiplied(self.decisions), probabilities=multiplied(self.probabilities))
+    def inferred_within(self, decision, names=None):
+        """Returns these as within does, for the decision that inference would make on the part."""
+        if not self.inferred:
+            return self
+        ran = ops.stop_gradient(ops.cast(decision, "float32"))
+        return self._replace(inferred=_multiplied(self.inferred, ran, names))
 
     def prefixed(self, prefix):
         """Returns these decisions as 'prefix/decision'."""
@@ -48,6 +53,12 @@ class Decided(NamedTuple):
     def merged(self, other):
         """Returns these decisions and others."""
         return Decided(*(own | more for own, more in zip(self, other, strict=True)))
+
+
+def _multiplied(values, factor, names):
+    """Returns {name: value}, those of these names, or all, multiplied by a factor [batch]."""
+    inside = values if names is None else names
+    return {name: factor * ops.cast(value, "float32") if name in inside else value for name, value in values.items()}
 
 
 class Unit(SavedArguments):

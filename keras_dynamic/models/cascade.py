@@ -74,7 +74,7 @@ class NextNetwork(_ScaledNetwork, Unit):
             return self._added(x, self.network(x["image"], training=training))
         options = {} if executor is None else {"executor": executor}
         inner = self.network.outcome(x["image"], decisions=given or None, training=training, **options)
-        return self._added(x, inner.logits), Decided(inner.decisions, inner.probabilities, inner.conditional)
+        return self._added(x, inner.logits), Decided(*(getattr(inner, field) for field in Decided._fields))
 
     def _added(self, x, logits):
         return {"image": x["image"], "logits": x["logits"] + self.scaled(logits)}

@@ -76,10 +76,11 @@ def learn(folder) -> dict:
     loaded = keras.models.load_model(path)
     model.decider.set_tau(1.0)
     closed = model.evaluate(test, answers, return_dict=True, verbose=0)
+    closed_training = model.fit(test, answers, batch_size=64, verbose=0).history
     return {
         "backend": keras.backend.backend(),
         "rates": [float(value) for value in history["activation_rate"]],
-        "macs": [float(value) for value in history["macs_mean"]],
+        "macs": [1e6 * float(value) for value in history["macs_millions"]],
         "losses": [float(value) for value in history["loss"]],
         "chances": [float(np.mean(value)) for value in outcome.probabilities.values()],
         "total": model.cost_tree.total_macs,
@@ -87,7 +88,7 @@ def learn(folder) -> dict:
         "accuracy": float(evaluated["accuracy"]),
         "predicted_accuracy": float(np.mean(predicted.argmax(-1) == answers)),
         "loaded_difference": float(np.abs(loaded.predict(test, verbose=0) - predicted).max()),
-        "closed_rate": float(closed["activation_rate"]),
+        "closed_rates": [float(closed["activation_rate"]), *map(float, closed_training["activation_rate"])],
         "teacher_accuracy": float(teacher.evaluate(test, answers, return_dict=True, verbose=0)["accuracy"]),
     }
 
