@@ -119,7 +119,8 @@ def fill_models(text: str, every: Sequence[Record]) -> str:
             figures = record.figures
             share = percent(figures["skippable_share"], 0) if figures["units_skippable"] else "-"
             macs = [show("macs", figures.get(name)) for name in ("macs", "macs_published")]
-            cells = [record.network, figures["units"], figures["units_skippable"], share, *macs]
+            units = [int(figures[name]) for name in ("units", "units_skippable")]
+            cells = [record.network, *units, share, *macs]
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return _filled(text, "models", lines)
 

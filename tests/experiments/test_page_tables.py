@@ -41,7 +41,7 @@ def test_keras_models(every):
     page = fill_models(PAGE.replace("methods", "models"), every)
     figures = next(record.figures for record in every if record.id == "models-mobilenetv2")
     (row,) = [line for line in page.splitlines() if line.startswith("| MobileNetV2 |")]
-    assert row.startswith(f"| MobileNetV2 | {figures['units']} | {figures['units_skippable']} | ")
+    assert row.startswith(f"| MobileNetV2 | {figures['units']:.0f} | {figures['units_skippable']:.0f} | ")
     assert f"| {figures['macs'] / 1e6:.1f} M |" in row
     assert "stale" not in page
     assert fill_models("nothing", every) == "nothing"
