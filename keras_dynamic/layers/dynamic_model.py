@@ -227,7 +227,9 @@ class DynamicModel(SavedArguments, keras.Model):
         """Trains, as keras.Model.fit; builds the model first, where x shows its shape, for callbacks that need that."""
         shape = input_shape_of(x)
         if not self.built and shape is not None and None not in shape[1:]:
-            self.build(shape)
+            strategy = getattr(self, "distribute_strategy", None)
+            with strategy.scope() if strategy else contextlib.nullcontext():
+                self.build(shape)
         return super().fit(x, *args, **kwargs)
 
     def outcome_losses(self, x, y, outcome, sample_weight=None) -> dict:
