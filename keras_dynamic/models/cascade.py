@@ -13,6 +13,7 @@ from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, Decided, DynamicModel, Unit
 from keras_dynamic.layers.logits_end import backwards, function_of, logits_model
 from keras_dynamic.layers.saved_arguments import SavedArguments
+from keras_dynamic.messages import check_fraction
 from keras_dynamic.ops import (
     Fitted,
     answers,
@@ -55,13 +56,19 @@ class FirstNetwork(_ScaledNetwork):
 
 @keras.saving.register_keras_serializable("keras_dynamic")
 class NextNetwork(_ScaledNetwork, Unit):
-    """A later network of a cascade as a unit: it adds its logits / temperature to the sum.
+    """A later network of a cascade as a unit: it adds its logits / temperature to discount times the sum.
 
     Args:
         network: keras.Model that returns logits; a DynamicModel's own decisions appear as 'unit/decision'.
         temperature: divides its logits; a non-trainable variable.
+        discount: multiplies the sum of the networks before, in [0, 1]; a non-trainable variable.
         **kwargs: of keras.layers.Layer.
     """
+
+    def __init__(self, network, temperature=1.0, discount=1.0, **kwargs):
+        super().__init__(network, temperature, **kwargs)
+        initial = keras.initializers.Constant(check_fraction("discount", discount))
+        self.discount = self.add_weight((), initial, "float32", trainable=False, name="discount")
 
     @property
     def nested(self) -> bool:
@@ -69,7 +76,7 @@ class NextNetwork(_ScaledNetwork, Unit):
         return isinstance(self.network, DynamicModel) and bool(self.network.decision_names)
 
     def branch(self, x, training=None, given=None, executor=None):
-        """Returns x with the network's logits added, and the decisions of a dynamic network."""
+        """Returns x with the network's logits added to the discounted sum, and the decisions of a dynamic network."""
         if not self.nested:
             return self._added(x, self.network(x["image"], training=training))
         options = {} if executor is None else {"executor": executor}
@@ -77,14 +84,14 @@ class NextNetwork(_ScaledNetwork, Unit):
         return self._added(x, inner.logits), Decided(*(getattr(inner, field) for field in Decided._fields))
 
     def _added(self, x, logits):
-        return {"image": x["image"], "logits": x["logits"] + self.scaled(logits)}
+        return {"image": x["image"], "logits": self.discount * x["logits"] + self.scaled(logits)}
 
     def otherwise(self, x, training=None):
         """Returns x."""
         return x
 
     def call(self, x, decision=None, training=None, given=None, executor=None):
-        """Returns the masked execution: logits + decision * network(image) / temperature."""
+        """Returns the masked execution."""
         if not self.nested:
             return super().call(x, decision, training)
         y, inner = self.branch(x, training, given, executor)
@@ -135,15 +142,17 @@ def _first_cost(layer, inputs):
     return tree(layer.network, inputs)
 
 
+DISCOUNTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 _BATCH = 2**22  # numbers in a batch of inputs: 27 images of 224 pixels
 _SEEN = 0.005  # of the errors of always answering the largest class; with fewer, data may be training data
 
 
-def cascade(networks, temperatures=None, confidence="max_probability", name="cascade"):
+def cascade(networks, temperatures=None, confidence="max_probability", name="cascade", discount=1.0):
     """Returns several trained classifiers as one dynamic model; nothing is trained.
 
     The first network always runs. Each later one runs only for images for which the sum of the logits so far is not
-    confident, and adds its logits, divided by its temperature, to the sum. Until thresholds are fitted every one runs.
+    confident; it multiplies the sum by the discount and adds its logits, divided by its temperature. Until thresholds
+    are fitted every one runs.
 
         model = kd.models.cascade([small, large])
         model.fit_thresholds(x_held_out, y_held_out, macs=20e6)
@@ -157,6 +166,8 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
             is that of a binary classifier), 'label_probability' of several labels, or a function, see
             deciders.Confidence.
         name: of the model.
+        discount: in [0, 1]: 1 adds up the logits of all networks that run, 0 takes those of the last of them; behind
+            a much weaker network something between is right more often. See also Cascade.fit_thresholds.
 
     Returns:
         Cascade, built; decisions are named after the networks from the second on.
@@ -201,7 +212,7 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
     stem = FirstNetwork(networks[0], temperatures[0], name="first")
     names = _distinct([network.name for network in networks])
     rest = zip(networks[1:], temperatures[1:], names[1:], strict=True)
-    units = [NextNetwork(network, temperature, name=unit_name) for network, temperature, unit_name in rest]
+    units = [NextNetwork(network, temperature, discount, name=unit_name) for network, temperature, unit_name in rest]
     model = Cascade(Chain(stem, units, Leaf("logits", name="sum"), name="chain"), Confidence(confidence), name=name)
     model.build((None, *shapes[0]))
     return model
@@ -254,8 +265,18 @@ class Cascade(DynamicModel):
             holder.temperature.assign(temperature)
         return temperatures
 
-    def fit_thresholds(self, x, y=None, macs=None, quantiles=None, batch_size=None) -> Fitted:
-        """Sets the thresholds on held-out data; each network runs once.
+    @property
+    def discount(self) -> float:
+        """What multiplies the sum of the logits before another network's are added."""
+        return float(self.chain.units[0].discount)
+
+    def set_discount(self, discount):
+        """Sets the discount of all networks after the first, in [0, 1]."""
+        for unit in self.chain.units:
+            unit.discount.assign(check_fraction("discount", discount))
+
+    def fit_thresholds(self, x, y=None, macs=None, quantiles=None, batch_size=None, discounts=None) -> Fitted:
+        """Sets the thresholds, and on request the discount, on held-out data; each network runs once.
 
         Args:
             x: inputs that no network was trained on, [n, ...], or a data set of such and their labels.
@@ -265,6 +286,8 @@ class Cascade(DynamicModel):
             quantiles: instead of labels, the share in [0, 1] of the images that reach each later network for which it
                 runs.
             batch_size: images at a time; None takes as many as fit a few hundred MB.
+            discounts: discounts to try, such as models.DISCOUNTS, of which the best is set: the most accurate within
+                the budget, or without one the cheapest; None keeps the present one.
 
         Returns:
             Fitted(thresholds, accuracy, macs) on these data; accuracy is NaN without labels.
@@ -284,24 +307,48 @@ class Cascade(DynamicModel):
                 f"got quantiles={quantiles!r}, macs={macs!r}."
             )
         x, y = as_arrays(x, y)
+        if discounts is not None and quantiles is not None:
+            raise ValueError("discounts are compared by their accuracy within a budget, got quantiles; leave one out.")
         if quantiles is None and y is None:
             raise ValueError("fit_thresholds needs labels y, or quantiles=[...], which need none; got neither.")
         y = self._labels(x, y)
         logits, macs_each = self._run_each(x, batch_size)
         temperatures = [float(holder.temperature) for holder in (self.chain.stem, *self.chain.units)]
-        sums = np.cumsum([each / t for each, t in zip(logits, temperatures, strict=True)], axis=0)
-        certain = np.stack([_numpy(confidence(each, self.decider.confidence)) for each in sums[:-1]], axis=1)
+        scaled = [each / temperature for each, temperature in zip(logits, temperatures, strict=True)]
         spent = np.cumsum(macs_each, axis=0).T
         if quantiles is not None:
+            sums, certain = self._sums(scaled, self.discount)
             thresholds = quantile_thresholds(certain, quantiles)
             rows, at = np.arange(len(x)), stops(certain, thresholds)
             right = float("nan") if y is None else self._right(sums, y)[rows, at].mean()
             fitted = Fitted(thresholds, float(right), float(spent[rows, at].mean()))
         else:
             self._warn_of_seen(logits, y)
-            fitted = fit_thresholds(certain, self._right([*sums, logits[-1]], y), spent, macs)
+            discounts = [self.discount] if discounts is None else discounts
+            discount, fitted = self._best_discount(discounts, scaled, y, spent, macs)
+            self.set_discount(discount)
         self.decider.set_thresholds(fitted.thresholds)
         return fitted
+
+    def _sums(self, scaled, discount):
+        """Returns the sums of the logits [networks, n, ..., classes], and how certain all but the last are, [n, k]."""
+        sums = list(itertools.accumulate(scaled, lambda before, logits: np.float32(discount) * before + logits))
+        return sums, np.stack([_numpy(confidence(each, self.decider.confidence)) for each in sums[:-1]], axis=1)
+
+    def _best_discount(self, discounts, scaled, y, spent, macs):
+        """Returns the best of the discounts, and its Fitted."""
+        tried, problem = [], ValueError("discounts must be one or more numbers in [0, 1], got none.")
+        for discount in discounts:
+            sums, certain = self._sums(scaled, check_fraction("discount", discount))
+            try:
+                tried.append((discount, fit_thresholds(certain, self._right([*sums, scaled[-1]], y), spent, macs)))
+            except ValueError as error:  # these do not reach the last network's accuracy; others may
+                problem = error
+        if not tried:
+            raise problem
+        if macs is None:
+            return min(tried, key=lambda each: (each[1].macs, -each[1].accuracy))
+        return max(tried, key=lambda each: (each[1].accuracy, -each[1].macs))
 
     def _labels(self, x, y):
         """Returns checked labels, or None if there are none."""
