@@ -47,11 +47,7 @@ def from_functional(model, copy=True) -> Chain:
             sizes that are not known, has a Lambda layer, one without a cost rule, or no place where it can be cut.
     """
     _check(model)
-    if copy:
-        twin = keras.models.clone_model(model)
-        twin.set_weights(model.get_weights())
-        model = twin
-    graph = _Graph(logits_model(model))
+    graph = _Graph(logits_model(_copied(model) if copy else model))
     parts = _units(graph)
     if not parts:
         parts = _plain_units(graph)
@@ -65,6 +61,16 @@ def from_functional(model, copy=True) -> Chain:
     chain = Chain(stem, [graph.unit(part) for part in parts], head, name="chain")
     chain.build(graph.image.shape)
     return chain
+
+
+def _copied(model):
+    """Returns a copy of a model with its weights, and with what its normalisations computed from theirs."""
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    for layer in keras_hooks.all_layers(twin):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+    return twin
 
 
 def _check(model):

@@ -101,6 +101,18 @@ def test_a_copy_leaves_the_model_and_sharing_does_not():
         np.testing.assert_array_equal(own, old)
 
 
+def test_a_copy_has_what_preprocessing_was_adapted_to():
+    keras.utils.set_random_seed(0)
+    data = np.random.default_rng(0).normal(5.0, 3.0, (64, 7)).astype(np.float32)
+    first = layers.Normalization()
+    ends = [layers.Dense(5, activation="relu"), layers.Dense(5, activation="relu"), layers.Dense(3)]
+    model = keras.Sequential([keras.Input((7,)), keras.Sequential([keras.Input((7,)), first]), *ends])
+    first.adapt(data)
+    wanted = ops.convert_to_numpy(model(data))
+    np.testing.assert_allclose(DynamicModel(from_functional(model))(data), wanted, atol=1e-5)
+    np.testing.assert_allclose(attach_exits(model, after=[ends[1].name])(data), wanted, atol=1e-5)
+
+
 def test_frozen_layers_stay_frozen():
     model = by_hand()
     model.layers[2].trainable = False
