@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,9 +117,22 @@ def _load_runtime() -> Any:
     return runtime
 
 
+# Files 1 and 2 are the whole process's: two threads that redirect them at once would restore each other's.
+_REDIRECTION = threading.RLock()
+
+
 @contextlib.contextmanager
 def native_output() -> Iterator[io.StringIO]:
-    """Collects the stdout and stderr of native code, which Python's redirection misses."""
+    """Collects the stdout and stderr of native code, which Python's redirection misses.
+
+    Threads wait here for each other; what others print meanwhile is collected too.
+    """
+    with _REDIRECTION, _redirected() as output:
+        yield output
+
+
+@contextlib.contextmanager
+def _redirected() -> Iterator[io.StringIO]:
     output = io.StringIO()
     sys.stdout.flush()
     sys.stderr.flush()

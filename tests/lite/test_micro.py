@@ -1,10 +1,13 @@
+import os
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 from keras_dynamic.lite import Interpreter, MicroInterpreter, flatbuffer
 from keras_dynamic.lite.convert import simplify
+from keras_dynamic.lite.micro import native_output
 
 pytest.importorskip("tflite_micro")
 
@@ -69,3 +72,28 @@ def test_without_the_runtime_the_extra_is_named(example, monkeypatch):
     monkeypatch.setitem(sys.modules, "tflite_micro", None)
     with pytest.raises(ImportError, match=r"pip install --pre keras_dynamic\[micro\]"):
         MicroInterpreter(example("units", True).outlined)
+
+
+def test_threads_that_collect_output_leave_it_as_it_was():
+    def files():
+        return [(os.fstat(number).st_dev, os.fstat(number).st_ino) for number in (1, 2)]
+
+    entered, leave, before = threading.Event(), threading.Event(), files()
+
+    def collect():
+        with native_output():
+            entered.set()
+            leave.wait(10)
+
+    other = threading.Thread(target=collect)
+    with native_output() as outer:
+        other.start()
+        assert not entered.wait(0.2), "two threads have redirected the process's output at once"
+        with native_output() as inner:
+            os.write(1, b"inner")
+        os.write(2, b"outer")
+    assert entered.wait(10)
+    leave.set()
+    other.join()
+    assert (inner.getvalue(), outer.getvalue()) == ("inner", "outer")
+    assert files() == before
