@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -128,6 +129,7 @@ def set_metadata(model: Model, metadata: Mapping[str, Any]) -> None:
 
 
 LABELS = "labels.txt"
+LINE_END = re.compile(r"\r\n|\r|\n")  # as Java's readers have it, which Android's tools use
 
 
 def read_labels(model: bytes) -> list[str] | None:
@@ -137,7 +139,10 @@ def read_labels(model: bytes) -> list[str] | None:
         ValueError: if the bytes are no .tflite.
     """
     found = flatbuffer.files_of(flatbuffer.identified(model)).get(LABELS)
-    return None if found is None else found.decode().splitlines()
+    if found is None:
+        return None
+    *names, last = LINE_END.split(found.decode())
+    return [*names, last] if last else names
 
 
 def read_normalization(model: bytes) -> tuple[float, float] | None:

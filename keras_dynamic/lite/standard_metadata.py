@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Model
-from keras_dynamic.lite.metadata import LABELS, STANDARD, signature_names
+from keras_dynamic.lite.metadata import LABELS, LINE_END, STANDARD, signature_names
 
 _IDENTIFIER = b"M001"
 _FEATURES, _IMAGE = 1, 2  # of the schema's union ContentProperties
@@ -27,7 +27,7 @@ def check_labels(labels, classes: int) -> list[str] | None:
         return None
     wanted = max(classes, 2)
     names = [] if isinstance(labels, str) else list(labels)
-    if len(names) != wanted or any(not isinstance(name, str) or not name or "\n" in name for name in names):
+    if len(names) != wanted or any(not isinstance(name, str) or not name or LINE_END.search(name) for name in names):
         raise ValueError(f"labels must be {wanted} names of classes, each a line of text, got {labels!r}.")
     return names
 

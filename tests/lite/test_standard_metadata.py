@@ -10,6 +10,7 @@ import pytest
 import keras_dynamic as kd
 from keras_dynamic import lite
 from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.standard_metadata import check_labels
 
 SIZE, CLASSES = 12, 3
 
@@ -137,12 +138,30 @@ def test_two_labels_for_one_logit():
     assert lite.read_labels(lite.export(model, labels=("no", "yes"))) == ["no", "yes"]
 
 
+def test_labels_are_lines():
+    """As check_labels has it and Android's readers: what else Python takes for the end of a line is part of a name."""
+    names = ["a", "b\x85x", "c\u2028d", "e\x0cf", " g "]
+    assert check_labels(names, 5) == names
+    written = "".join(f"{name}\n" for name in names)
+    for text, expected in ((written, names), (written[:-1], names), ("a\r\nb\rc", ["a", "b", "c"]), ("", [])):
+        assert lite.read_labels(bytes_with_labels(text)) == expected
+
+
+def bytes_with_labels(text):
+    """Returns a .tflite with nothing but labels.txt."""
+    model = flatbuffer.schema().ModelT()
+    model.version, model.subgraphs, model.buffers, model.operatorCodes, model.metadata = 3, [], [], [], []
+    model.files = {"labels.txt": text.encode()}
+    return flatbuffer.pack(model)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"labels": ["cat"]}, r"labels must be 3 names of classes, each a line of text, got \['cat'\]"),
         ({"labels": "cat"}, "labels must be 3 names"),
         ({"labels": ["cat", "dog", "a\nb"]}, "labels must be 3 names"),
+        ({"labels": ["cat", "dog", "a\rb"]}, "labels must be 3 names"),
         ({"labels": [1, 2, 3]}, "labels must be 3 names"),
         ({"normalization": (0, 0)}, r"normalization must be \(mean, std\), numbers or 3 each, std positive, got"),
         ({"normalization": 127.5}, "normalization must be"),
