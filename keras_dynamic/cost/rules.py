@@ -242,16 +242,17 @@ _FREE_LAYERS = (
     "AveragePooling2D AveragePooling3D MaxPooling1D MaxPooling2D MaxPooling3D GlobalAveragePooling1D "
     "GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D "
     "ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D "
-    "UpSampling3D Resizing CenterCrop RandomCrop RandomFlip RandomTranslation RandomRotation RandomZoom "
+    "UpSampling3D Resizing Discretization CenterCrop RandomCrop RandomFlip RandomTranslation RandomRotation RandomZoom "
     "RandomContrast RandomBrightness Flatten Reshape Permute RepeatVector Add Subtract Multiply Average Maximum "
     "Minimum Concatenate InputLayer Identity Embedding Masking"
 ).split()
 _FREE_OPERATIONS = (
-    "Abs Absolute Add Amax Amin AveragePool BroadcastTo Cast Clip Concatenate Divide Elu Exp ExpandDims Flip Gelu "
-    "GetItem HardSigmoid HardSilu HardTanh LeakyRelu Log Log1p LogSoftmax Max MaxPool Maximum Mean Min Minimum "
-    "Moveaxis Multiply Negative Pad Power Reciprocal Relu Relu6 Repeat Reshape Round Rsqrt Selu Sigmoid Silu Softmax "
-    "Softplus Softsign Split Sqrt Square Squeeze Stack Std StopGradient Subtract Sum Swapaxes Tanh Tile Transpose "
-    "TrueDivide Unstack Var Where"
+    "Abs Absolute Add Amax Amin AveragePool BroadcastTo Cast Clip Concatenate Divide Elu Equal Exp ExpandDims Flip "
+    "Gelu GetItem Greater GreaterEqual HardSigmoid HardSilu HardTanh LeakyRelu Less LessEqual Log Log1p LogicalAnd "
+    "LogicalNot LogicalOr LogicalXor LogSoftmax Max MaxPool Maximum Mean Min Minimum Moveaxis Multiply Negative "
+    "NotEqual Pad Power Reciprocal Relu Relu6 Repeat Reshape Round Rsqrt Selu Sigmoid Silu Softmax Softplus "
+    "Softsign Split Sqrt Square Squeeze Stack Std StopGradient Subtract Sum Swapaxes Tanh Tile Transpose TrueDivide "
+    "Unstack Var Where"
 ).split()
 
 
@@ -290,20 +291,22 @@ def _functional(model, inputs):
     as_built = all(mine.shape[1:] == spec.shape[1:] for mine, spec in zip(model.inputs, given, strict=True))
     children, operations = [], []
     for node in keras_hooks.graph_nodes(model):
-        args, kwargs = _substitute((node.arguments.args, node.arguments.kwargs), known)
-        taken = [value for value in (*args, *kwargs.values()) if _tensors(value)]
+        args, kwargs = substituted((node.arguments.args, node.arguments.kwargs), known)
+        taken = [value for value in (*args, *kwargs.values()) if tensors_of(value)]
         children.append(tree(node.operation, taken[0] if len(taken) == 1 else taken))
         operations.append(node.operation)
-        made = node.outputs if as_built else _tensors(node.operation.compute_output_spec(*args, **kwargs))
+        made = node.outputs if as_built else tensors_of(node.operation.compute_output_spec(*args, **kwargs))
         known.update(zip(map(id, node.outputs), made, strict=True))
     return Node(model.name, children=count_once(children, operations))
 
 
-def _tensors(value):
+def tensors_of(value):
+    """Returns the KerasTensors in a nest, in order."""
     return [leaf for leaf in keras.tree.flatten(value) if isinstance(leaf, keras.KerasTensor)]
 
 
-def _substitute(arguments, known):
+def substituted(arguments, known):
+    """Returns a nest of arguments with those of its KerasTensors replaced whose id is in `known`."""
     return keras.tree.map_structure(
         lambda value: known.get(id(value), value) if isinstance(value, keras.KerasTensor) else value, arguments
     )

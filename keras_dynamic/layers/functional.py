@@ -8,6 +8,7 @@ import keras
 
 from keras_dynamic import keras_hooks
 from keras_dynamic.cost import tree
+from keras_dynamic.cost.rules import substituted, tensors_of
 from keras_dynamic.layers.chain import Chain
 from keras_dynamic.layers.logits_end import logits_model
 from keras_dynamic.layers.units import Concatenated, Residual
@@ -125,7 +126,7 @@ class _Call(NamedTuple):
 
     @property
     def inputs(self):
-        return _tensors((self.args, self.kwargs))
+        return tensors_of((self.args, self.kwargs))
 
 
 class _Part(NamedTuple):
@@ -212,8 +213,8 @@ class _Graph:
         given = keras.Input(batch_shape=x.shape, dtype=x.dtype)
         known = {id(x): given}
         for call, operation in zip(calls, operations, strict=True):
-            args, kwargs = _replaced((call.args, call.kwargs), known)
-            results = _tensors(operation(*args, **kwargs))
+            args, kwargs = substituted((call.args, call.kwargs), known)
+            results = tensors_of(operation(*args, **kwargs))
             known.update((id(old), new) for old, new in zip(call.outputs, results, strict=True))
         results = [known[id(output)] for output in outputs]
         return keras.Model(given, results[0] if len(results) == 1 else keras.layers.Add()(results), name=name)
@@ -259,32 +260,22 @@ def _flatten(model, x, calls):
     known = {id(model.inputs[0]): x}
     for node in keras_hooks.graph_nodes(model):
         operation = node.operation
-        args, kwargs = _replaced((node.arguments.args, node.arguments.kwargs), known)
+        args, kwargs = substituted((node.arguments.args, node.arguments.kwargs), known)
         kwargs = {
             name: value for name, value in kwargs.items() if name != "training" and (name, value) != ("mask", None)
         }
-        inside = _tensors((args, kwargs))
+        inside = tensors_of((args, kwargs))
         taken_apart = isinstance(operation, keras.Model) and keras_hooks.graph_is_known(operation)
         if taken_apart and len(operation.inputs) == len(operation.outputs) == len(inside) == 1:
             outputs = [_flatten(operation, inside[0], calls)]
         else:
-            before = _tensors((node.arguments.args, node.arguments.kwargs))
+            before = tensors_of((node.arguments.args, node.arguments.kwargs))
             as_built = all(new.shape == old.shape for new, old in zip(inside, before, strict=True))
-            made = node.outputs if as_built else _tensors(operation.compute_output_spec(*args, **kwargs))
+            made = node.outputs if as_built else tensors_of(operation.compute_output_spec(*args, **kwargs))
             outputs = [keras.KerasTensor(tensor.shape, dtype=tensor.dtype) for tensor in made]
             calls.append(_Call(operation, tuple(args), dict(kwargs), outputs))
         known.update((id(old), new) for old, new in zip(node.outputs, outputs, strict=True))
     return known[id(model.outputs[0])]
-
-
-def _tensors(value):
-    return [each for each in keras.tree.flatten(value) if isinstance(each, keras.KerasTensor)]
-
-
-def _replaced(arguments, known):
-    return keras.tree.map_structure(
-        lambda value: known.get(id(value), value) if isinstance(value, keras.KerasTensor) else value, arguments
-    )
 
 
 def _macs(call):

@@ -126,6 +126,7 @@ FREE = [
     (lambda: layers.Rescaling(1 / 255), 0),
     (lambda: layers.Resizing(4, 4), 0),
     (lambda: layers.PReLU(shared_axes=[1, 2]), 4),
+    (lambda: layers.Discretization(bin_boundaries=[0.0, 1.0]), 0),
 ]
 
 
@@ -134,6 +135,16 @@ def test_layers_without(make, parameters):
     layer = make()
     layer.build((None, 8, 8, 4))
     assert cost.tree(layer, keras.KerasTensor((None, 8, 8, 4))) == cost.Node(layer.name, 0, parameters)
+
+
+COMPARISONS = ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal")
+
+
+@pytest.mark.parametrize("name", [*COMPARISONS, "logical_and", "logical_or", "logical_xor"])
+def test_comparisons(name):
+    x = keras.Input((8, 4))
+    y = keras.ops.cast(keras.ops.logical_not(getattr(keras.ops, name)(x, 0.5)), "float32")
+    assert cost.tree(keras.Model(x, layers.Dense(3)(y))).total_macs == 8 * 4 * 3
 
 
 def test_an_lstm_given_its_first_state():
