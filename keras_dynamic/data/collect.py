@@ -1,5 +1,7 @@
 """Images and labels as arrays, from whatever Keras' fit takes."""
 
+import os
+
 import keras
 import numpy as np
 
@@ -16,8 +18,12 @@ def as_arrays(x, y=None):
         (inputs, labels), labels None if there are none.
 
     Raises:
-        ValueError: if a data set comes with labels of its own and y, repeats without an end, or holds no batch.
+        ValueError: if x is a dictionary or a path, a data set comes with labels of its own and y, repeats without an
+            end, is not batched, has several inputs, or holds no batch.
     """
+    if isinstance(x, (dict, str, os.PathLike)):
+        what = "a dictionary" if isinstance(x, dict) else repr(x)
+        raise ValueError(f"expected an array of inputs, or an iterable of batches, got {what}; give the inputs alone.")
     if x is None or hasattr(x, "shape") or isinstance(x, (list, tuple)) or not _is_iterable(x):
         return x, y
     if y is not None:
@@ -27,9 +33,14 @@ def as_arrays(x, y=None):
     inputs, labels = [], []
     for batch in batches_of(x):
         several = isinstance(batch, (tuple, list))
-        inputs.append(np.asarray(batch[0] if several else batch))
+        first = batch[0] if several else batch
+        if isinstance(first, (dict, tuple, list)):
+            raise ValueError(f"expected batches with one array of inputs, got a {type(first).__name__} of several.")
+        inputs.append(np.asarray(first))
         if several and len(batch) > 1:
             labels.append(np.asarray(batch[1]))
+        if inputs[-1].ndim < 2 or (labels and labels[-1].ndim < 1):
+            raise ValueError("expected batches of inputs, got single ones; call batch(...) on the data set first.")
     if not inputs:
         raise ValueError(f"expected batches, got a {type(x).__name__} without any.")
     return np.concatenate(inputs), np.concatenate(labels) if labels else None
@@ -58,4 +69,6 @@ def input_shape_of(x):
     elif hasattr(x, "element_spec"):
         x = x.element_spec[0] if isinstance(x.element_spec, (tuple, list)) else x.element_spec
     shape = getattr(x, "shape", None)
-    return None if shape is None or len(shape) < 2 else (None, *shape[1:])
+    if shape is None or getattr(shape, "rank", 0) is None or len(shape) < 2:  # a tf.TensorShape may have no rank
+        return None
+    return (None, *shape[1:])

@@ -282,6 +282,11 @@ def _check_table(milliseconds, model, exits):
 
 def _labels(model, x, y, needed):
     """Returns the labels as class numbers, int [n], or None if there are none and none are needed."""
+    if model.task == "values" and (needed or y is not None):
+        raise ValueError(
+            "the answers of a regression are neither right nor wrong, so that thresholds are not fitted by accuracy; "
+            "leave y out, or fit the thresholds of exits alone."
+        )
     if y is None and needed:
         raise ValueError(
             "thresholds of exits and tau are fitted together by accuracy, which needs labels, got none; give y=..."

@@ -44,8 +44,9 @@ class Evaluation(NamedTuple):
 
     def accuracies(self) -> dict:
         """Returns the accuracy, and for more than 10 classes the top-5 accuracy."""
-        several = self.logits.ndim == 2 and self.logits.shape[1] > 1 and self.predictions.ndim == 1
-        return accuracies(self.logits, self.labels) if several else {"accuracy": self.accuracy}
+        if self.labels is None or self.logits.ndim != 2 or self.logits.shape[1] == 1 or self.predictions.ndim != 1:
+            return {"accuracy": self.accuracy}
+        return accuracies(self.logits, self.labels)
 
     def figures(self) -> dict:
         """Returns accuracy, macs_mean, macs_std, units_mean, units_std, distinct_paths and activation_rates.

@@ -140,6 +140,13 @@ class Chain(SavedArguments):
             x = step.unit(x)[0] if getattr(step.unit, "nested", False) else step.unit(x)
         self._specs.output = x
         self._specs.logits = head_logits(self.head, x, previous)
+        shape = tuple(self._specs.logits.shape)
+        for name, logits in self._specs.exit_logits.items():
+            if tuple(logits.shape) != shape:
+                raise ValueError(
+                    f"an exit answers in the shape of the head, {list(shape)}, but exit {name!r} gives "
+                    f"{list(logits.shape)}; give it another head."
+                )
 
     @property
     def input_specs(self):

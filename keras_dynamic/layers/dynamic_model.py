@@ -15,7 +15,8 @@ from keras_dynamic.layers.forward import Outcome, masked
 from keras_dynamic.layers.functional import from_functional
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import did_you_mean
-from keras_dynamic.ops import task_of_loss
+from keras_dynamic.ops import TASKS, task_of_loss
+from keras_dynamic.ops.tasks import loss_name
 
 
 @contextlib.contextmanager
@@ -61,6 +62,8 @@ class DynamicModel(SavedArguments, keras.Model):
     Args:
         chain: Chain; or a functional or sequential Keras model, of which models.from_functional makes one.
         decider: Decider; Always() by default.
+        task: what the logits are for, one of ops.TASKS; None for what the compiled loss is for, if that is one of
+            Keras' or tells it by its name.
         **kwargs: of keras.Model.
 
     Raises:
@@ -69,11 +72,13 @@ class DynamicModel(SavedArguments, keras.Model):
 
     task_weight = 1.0  # of the compiled loss in training
 
-    def __init__(self, chain, decider=None, **kwargs):
+    def __init__(self, chain, decider=None, task=None, **kwargs):
         super().__init__(**kwargs)
         decider = Always() if decider is None else decider
-        if isinstance(chain, keras.Model) and not isinstance(chain, DynamicModel):
-            chain = from_functional(chain)
+        chain = as_chain(chain)
+        if task is not None and task not in TASKS:
+            raise ValueError(f"task must be one of {TASKS} or None, got {task!r}{did_you_mean(task, TASKS)}.")
+        self._task = task
         if not isinstance(chain, Chain) or not isinstance(decider, Decider):
             raise ValueError(
                 f"DynamicModel takes a Chain and a Decider, got {type(chain).__name__} and {type(decider).__name__}."
@@ -131,11 +136,36 @@ class DynamicModel(SavedArguments, keras.Model):
 
     @property
     def task(self) -> str:
-        """What the logits are for, see ops.TASKS: by the confidence that stops images, or by the compiled loss."""
+        """What the logits are for, one of ops.TASKS: as given, by the confidence that stops images, or by the loss."""
+        if self._task is not None:
+            return self._task
         names = {self.decider.confidence_of(name) for name in self.decider.confidence_names} if self.built else set()
         if "label_probability" in names:
             return "labels"
-        return task_of_loss(getattr(self, "loss", None), self.classes)
+        return task_of_loss(getattr(self, "loss", None), self.classes if self.built else 1)
+
+    def get_config(self):
+        """Returns the arguments, with the task that the compiled loss is for."""
+        return {**super().get_config(), "task": self.task if getattr(self, "loss", None) else self._task}
+
+    def compile(self, optimizer="rmsprop", loss=None, *args, metrics=None, **kwargs):
+        """Configures the training, as keras.Model.compile.
+
+        With a binary cross entropy the metric 'accuracy' compares logits with 0, where Keras' would take 0.5.
+
+        Raises:
+            ValueError: if the loss is a cross entropy of probabilities, as the model returns logits.
+        """
+        name = loss_name(loss)
+        if "crossentropy" in name and _takes_probabilities(loss):
+            raise ValueError(
+                f"model {self.name!r} returns logits, but the loss {loss if isinstance(loss, str) else name!r} takes "
+                "probabilities; give it from_logits=True, such as "
+                "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+            )
+        if "binary" in name and isinstance(metrics, (list, tuple)):
+            metrics = [_of_logits(metric) for metric in metrics]
+        super().compile(optimizer, loss, *args, metrics=metrics, **kwargs)
 
     @property
     def decision_names(self):
@@ -225,8 +255,8 @@ class DynamicModel(SavedArguments, keras.Model):
 
     def fit(self, x=None, *args, **kwargs):
         """Trains, as keras.Model.fit; builds the model first, where x shows its shape, for callbacks that need that."""
-        shape = input_shape_of(x)
-        if not self.built and shape is not None and None not in shape[1:]:
+        shape = None if self.built else input_shape_of(x)
+        if shape is not None and None not in shape[1:]:
             strategy = getattr(self, "distribute_strategy", None)
             with strategy.scope() if strategy else contextlib.nullcontext():
                 self.build(shape)
@@ -341,6 +371,36 @@ class DynamicModel(SavedArguments, keras.Model):
     def from_config(cls, config, custom_objects=None):
         """Rebuilds the model from get_config()."""
         return super().from_config(config)
+
+
+def _takes_probabilities(loss) -> bool:
+    """Returns whether a cross entropy of Keras is one of probabilities."""
+    while isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
+        (loss,) = loss.values() if isinstance(loss, dict) else loss
+    if isinstance(loss, keras.losses.Loss):
+        return getattr(loss, "from_logits", None) is False
+    return isinstance(loss, str) or loss in _CROSS_ENTROPIES
+
+
+_CROSS_ENTROPIES = (
+    keras.losses.binary_crossentropy,
+    keras.losses.binary_focal_crossentropy,
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.sparse_categorical_crossentropy,
+)
+
+
+def _of_logits(metric):
+    """Returns the metric, in place of the name of an accuracy that of logits."""
+    named = isinstance(metric, str) and metric in ("accuracy", "acc", "binary_accuracy")
+    return keras.metrics.BinaryAccuracy(metric, threshold=0.0) if named else metric
+
+
+def as_chain(chain):
+    """Returns the chain of a functional or sequential Keras model, and anything else as it is."""
+    functional = isinstance(chain, keras.Model) and not isinstance(chain, DynamicModel)
+    return from_functional(chain) if functional else chain
 
 
 def as_dynamic(network, copy=True):

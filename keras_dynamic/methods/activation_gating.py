@@ -16,7 +16,7 @@ from keras_dynamic.losses import (
     weight_decay,
 )
 from keras_dynamic.messages import check_fraction, check_number, did_you_mean
-from keras_dynamic.methods.method import Annealed
+from keras_dynamic.methods.method import Annealed, logged
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -100,6 +100,13 @@ class ActivationGating(Annealed):
             self._seen = self.add_weight(
                 shape=(), initializer="ones", trainable=False, name="seen", autocast=False, aggregation="mean"
             )
+
+    def over_target(self, logs, tolerance):
+        """Returns whether the share of units, or of MACs, that ran is over a target for all."""
+        target = np.inf if isinstance(self.target, dict) else self.target
+        if self.activation_loss != "macs":
+            return logged(logs, "activation_rate") > target + tolerance
+        return logged(logs, "macs_millions") * 1e6 / self.cost_tree.total_macs > target + tolerance
 
     def set_target_floor(self, floor):
         """Sets the targets in force, as Annealed; variable ones restart from there."""

@@ -3,15 +3,16 @@
 import warnings
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from keras_dynamic import keras_hooks
 from keras_dynamic.deciders import BernoulliPolicy, Policy
 from keras_dynamic.layers import Outcome
-from keras_dynamic.layers.dynamic_model import _step_of
+from keras_dynamic.layers.dynamic_model import _step_of, as_chain
 from keras_dynamic.losses import per_gate
 from keras_dynamic.messages import check_number, did_you_mean
-from keras_dynamic.methods.method import STRENGTHS, Annealed, check_usage
+from keras_dynamic.methods.method import STRENGTHS, Annealed, check_usage, logged
 from keras_dynamic.models import policy_resnet
 from keras_dynamic.ops import (
     batch_share_right,
@@ -98,6 +99,7 @@ class BlockDrop(Annealed):
         batch_norm="batch",
         **kwargs,
     ):
+        chain = as_chain(chain)
         if policy is None:
             size = 224 if chain.built and chain.image_spec.shape[1] == 224 else 32
             policy = Policy(policy_resnet(max(len(chain.skippable_names), 1), size))
@@ -144,6 +146,11 @@ class BlockDrop(Annealed):
         if self.usage is None:
             raise ValueError(f"model {self.name!r} has no usage to anneal; give it one, e.g. usage=0.6.")
         super().set_target_floor(floor)
+
+    def over_target(self, logs, tolerance):
+        """Returns whether the share of units that ran is over a usage for all."""
+        usage = self.usage if isinstance(self.usage, float) else np.inf
+        return logged(logs, "activation_rate") > usage + tolerance
 
     def _set_trainable(self):
         """Freezes of the chain what this stage does not train, layer by layer, as another model may have set them."""

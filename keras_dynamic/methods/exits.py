@@ -72,6 +72,7 @@ class IMTA(Method):
         if weights:
             kwargs["task_weight"] = weights[-1]
         super().__init__(chain, Always() if decider is None else decider, **kwargs)
+        chain = self.chain
         self.exit_weights, self.equilibrium = weights, bool(equilibrium)
         self.alpha = check_fraction("alpha", alpha)
         self.temperature = check_number("temperature", temperature, positive=True)
@@ -202,8 +203,10 @@ class LearnedExits(Annealed):
         else:
             self.target = check_fraction("target", target)
         self.exit_weights = None if exit_weights is None else [check_number("exit_weights", w) for w in exit_weights]
-        if self.exit_weights is not None and len(self.exit_weights) != len(chain.exits):
-            raise ValueError(f"exit_weights must be {len(chain.exits)} numbers, one for each exit, got {exit_weights}.")
+        if self.exit_weights is not None and len(self.exit_weights) != len(self.chain.exits):
+            raise ValueError(
+                f"exit_weights must be {len(self.chain.exits)} numbers, one for each exit, got {exit_weights}."
+            )
         self.rate_weight = check_number("rate_weight", rate_weight)
 
     def check_chain(self):

@@ -163,6 +163,11 @@ class _Untracked:
         self.model = model
 
 
+def logged(logs, name) -> float:
+    """Returns a number of an epoch's logs, that of the validation if there is one; NaN if there is none."""
+    return float(logs.get(f"val_{name}", logs.get(name, np.nan)))
+
+
 class Annealed(Method):
     """A method with a target share, or one per decided unit, that callbacks.AnnealTarget brings down.
 
@@ -207,6 +212,15 @@ class Annealed(Method):
     def target_reached(self) -> bool:
         """Whether the targets in force are the final ones."""
         return bool(np.all(self._floor <= self._final)) if self.built else not self._floor
+
+    def over_target(self, logs, tolerance) -> bool:
+        """Returns whether an epoch's logs say that more runs than the target; False where they do not tell.
+
+        Args:
+            logs: of the epoch, which callbacks get; those of the validation count, if there is one.
+            tolerance: by which the share may exceed the target.
+        """
+        return False
 
     def set_target_floor(self, floor):
         """Sets the targets in force to the final ones, or to `floor` where that is higher; AnnealTarget calls this.

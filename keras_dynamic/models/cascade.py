@@ -26,6 +26,7 @@ from keras_dynamic.ops import (
     right_answers,
     share_right,
     stops,
+    task_of_loss,
 )
 
 
@@ -190,16 +191,22 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
                 f"{network.name!r} takes {shape}; put a Resizing layer into one of them."
             )
     image = keras.KerasTensor((None, *shapes[0]))
-    classes = [network.compute_output_spec(image).shape[-1] for network in networks]
-    for network, count in zip(networks, classes, strict=True):
-        if count != classes[0]:
+    answers_of = [tuple(network.compute_output_spec(image).shape[1:]) for network in networks]
+    classes = answers_of[0][-1]
+    for network, shape in zip(networks, answers_of, strict=True):
+        if shape[-1] != classes:
             raise ValueError(
-                f"networks of a cascade have the same classes, but {networks[0].name!r} has {classes[0]} and "
-                f"{network.name!r} has {count}."
+                f"networks of a cascade have the same classes, but {networks[0].name!r} has {classes} and "
+                f"{network.name!r} has {shape[-1]}."
             )
-    if sigmoid is not None and classes[0] > 1 and confidence in ("max_probability", "entropy", "margin"):
+        if shape != answers_of[0]:
+            raise ValueError(
+                f"networks of a cascade answer in the same shape, but {networks[0].name!r} gives [batch, "
+                f"{', '.join(map(str, answers_of[0]))}] and {network.name!r} [batch, {', '.join(map(str, shape))}]."
+            )
+    if sigmoid is not None and classes > 1 and confidence in ("max_probability", "entropy", "margin"):
         raise ValueError(
-            f"network {sigmoid.name!r} ends in a sigmoid over {classes[0]} outputs, labels that may apply together, of "
+            f"network {sigmoid.name!r} ends in a sigmoid over {classes} outputs, labels that may apply together, of "
             f"which {confidence!r} is no confidence; give confidence='label_probability'."
         )
     macs = [tree(network, image).total_macs for network in networks]
@@ -213,7 +220,9 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
     names = _distinct([network.name for network in networks])
     rest = zip(networks[1:], temperatures[1:], names[1:], strict=True)
     units = [NextNetwork(network, temperature, discount, name=unit_name) for network, temperature, unit_name in rest]
-    model = Cascade(Chain(stem, units, Leaf("logits", name="sum"), name="chain"), Confidence(confidence), name=name)
+    chain = Chain(stem, units, Leaf("logits", name="sum"), name="chain")
+    task = "labels" if sigmoid is not None and classes > 1 else _common_task(networks, classes)
+    model = Cascade(chain, Confidence(confidence), task=task, name=name)
     model.build((None, *shapes[0]))
     return model
 
@@ -390,6 +399,16 @@ class Cascade(DynamicModel):
                     "quantiles with such a network last.",
                     stacklevel=3,
                 )
+
+
+def _common_task(networks, classes) -> str | None:
+    """Returns the task that the networks' compiled losses are for; None if none is compiled."""
+    tasks = {
+        network.task if isinstance(network, DynamicModel) else task_of_loss(network.loss, classes)
+        for network in networks
+        if getattr(network, "loss", None) is not None
+    }
+    return "labels" if tasks == {"labels"} else None
 
 
 def _ends_in_sigmoid(network) -> bool:

@@ -90,11 +90,12 @@ def mean_over_batch(values, sample_weight=None):
 
     Args:
         values: float tensor, [batch].
-        sample_weight: float tensor, [batch] or [batch, 1]; None for 1 each.
+        sample_weight: float tensor, [batch] or [batch, ...], of which each image's mean counts; None for 1 each.
 
     Returns:
         Scalar tensor.
     """
     if sample_weight is not None:
-        values = values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
+        weights = ops.cast(sample_weight, values.dtype)
+        values = values * ops.mean(ops.reshape(weights, (ops.shape(weights)[0], -1)), axis=1)
     return ops.mean(values)

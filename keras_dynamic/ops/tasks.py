@@ -1,5 +1,6 @@
 """What a network's logits are for, and how its answers compare with the right ones."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -9,7 +10,10 @@ from keras_dynamic.ops.labels import class_numbers
 # values: a regression. Logits [batch, ..., n] may have one answer for each pixel or step.
 TASKS = ("classes", "labels", "values")
 
-_OF_VALUES = ("squared", "absolute", "mse", "mae", "msle", "mape", "huber", "log_cosh", "poisson", "cosine", "tweedie")
+_OF_VALUES = (
+    *("squared", "absolute", "mse", "mae", "msle", "mape", "huber", "log_cosh", "logcosh", "poisson", "cosine"),
+    "tweedie",
+)
 
 
 def task_of_loss(loss, logits) -> str:
@@ -17,14 +21,30 @@ def task_of_loss(loss, logits) -> str:
     that of a regression, else 'classes'.
 
     Args:
-        loss: what was given to compile: a name, function or keras.losses.Loss; None for none.
+        loss: what was given to compile: a name, function or keras.losses.Loss, or a list or dictionary of one; None for
+            none. A loss of one's own tells its task by its name alone.
         logits: number of logits per image.
     """
-    named = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-    name = str(named).lower()
+    name = loss_name(loss)
     if any(part in name for part in _OF_VALUES):
         return "values"
-    return "labels" if "binary" in name and logits > 1 else "classes"
+    return "labels" if _is_binary(name) and logits > 1 else "classes"
+
+
+def loss_name(loss) -> str:
+    """Returns the name of a compiled loss in small letters, of Keras' classes that of the class; '' for none."""
+    while isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
+        (loss,) = loss.values() if isinstance(loss, dict) else loss
+    if isinstance(loss, keras.losses.Loss) and type(loss).__module__.startswith("keras."):
+        wrapped = getattr(loss, "fn", None)  # of a function, in keras.losses.LossFunctionWrapper
+        plain = type(loss).__name__ == "LossFunctionWrapper"
+        return (getattr(wrapped, "__name__", loss.name) if plain else type(loss).__name__).lower()
+    named = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    return str(named).lower()
+
+
+def _is_binary(name) -> bool:
+    return "binary" in name or name == "bce"
 
 
 def answers(logits, task="classes"):

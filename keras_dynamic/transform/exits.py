@@ -57,7 +57,13 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
                 )
     if len(set(after)) != len(after) or not after:
         raise ValueError(f"after must be one unit or several different ones, got {list(after)}.")
-    classes = chain.logits_specs[-1].shape[-1]
+    answers = chain.logits_specs[-1].shape
+    if len(answers) != 2 and not copies:
+        raise ValueError(
+            f"attach_exits makes heads of one answer per input, but {network.name!r} gives logits {list(answers)}; "
+            "give copies=[...] of later units, or Chain exits with heads of your own."
+        )
+    classes = answers[-1]
     exits: list[Exit] = []
     for name in sorted(after, key=names.index):
         shape = getattr(chain.output_of(names.index(name)), "shape", ())

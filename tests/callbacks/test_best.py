@@ -11,7 +11,7 @@ from keras_dynamic.methods import ActivationGating
 class Scripted(keras.Model):
     """A model of one weight, which counts the epochs; its logs are given by the test."""
 
-    target, target_reached = 0.5, True
+    target_reached = True
 
     def __init__(self):
         super().__init__()
@@ -19,6 +19,9 @@ class Scripted(keras.Model):
 
     def call(self, x):
         return x + self.count
+
+    def over_target(self, logs, tolerance):
+        return logs["val_activation_rate"] > 0.5 + tolerance if "val_activation_rate" in logs else False
 
 
 def run(callback, logs, reached=None):
@@ -102,3 +105,38 @@ def test_keras_own_callbacks_warn_once_while_a_target_comes_down(toy_chain, toy_
     stopping = keras.callbacks.EarlyStopping(monitor="loss")
     with pytest.warns(UserWarning, match="EarlyStopping takes the best epoch while AnnealTarget .*BestWithinTarget"):
         model.fit(toy_images(), np.arange(6) % 3, callbacks=[AnnealTarget(), stopping], verbose=0)
+
+
+def test_the_mode_follows_from_the_name():
+    for monitor, mode in (
+        ("val_mae", "min"),
+        ("val_macs_millions", "min"),
+        ("val_auc", "max"),
+        ("exit1_accuracy", "max"),
+    ):
+        assert BestWithinTarget(monitor=monitor).mode == mode
+    with pytest.raises(ValueError, match="mode must be given for 'val_score', whose name does not tell"):
+        BestWithinTarget(monitor="val_score")
+
+
+def test_epochs_without_a_number_are_left_out():
+    logs = [{"loss": 1.0}, log(float("nan")), log(0.7), {"loss": 0.5}, log(0.6)]
+    assert run(BestWithinTarget(), logs) == 2
+    with pytest.raises(ValueError, match=r"the logs have no 'val_accuracy'; they have \['loss'\]"):
+        run(BestWithinTarget(), [{"loss": 1.0}])
+
+
+@pytest.mark.parametrize(
+    ("loss", "logs", "over"),
+    [
+        ("batch", {"activation_rate": 0.9, "val_activation_rate": 0.5}, False),
+        ("batch", {"activation_rate": 0.9}, True),
+        ("macs", {"val_activation_rate": 0.9, "val_macs_millions": 0.0}, False),
+        ("macs", {"val_macs_millions": 1e9}, True),
+        ("batch", {}, False),
+    ],
+)
+def test_what_is_over_a_target(toy_chain, loss, logs, over):
+    model = ActivationGating(toy_chain(), target=0.5, activation_loss=loss)
+    model.build((None, 8, 8, 3))
+    assert model.over_target(logs, 0.02) is over
