@@ -234,12 +234,13 @@ class _Graph:
         x = self.tensor(part.start)
         sides = [[] if part.shortcut is None else self.side(part.start, part.shortcut)]
         sides.append(sorted({index for tensor in part.body for index in self.side(part.start, tensor)}))
-        name = self._named(self.calls[part.joint].operation.name)
+        joint = self.calls[part.joint]
+        name, dtype = self._named(joint.operation.name), _dtype(joint)
         body = self.layer(x, sides[1], list(part.body), "body")
         if part.kind is Concatenated:
-            return Concatenated(body, name=name)
+            return Concatenated(body, name=name, dtype=dtype)
         shortcut = None if part.shortcut is None else self.layer(x, sides[0], [part.shortcut], "shortcut")
-        return Residual(body, shortcut, part.activation, name=name)
+        return Residual(body, shortcut, part.activation, name=name, dtype=dtype)
 
     def _named(self, name):
         """Returns the name of a unit that a layer of this name begins or ends."""
@@ -283,6 +284,12 @@ def _macs(call):
     return tree(call.operation, inputs[0] if len(inputs) == 1 else inputs).total_macs
 
 
+def _dtype(call):
+    """Returns the dtype policy of a call; one without its own, as of x + y, computes in the dtype of its output."""
+    dtype = call.outputs[0].dtype
+    return getattr(call.operation, "dtype_policy", f"mixed_{dtype}" if "16" in dtype else dtype)
+
+
 def _weighted(call):
     return bool(getattr(call.operation, "weights", None))
 
@@ -303,7 +310,9 @@ def _units(graph) -> list[_Part]:
     for start, end in itertools.pairwise(graph.places):
         part = _residual(graph, start, end) or _concatenated(graph, start, end)
         if part is None and found and found[-1].end == start and found[-1].kind is Residual:
-            activation = _activation(graph.calls[end].operation) if end == start + 1 else None
+            joint, after = graph.calls[start], graph.calls[end]
+            one = end == start + 1 and after.outputs[0].dtype == joint.outputs[0].dtype and not _regularizer(after)
+            activation = _activation(after.operation) if one else None
             if activation is not None and found[-1].activation is None:
                 found[-1] = found[-1]._replace(end=end, activation=activation)
         elif part is not None:
@@ -318,7 +327,7 @@ def _residual(graph, start, end):
     call = graph.calls[end]
     summands = call.inputs
     x, y = graph.tensor(start), call.outputs[0]
-    if type(call.operation).__name__ != "Add" or len(summands) < 2 or start < 0:
+    if type(call.operation).__name__ != "Add" or len(summands) < 2 or start < 0 or _regularizer(call):
         return None
     if any(tuple(each.shape) != tuple(y.shape) for each in summands):
         return None
@@ -344,7 +353,7 @@ def _concatenated(graph, start, end):
     """Returns the part between two places as a concatenating unit, or None."""
     call, x = graph.calls[end], graph.tensor(start)
     operation, joined = call.operation, call.inputs
-    if type(operation).__name__ != "Concatenate" or start < 0 or len(joined) != 2:
+    if type(operation).__name__ != "Concatenate" or start < 0 or len(joined) != 2 or _regularizer(call):
         return None
     last = getattr(operation, "axis", None) in (-1, len(x.shape) - 1)
     if not last or joined[0] is not x or joined[1] is x:
@@ -352,12 +361,17 @@ def _concatenated(graph, start, end):
     return _Part(Concatenated, start, end, end, None, (joined[1],))
 
 
+def _regularizer(call):
+    """Returns what a call adds to the loss for its output, which a unit in its place would not, or None."""
+    return getattr(call.operation, "activity_regularizer", None)
+
+
 def _activation(operation):
     """Returns the name of the activation function that an operation is, or None."""
-    if isinstance(operation, keras.layers.ReLU):
+    if type(operation) is keras.layers.ReLU:
         plain = not operation.negative_slope and not operation.threshold
         return {None: "relu", 6.0: "relu6"}.get(operation.max_value) if plain else None
-    if isinstance(operation, keras.layers.Activation):
+    if type(operation) is keras.layers.Activation:
         named = [name for name in _ELEMENTWISE if keras.activations.get(name) is operation.activation]
         return named[0] if named else None
     return _ACTIVATIONS.get(type(operation).__name__)

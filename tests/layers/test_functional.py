@@ -8,7 +8,7 @@ from keras import layers, ops
 from keras_dynamic import cost
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Concatenated, DynamicModel, Residual
-from keras_dynamic.layers.dynamic_model import as_dynamic
+from keras_dynamic.layers.dynamic_model import as_dynamic, dtype_policy_scope
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.models import from_functional
 from keras_dynamic.transform import attach_exits, group_channels
@@ -280,6 +280,7 @@ def sums(join):
 
 
 # (the part, how many units can be skipped: itself and the block after it)
+REGULARIZED = {"activity_regularizer": keras.regularizers.L2(0.1)}
 JOINS = [
     (lambda x, make: layers.Add()([make(x), x]), 2),
     (lambda x, make: layers.Add()([make(x), x, make(x)]), 2),
@@ -295,6 +296,8 @@ JOINS = [
     (lambda x, make: layers.ReLU(max_value=3.0)(layers.Add()([x, make(x)])), 2),
     (lambda x, make: layers.LeakyReLU()(layers.Add()([x, make(x)])), 2),
     (lambda x, make: ops.gelu(layers.Add()([x, make(x)])), 2),
+    (lambda x, make: layers.Add(**REGULARIZED)([x, make(x)]), 1),
+    (lambda x, make: layers.Concatenate(**REGULARIZED)([x, make(x)]), 1),
     (lambda x, make: layers.Concatenate()([make(x), x]), 1),  # another order
     (lambda x, make: layers.Concatenate(axis=1)([x, make(x)]), 1),
     (lambda x, make: ops.subtract(x, make(x)), 1),
@@ -308,6 +311,32 @@ def test_what_is_a_residual_unit(join, skippable):
     chain = from_functional(model)
     assert len(chain.skippable_names) == skippable
     assert_same(model, chain)
+
+
+@pytest.mark.parametrize("last", [layers.ReLU, lambda **options: layers.Activation("relu", **options)])
+def test_a_regularised_activation_after_a_sum_stays_a_layer(last):
+    model = sums(lambda x, make: last(**REGULARIZED)(layers.Add()([x, make(x)])))
+    network = DynamicModel(from_functional(model))
+    x = inputs_of(model)
+    model(x), network(x)
+    assert len(model.losses) == 1
+    np.testing.assert_allclose(network.losses, model.losses, rtol=1e-5)
+    assert len(network.chain.skippable_names) == 2
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("joined", [lambda x, y: layers.Add()([x, y]), lambda x, y: x + y])
+def test_units_compute_in_the_dtype_of_what_joins_them(policy, joined):
+    with dtype_policy_scope(policy):
+        model = sums(
+            lambda x, make: layers.Concatenate()([y := layers.ReLU()(joined(x, make(x))), make(y)]),
+        )
+    chain = from_functional(model)
+    assert [unit.compute_dtype for unit in chain.units] == [policy.removeprefix("mixed_")] * 3
+    assert chain.skippable_names == ["unit1", "unit2", "unit3"]
+    x = inputs_of(model)
+    wanted = ops.convert_to_numpy(ops.cast(model(x), "float32"))
+    np.testing.assert_allclose(ops.cast(DynamicModel(chain)(x), "float32"), wanted, atol=1e-2)
 
 
 def test_layers_that_are_called_several_times():
