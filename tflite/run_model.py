@@ -53,7 +53,9 @@ def main(argv):
             print(f"run_model: {error}", file=sys.stderr)
             unread += 1
             continue
-        results = model.interpreter.run(normalised(pixels, model.normalization), **model.given)
+        takes_bytes = model.interpreter.inputs["image"].dtype == pixels.dtype  # and rescales them itself
+        image = pixels if takes_bytes else normalised(pixels, model.normalization)
+        results = model.interpreter.run(image, **model.given)
         print("\n".join(describe(path, note, results, model.metadata, names)))
     sys.exit(1 if unread else 0)
 

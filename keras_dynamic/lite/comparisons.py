@@ -80,7 +80,8 @@ def confidences(model: Model, wanted, names, images) -> np.ndarray:
     graph.outputs, model.signatureDefs = [*graph.outputs, *(each.confidence for each in found)], []
     outputs = [graph.tensors[each.confidence].name for each in found]
     interpreter = Interpreter(flatbuffer.pack(model))
-    results = (interpreter.run(image, raw=True) for image in images)
+    # As floats: where the input is uint8, bytes would be taken as pixel values, not as numbers of the model's range.
+    results = (interpreter.run(np.asarray(image, np.float32), raw=True) for image in images)
     return np.array([[np.ravel(row[name])[0] for name in outputs] for row in results])
 
 

@@ -45,9 +45,13 @@ def port_of(name: str, tensor: flatbuffer.Tensor) -> Port:
 def encode_image(image, port: Port, metadata: Callable = dict) -> np.ndarray:
     """Returns an image as an array of an input's shape and type.
 
+    Where the input is uint8 (export's input_type='uint8'), an image of dtype uint8 stays as it is: its bytes are pixel
+    values, which the file itself rescales. Any other numbers are of the range of the model's training data, and are
+    quantised.
+
     Args:
-        image: numbers of any type in the range of the model's training data, such as pixel values 0 to 255; of the
-            input's shape, with or without the 1 of the batch.
+        image: numbers of any type in the range of the model's training data, such as pixel values 0 to 255, or the
+            bytes of a uint8 input; of the input's shape, with or without the 1 of the batch.
         port: the input.
         metadata: function that returns the file's metadata, which say whether it normalises pixel values itself.
 
@@ -66,6 +70,8 @@ def encode_image(image, port: Port, metadata: Callable = dict) -> np.ndarray:
             f"Images must be floats, or integers that are not quantised yet, got {pixels.dtype}; convert them, or pass "
             "quantised values by feed."
         )
+    if pixels.dtype == port.dtype == np.uint8:
+        return pixels.reshape(port.shape)
     low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("Images must be finite numbers, got NaN or infinity; leave such images out.")
@@ -78,9 +84,10 @@ def encode_image(image, port: Port, metadata: Callable = dict) -> np.ndarray:
         limits = np.iinfo(port.dtype)
         least, most = (port.scale * (limit - port.zero_point) for limit in (limits.min, limits.max))
         if low < least - (most - least) or high > most + (most - least):
+            hint = ", or pixel values as uint8" if port.dtype == np.uint8 else ""
             raise ValueError(
                 f"Input {port.name!r} holds numbers from {least:g} to {most:g}, as its calibration images, got "
-                f"{low:g} to {high:g}; pass images of the same range."
+                f"{low:g} to {high:g}; pass images of the same range{hint}."
             )
     return encode(pixels.astype(np.float32).reshape(port.shape), port)
 

@@ -16,6 +16,20 @@ def test_images_of_any_kind_are_the_same(image):
     assert encode_image(image, INT8).dtype == np.int8
 
 
+def test_bytes_go_into_a_byte_input_as_they_are():
+    """Whatever they mean to the model; all other numbers are its own."""
+    port = Port("image", (1, 2, 2, 3), np.dtype("uint8"), 1 / 127.5, 128)
+    for value in (2, 200):
+        image = np.full((2, 2, 3), value, np.uint8)
+        found = encode_image(image, port, lambda: {"pixels": False})
+        np.testing.assert_array_equal(found, image[None])
+        assert found.dtype == np.uint8
+    np.testing.assert_array_equal(encode_image(np.full((2, 2, 3), 0.5), port), np.full((1, 2, 2, 3), 192))
+    np.testing.assert_array_equal(encode_image(np.full((2, 2, 3), 1), port), np.full((1, 2, 2, 3), 255))
+    with pytest.raises(ValueError, match="got 200 to 200; pass images of the same range, or pixel values as uint8"):
+        encode_image(np.full((2, 2, 3), 200), port)
+
+
 def test_quantising_rounds_and_saturates():
     port = Port("x", (5,), np.dtype("int8"), 0.5, 3)
     np.testing.assert_array_equal(encode([0.0, 0.2, 0.3, 100.0, -100.0], port), [3, 3, 4, 127, -128])

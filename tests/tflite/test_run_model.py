@@ -90,6 +90,33 @@ def test_a_budget_chooses_the_thresholds(run, stopping, images, pictures, tmp_pa
         assert words in done.stderr
 
 
+@pytest.mark.parametrize("normalization", [None, (127.5, 127.5)])
+def test_bytes_go_into_a_file_that_takes_them(run, model, images, pictures, tmp_path, normalization):
+    """As pixels of a model that normalises them or as those of one that does not: the classes are Keras'."""
+    if normalization is None:
+        made, calibration = model, images
+    else:
+        keras.utils.set_random_seed(1)
+        stem = [keras.layers.Conv2D(8, 3, padding="same", activation="relu")]
+        unit = kd.layers.Residual([keras.layers.Conv2D(8, 3, padding="same")], name="unit")
+        head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)]
+        made = kd.layers.DynamicModel(kd.layers.Chain(stem, [unit], head))
+        made.build(model.image_shape)
+        calibration = (images - np.float32(127.5)) / 127.5
+    content = kd.lite.export(made, "int8", calibration, input_type="uint8", normalization=normalization)
+    (tmp_path / "bytes.tflite").write_bytes(content)
+    done = run(SCRIPT, "--model=bytes.tflite", *pictures)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("image")]
+    chances = keras.ops.convert_to_numpy(keras.ops.softmax(made.outcome(np.float32(calibration[:COUNT])).logits))
+    interpreter = kd.lite.Interpreter(content)
+    for line, name, image, chance in zip(lines, pictures, images, chances, strict=False):
+        logits = interpreter.run(image)["logits"][0].astype(np.float64)
+        likely = np.exp(logits) / np.exp(logits).sum()
+        assert line == f"{name}: class {likely.argmax()}, {likely.max():.1%}"
+        np.testing.assert_allclose(likely, chance, atol=0.03)
+
+
 def test_without_decisions_it_says_so_and_names_come_from_a_file(run, exported, model, images, pictures, tmp_path):
     names = ["ant", "bee", "cow", "dog"]
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
