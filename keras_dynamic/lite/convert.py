@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, prune, redirect, schedule
+from keras_dynamic.lite.interpreter import decode, port_of
 from keras_dynamic.lite.micro import native_output
 
 # An operator that may rescale, so that the quantiser does not give its input and its output one scale; it is removed or
@@ -22,6 +23,7 @@ _KEEP_SCALE = frozenset(
 )
 
 _CALIBRATED_ON = 200  # images; more change the scales little
+_LEAST_SHARE = 0.1  # of what bytes can stand for, that calibration images fill
 
 
 def check_calibration(images, shape, wanted_for, pixels) -> np.ndarray:
@@ -57,6 +59,33 @@ def check_calibration(images, shape, wanted_for, pixels) -> np.ndarray:
             "the model normalises them itself."
         )
     return images
+
+
+def check_byte_range(byte_range, images) -> None:
+    """Raises a ValueError if int8 files cannot take bytes of this meaning, or calibration images are not of theirs.
+
+    Args:
+        byte_range: the numbers that the bytes 0 and 255 stand for.
+        images: what check_calibration returned.
+    """
+    (low, high), (least, most) = byte_range, (float(images.min()), float(images.max()))
+    step = (high - low) / 255
+    meaning = f"{low:g} to {high:g}, which the bytes 0 to 255 stand for"
+    if low > step or high < -step:
+        raise ValueError(
+            "input_type='uint8' needs a normalization under which 0 is among the numbers that bytes stand for, as "
+            f"TFLite quantises no other range, got {low:g} to {high:g}; put it into the model, or leave input_type out."
+        )
+    if least < low - step / 4 or most > high + step / 4:
+        raise ValueError(
+            f"calibration images must lie in {meaning}, got {least:g} to {most:g}; give images as the model takes "
+            "them, or the right normalization=(mean, std)."
+        )
+    if most - least < _LEAST_SHARE * (high - low):
+        raise ValueError(
+            f"calibration images must fill a tenth or more of {meaning}, got {least:g} to {most:g}; give images as the "
+            "model takes them, or the right normalization=(mean, std)."
+        )
 
 
 def trace(function, shape):
@@ -171,7 +200,8 @@ def convert(frozen, quantize=None, calibration=None, byte_range=None) -> Model:
         byte_range: the numbers that the bytes 0 and 255 stand for, where the input is uint8; else None.
 
     Raises:
-        ValueError: if an operation has no TFLite builtin, or the quantiser leaves one in float.
+        ValueError: if an operation has no TFLite builtin, the quantiser leaves one in float, or bytes come to stand for
+            other numbers.
     """
     import tensorflow as tf
 
@@ -197,6 +227,8 @@ def convert(frozen, quantize=None, calibration=None, byte_range=None) -> Model:
     converted = flatbuffer.load(content)
     if quantize == "int8":
         _refuse_float(converted)
+    if byte_range is not None:
+        _refuse_other_bytes(converted, byte_range)
     return converted
 
 
@@ -221,6 +253,17 @@ def _refuse_float(converted) -> None:
                     f"TensorFlow's quantiser leaves {name} in float, which makes "
                     f"{graph.tensors[operator.outputs[0]].name!r}; replace that layer, or export in float32."
                 )
+
+
+def _refuse_other_bytes(converted, byte_range) -> None:
+    """Raises a ValueError if the bytes 0 and 255 of a model's input are more than a step off what they should be."""
+    main = converted.subgraphs[0]
+    low, high = decode(np.array([0, 255]), port_of("image", main.tensors[main.inputs[0]])).tolist()
+    if max(abs(low - byte_range[0]), abs(high - byte_range[1])) > (byte_range[1] - byte_range[0]) / 255:
+        raise ValueError(
+            f"the bytes 0 to 255 of the input must stand for {byte_range[0]:g} to {byte_range[1]:g}, got {low:g} to "
+            f"{high:g} from TensorFlow's quantiser; give calibration images of that range, or leave input_type out."
+        )
 
 
 def _reason(message, operations) -> str:

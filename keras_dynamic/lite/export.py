@@ -23,10 +23,10 @@ from keras_dynamic.lite.comparisons import (
     refit_thresholds,
     take_thresholds,
 )
-from keras_dynamic.lite.convert import check_calibration, convert, drop_rectifiers, trace
+from keras_dynamic.lite.convert import check_byte_range, check_calibration, convert, drop_rectifiers, trace
 from keras_dynamic.lite.metadata import cost_table, set_metadata, set_signature
 from keras_dynamic.lite.outline import selects_to_ifs
-from keras_dynamic.lite.standard_metadata import check_labels, check_normalization, normalized, set_standard_metadata
+from keras_dynamic.lite.standard_metadata import byte_range, check_labels, check_normalization, set_standard_metadata
 from keras_dynamic.lite.thresholds import written
 from keras_dynamic.lite.verify import check
 from keras_dynamic.messages import did_you_mean
@@ -83,14 +83,16 @@ def export(
             Android's tools read; read_labels returns them.
         normalization: (mean, std) if the model was trained on images (pixel - mean) / std, numbers or one for each
             channel, for the file's metadata and for input_type='uint8'; None for (0, 1) where the model normalises
-            pixel values itself by NormalizePixels, else for not known. The file does not compute it.
+            pixel values itself, by NormalizePixels or a Rescaling such as 1 / 255 in its stem, else for not known. The
+            file does not compute it.
 
     Returns:
         The .tflite's bytes.
 
     Raises:
         ValueError: if Keras runs on another backend than TensorFlow, the model is not built or not in float32, draws
-            random numbers or runs a loop, int8 comes without calibration images or with ones of another shape or range,
+            random numbers or runs a loop, int8 comes without calibration images or with ones of another shape or range
+            (with input_type='uint8' they must fill a tenth or more of what bytes stand for, and not leave it),
             an argument is unknown, there are more or fewer labels than classes, bytes are wanted of a model in float or
             one whose normalisation is not known, exits are wanted of a model that stops at them, a decision is not one
             bool per image, thresholds are to be an input but nothing compares confidences, or their scales differ in
@@ -100,6 +102,7 @@ def export(
     model = as_dynamic(model, copy=False)
     _check_arguments(model, quantize, outputs, fold, thresholds, input_type)
     labels = check_labels(labels, model.classes)
+    normalization = (0, 1) if normalization is None and _rescales_pixels(model) else normalization
     normalization = check_normalization(normalization, model.image_shape[-1], _takes_pixels(model), input_type)
     as_input, in_int8 = thresholds == "input", quantize == "int8"
     shape = (1, *model.image_shape[1:])
@@ -108,6 +111,9 @@ def export(
         wanted_for = "int8" if in_int8 else "the table of budgets of thresholds='input'"
         calibration, _ = as_arrays(calibration)
         calibration = check_calibration(calibration, shape[1:], wanted_for, _takes_pixels(model))
+    bytes_are = None if input_type is None else byte_range(normalization)
+    if bytes_are is not None:
+        check_byte_range(bytes_are, calibration)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"export needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}; save the model, and load "
@@ -120,8 +126,7 @@ def export(
         traced = trace(graph, shape)
     if graph.problems:
         raise ValueError(graph.problems[0])
-    byte_range = None if input_type is None else normalized((0, 255), normalization)
-    parsed = convert(traced, quantize, calibration, byte_range)
+    parsed = convert(traced, quantize, calibration, bytes_are)
     metadata, inputs, seen = graph.metadata(quantize), ["image"], None
     own = [name for name in model.decider.confidence_names if graph.changes(name)]
     wanted = [name for name in confidence_names(model) if graph.changes(name)] if in_int8 else own
@@ -182,8 +187,17 @@ def _check_arguments(model, quantize, outputs, fold, thresholds, input_type) -> 
 
 
 def _takes_pixels(model) -> bool:
-    """Returns whether the model normalises pixel values 0 to 255 itself."""
+    """Returns whether the model certainly normalises pixel values 0 to 255 itself."""
     return any(isinstance(layer, NormalizePixels) for layer in all_layers(model.chain.stem))
+
+
+def _rescales_pixels(model) -> bool:
+    """Returns whether the model's stem rescales its input as pixel values are: by 1 / 255, 1 / 127.5 or the like.
+
+    Sensor values may be rescaled so too, so that inputs of another range are no error.
+    """
+    scales = [layer.scale for layer in all_layers(model.chain.stem) if isinstance(layer, keras.layers.Rescaling)]
+    return any(1 / 300 <= np.min(scale) <= np.max(scale) <= 1 / 100 for scale in scales)
 
 
 def _constants(model, as_input):

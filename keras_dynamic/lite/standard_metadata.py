@@ -71,10 +71,10 @@ def check_normalization(given, channels: int, takes_pixels: bool, input_type) ->
     return mean.tolist(), std.tolist()
 
 
-def normalized(pixels, normalization) -> np.ndarray:
-    """Returns (pixels - mean) / std, float32."""
-    mean, std = normalization
-    return ((np.asarray(pixels, float) - mean) / std).astype(np.float32)
+def byte_range(normalization) -> tuple[float, float]:
+    """Returns the numbers that the bytes 0 and 255 of a uint8 input stand for; normalization: one for all channels."""
+    mean, std = (np.asarray(each, float).item() for each in normalization)
+    return (0 - mean) / std, (255 - mean) / std
 
 
 def set_standard_metadata(model: Model, name: str, normalization=None, labels=None) -> None:

@@ -10,20 +10,23 @@ import pytest
 import keras_dynamic as kd
 from keras_dynamic import lite
 from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.convert import convert, trace
 from keras_dynamic.lite.standard_metadata import check_labels
 
 SIZE, CLASSES = 12, 3
 
 
-@pytest.fixture(scope="module")
-def gated():
+def make_gated(width=8):
     """A gated network on images in [-1, 1], not trained."""
     keras.utils.set_random_seed(0)
 
-    def block():
-        return [keras.layers.Conv2D(8, 3, padding="same", activation="relu"), keras.layers.Conv2D(8, 3, padding="same")]
+    def conv(**options):
+        return keras.layers.Conv2D(width, 3, padding="same", **options)
 
-    stem = [keras.layers.Conv2D(8, 3, strides=2, padding="same")]
+    def block():
+        return [conv(activation="relu"), conv()]
+
+    stem = [conv(strides=2)]
     units = [kd.layers.Residual(block(), name=name) for name in ("one", "two")]
     head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(CLASSES)]
     model = kd.methods.ActivationGating(kd.layers.Chain(stem, units, head), name="mine")
@@ -36,8 +39,20 @@ def gated():
 
 
 @pytest.fixture(scope="module")
+def gated():
+    return make_gated()
+
+
+@pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(0).integers(0, 256, (60, SIZE, SIZE, 3)).astype("uint8")
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """For networks of tests/lite/conftest.py: dark and bright images."""
+    rng = np.random.default_rng(0)
+    return (rng.uniform(0.3, 1, (40, 1, 1, 1)) * rng.integers(0, 256, (40, 8, 8, 3))).astype("uint8")
 
 
 def scaled(pixels):
@@ -187,11 +202,10 @@ def answers(interpreter, inputs):
     return np.concatenate([each["logits"] for each in found]), np.concatenate([each["decisions"] for each in found])
 
 
-@pytest.mark.parametrize(("quantize", "share"), [("float16", 0.75), ("dynamic", 0.7)])
-def test_smaller_weights(quantize, share, images):
-    """Weights of half or a quarter of the size, the same decisions and MACs."""
-    model = kd.zoo.load("resnet32_cifar10_gated")
-    x = kd.data.shipped().x_test[:40]
+@pytest.mark.parametrize(("quantize", "share", "off"), [("float16", 0.6, 0.01), ("dynamic", 0.4, 0.1)])
+def test_smaller_weights(quantize, share, off, images):
+    """Weights of half or a quarter of the size, nearly the same decisions and the same MACs."""
+    model, x = make_gated(width=48), scaled(images)
     plain = lite.export(model, outputs=("logits", "decisions"))
     small = lite.export(model, quantize, outputs=("logits", "decisions"))
     assert len(small) < share * len(plain)
@@ -205,8 +219,8 @@ def test_smaller_weights(quantize, share, images):
     (logits, decisions), (wanted, decided) = (answers(lite.Interpreter(each), x) for each in (small, plain))
     alike = (decisions == decided).all(axis=1)
     assert alike.mean() > 0.8
-    np.testing.assert_allclose(logits[alike], wanted[alike], atol=0.05 if quantize == "float16" else 1.0)
-    assert (logits.argmax(1) == wanted.argmax(1)).mean() > 0.95
+    assert len({tuple(row) for row in decided.tolist()}) > 1
+    np.testing.assert_allclose(logits[alike], wanted[alike], atol=off * np.ptp(wanted))
 
 
 def test_bytes_as_input(gated, images):
@@ -219,12 +233,80 @@ def test_bytes_as_input(gated, images):
     assert (port.dtype, port.shape) == (np.uint8, (1, SIZE, SIZE, 3))
     assert port.scale == pytest.approx(1 / 127.5, rel=1e-3)
     assert port.zero_point in (127, 128)
+    raw = interpreter.run(images[0])["logits"]
     interpreter.feed({"image": images[:1]})
     interpreter.invoke()
-    raw = interpreter.results()["logits"]
+    np.testing.assert_array_equal(interpreter.results()["logits"], raw)
     np.testing.assert_allclose(raw, interpreter.run(scaled(images[0]))["logits"], atol=0.02)
-    float_logits = np.concatenate([lite.Interpreter(lite.export(gated)).run(scaled(x))["logits"] for x in images[:20]])
-    byte_logits, _ = answers(interpreter, scaled(images[:20]))
+    float_logits, _ = answers(lite.Interpreter(lite.export(gated, outputs=arguments["outputs"])), scaled(images[:20]))
+    byte_logits, _ = answers(interpreter, images[:20])
     assert np.corrcoef(float_logits.ravel(), byte_logits.ravel())[0, 1] > 0.99
     pytest.importorskip("tflite_micro")
-    np.testing.assert_allclose(lite.MicroInterpreter(content).run(scaled(images[0]))["logits"], raw, atol=0.03)
+    micro = lite.MicroInterpreter(content)
+    for image in (images[0], scaled(images[0])):
+        np.testing.assert_allclose(micro.run(image)["logits"], raw, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("normalization", "calibration", "message"),
+    [
+        (
+            (127.5, 127.5),
+            lambda pixels: pixels,
+            r"must lie in -1 to 1, which .* stand for, got 0 to 255; give images as",
+        ),
+        ((0, 255), lambda pixels: pixels / 85.0, "must lie in 0 to 1, which the bytes 0 to 255 stand for, got 0 to 3;"),
+        ((0, 1), lambda pixels: pixels / 255.0, "must fill a tenth or more of 0 to 255, which .*, got 0 to 1; give"),
+        (
+            (-50, 100),
+            lambda pixels: (pixels + 50.0) / 100,
+            "needs a normalization under which 0 .*, got 0.5 to 3.05; put",
+        ),
+    ],
+)
+def test_calibration_that_is_not_of_bytes_is_refused(gated, images, normalization, calibration, message):
+    with pytest.raises(ValueError, match=message):
+        lite.export(gated, "int8", calibration(images), input_type="uint8", normalization=normalization)
+
+
+def test_a_scale_that_is_not_of_bytes_is_refused():
+    """Whatever made the quantiser choose it."""
+    calibration = np.random.default_rng(0).uniform(0, 3, (8, SIZE, SIZE, 3)).astype("float32")
+    with pytest.raises(ValueError, match=r"bytes 0 to 255 of the input must stand for 0 to 1, got 0 to 2\.99.*; give"):
+        convert(trace(lambda image: [image * 2.0], calibration[:1].shape), "int8", calibration, (0.0, 1.0))
+
+
+@pytest.mark.parametrize("rescaling", [(1 / 255, 0.0), (1 / 127.5, -1.0), ([1 / 255] * 3, [0.0] * 3), (1.0, 0.0)])
+def test_a_model_that_rescales_takes_pixels(rescaling):
+    convolutions = [keras.layers.Conv2D(4, 3, activation="relu") for _ in range(3)]
+    layers = [keras.layers.Rescaling(*rescaling), *convolutions, keras.layers.Flatten(), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *layers])
+    content = lite.export(model)
+    assert lite.read_normalization(content) == (None if rescaling == (1.0, 0.0) else (0, 1))
+    lite.Interpreter(content).run(np.full((SIZE, SIZE, 3), -7.0))  # perhaps a sensor's
+
+
+def test_bytes_of_a_model_that_rescales(tiny, pixels):
+    """Its input needs no normalisation to be told, and has a step of 1."""
+    content = lite.export(tiny(), "int8", pixels, input_type="uint8")
+    interpreter = lite.Interpreter(content)
+    port = interpreter.inputs["image"]
+    assert (port.dtype, port.scale, port.zero_point) == (np.uint8, pytest.approx(1), 0)
+    for image in pixels[:5]:
+        one, other = interpreter.run(image), interpreter.run(image.astype("float32"))
+        np.testing.assert_array_equal(one["logits"], other["logits"])
+
+
+def test_stages_take_bytes(stopping, pixels):
+    content = lite.export(stopping(), "int8", pixels, ("logits", "decisions"), input_type="uint8")
+    whole, staged = lite.Interpreter(content), lite.Stages(lite.stages(content))
+    for image in pixels[:8]:
+        np.testing.assert_allclose(staged.run(image).logits, whole.run(image)["logits"], atol=1e-6)
+
+
+def test_calibration_images_are_numbers_even_of_type_uint8(stopping):
+    """Thresholds are fitted on the images that scales are fitted on."""
+    black_and_white = np.random.default_rng(0).integers(0, 2, (30, 8, 8, 3)).astype("uint8")
+    model, given = stopping(), {"input_type": "uint8", "normalization": (0, 255)}
+    one, other = (lite.export(model, "int8", black_and_white.astype(kind), **given) for kind in ("uint8", "float32"))
+    assert one == other
