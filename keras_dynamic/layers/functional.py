@@ -25,7 +25,8 @@ def from_functional(model, copy=True) -> Chain:
     its input (or of a projection of it) and something else is a Residual unit, which can be skipped, with the
     activation after the sum; one that ends in the concatenation of its input and something else is a Concatenated
     unit. What lies between such units always runs, as one unit; so does, in a model without any, each convolution or
-    dense layer with what follows it: there exits can be attached, but nothing can be skipped.
+    dense layer with what follows it: there exits can be attached, but nothing can be skipped. A model that cannot be
+    cut is one such unit.
 
         chain = kd.models.from_functional(keras.applications.MobileNetV2(weights=None))
         model = kd.methods.ActivationGating(chain, target=0.6)
@@ -37,7 +38,8 @@ def from_functional(model, copy=True) -> Chain:
     Args:
         model: functional or sequential keras.Model, built, with one input of known size, [batch, ...], and one output.
         copy: True copies the layers and their weights, and leaves the model as it is; False uses its layers
-            themselves, but for a last layer whose softmax or sigmoid is taken off.
+            themselves, but for a last layer whose softmax or sigmoid is taken off; those of models inside it may get
+            other names, where two have the same.
 
     Returns:
         Chain, built. Units have the names of the sums that end them ('block_2' for 'block_2_add'), or 'unit1', 'unit2'
@@ -45,18 +47,12 @@ def from_functional(model, copy=True) -> Chain:
 
     Raises:
         ValueError: if the model is neither functional nor sequential, is not built, has several inputs or outputs or
-            sizes that are not known, has a Lambda layer, one without a cost rule, or no place where it can be cut.
+            sizes that are not known, makes masks, has a Lambda layer or one without a cost rule, or one that is called
+            both by itself and inside another.
     """
     _check(model)
     graph = _Graph(logits_model(_copied(model) if copy else model))
-    parts = _units(graph)
-    if not parts:
-        parts = _plain_units(graph)
-    if not parts:
-        raise ValueError(
-            f"model {model.name!r} cannot be cut: there is no single tensor between its layers through which "
-            "everything passes, so no part can be skipped or end in an exit; use it whole, in kd.models.cascade."
-        )
+    parts = _units(graph) or _plain_units(graph) or [_Part(None, -1, _before_head(graph))]
     first, last = parts[0].start, parts[-1].end
     stem, head = graph.block(-1, first, "stem"), graph.block(last, len(graph.calls) - 1, "head")
     chain = Chain(stem, [graph.unit(part) for part in parts], head, name="chain")
@@ -114,6 +110,27 @@ def _check(model):
             f"model {model.name!r} makes masks in {masking}, which are lost where it is cut; take sequences of one "
             "length without masks, e.g. Embedding(mask_zero=False)."
         )
+    shared = _shared(model)
+    if shared is not None:
+        raise ValueError(
+            f"model {model.name!r} has layer {shared.name!r} in two places, one of them inside another layer or model, "
+            "so that a copy would have its weights twice; give each place a layer of its own."
+        )
+
+
+def _shared(model):
+    """Returns a layer with weights that two operations of a model contain, or None."""
+    owners: dict[int, Any] = {}
+    for operation in {id(node.operation): node.operation for node in keras_hooks.graph_nodes(model)}.values():
+        if not isinstance(operation, keras.layers.Layer):
+            continue
+        for layer in keras_hooks.all_layers(operation):
+            if layer.weights and owners.setdefault(id(layer), operation) is not operation:
+                return layer
+        within = _shared(operation) if keras_hooks.graph_is_known(operation) else None
+        if within is not None:
+            return within
+    return None
 
 
 class _Call(NamedTuple):
@@ -160,6 +177,7 @@ class _Graph:
         del self.calls[self.made[id(self.output)] + 1 :]
         self.macs = [_macs(call) for call in self.calls]
         self.names: set[str] = set()
+        self.taken = {call.operation.name for call in self.calls}
         self.uses: dict[int, int] = {}
         self.places = self._places()
 
@@ -208,6 +226,7 @@ class _Graph:
         if not calls:
             return keras.layers.Identity(name=name)
         operations = [self._own(call.operation) for call in calls]
+        self._rename(operations)
         if len(outputs) == 1 and _is_line(x, calls) and len({id(each) for each in operations}) == len(operations):
             return keras.Sequential(operations, name=name)
         given = keras.Input(batch_shape=x.shape, dtype=x.dtype)
@@ -225,6 +244,15 @@ class _Graph:
         if uses == 1 or not isinstance(operation, keras.layers.Layer) or operation.weights:
             return operation
         return type(operation).from_config({**operation.get_config(), "name": f"{operation.name}_use{uses}"})
+
+    def _rename(self, operations):
+        """Gives operations of one layer that share a name, from models inside the model, names of their own."""
+        seen: dict[str, Any] = {}
+        for operation in operations:
+            if seen.setdefault(operation.name, operation) is not operation:
+                operation.name = _free(operation.name, {*seen, *self.taken})
+                seen[operation.name] = operation
+            self.taken.add(operation.name)
 
     def unit(self, part):
         """Returns a part as a unit, with a name that no other has."""
@@ -247,8 +275,7 @@ class _Graph:
         if re.fullmatch(r"(add|concatenate)(_\d+)?", name):
             name = f"unit{1 + sum(bool(re.fullmatch(r'unit[0-9]+', each)) for each in self.names)}"
         name = re.sub(r"[\[\]/]", "_", re.sub(r"_(add|concat|out)$", "", name))
-        tried = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
-        free = next(each for each in tried if each not in self.names)
+        free = _free(name, self.names)
         self.names.add(free)
         return free
 
@@ -277,6 +304,12 @@ def _flatten(model, x, calls):
             calls.append(_Call(operation, tuple(args), dict(kwargs), outputs))
         known.update((id(old), new) for old, new in zip(node.outputs, outputs, strict=True))
     return known[id(model.outputs[0])]
+
+
+def _free(name, taken):
+    """Returns a name, with a number if it is taken."""
+    tried = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+    return next(each for each in tried if each not in taken)
 
 
 def _macs(call):
@@ -384,5 +417,12 @@ def _plain_units(graph) -> list[_Part]:
     bounds = [start for start, end in itertools.pairwise(places) if sum(graph.macs[start + 1 : end + 1])]
     if rank > 2 and places[-1] not in bounds:
         bounds.append(places[-1])  # the head begins where maps end
-    bounds = [place for place in bounds if -1 < place < len(graph.calls) - 1]
+    bounds = [place for place in bounds if place < len(graph.calls) - 1]
+    bounds = bounds[1:] if len(bounds) > 2 and bounds[0] < 0 else bounds  # the first layer is the stem
     return [_Part(None, start, end) for start, end in itertools.pairwise(bounds)]
+
+
+def _before_head(graph):
+    """Returns the last place before something that has MACs, in a model that is a unit and a head; else the last."""
+    inside = [place for place in graph.places[1:-1] if sum(graph.macs[place + 1 :])]
+    return inside[-1] if inside else graph.places[-1]

@@ -1,5 +1,7 @@
 """Functional and sequential models as chains: the same logits, weights and MACs, and the units that one expects."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -251,6 +253,67 @@ def test_vectors_of_features():
     assert_same(model, chain)
 
 
+def parallel():
+    """A model in which no single tensor lies between the layers."""
+    x = keras.Input((8, 8, 3))
+    sides = [layers.GlobalAveragePooling2D()(layers.Conv2D(3, size, padding="same")(x)) for size in (1, 3)]
+    return keras.Model(x, layers.Add()(sides))
+
+
+# (the layers, the names of the units)
+UNCUT = [
+    (lambda: line((7,), layers.Dense(5, name="first"), layers.Dense(3)), ["first"]),
+    (lambda: line((7,), layers.Dense(3, name="only")), ["only"]),
+    (
+        lambda: line((8, 8, 3), layers.Conv2D(4, 3, name="conv"), layers.GlobalAveragePooling2D(), layers.Dense(3)),
+        ["conv"],
+    ),
+    (lambda: line((8, 8, 3), layers.Conv2D(4, 3, name="conv"), layers.Flatten(), layers.Dense(3)), ["conv"]),
+    (lambda: line((8, 8, 3), layers.Flatten(), layers.Dense(3)), ["layers"]),
+    (lambda: line((8, 8, 3), layers.GlobalAveragePooling2D()), ["layers"]),
+    (parallel, ["conv2d"]),
+]
+
+
+def line(shape, *network):
+    return keras.Sequential([keras.Input(shape), *network])
+
+
+@pytest.mark.parametrize(("make", "names"), UNCUT)
+def test_a_small_model_is_one_unit(make, names):
+    keras.utils.set_random_seed(0)
+    model = make()
+    chain = from_functional(model)
+    assert [re.sub(r"_\d+$", "", unit.name) for unit in chain.units] == names
+    assert_same(model, chain)
+    x = inputs_of(model)
+    exits = attach_exits(model, after=[chain.units[0].name], filters=0)
+    np.testing.assert_allclose(exits(x), model(x), atol=1e-5)
+
+
+def with_equal_names(parallel):
+    """Two models in one part whose layers have the same names, one after the other or side by side."""
+    keras.utils.set_random_seed(0)
+
+    def inner():
+        return line((8, 8, 4), layers.Conv2D(4, 3, padding="same", name="conv"), layers.ReLU(name="relu"))
+
+    given = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 1, name="conv_2")(given)  # a name that is taken
+    y = layers.Multiply()([inner()(x), inner()(x)]) if parallel else inner()(inner()(x))
+    y = layers.GlobalAveragePooling2D()(layers.Add()([x, y]))
+    return keras.Model(given, layers.Dense(3)(y))
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("copy", [False, True])
+def test_models_inside_whose_layers_have_the_same_names(parallel, copy, fresh_process):
+    model = with_equal_names(parallel)
+    network = assert_same(model, from_functional(model, copy=copy))
+    x = inputs_of(model)
+    np.testing.assert_allclose(fresh_process(network, x)["logits"], model(x), atol=1e-5)
+
+
 def unet():
     x = given = keras.Input((16, 16, 3))
     left = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
@@ -413,6 +476,17 @@ def with_layer(layer, shape=(8, 8, 3)):
     return keras.Sequential([keras.Input(shape), layer, layers.Flatten(), layers.Dense(2)], name="net")
 
 
+def by_itself_and_in_time():
+    x, shared = keras.Input((5, 4)), layers.Dense(3, name="shared")
+    y = layers.Flatten()(layers.Add()([shared(x), layers.TimeDistributed(shared)(x)]))
+    return keras.Model(x, layers.Dense(2)(y))
+
+
+def in_two_models():
+    x, shared = keras.Input((4,)), layers.Dense(4, name="shared")
+    return keras.Model(x, layers.Dense(2)(sum(keras.Sequential([keras.Input((4,)), shared])(x) for _ in range(2))))
+
+
 class Unknown(layers.Layer):
     def call(self, x):
         return x
@@ -441,7 +515,8 @@ BAD = [
         r"makes masks in \['mine'\], which are lost where it is cut",
     ),
     (lambda: with_layer(Unknown()), "cost has no rule for layer .*Unknown.* register one"),
-    (lambda: two(1, 1), "cannot be cut: there is no single tensor between its layers"),
+    (by_itself_and_in_time, "has layer 'shared' in two places, one of them inside another layer or model"),
+    (in_two_models, "has layer 'shared' in two places"),
     (lambda: by_hand(end="relu"), "must end in logits .* or in a softmax or sigmoid over them"),
 ]
 
