@@ -4,11 +4,17 @@ import keras
 
 from keras_dynamic import keras_hooks
 
-# Operations whose outputs are logits: those that compute them, and those that pass them on.
-_MAKING = {"Dense", "Conv2D", "Add", "Average", "Subtract"}
+# Operations whose outputs are logits: those that compute them, besides layers with an activation, and those that pass
+# them on.
+_MAKING = {"Add", "Average", "Subtract"}
 _HANDING_ON = {
-    *("Activation", "AveragePooling2D", "BatchNormalization", "Dropout", "Flatten", "GlobalAveragePooling2D"),
-    *("Identity", "InputLayer", "Mean", "Permute", "Rescaling", "Reshape", "Squeeze", "Transpose"),
+    *("Activation", "BatchNormalization", "CenterCrop", "Dropout", "Flatten", "Identity", "InputLayer", "Mean"),
+    *("Permute", "Rescaling", "Reshape", "Resizing", "Squeeze", "Transpose"),
+    *(
+        f"{kind}{n}D"
+        for kind in ("AveragePooling", "Cropping", "GlobalAveragePooling", "UpSampling")
+        for n in (1, 2, 3)
+    ),
 }
 _PROBABILITIES = ("softmax", "sigmoid", "log_softmax", "logsoftmax")
 
@@ -61,24 +67,31 @@ def logits_model(network, functions=("softmax", "sigmoid")) -> keras.Model:
     if isinstance(last, keras.Model):
         inner = logits_model(last, functions)
         return network if inner is last else keras.Model(network.inputs[0], inner(before), name=network.name)
-    if function_of(last) in functions:
-        alone = type(last).__name__ in ("Softmax", "Sigmoid", "Activation")
-        logits = before if alone else _linear_twin(last, before)(before)
-        return keras.Model(network.inputs[0], logits, name=network.name)
+    end = next(backwards(last)) if isinstance(last, keras.layers.TimeDistributed) else last
+    if function_of(end) in functions:
+        twin = _linear_twin(last, before, functions)
+        return keras.Model(network.inputs[0], before if twin is None else twin(before), name=network.name)
     found = next((each for each in backwards(network) if not hands_on(each)), last)
     # A feature map may have any function before it is pooled to logits; probabilities have theirs last.
-    wrong = last if function_of(last) else found if function_of(found) in _PROBABILITIES else None
+    wrong = end if function_of(end) else found if function_of(found) in _PROBABILITIES else None
     if wrong is None:
         return network
-    after = "" if wrong is last else f", handed on by {type(last).__name__} {last.name!r}"
+    after = "" if wrong is end else f", handed on by {type(last).__name__} {last.name!r}"
     raise ValueError(
         f"network {network.name!r} ends in {described(wrong)}{after}; it must end in logits (a linear end) or in a "
-        f"{' or '.join(functions)} over them."
+        f"{' or '.join(functions)} over them; of a regression, leave the function out and apply it in the loss."
     )
 
 
-def _linear_twin(layer, before):
-    """Returns the layer with its weights and no activation."""
+def _linear_twin(layer, before, functions):
+    """Returns the layer with its weights and without the function that it ends in, None if it is nothing else."""
+    if type(layer).__name__ in ("Softmax", "Sigmoid", "Activation"):
+        return None
+    if isinstance(layer, keras.layers.TimeDistributed):
+        step = keras.KerasTensor((before.shape[0], *before.shape[2:]), dtype=before.dtype)
+        model = isinstance(layer.layer, keras.Model)
+        inner = logits_model(layer.layer, functions) if model else _linear_twin(layer.layer, step, functions)
+        return None if inner is None else type(layer)(inner, name=layer.name, dtype=layer.dtype_policy)
     twin = type(layer).from_config({**layer.get_config(), "activation": "linear"})
     twin.build(before.shape)
     twin.set_weights(layer.get_weights())
@@ -101,6 +114,8 @@ def backwards(layer):
             yield from backwards(operation)
     elif isinstance(getattr(layer, "head", None), keras.layers.Layer):
         yield from backwards(layer.head)
+    elif isinstance(layer, keras.layers.TimeDistributed):
+        yield from backwards(layer.layer)
     else:
         yield layer
 

@@ -46,7 +46,21 @@ SOFTMAX = [
     lambda: functional(lambda y: keras.activations.softmax(y)),
     lambda: functional(lambda y: layers.Dense(4, activation="softmax")(y)),
     lambda: functional(inner_functional),
+    lambda: steps(layers.TimeDistributed(layers.Dense(3, activation="softmax"))),
+    lambda: steps(layers.TimeDistributed(layers.Dense(3)), layers.TimeDistributed(layers.Softmax())),
+    lambda: steps(
+        layers.Reshape((8, 6, 4)), layers.TimeDistributed(layers.TimeDistributed(layers.Dense(3, activation="softmax")))
+    ),
+    lambda: steps(
+        layers.TimeDistributed(keras.Sequential([keras.Input((24,)), layers.Dense(3, activation="softmax")], name="in"))
+    ),
 ]
+
+
+def steps(*ends):
+    """A model that answers at each step."""
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((8, 8, 3)), layers.Reshape((8, 24)), *ends], name="net")
 
 
 def inner_functional(y):
@@ -80,12 +94,26 @@ LOGITS = [
     lambda: functional(lambda y: y + layers.Dense(4)(y)),
     lambda: pooled(layers.Conv2D(4, 1)),
     lambda: pooled(layers.Conv2D(4, 1, activation="relu")),  # pooled features are logits too
+    lambda: pixels(layers.UpSampling2D(2, interpolation="bilinear")),
+    lambda: pixels(layers.Resizing(16, 16)),
+    lambda: pixels(layers.Cropping2D(1)),
+    lambda: pixels(layers.CenterCrop(4, 4)),
+    lambda: pixels(layers.Conv2DTranspose(3, 2)),
+    lambda: steps(layers.TimeDistributed(layers.Dense(3))),
+    lambda: steps(layers.Conv1D(3, 1)),
+    lambda: steps(layers.Conv1D(3, 1), layers.UpSampling1D(), layers.Cropping1D(1)),
+    lambda: steps(layers.Conv1DTranspose(3, 1), layers.GlobalAveragePooling1D()),
+    lambda: steps(layers.Reshape((4, 4, 4, 3)), layers.Conv3D(3, 1), layers.GlobalAveragePooling3D()),
 ]
 
 
 def pooled(convolution):
     image = [keras.Input((8, 8, 3)), convolution, layers.GlobalAveragePooling2D()]
     return keras.Sequential(image, name="net")
+
+
+def pixels(*ends):
+    return keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(3, 1), *ends], name="net")
 
 
 @pytest.mark.parametrize("make", LOGITS)
@@ -113,13 +141,23 @@ OTHERS = [
         r"Dense .*sigmoid', handed on by Dropout",
     ),
     (lambda: sequential(inner(layers.Dense(4, activation="relu"))), r"Dense 'dense\w*' with activation 'relu'"),
+    (lambda: steps(layers.TimeDistributed(layers.Dense(3, activation="softplus"))), r"Dense .* 'softplus'"),
+    (
+        lambda: sequential(layers.Dense(1, activation="sigmoid"), layers.Rescaling(50.0)),
+        r"Dense .*sigmoid', handed on by Rescaling",
+    ),
+    (
+        lambda: pixels(layers.Softmax(), layers.UpSampling2D()),
+        r"Softmax 'softmax\w*', handed on by UpSampling2D",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("make", "ending"), OTHERS)
 def test_other_ends_are_an_error(make, ending):
     with pytest.raises(
-        ValueError, match=rf"ends in {ending}.*; it must end in logits \(a linear end\) or in a softmax"
+        ValueError,
+        match=rf"ends in {ending}.*; it must end in logits \(a linear end\) or in a softmax.*; of a regression, leave",
     ):
         logits_model(make(), ("softmax",))
 
