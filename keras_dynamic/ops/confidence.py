@@ -68,6 +68,11 @@ def check_confidence(kind):
     Raises:
         ValueError: if it is neither.
     """
+    if isinstance(kind, type) or (callable(kind) and not hasattr(kind, "__name__")):
+        raise ValueError(
+            f"a confidence of your own must be a function, which is saved by its name, got {kind!r}; write a function "
+            "that calls the object."
+        )
     if callable(kind) and keras.saving.get_registered_name(kind) == getattr(kind, "__name__", None):
         raise ValueError(
             f"a confidence of your own must be registered, so that it is saved with the model, got {kind!r}; write "

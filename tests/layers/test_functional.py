@@ -1,5 +1,6 @@
 """Functional and sequential models as chains: the same logits, weights and MACs, and the units that one expects."""
 
+import functools
 import re
 
 import keras
@@ -445,6 +446,17 @@ def test_transforms_take_a_model():
     assert exits.decision_names == []
     assert DynamicModel(exits.chain, Confidence()).built is False
     assert as_dynamic(exits) is exits
+
+
+class Scaled:
+    def __call__(self, logits):
+        return ops.max(logits, axis=-1)
+
+
+@pytest.mark.parametrize("kind", [Scaled(), Scaled, functools.partial(ops.max, axis=-1)])
+def test_a_confidence_that_is_an_object_and_no_function(kind):
+    with pytest.raises(ValueError, match=r"a confidence of your own must be a function, .* got .*; write a function"):
+        Confidence(kind)
 
 
 class Subclassed(keras.Model):
