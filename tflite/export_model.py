@@ -54,6 +54,12 @@ _CALIBRATION = flags.DEFINE_string(
     "with a folder of them for each class, an .npy of images as the model takes them, an .npz with such images x and "
     "labels y, or 'shipped' (500 of CIFAR-10), the default for networks of the zoo",
 )
+_CONFIDENCE = flags.DEFINE_enum(
+    "confidence",
+    None,
+    ["max_probability", "margin", "entropy", "label_probability"],
+    "how certain a cascade's answers are; label_probability for several labels that may apply together",
+)
 _MACS = flags.DEFINE_float(
     "macs", None, "mean MACs per image at most, by a cascade, exits, gates or a policy", lower_bound=0
 )
@@ -92,12 +98,12 @@ def export_to(output: Path) -> list[str]:
     calibration = chosen("calibration", _CALIBRATION.value, _MODEL.value, needed_for())
     import_own(_IMPORTS.value)
 
-    from keras_dynamic import lite, models
+    from keras_dynamic import lite
     from keras_dynamic.files import write_bytes
     from keras_dynamic.layers.dynamic_model import as_dynamic
 
     loaded = [load(spec) for spec in _MODEL.value]
-    model = as_dynamic(loaded[0], copy=False) if len(loaded) == 1 else models.cascade(loaded)
+    model = as_dynamic(loaded[0], copy=False) if len(loaded) == 1 else _cascade(loaded)
     quantize = None if _QUANTIZE.value == "none" else _QUANTIZE.value
     fit = len(loaded) > 1 or _MACS.value is not None
     as_input = _THRESHOLDS.value == "input"
@@ -118,11 +124,17 @@ def export_to(output: Path) -> list[str]:
         thresholds=_THRESHOLDS.value,
         input_type=None if _INPUT_TYPE.value == "float" else _INPUT_TYPE.value,
         labels=labels,
-        normalization=known_normalization(images),
+        normalization=known_normalization(images, lite.normalizes_pixels(model)),
     )
     found = lite.verify(exported)
     write_bytes(output, exported)
     return [*lines, *describe(output, found)]
+
+
+def _cascade(networks):
+    from keras_dynamic import models
+
+    return models.cascade(networks, confidence=_CONFIDENCE.value or "max_probability")
 
 
 def needed_for() -> str | None:

@@ -45,14 +45,23 @@ def normalization() -> tuple[float, float]:
     return _MEAN.value, _STD.value
 
 
-def known_normalization(images: Images) -> tuple[float, float] | None:
+def known_normalization(images: Images, normalizes: bool) -> tuple[float, float] | None:
     """Returns (mean, std) of what a model takes; None where neither a flag nor images tell.
 
     Args:
         images: that the model takes.
+        normalizes: whether the model normalises pixel values itself.
+
+    Raises:
+        ValueError: if the model does not, and no flag says what pixels of image files mean to it.
     """
-    found = normalization()
-    return found if images.were_pixels or _MEAN.present or _STD.present else None
+    found, said = normalization(), _MEAN.present or _STD.present
+    if images.were_pixels and not said and not normalizes:
+        raise ValueError(
+            "the model does not normalise pixel values itself, so say what it was trained on, (pixel - mean) / std: "
+            "--input_mean=0 --input_std=255 for 0 to 1, 127.5 and 127.5 for -1 to 1, 0 and 1 for pixel values."
+        )
+    return found if images.were_pixels or said else None
 
 
 def normalised(pixels, mean_and_std):

@@ -8,6 +8,7 @@ model was exported with --outputs=logits,decisions, the MACs if it gives decisio
 thresholds of a model that takes them as an input.
 """
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ from absl import app, flags
 from class_names import class_names
 from images import normalised
 
-# Keras is only there because the package imports it: its lightest backend will do.
-os.environ["KERAS_BACKEND"] = "numpy"
+# Keras is only there because the package imports it: its lightest backend will do, where what that needs is installed.
+if all(importlib.util.find_spec(name) for name in ("jax", "scipy")):
+    os.environ["KERAS_BACKEND"] = "numpy"
 
 _MODEL = flags.DEFINE_string("model", None, "the .tflite, exported by keras_dynamic", required=True)
 _MACS = flags.DEFINE_float(
@@ -122,14 +124,8 @@ def describe(path: str, note: str, results, metadata, names: list[str]) -> list[
         metadata: of the model.
         names: of the classes.
     """
-    import numpy as np
-
-    logits = results["logits"].ravel().astype(np.float64)
-    if len(logits) == 1:  # of the second of two classes, of which the first has logit 0
-        logits = np.append(0.0, logits)
-    chances = np.exp(logits - logits.max())
-    chances /= chances.sum()
-    lines = [f"{path}: {names[int(chances.argmax())]}, {chances.max():.1%}" + (f" ({note})" if note else "")]
+    answer = answer_of(results["logits"].ravel(), metadata.get("task", "classes"), names)
+    lines = [f"{path}: {answer}" + (f" ({note})" if note else "")]
     decided = None
     if "decisions" in results:
         decided = dict(zip(metadata["decisions"], results["decisions"].ravel().tolist(), strict=True))
@@ -143,6 +139,30 @@ def describe(path: str, note: str, results, metadata, names: list[str]) -> list[
         lines.append("  the model decides nothing")
     macs = macs_of(results, decided, metadata)
     return lines if macs is None else [*lines, f"  {macs:,} MACs"]
+
+
+def answer_of(logits, task: str, names: list[str]) -> str:
+    """Returns what logits, [classes], answer, in words.
+
+    Args:
+        logits: of one image.
+        task: one of ops.TASKS: the likeliest class, all labels that are likely to apply, or numbers.
+        names: of the classes, labels or numbers.
+    """
+    import numpy as np
+
+    logits = logits.astype(np.float64)
+    if task == "values":
+        return ", ".join(f"{value:.6g}" for value in logits)
+    if task == "labels":
+        chances = 1 / (1 + np.exp(-logits))
+        applying = [f"{name} {chance:.1%}" for name, chance in zip(names, chances, strict=True) if chance > 0.5]
+        return ", ".join(applying) or "none of the labels"
+    if len(logits) == 1:  # of the second of two classes, of which the first has logit 0
+        logits = np.append(0.0, logits)
+    chances = np.exp(logits - logits.max())
+    chances /= chances.sum()
+    return f"{names[int(chances.argmax())]}, {chances.max():.1%}"
 
 
 def macs_of(results, decided, metadata) -> int | None:

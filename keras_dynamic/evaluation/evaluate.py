@@ -11,6 +11,7 @@ from keras_dynamic.cost import given
 from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence, Pattern
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.metrics import accuracies, activation_rates, distinct_paths, shuffled, units_run
 from keras_dynamic.ops import answers, check_images, right_answers
 
@@ -99,7 +100,7 @@ def evaluate(model, x, y=None, decisions=None, batch_size=250, outcome=None) -> 
     """Runs a network on images, batch by batch.
 
     Args:
-        model: built DynamicModel.
+        model: built DynamicModel, or a functional or sequential Keras model.
         x: inputs, [n, ...], or a tf.data.Dataset or keras.utils.PyDataset of inputs and labels.
         y: labels, see ops.right_answers; None if only logits, decisions and MACs are wanted.
         decisions: {name: 0/1 array [n]} in place of the decider's.
@@ -112,6 +113,7 @@ def evaluate(model, x, y=None, decisions=None, batch_size=250, outcome=None) -> 
     Raises:
         ValueError: if images are missing or not finite, or labels are not one class for each.
     """
+    model = as_dynamic(model, copy=False)
     x, y = as_arrays(x, y)
     check_images(x)
     task = model.task

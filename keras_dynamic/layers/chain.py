@@ -142,9 +142,9 @@ class Chain(SavedArguments):
         self._specs.logits = head_logits(self.head, x, previous)
         shape = tuple(self._specs.logits.shape)
         for name, logits in self._specs.exit_logits.items():
-            if tuple(logits.shape) != shape:
+            if tuple(logits.shape)[:-1] != shape[:-1]:
                 raise ValueError(
-                    f"an exit answers in the shape of the head, {list(shape)}, but exit {name!r} gives "
+                    f"an exit answers as often as the head, whose logits are {list(shape)}, but exit {name!r} gives "
                     f"{list(logits.shape)}; give it another head."
                 )
 

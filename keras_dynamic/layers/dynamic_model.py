@@ -81,7 +81,8 @@ class DynamicModel(SavedArguments, keras.Model):
         self._task = task
         if not isinstance(chain, Chain) or not isinstance(decider, Decider):
             raise ValueError(
-                f"DynamicModel takes a Chain and a Decider, got {type(chain).__name__} and {type(decider).__name__}."
+                "DynamicModel takes a Chain, or a functional or sequential Keras model, and a Decider, got "
+                f"{type(chain).__name__} and {type(decider).__name__}; of a dynamic model give its chain."
             )
         self.chain, self.decider = chain, decider
         self._rate_tracker = keras.metrics.Mean(name="activation_rate")
@@ -166,6 +167,12 @@ class DynamicModel(SavedArguments, keras.Model):
         if "binary" in name and isinstance(metrics, (list, tuple)):
             metrics = [_of_logits(metric) for metric in metrics]
         super().compile(optimizer, loss, *args, metrics=metrics, **kwargs)
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was saved; Keras does so only of models without a compile of their own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
 
     @property
     def decision_names(self):

@@ -1,7 +1,7 @@
 """From a .tflite with selects to one that really skips, checked, and run on LiteRT and TensorFlow Lite Micro."""
 
 from keras_dynamic.lite.convert import simplify
-from keras_dynamic.lite.export import export
+from keras_dynamic.lite.export import export, normalizes_pixels
 from keras_dynamic.lite.interpreter import BACKENDS, Interpreter, Port
 from keras_dynamic.lite.metadata import (
     read_labels,
@@ -30,6 +30,7 @@ __all__ = [
     "driven",
     "export",
     "list_operators",
+    "normalizes_pixels",
     "operator_table",
     "outline",
     "read_labels",

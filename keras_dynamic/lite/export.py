@@ -186,6 +186,11 @@ def _check_arguments(model, quantize, outputs, fold, thresholds, input_type) -> 
         )
 
 
+def normalizes_pixels(model) -> bool:
+    """Returns whether a built DynamicModel begins with a layer that normalises or rescales pixel values 0 to 255."""
+    return _takes_pixels(model) or _rescales_pixels(model)
+
+
 def _takes_pixels(model) -> bool:
     """Returns whether the model certainly normalises pixel values 0 to 255 itself."""
     return any(isinstance(layer, NormalizePixels) for layer in all_layers(model.chain.stem))
@@ -284,6 +289,7 @@ class _Graph:
             "notes": self.notes,
             "quantize": quantize,
             "pixels": _takes_pixels(self.model),
+            "task": self.model.task,
         }
 
 

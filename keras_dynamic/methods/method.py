@@ -111,7 +111,7 @@ class Method(DynamicModel):
         if not self.decider.choose(self.chain):
             raise ValueError(
                 f"model {self.name!r} has nothing to decide: no unit of its chain can be skipped, or `always` has all; "
-                "give a chain with Residual units."
+                "give a chain with Residual units, attach exits (transform.attach_exits), or put it into a cascade."
             )
 
     def _check_apart(self, what, other):

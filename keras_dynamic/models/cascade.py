@@ -362,7 +362,15 @@ class Cascade(DynamicModel):
     def _labels(self, x, y):
         """Returns checked labels, or None if there are none."""
         check_images(x)
-        return None if y is None else right_answers(y, (len(x), *self.logits_shape[1:]), self.task)
+        if y is None:
+            return None
+        y = right_answers(y, (len(x), *self.logits_shape[1:]), self.task)
+        if self.task == "classes" and (y == y.flat[0]).all():
+            raise ValueError(
+                f"the labels hold one class only, {y.flat[0]}, on which always answering it is right; give held-out "
+                "images of all classes."
+            )
+        return y
 
     def _right(self, logits, y):
         """Returns the share of right answers of several logits [n, ..., classes], [n, number of logits]."""
@@ -408,6 +416,11 @@ def _common_task(networks, classes) -> str | None:
         for network in networks
         if getattr(network, "loss", None) is not None
     }
+    if "values" in tasks:
+        raise ValueError(
+            "a cascade adds up the logits of classifiers, got networks compiled as regressions; give exits to one of "
+            "them (transform.attach_exits), or gates."
+        )
     return "labels" if tasks == {"labels"} else None
 
 

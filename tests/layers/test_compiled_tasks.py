@@ -134,5 +134,5 @@ def test_shapes_of_answers_must_agree():
     head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
     units = [keras.layers.Conv2D(4, 3, padding="same", name="one")]
     chain = Chain([keras.layers.Conv2D(4, 3)], units, [keras.layers.Conv2D(3, 1)], [Exit(head, "one", name="early")])
-    with pytest.raises(ValueError, match=r"in the shape of the head, \[.*, 3\], but exit 'early' gives"):
+    with pytest.raises(ValueError, match=r"as often as the head, whose logits are \[.*, 3\], but exit 'early' gives"):
         DynamicModel(chain).build((None, 8, 8, 2))

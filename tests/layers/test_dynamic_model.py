@@ -106,9 +106,9 @@ def test_before_building_there_are_no_names_and_no_cost(what, toy_chain):
 
 
 def test_it_takes_a_chain_and_a_decider(toy_chain):
-    with pytest.raises(ValueError, match="takes a Chain and a Decider, got str and Always"):
+    with pytest.raises(ValueError, match="and a Decider, got str and Always"):
         DynamicModel("resnet")
-    with pytest.raises(ValueError, match="takes a Chain and a Decider, got Chain and ReLU"):
+    with pytest.raises(ValueError, match="and a Decider, got Chain and ReLU"):
         DynamicModel(toy_chain(), layers.ReLU())
 
 

@@ -190,3 +190,17 @@ def test_as_many_names_as_classes(run, exported, pictures, tmp_path, names):
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert names.removeprefix("--labels=") in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"), [("labels", "cat 73.1%, dog 73.1%"), ("values", "1, 1"), (None, "cat, 50.0%")]
+)
+def test_answers_are_those_of_the_task(run, pictures, tmp_path, task, answer):
+    units = [keras.layers.Conv2D(4, 3, name=f"conv{k}") for k in range(2)]
+    last = keras.layers.Dense(2, kernel_initializer="zeros", bias_initializer="ones")
+    chain = kd.layers.Chain([keras.layers.Rescaling(1 / 255)], units, [keras.layers.GlobalAveragePooling2D(), last])
+    model = kd.layers.DynamicModel(chain, task=task)
+    model.build((None, 16, 16, 3))
+    (tmp_path / "own.tflite").write_bytes(kd.lite.export(model, labels=["cat", "dog"]))
+    done = run(SCRIPT, "--model=own.tflite", pictures[0])
+    assert done.stdout.splitlines()[0] == f"{pictures[0]}: {answer}"

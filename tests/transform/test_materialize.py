@@ -188,9 +188,7 @@ def test_dependent_gates_need_images(images, toy_images):
 
 
 def test_one_image_is_no_batch(toy_images):
-    with pytest.raises(
-        ValueError, match=r"images must be \[n, 8, 8, 3\], got shape \(8, 8, 3\); put a"
-    ):
+    with pytest.raises(ValueError, match=r"images must be \[n, 8, 8, 3\], got shape \(8, 8, 3\); put a"):
         strip_gates(dependent(toy_images()), toy_images(1)[0])
 
 
