@@ -58,7 +58,9 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
             # Without a budget the last network's accuracy is the goal, which at discount 0 can always be reached.
-        fitted = model.fit_thresholds(images, labels, macs=macs, discounts=models.DISCOUNTS if macs is None else None)
+            fitted = model.fit_thresholds(
+                images, labels, macs=macs, discounts=models.DISCOUNTS if macs is None else None
+            )
         said = [f"warning: {each.message}" for each in raised if each.filename == __file__]
         spent, numbers = fitted.macs, _list(fitted.thresholds)
     else:
