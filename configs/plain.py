@@ -13,9 +13,9 @@ ON_45K = "trained on x_train[:45000]"
 ON_50K = "trained on all 50,000 training images, 112 epochs, SGD"
 
 
-def network(depth, weights, training):
+def network(depth, weights, training, classes=10):
     """Returns the section of one network."""
-    return ml_collections.ConfigDict({"depth": depth, "num_classes": 10, "weights": weights, "training": training})
+    return ml_collections.ConfigDict({"depth": depth, "num_classes": classes, "weights": weights, "training": training})
 
 
 def get_config():

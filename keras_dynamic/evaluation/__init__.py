@@ -1,4 +1,4 @@
-"""Measures trained networks: accuracy, MACs, static twin, exits, budgets, modes of inference."""
+"""Measures trained networks: accuracy, MACs, static twin, exits, budgets, guarantees, modes of inference."""
 
 from keras_dynamic.evaluation.budgets import (
     OperatingPoint,
@@ -20,15 +20,19 @@ from keras_dynamic.evaluation.evaluate import (
 )
 from keras_dynamic.evaluation.exits import ExitAnswers, exit_answers, exit_macs
 from keras_dynamic.evaluation.gradients import gradient_magnitudes, gradient_variances
+from keras_dynamic.evaluation.guarantees import Calibrated, StopMonitor, calibrate
 from keras_dynamic.evaluation.inference import ensemble, ensemble_of, inference_figures, stochastic
 
 __all__ = [
+    "Calibrated",
     "Evaluation",
     "ExitAnswers",
     "OperatingPoint",
     "StaticTwin",
+    "StopMonitor",
     "accuracy_shuffled",
     "budget_figures",
+    "calibrate",
     "compiled_outcome",
     "ensemble",
     "ensemble_of",

@@ -266,7 +266,7 @@ class Cascade(DynamicModel):
         x, y = as_arrays(x, y)
         y = self._labels(x, y)
         logits, _ = self._run_each(x, batch_size)
-        self._warn_of_seen(logits, y)
+        self.warn_of_seen(logits, y)
         # One logit is that of the second of two classes, of which the first has logit 0.
         several = [np.concatenate([0 * each, each], axis=1) if each.shape[1] == 1 else each for each in logits]
         temperatures = [fit_temperature(each, y) for each in several]
@@ -322,8 +322,7 @@ class Cascade(DynamicModel):
             raise ValueError("fit_thresholds needs labels y, or quantiles=[...], which need none; got neither.")
         y = self._labels(x, y)
         logits, macs_each = self._run_each(x, batch_size)
-        temperatures = [float(holder.temperature) for holder in (self.chain.stem, *self.chain.units)]
-        scaled = [each / temperature for each, temperature in zip(logits, temperatures, strict=True)]
+        scaled = self._scaled(logits)
         spent = np.cumsum(macs_each, axis=0).T
         if quantiles is not None:
             sums, certain = self._sums(scaled, self.discount)
@@ -332,12 +331,32 @@ class Cascade(DynamicModel):
             right = float("nan") if y is None else self._right(sums, y)[rows, at].mean()
             fitted = Fitted(thresholds, float(right), float(spent[rows, at].mean()))
         else:
-            self._warn_of_seen(logits, y)
+            self.warn_of_seen(logits, y)
             discounts = [self.discount] if discounts is None else discounts
             discount, fitted = self._best_discount(discounts, scaled, y, spent, macs)
             self.set_discount(discount)
         self.decider.set_thresholds(fitted.thresholds)
         return fitted
+
+    def stages(self, x, batch_size=None):
+        """Runs every network on all inputs.
+
+        Args:
+            x: inputs, [n, ...].
+            batch_size: as of fit_thresholds.
+
+        Returns:
+            (sums, certain, spent, alone): the logits after each network, a list of [n, ..., classes]; how certain all
+            but the last are, [n, networks - 1]; MACs up to each network, [n, networks]; each network's own logits.
+        """
+        logits, macs_each = self._run_each(x, batch_size)
+        sums, certain = self._sums(self._scaled(logits), self.discount)
+        return sums, certain, np.cumsum(macs_each, axis=0).T, logits
+
+    def _scaled(self, logits):
+        """Returns each network's logits over its temperature."""
+        holders = (self.chain.stem, *self.chain.units)
+        return [each / float(holder.temperature) for each, holder in zip(logits, holders, strict=True)]
 
     def _sums(self, scaled, discount):
         """Returns the sums of the logits [networks, n, ..., classes], and how certain all but the last are, [n, k]."""
@@ -397,7 +416,8 @@ class Cascade(DynamicModel):
             macs.append(np.concatenate(costs))
         return np.array(logits), np.array(macs)
 
-    def _warn_of_seen(self, logits, y):
+    def warn_of_seen(self, logits, y):
+        """Warns if one of the networks, by its logits on labelled data, may have been trained on them."""
         largest = np.bincount(y.reshape(-1)).max() / y.size
         for network, right in zip(self.networks, self._right(logits, y).mean(axis=0), strict=True):
             if 1 - right < _SEEN * (1 - largest):

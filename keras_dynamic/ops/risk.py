@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_GRID = 64  # values of the unknown share of images that gain
+_GRID = 5  # values of the unknown share of images that gain
 _SHARE = 0.01  # of the significance, which the confidence interval of the images that differ takes
 
 

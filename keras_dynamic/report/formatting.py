@@ -41,6 +41,10 @@ _WORDS = {
     "macs_published": "MACs, published",
     "peak_memory_bytes": "memory of the process, largest",
     "images_bytes": "memory of the images",
+    "broken_share": "draws in which the promise is broken",
+    "excess_mean": "error over the whole network's, mean over draws",
+    "macs_least": "MACs of the cheapest thresholds that keep the promise",
+    "macs_over_least": "MACs over those of the cheapest such thresholds",
     "seconds_fit": "seconds to fit",
     "arena_bytes": "memory on TensorFlow Lite Micro",
     "arena_static_bytes": "memory on TensorFlow Lite Micro, static",
@@ -229,9 +233,9 @@ def _signed(value: float) -> str:
 
 
 _PRINTERS = (
-    (r"accuracy.*|.*_rate|.*_share|decisions_changed|budget_error", percent),
+    (r"accuracy.*|.*_rate|.*_share|decisions_changed|budget_error|excess_mean", percent),
     (r"margin.*", points),
-    (r"macs(_.*)?|budget", millions),
+    (r"macs(?!_over)(_.*)?|budget", millions),
     (r"kept", lambda value: percent(value, 1)),
     (r"calibration_error", lambda value: f"{value:.3f}"),
     (r".*_ms", milliseconds),

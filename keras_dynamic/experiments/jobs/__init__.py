@@ -13,6 +13,7 @@ JOBS = {
     "quickstart": "jobs.quickstart.quickstart",
     "evaluate_static": "jobs.evaluate_static.evaluate_static",
     "cascade": "jobs.evaluate_static.judge_cascade",
+    "guarantee": "jobs.evaluate_static.guarantee",
     "step_time": "jobs.timing.step_time",
     "baselines": "jobs.baselines.baselines",
     "channel_latency": "jobs.latency.channel_latency",

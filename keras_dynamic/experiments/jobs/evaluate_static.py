@@ -5,17 +5,17 @@ import os
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from keras_dynamic.cost import given
 from keras_dynamic.evaluation.evaluate import evaluate
+from keras_dynamic.evaluation.guarantees import StageAnswers, laxest, stage_answers
 from keras_dynamic.experiments.networks import build_network
 from keras_dynamic.experiments.records import write_record
 from keras_dynamic.experiments.splits import load_splits
 from keras_dynamic.metrics import distinct_paths, shuffled
 from keras_dynamic.models import cascade
-from keras_dynamic.ops import confidence, stops
+from keras_dynamic.ops import class_numbers, fit_thresholds, stops
 
 
 def evaluate_static(config, workdir=None, data_dir=None, record=None) -> dict:
@@ -73,6 +73,57 @@ def judge_cascade(config, workdir=None, data_dir=None, record=None) -> dict:
     return figures
 
 
+def guarantee(config, workdir=None, data_dir=None, record=None) -> dict:
+    """Judges promises about the error of a cascade of the config's networks over many draws of images.
+
+    All test images together stand for the images that there are; those that a promise is made on are drawn from them,
+    with replacement, so that the true risk is known.
+
+    The config has data, networks, seed, targets, and guarantee: risk, delta, images of a draw, draws, temperatures and
+    discount.
+
+    Returns:
+        figures: broken_share, the share of draws in which the true excess is over the risk; macs_mean, over the draws;
+        macs_least, of the cheapest thresholds that meet the risk on all images; macs_over_least; excess_mean.
+    """
+    start = time.time()
+    splits = load_splits(config.data, data_dir)
+    asked = config.guarantee
+    networks = [build_network(section) for section in config.networks]
+    model = cascade(networks, temperatures=list(asked.temperatures) or None, discount=asked.discount)
+    x, y = splits.test
+    y = class_numbers(y, model.classes, len(x))
+    stages, rng = stage_answers(model, x), np.random.default_rng(config.seed)
+    right, rows = stages.predictions == y[:, None], np.arange(len(x))
+    reference = (stages.whole == y).mean()
+    found = []
+    for _ in range(asked.draws):
+        drawn = rng.integers(0, len(x), asked.images)
+        some = StageAnswers(*(each[drawn] for each in stages))
+        path = np.arange(asked.images) < asked.images // 10
+        kept, _ = laxest(some.candidates(path), some.whole, y[drawn], ~path, asked.risk, asked.delta)
+        level = np.inf if kept is None else kept[0]
+        at = stops(stages.certain, np.full(stages.certain.shape[1], level, np.float32))
+        found.append((reference - right[rows, at].mean(), stages.spent[rows, at].mean()))
+    excess, macs = np.array(found).T
+    met = np.column_stack([right, np.full(len(x), reference - asked.risk)])
+    least = fit_thresholds(stages.certain, met, stages.spent).macs
+    figures = {
+        "broken_share": float((excess > asked.risk).mean()),
+        "excess_mean": float(excess.mean()),
+        "macs_mean": float(macs.mean()),
+        "macs_least": least,
+        "macs_over_least": float(macs.mean() / least),
+    }
+    print(" ".join(f"{name} {value:.5g}" for name, value in figures.items()), flush=True)
+    if record:
+        label = "; ".join(f"ResNet-{section.depth} ({describe(section)})" for section in config.networks)
+        text = f"{data_text(config, splits)}, {asked.draws:,} draws of {asked.images:,}"
+        targets = config.targets.to_dict()
+        write_record(record, "cascade", label, text, config.to_dict(), figures, targets, time.time() - start)
+    return figures
+
+
 def judge_stages(model, x, y) -> dict:
     """Judges a cascade from its networks' own logits: each runs once on each image, and all else is sums and stops.
 
@@ -85,12 +136,9 @@ def judge_stages(model, x, y) -> dict:
         accuracy, macs_mean, macs_std, distinct_paths, accuracy_static_twin, margin_static_twin, accuracy_shuffled and
         images: what evaluate, static_twin and accuracy_shuffled give, in a fraction of the time.
     """
-    temperatures = [float(holder.temperature) for holder in [model.chain.stem, *model.chain.units]]
-    found = [evaluate(network, x, y) for network in model.networks]
-    sums = np.cumsum([each.logits / np.float32(t) for each, t in zip(found, temperatures, strict=True)], axis=0)
-    certain = [keras.ops.convert_to_numpy(confidence(each, model.decider.confidence)) for each in sums[:-1]]
-    at, rows = stops(np.stack(certain, axis=1), model.thresholds), np.arange(len(x))
-    right = sums.argmax(-1) == found[0].labels
+    sums, certain, _, _ = model.stages(x)
+    at, rows = stops(certain, model.thresholds), np.arange(len(x))
+    right = np.stack(sums).argmax(-1) == class_numbers(y, model.classes, len(x))
     decisions = {name: (at > stage).astype(np.float32) for stage, name in enumerate(model.decision_names)}
     macs = given(model.cost_tree, decisions)
     prefixes = np.cumsum([network.cost_tree.total_macs for network in model.networks])
