@@ -55,19 +55,20 @@ def front_network(input_shape, logits, limit, cost=None, stem=(), name="front"):
             f"of shape {list(input_shape)}; give a small network of your own: network=..."
         )
     cost = _macs if cost is None else cost
-    best, least = None, None
+    largest, size, least = 0, (0, 0), np.inf
     for depth in _DEPTHS:
         for width in _WIDTHS:
-            made = _network(input_shape, logits, width, depth, stem, name)
+            copies = [type(layer).from_config(layer.get_config()) for layer in stem]
+            made = _network(input_shape, logits, width, depth, copies, name)
             spent = cost(made)
-            least = spent if least is None else min(least, spent)
+            least = min(least, spent)
             if spent > limit:
                 break
-            if best is None or _macs(made) > _macs(best):
-                best = made
-    if best is None:
+            if _macs(made) > largest:
+                largest, size = _macs(made), (width, depth)
+    if not largest:
         raise ValueError(f"the smallest front network costs {least:,.6g}, over the limit of {limit:,.6g}; raise it.")
-    return best
+    return _network(input_shape, logits, *size, stem, name)
 
 
 def _macs(network):
@@ -83,8 +84,7 @@ def _network(input_shape, logits, width, depth, stem, name):
         first.append(layers.MaxPooling2D(2))
     units = residual_units((0, *(depth,) * stages), width, "basic", PadShortcut)
     head = [layers.GlobalAveragePooling2D(), layers.Dense(logits)]
-    before = [layer.__class__.from_config(layer.get_config()) for layer in stem]
-    made = DynamicModel(Chain([*before, *first], units, head), name=name)
+    made = DynamicModel(Chain([*stem, *first], units, head), name=name)
     made.build((None, *input_shape))
     return made
 
