@@ -203,7 +203,7 @@ def test_polarised_wholes_and_groups_are_made_real(toy_images):
 @pytest.mark.ci
 def test_training_reaches_all_gates(toy_images):
     model = guarded(toy_images(16))
-    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     before = [variable.numpy().copy() for variable in model.decider.trainable_variables]
     model.fit(toy_images(16), np.arange(16) % 3, verbose=0)
     after = [variable.numpy() for variable in model.decider.trainable_variables]

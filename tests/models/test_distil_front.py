@@ -137,12 +137,12 @@ def test_it_learns_to_answer_as_the_large_one(images, large, labelled):
 
 def test_an_interrupted_training_goes_on_to_the_same_network(images, large, tmp_path, monkeypatch):
     x, y = images
-    arguments = {"share": (0.2, 0.4), "epochs": 3, "batch_size": 32, "verbose": 0}
+    arguments = {"share": (0.2, 0.3), "epochs": 2, "batch_size": 48, "verbose": 0}
     whole = models.distil_front(large, x, y, folder=tmp_path / "whole", **arguments)
     fit, count = kd.layers.DynamicModel.fit, iter(range(10))
 
     def stops(self, *args, **kwargs):
-        if next(count) == 4:
+        if next(count) == 3:
             raise KeyboardInterrupt
         return fit(self, *args, **kwargs)
 
@@ -158,7 +158,7 @@ def test_an_interrupted_training_goes_on_to_the_same_network(images, large, tmp_
         patched.setattr(kd.layers.DynamicModel, "fit", None)  # all is done
         models.distil_front(large, x, y, folder=tmp_path / "part", **arguments)
     with pytest.raises(ValueError, match="holds another distillation"):
-        models.distil_front(large, x, y, folder=tmp_path / "part", **{**arguments, "epochs": 4})
+        models.distil_front(large, x, y, folder=tmp_path / "part", **{**arguments, "epochs": 3})
 
 
 def test_a_network_of_the_users_on_sequences():

@@ -31,10 +31,10 @@ def test_the_tail_of_the_excess_by_summing_over_all_outcomes(losing, gaining):
 def test_wrong_promises_are_as_rare_as_promised():
     """Where the excess is exactly the risk, p <= 0.1 in at most 10 % of samples, and not much less often."""
     rng, images, risk, gaining = np.random.default_rng(0), 2000, 0.02, 0.03
-    counts = rng.multinomial(images, [gaining + risk, gaining, 1 - 2 * gaining - risk], size=400)
+    counts = rng.multinomial(images, [gaining + risk, gaining, 1 - 2 * gaining - risk], size=150)
     found = np.array([excess_p_value(lost, gained, images, risk) for lost, gained, _ in counts])
     wrong = (found <= 0.1).mean()
-    assert 0.03 < wrong <= 0.1 + 2 * math.sqrt(0.1 * 0.9 / 400)
+    assert 0.01 < wrong <= 0.1 + 2 * math.sqrt(0.1 * 0.9 / 150)
 
 
 def test_images_needed():
