@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_dynamic import keras_hooks
@@ -15,7 +16,7 @@ from keras_dynamic.layers.forward import Outcome, masked
 from keras_dynamic.layers.functional import from_functional
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import did_you_mean
-from keras_dynamic.ops import TASKS, task_of_loss
+from keras_dynamic.ops import TASKS, check_images, check_targets, task_of_loss
 from keras_dynamic.ops.tasks import loss_name
 
 
@@ -260,14 +261,32 @@ class DynamicModel(SavedArguments, keras.Model):
         """Shape of the input, [batch, ...], or None before the model is built."""
         return self.image_shape
 
-    def fit(self, x=None, *args, **kwargs):
-        """Trains, as keras.Model.fit; builds the model first, where x shows its shape, for callbacks that need that."""
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """Trains, as keras.Model.fit; builds the model first, where x shows its shape, for callbacks that need that.
+
+        Raises:
+            ValueError: if arrays hold NaN or infinity, or targets that the compiled loss, if it is one of Keras', does
+                not take.
+        """
         shape = None if self.built else input_shape_of(x)
         if shape is not None and None not in shape[1:]:
             strategy = getattr(self, "distribute_strategy", None)
             with strategy.scope() if strategy else contextlib.nullcontext():
                 self.build(shape)
-        return super().fit(x, *args, **kwargs)
+        validation = kwargs.get("validation_data")
+        self._check_data(x, y)
+        if isinstance(validation, (list, tuple)) and len(validation) > 1:
+            self._check_data(*validation[:2])
+        return super().fit(x, y, *args, **kwargs)
+
+    def _check_data(self, x, y):
+        """Raises a ValueError if arrays to train on are not finite, or not what the loss takes."""
+        if isinstance(x, np.ndarray):
+            check_images(x)
+        loss = getattr(self, "loss", None)
+        of_keras = isinstance(loss, keras.losses.Loss) and type(loss).__module__.startswith("keras.")
+        if isinstance(y, np.ndarray) and self.built and (of_keras or isinstance(loss, str)):
+            check_targets(y, (len(y), *self.logits_shape[1:]), self.task)
 
     def outcome_losses(self, x, y, outcome, sample_weight=None) -> dict:
         """Returns {name: scalar tensor}, losses that are added to the compiled one; methods override this.

@@ -108,6 +108,33 @@ def right_answers(y, shape, task="classes") -> np.ndarray:
     return y.astype(np.int64)
 
 
+def check_targets(y, shape, task="classes") -> None:
+    """Raises a ValueError if targets are not what a loss of the task takes.
+
+    Args:
+        y: of classes, see right_answers; of one logit or labels, numbers from 0 to 1, also smoothed ones; of values,
+            finite numbers.
+        shape: of the logits, [n, ..., classes].
+        task: one of TASKS.
+    """
+    y = np.asarray(y)
+    if task == "classes" and shape[-1] > 1:
+        right_answers(y, shape, task)
+        return
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"targets must be numbers, got {y.dtype}; encode them.")
+    if y.shape not in (tuple(shape), tuple(shape[:-1])) or y.size != np.prod(shape):
+        raise ValueError(f"targets must be [n, {', '.join(map(str, shape[1:]))}], got shape {list(y.shape)}.")
+    low, high = float(np.min(y, initial=0)), float(np.max(y, initial=0))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("targets must be finite numbers, got NaN or infinity; leave such examples out.")
+    if task != "values" and not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"targets of a binary cross entropy lie in 0 to 1, got {low:g} to {high:g}, as of a regression or of more "
+            "classes; give 0 and 1, or a network of one logit for each class."
+        )
+
+
 def share_right(found, wanted):
     """Returns the share of each image's answers that are right, float array [n]: 0 or 1 where it has one answer.
 

@@ -119,6 +119,6 @@ def test_one_whole_number_is_given(given):
 @pytest.mark.parametrize(("decided", "kind"), [(True, "Always"), (False, "Sequential")])
 def test_a_model_without_policy_is_an_error(decided, kind, toy_chain, data):
     model = DynamicModel(toy_chain()) if decided else keras.Sequential([layers.GlobalAveragePooling2D()])
-    model.compile("sgd", "mse")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match=f"needs a model with a policy, such as BlockDrop, got {kind}"):
         model.fit(*data, callbacks=[Curriculum(epochs=1)], **FIT)

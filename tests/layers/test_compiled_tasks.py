@@ -136,3 +136,46 @@ def test_shapes_of_answers_must_agree():
     chain = Chain([keras.layers.Conv2D(4, 3)], units, [keras.layers.Conv2D(3, 1)], [Exit(head, "one", name="early")])
     with pytest.raises(ValueError, match=r"as often as the head, whose logits are \[.*, 3\], but exit 'early' gives"):
         DynamicModel(chain).build((None, 8, 8, 2))
+
+
+X = np.random.default_rng(0).normal(0, 1, (12, 4)).astype("float32")
+SPARSE, BINARY = losses.SparseCategoricalCrossentropy, losses.BinaryCrossentropy
+
+
+@pytest.mark.parametrize(
+    ("logits", "loss", "x", "y", "message"),
+    [
+        (3, SPARSE(from_logits=True), np.full((12, 4), np.nan), np.arange(12) % 3, "images must be finite numbers"),
+        (3, SPARSE(from_logits=True), X, np.arange(12) % 3 + 1, "labels must be class numbers from 0 to 2"),
+        (3, SPARSE(from_logits=True), X, np.arange(12) % 3 - 1, "labels must be class numbers from 0 to 2"),
+        (
+            1,
+            BINARY(from_logits=True),
+            X,
+            np.arange(12) % 4,
+            "targets of a binary cross entropy lie in 0 to 1, got 0 to 3",
+        ),
+        (3, BINARY(from_logits=True), X, np.arange(12) % 2, r"targets must be \[n, 3\], got shape \[12\]"),
+        (1, "mse", X, np.full(12, np.inf), "targets must be finite numbers"),
+        (1, "mse", X, np.zeros((12, 2)), r"targets must be \[n, 1\], got shape \[12, 2\]"),
+        (1, "mse", X, np.array(["a"] * 12), "targets must be numbers, got <U1"),
+    ],
+)
+def test_fit_refuses_what_cannot_be_learnt(logits, loss, x, y, message):
+    model = network(logits)
+    model.compile("sgd", loss)
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, y, verbose=0)
+    good = np.zeros((12, 3)) if isinstance(loss, BINARY) and logits == 3 else np.zeros(12, int)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, good, validation_data=(x, y), verbose=0)
+
+
+def test_fit_takes_soft_targets():
+    for logits, loss in ((1, BINARY(from_logits=True)), (3, BINARY(from_logits=True))):
+        model = network(logits)
+        model.compile("sgd", loss)
+        model.fit(X, np.full((12, logits), 0.1), verbose=0)
+    model = network()
+    model.compile("sgd", losses.CategoricalCrossentropy(from_logits=True))
+    model.fit(X, np.full((12, 3), 1 / 3), verbose=0)
