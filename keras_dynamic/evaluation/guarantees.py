@@ -84,8 +84,9 @@ def calibrate(model, x, y=None, risk=0.01, delta=0.1, seed=0) -> Calibrated:
         )
     path = np.zeros(len(x), bool)
     path[np.random.default_rng(seed).permutation(len(x))[: int(_PATH * len(x))]] = True
-    least = int(np.ceil(images_needed(risk, delta) / (1 - _PATH)))
-    if (~path).sum() < images_needed(risk, delta):
+    needed = images_needed(risk, delta)
+    least = int(np.ceil(needed / (1 - _PATH)))
+    if (~path).sum() < needed:
         raise ValueError(
             f"a promise of {risk:g} with probability {1 - delta:g} takes at least {least} images, got {len(x)}; give "
             "more, or promise less."
@@ -105,10 +106,10 @@ def calibrate(model, x, y=None, risk=0.01, delta=0.1, seed=0) -> Calibrated:
         whole, candidates = stages.whole, stages.candidates(path)
     found, excess = laxest(candidates, whole, labels, ~path, risk, delta)
     if found is None:
-        needed = f"some {max(4 * least, 2 * len(x)):,} images" if excess < risk else "another network"
+        takes = f"some {max(4 * least, 2 * len(x)):,} images" if excess < risk else "another network"
         warnings.warn(
             f"nothing can be promised: at the strictest threshold {excess:.4f} of the answers are lost, and a risk of "
-            f"{risk:g} is not shown with {len(x)} images; everything runs. It takes {needed}.",
+            f"{risk:g} is not shown with {len(x)} images; everything runs. It takes {takes}.",
             stacklevel=2,
         )
         found = (0.0 if decider is None else np.inf, 0.0, float(model.cost_tree.total_macs), 1.0)

@@ -17,7 +17,7 @@ from keras_dynamic.layers.functional import from_functional
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import did_you_mean
 from keras_dynamic.ops import TASKS, check_images, check_targets, task_of_loss
-from keras_dynamic.ops.tasks import loss_name
+from keras_dynamic.ops.tasks import loss_name, only_loss
 
 
 @contextlib.contextmanager
@@ -401,8 +401,7 @@ class DynamicModel(SavedArguments, keras.Model):
 
 def _takes_probabilities(loss) -> bool:
     """Returns whether a cross entropy of Keras is one of probabilities."""
-    while isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
-        (loss,) = loss.values() if isinstance(loss, dict) else loss
+    loss = only_loss(loss)
     if isinstance(loss, keras.losses.Loss):
         return getattr(loss, "from_logits", None) is False
     return isinstance(loss, str) or loss in _CROSS_ENTROPIES

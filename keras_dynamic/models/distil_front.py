@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from keras_dynamic.cost import tree
 from keras_dynamic.data import as_arrays, random_crop_flip
-from keras_dynamic.files import replacing, write_text
+from keras_dynamic.files import replacing, write_json
 from keras_dynamic.layers import Chain, DynamicModel, NormalizePixels, PadShortcut
 from keras_dynamic.layers.logits_end import logits_model
 from keras_dynamic.losses import distillation
@@ -192,7 +192,7 @@ def _check_folder(folder, settings):
             f"folder {str(folder)!r} holds another distillation, {noted.read_text()}, got {json.dumps(settings)}; give "
             "another folder, or empty it."
         )
-    write_text(noted, json.dumps(settings))
+    write_json(noted, settings)
 
 
 def _kept_logits(path, taught, teacher, verbose):

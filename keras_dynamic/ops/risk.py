@@ -1,9 +1,11 @@
 """Tests of whether a risk is at most what is allowed, from a sample of images (NumPy)."""
 
+import functools
+
 import numpy as np
 
 _GRID = 5  # values of the unknown share of images that gain
-_SHARE = 0.01  # of the significance, which the confidence interval of the images that differ takes
+_ERROR = 0.001  # probability that the share of images that differ lies over its confidence interval
 
 
 def share_p_value(count, images, risk) -> float:
@@ -41,11 +43,10 @@ def excess_p_value(lost, gained, images, risk) -> float:
 
     Source: Berger and Boos, P values maximized over a confidence set for the nuisance parameter (JASA 89, 1994).
     """
-    error = _SHARE * 0.1
-    most = _upper_limit(lost + gained, images, error)
+    most = _upper_limit(lost + gained, images, _ERROR)
     shares = np.linspace(0.0, max((most - risk) / 2, 0.0), _GRID)  # of images that gain
     tails = [_excess_tail(lost - gained, images, share + risk, share) for share in shares]
-    return float(min(1.0, max(tails) + error))
+    return float(min(1.0, max(tails) + _ERROR))
 
 
 def images_needed(risk, delta) -> int:
@@ -58,6 +59,7 @@ def images_needed(risk, delta) -> int:
     return int(np.ceil(np.log(delta) / np.log1p(-risk)))
 
 
+@functools.lru_cache(maxsize=8)
 def _log_factorials(count) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, count + 1)))])
 

@@ -31,10 +31,16 @@ def task_of_loss(loss, logits) -> str:
     return "labels" if _is_binary(name) and logits > 1 else "classes"
 
 
-def loss_name(loss) -> str:
-    """Returns the name of a compiled loss in small letters, of Keras' classes that of the class; '' for none."""
+def only_loss(loss):
+    """Returns the loss in a list or dictionary of one, and anything else as it is."""
     while isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
         (loss,) = loss.values() if isinstance(loss, dict) else loss
+    return loss
+
+
+def loss_name(loss) -> str:
+    """Returns the name of a compiled loss in small letters, of Keras' classes that of the class; '' for none."""
+    loss = only_loss(loss)
     if isinstance(loss, keras.losses.Loss) and type(loss).__module__.startswith("keras."):
         wrapped = getattr(loss, "fn", None)  # of a function, in keras.losses.LossFunctionWrapper
         plain = type(loss).__name__ == "LossFunctionWrapper"
