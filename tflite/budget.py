@@ -62,9 +62,9 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
                 images, labels, macs=macs, discounts=models.DISCOUNTS if macs is None else None
             )
         said = [f"warning: {each.message}" for each in raised if each.filename == __file__]
-        spent, numbers = fitted.macs, _list(fitted.thresholds)
+        spent, numbers = fitted.spent, _list(fitted.thresholds)
     else:
-        fitted, said = evaluation.fit_budget(model, images, macs, y=labels), []
+        fitted, said = evaluation.fit_budget(model, images, labels, macs=macs), []
         parts = [_list(fitted.thresholds)] if fitted.thresholds is not None else []
         spent, numbers = fitted.spent, ", ".join(parts + ([f"tau {fitted.tau:.4g}"] if fitted.tau is not None else []))
     right = "" if fitted.accuracy is None else f"{fitted.accuracy:.2%} right at "

@@ -1,17 +1,22 @@
 """MACs and parameters: rules per layer, a tree per network, exact and expected cost, and a table."""
 
 from keras_dynamic.cost.nodes import Guard, Node, expected, given, greatest_common_unit, parts
+from keras_dynamic.cost.prices import DECIDER, Budget, budget_of, priced
 from keras_dynamic.cost.rules import output_spec, register, tree
 from keras_dynamic.cost.summary import summary
 
 __all__ = [
+    "DECIDER",
+    "Budget",
     "Guard",
     "Node",
+    "budget_of",
     "expected",
     "given",
     "greatest_common_unit",
     "output_spec",
     "parts",
+    "priced",
     "register",
     "summary",
     "tree",

@@ -39,6 +39,7 @@ class Node(NamedTuple):
     MACs are multiply-adds of convolutions and dense layers for one image; parameters count every weight once.
     A node with `when` runs, with all its children, only for images whose decision is 1 (or 0, if not when.on).
     `exit` marks the head of an exit that nothing reads: a file that gives the last logits alone lacks it.
+    `decides` marks what only makes decisions: a gate, a policy.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Node(NamedTuple):
     when: Guard | None = None
     children: tuple[Node, ...] = ()
     exit: bool = False
+    decides: bool = False
 
     @property
     def total_macs(self) -> int:
@@ -84,7 +86,7 @@ def given(node: Node, decisions) -> np.ndarray:
         decisions: {name: 0/1 array [n] or [n, groups]}, one entry for every guard in the tree.
 
     Returns:
-        int64 array, [n]; of shape [1] for a tree without guards.
+        int64 array, [n]; of shape [1] for a tree without guards. float64 for a tree in another unit, see priced.
 
     Raises:
         KeyError: if a decision is missing.
@@ -93,7 +95,7 @@ def given(node: Node, decisions) -> np.ndarray:
     images = max([len(value) for value in columns.values()], default=1)
 
     def walk(part):
-        macs = np.full(images, part.macs, np.int64)
+        macs = np.full(images, part.macs)
         for child in part.children:
             macs = macs + walk(child)
         return macs if part.when is None else macs * part.when.runs(columns)

@@ -55,10 +55,15 @@ class Confidence(Decider):
         if thresholds is None:
             return None
         threshold = thresholds[self.names.index(name)]
-        own = callable(self.confidence)  # of any range
-        if threshold == -np.inf or (threshold <= 0 and not own):
+        if threshold <= self.lowest:
             return False
+        own = callable(self.confidence)
         return True if threshold == np.inf or (not own and self.confidence != "margin" and threshold > 1) else None
+
+    @property
+    def lowest(self) -> float:
+        """The threshold under which no confidence is, so that every image stops."""
+        return float(np.finfo(np.float32).min) if callable(self.confidence) else 0.0
 
     def prepare(self, chain):
         """Makes the thresholds."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_dynamic.cost import budget_of, given
 from keras_dynamic.data import as_arrays
 from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
 from keras_dynamic.evaluation.exits import (
@@ -13,12 +14,14 @@ from keras_dynamic.evaluation.exits import (
     exit_confidence_name,
     exit_labels,
     kept,
+    most_at_exits,
     right_at_exits,
     set_tau,
     with_tau,
 )
-from keras_dynamic.messages import check_fraction, check_number
+from keras_dynamic.messages import check_fraction
 from keras_dynamic.metrics import calibration, rank_correlation
+from keras_dynamic.models import Cascade
 from keras_dynamic.ops import (
     BUDGETS,
     Spent,
@@ -135,13 +138,13 @@ def fit_usage(model, x, usage, outcome=None) -> float:
 
 
 class OperatingPoint(NamedTuple):
-    """Thresholds of a network for a budget, and their cost and accuracy on held-out images.
+    """Thresholds of a network for a budget, and their cost and accuracy on held-out data.
 
     Attributes:
-        spent: mean over the held-out images, MACs or milliseconds.
-        thresholds: of its exits, float32 array [exits - 1]; None without a Confidence decider.
+        spent: mean over the held-out inputs, in the budget's unit.
+        thresholds: of its exits or a cascade's networks, float32 array [stages - 1]; None if it has none.
         tau: of its gates or its policy; None if it has neither.
-        accuracy: on the held-out images; None without labels.
+        accuracy: on the held-out data; None without labels.
     """
 
     spent: float
@@ -150,85 +153,93 @@ class OperatingPoint(NamedTuple):
     accuracy: float | None = None
 
 
-def fit_budget(model, x, macs=None, ms=None, milliseconds=None, y=None, outcome=None) -> OperatingPoint:
-    """Sets thresholds and tau so that the mean cost of these images is as high as a budget allows, and no higher.
+def fit_budget(
+    model, x, y=None, macs=None, ms=None, mj=None, deadline=None, table=None, outcome=None
+) -> OperatingPoint:
+    """Sets thresholds and tau so that the cost of these inputs is as high as a budget allows, and no higher.
 
-    Thresholds of exits are those of quotas (ops.quotas) on the confidences of these images. Without exits tau is found
-    by bisection. With both, the thresholds are fitted for a grid of tau, and the most accurate pair is taken.
+        table = kd.lite.part_times(model, x_held_out)
+        kd.evaluation.fit_budget(model, x_held_out, y_held_out, ms=0.4, deadline=1.2, table=table)
+
+    A budget is a mean over inputs, a deadline is a limit for each. Thresholds of exits are those of quotas
+    (ops.quotas) on the confidences of these inputs; those of a cascade are the most accurate, see
+    Cascade.fit_thresholds. Without exits tau is found by bisection. With both, the thresholds are fitted for a grid of
+    tau, and the most accurate pair is taken. For a deadline every input stops at the last exit or network that fits, at
+    the latest.
 
     Args:
-        model: built DynamicModel with a Confidence decider for its exits, or a decider with tau (gates, or a policy),
-            or both CombinedDecider.
+        model: Cascade; or built DynamicModel with a Confidence decider for its exits, or a decider with tau (gates, or
+            a policy), or both CombinedDecider.
         x: held-out inputs, [n, ...], or a tf.data.Dataset or keras.utils.PyDataset of inputs and labels.
-        macs: budget, mean MACs per image; this or ms.
-        ms: budget, mean milliseconds per image, of a network that decides nothing but its exits.
-        milliseconds: with ms: the measured time of an image that stops at each exit, [exits], rising; the head's last.
-        y: class numbers [n], or one-hot labels [n, classes]; needed only where thresholds and tau are fitted together.
+        y: labels, see ops.right_answers; needed only by cascades, and where thresholds and tau are fitted together.
+        macs: budget, mean MACs per input.
+        ms: budget, mean milliseconds per input, with a table of such.
+        mj: budget, mean millijoules per input, with a table of such.
+        deadline: what no input may cost, in the unit of the table, or in MACs without one; alone or beside one of the
+            others.
+        table: {part: cost}: what each part of the network costs on a device, see cost.priced, lite.part_times,
+            lite.part_energy and lite.read_part_times; or the cost of an input that stops at each exit or network,
+            rising, the last one included.
         outcome: compiled_outcome(model), to compile only once for several calls.
 
     Returns:
         OperatingPoint, which is set in the model.
 
     Raises:
-        ValueError: if there is not one budget, or nothing to fit; if images are missing or not finite; if milliseconds
-            or labels are missing or do not fit; or if the budget is below the network's least cost. The model stays as
-            it was.
+        ValueError: if there is no budget or more than one, or nothing to fit; if inputs are missing or not finite; if
+            the table or labels are missing or do not fit; if the budget is below the network's least cost; or if there
+            is a deadline for gates or a policy, which may run everything. The model stays as it was.
 
     Source: MSDNet, section 4.2; the quotas are those of the authors' code, see ops.quotas.
     """
+    budget = budget_of(macs, ms, mj, deadline, table)
+    if budget.mean is None and budget.deadline is None:
+        raise ValueError("a budget is macs, ms or mj, mean per image, or a deadline, got none; give one.")
+    if isinstance(model, Cascade):
+        found = model.fit_thresholds(x, y, macs=macs, ms=ms, mj=mj, deadline=deadline, table=table)
+        return OperatingPoint(found.spent, found.thresholds, accuracy=found.accuracy)
     certain, gated = exit_confidence(model), bool(with_tau(model))
-    budget = _budget(macs, ms, milliseconds)
     if certain is None and not gated:
         raise ValueError(
-            "a budget is kept by the thresholds of a Confidence decider on exits, or by the tau of gates or a policy; "
-            f"{type(model.decider).__name__} has neither here; give DynamicModel(chain, Confidence()), or call a "
-            "cascade's own fit_thresholds."
+            "a budget is kept by the thresholds of a cascade, of a Confidence decider on exits, or by the tau of gates "
+            f"or a policy; {type(model.decider).__name__} has none of these here; give DynamicModel(chain, "
+            "Confidence())."
         )
     x, y = as_arrays(x, y)
     check_images(x)
     outcome = compiled_outcome(model) if outcome is None else outcome
     if certain is None:
-        found = _without_exits(model, x, y, budget, milliseconds, outcome)
+        found = _without_exits(model, x, y, budget, outcome)
     else:
-        found = _with_exits(model, certain, x, y, budget, milliseconds, outcome)
+        found = _with_exits(model, certain, x, y, budget, outcome)
         certain.set_thresholds(found.thresholds)
     if found.tau is not None:
         set_tau(model, found.tau)
     return found
 
 
-def _budget(macs, ms, milliseconds):
-    """Returns the one budget that was given."""
-    if (macs is None) == (ms is None):
-        raise ValueError(f"a budget is either macs or ms, mean per image, got macs={macs!r} and ms={ms!r}; give one.")
-    if (ms is None) != (milliseconds is None):
-        raise ValueError(
-            "ms and milliseconds, the measured time of an image that stops at each exit, go together, got "
-            f"ms={ms!r} and milliseconds={milliseconds!r}; give both, or macs alone."
-        )
-    return check_number("macs", macs) if ms is None else check_number("ms", ms)
-
-
-def _check_budget(budget, least, milliseconds):
-    """Raises a ValueError if a network's least cost is over the budget."""
-    if not within_budget(least, budget):
-        unit, digits = ("MACs", 0) if milliseconds is None else ("ms", 3)
-        raise ValueError(
-            f"the budget must be at least {least:,.{digits}f} {unit} per image, the least that this network can do "
-            f"with on these images, got {budget:,.{digits}f}; raise it."
-        )
-
-
-def _without_exits(model, x, y, budget, milliseconds, outcome):
+def _without_exits(model, x, y, budget, outcome):
     """Returns the OperatingPoint of the tau that bisection finds."""
-    _check_table(milliseconds, model, 1)
+    if isinstance(budget.table, list):
+        raise ValueError(f"a network without exits has no stages, got table={budget.table}; give {{part: cost}}.")
     labels = _labels(model, x, y, needed=False)
+    tree = budget.tree(model.cost_tree)
+    if budget.deadline is not None and not within_budget(tree.total_macs, budget.deadline):
+        raise ValueError(
+            f"gates and policies may run everything for some images, which costs {budget.text(tree.total_macs)}, got a "
+            f"deadline of {budget.text(budget.deadline)}; give a mean budget, a network with exits, or a cascade."
+        )
+    if budget.mean is None:
+        budget = budget._replace(mean=tree.total_macs)  # everything may run
 
     def at_tau():
         return evaluate(model, x, labels, outcome=outcome)
 
-    within, _ = _tau_bracket(model, lambda: float(at_tau().macs.mean()), budget)
-    _check_budget(budget, within.spent, milliseconds)
+    def spent():
+        return float(given(tree, at_tau().decisions).mean())
+
+    within, _ = _tau_bracket(model, spent, budget.mean)
+    budget.check_least(within.spent)
     if labels is None:
         return OperatingPoint(within.spent, tau=within.number)
     with kept(model):
@@ -236,48 +247,41 @@ def _without_exits(model, x, y, budget, milliseconds, outcome):
         return OperatingPoint(within.spent, tau=within.number, accuracy=float(at_tau().accuracy))
 
 
-def _with_exits(model, certain, x, y, budget, milliseconds, outcome):
+def _with_exits(model, certain, x, y, budget, outcome):
     """Returns the most accurate OperatingPoint, then the cheapest, of a grid of tau, if there is tau."""
     taus = (0.0, *TAUS, 1.0) if with_tau(model) else (None,)
-    _check_table(milliseconds, model, len(model.chain.exit_names) + 1)
+    if with_tau(model) and isinstance(budget.table, list):
+        raise ValueError(
+            "the cost of stopping at each exit does not include what gates or a policy save, got a table of it; give "
+            "{part: cost}."
+        )
     labels = _labels(model, x, y, len(taus) > 1)
+    stages = budget.stages_within(budget.of_stages(most_at_exits(model, budget.tree)))
     least, points = np.inf, []
     for tau in taus:
         with kept(model):
             if tau is not None:
                 set_tau(model, tau)
-            answers = exit_answers(model, x, certain.confidence, outcome=outcome)
-        costs = np.broadcast_to(answers.macs if milliseconds is None else milliseconds, answers.macs.shape)
+            answers = exit_answers(model, x, certain.confidence, outcome=outcome, price=budget.tree)
+        costs = budget.of_stages(answers.macs)
         least = min(least, costs[:, 0].mean())
-        if within_budget(costs[:, 0].mean(), budget):
-            points.append(_point(tau, answers, costs, labels, budget))
-    _check_budget(budget, least, milliseconds)
+        if budget.mean is None or within_budget(costs[:, 0].mean(), budget.mean):
+            points.append(_point(tau, answers, costs, labels, budget, stages, certain.lowest))
+    budget.check_least(least)
     return max(points, key=lambda point: (point.accuracy or 0.0, -point.spent))
 
 
-def _point(tau, answers, costs, labels, budget):
-    """Returns the OperatingPoint of the thresholds for a budget, on the images that they are fitted on."""
-    thresholds = budget_thresholds(answers.confidences, costs, budget)
+def _point(tau, answers, costs, labels, budget, stages, lowest):
+    """Returns the OperatingPoint of the thresholds for a budget, on the images that they are fitted on.
+
+    Of the exits only the first so many `stages` are used: at the last of them all images stop.
+    """
+    mean = np.inf if budget.mean is None else budget.mean
+    thresholds = np.full(costs.shape[1] - 1, lowest, np.float32)
+    thresholds[: stages - 1] = budget_thresholds(answers.confidences[:, :stages], costs[:, :stages], mean)
     rows, at = np.arange(len(costs)), stops(answers.confidences, thresholds)
     accuracy = None if labels is None else float((answers.predictions[rows, at] == labels).mean())
     return OperatingPoint(float(costs[rows, at].mean()), thresholds, tau, accuracy)
-
-
-def _check_table(milliseconds, model, exits):
-    """Raises a ValueError unless milliseconds are None, or one time per exit of a network without tau."""
-    if milliseconds is None:
-        return
-    if with_tau(model):
-        raise ValueError(
-            "a budget of milliseconds is kept by Confidence alone, as times of exits do not include what gates or "
-            "a policy save; give macs."
-        )
-    table = np.asarray(milliseconds, float)
-    if table.shape != (exits,) or not (np.isfinite(table).all() and table[0] > 0 and (np.diff(table) > 0).all()):
-        raise ValueError(
-            f"milliseconds must be {exits} positive numbers, rising, one per exit and the head's last, got "
-            f"{table.tolist()}; measure images that stop at each."
-        )
 
 
 def _labels(model, x, y, needed):

@@ -1,13 +1,14 @@
 """Predictions, confidences and costs of a network's exits."""
 
 import contextlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from keras_dynamic import ops
-from keras_dynamic.cost import given
+from keras_dynamic.cost import Node, given
 from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import CombinedDecider, Confidence
 from keras_dynamic.evaluation.evaluate import compiled_outcome
@@ -57,6 +58,10 @@ def _parts(decider):
     return [decider]
 
 
+def _same(tree):
+    return tree
+
+
 class ExitAnswers(NamedTuple):
     """Predictions of k exits, the chain's head as the last, for n images.
 
@@ -84,7 +89,9 @@ def check_exits(model):
         )
 
 
-def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome=None) -> ExitAnswers:
+def exit_answers(
+    model, x, confidence="max_probability", batch_size=250, outcome=None, price: Callable[[Node], Node] = _same
+) -> ExitAnswers:
     """Runs a network to its end and returns the predictions of every exit.
 
     With a Confidence decider other deciders may decide units, which are then skipped as usual.
@@ -95,6 +102,7 @@ def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome
         confidence: 'max_probability', 'entropy' or 'margin'.
         batch_size: images at a time.
         outcome: compiled_outcome(model), to compile only once for several calls.
+        price: function from a cost tree to one in another unit, which `macs` are then in, such as Budget.tree.
 
     Returns:
         ExitAnswers.
@@ -121,7 +129,7 @@ def exit_answers(model, x, confidence="max_probability", batch_size=250, outcome
             sure = [keras.ops.convert_to_numpy(ops.confidence(each, confidence)) for each in logits]
             predicted = [ops.answers(each, model.task) for each in logits]
             decisions = {name: keras.ops.convert_to_numpy(value) for name, value in result.decisions.items()}
-            macs = _macs(model, decisions, len(images))
+            macs = _macs(model, decisions, len(images), price)
             found.append((np.stack(predicted, axis=1), np.stack(sure, axis=1), macs))
     return ExitAnswers(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
@@ -138,7 +146,7 @@ def right_at_exits(predictions, labels) -> np.ndarray:
     return same if same.ndim == 2 else same.reshape(*same.shape[:2], -1).mean(axis=-1)
 
 
-def _macs(model, decisions, images):
+def _macs(model, decisions, images, price=_same):
     """Returns the MACs of images that stop at each exit, [images, exits]."""
     names = model.chain.exit_names
     if exit_confidence(model) is not None:
@@ -147,6 +155,7 @@ def _macs(model, decisions, images):
         decider = Confidence()
         decider.bind(model.chain)
         tree = decider.tree
+    tree = price(tree)
     passed = np.tri(len(names) + 1, len(names), -1)  # a row per exit at which to stop
     columns = [given(tree, {**decisions, **dict(zip(names, row[:, None], strict=True))}) for row in passed]
     return np.stack([np.broadcast_to(each, images) for each in columns], axis=1)
@@ -162,4 +171,14 @@ def exit_macs(model) -> list[int]:
         ValueError: if the network has no exits, or decides units too.
     """
     check_exits(model)
-    return _macs(model, {}, 1)[0].tolist()
+    return most_at_exits(model)
+
+
+def most_at_exits(model, price: Callable[[Node], Node] = _same) -> list:
+    """Returns what an image costs at most that stops at each exit, with all other decisions 1; the head's last.
+
+    Args:
+        model: built DynamicModel with exits.
+        price: as of exit_answers.
+    """
+    return _macs(model, dict.fromkeys(model.decision_names, np.ones(1)), 1, price)[0].tolist()

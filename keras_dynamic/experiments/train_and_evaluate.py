@@ -96,7 +96,7 @@ def _fit(run) -> bool:
             tau = fit_usage(run.model, x, usage)
             print(f"tau {tau:.4f} for {usage:.0%} of the units on the held-out images")
             return tau
-        found = fit_budget(run.model, x, macs, y=y)
+        found = fit_budget(run.model, x, y, macs=macs)
         print(f"{millions(found.spent)} of {millions(macs)} MACs on the held-out images")
         return found.tau
 

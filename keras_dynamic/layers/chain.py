@@ -186,7 +186,7 @@ class Chain(SavedArguments):
 
     def cost_node(self, decider) -> Node:
         """Returns the cost tree of the chain under a decider: stem, decider, units, exits, head."""
-        nodes = [tree(self.stem, self._specs.image, "stem"), *decider.begin_nodes()]
+        nodes = [tree(self.stem, self._specs.image, "stem"), *_deciding(decider.begin_nodes())]
         guards = [Guard(name) for name in decided_exits(self, decider)]
         previous = None
         for step, needs in zip(self.steps(), liveness_of(self, decider), strict=True):
@@ -197,11 +197,11 @@ class Chain(SavedArguments):
                 if decided and not needs.read:
                     node = Node(name, children=(node._replace(when=Guard(name, on=False)),))  # for images that stop
                 node = node._replace(exit=not decided and not needs.read)
-                nodes += [_guarded(passed, each) for each in (node, *decider.exit_nodes(name))]
+                nodes += [_guarded(passed, each) for each in (node, *_deciding(decider.exit_nodes(name)))]
                 previous = self._specs.exit_logits[name]
                 continue
             spec = self._specs.inputs[step.place]
-            nodes += [_guarded(passed, node) for node in decider.unit_nodes(step.place)]
+            nodes += [_guarded(passed, node) for node in _deciding(decider.unit_nodes(step.place))]
             if needs.leaves is None:
                 nodes.append(_guarded(passed, _unit_node(step.unit, spec, decider)))
                 continue
@@ -232,6 +232,11 @@ def _layer(value):
     return keras.Sequential(list(value)) if isinstance(value, (list, tuple)) else value
 
 
+def _deciding(nodes):
+    """Returns a decider's nodes, marked as such."""
+    return [node._replace(decides=True) for node in nodes]
+
+
 def _unit_node(unit, spec, decider):
     """Returns a unit's node under the guards of those decisions on it and its groups that the decider makes."""
     if not isinstance(unit, Unit):
@@ -243,5 +248,5 @@ def _unit_node(unit, spec, decider):
 def _guarded(guards, node):
     """Returns a node that runs only if all guards' decisions are 1."""
     for guard in reversed(guards):
-        node = Node(node.name, when=guard, children=(node,), exit=node.exit)
+        node = Node(node.name, when=guard, children=(node,), exit=node.exit, decides=node.decides)
     return node

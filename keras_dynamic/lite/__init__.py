@@ -12,6 +12,7 @@ from keras_dynamic.lite.metadata import (
 )
 from keras_dynamic.lite.micro import MicroInterpreter
 from keras_dynamic.lite.outline import outline
+from keras_dynamic.lite.part_costs import part_energy, part_times, read_part_times, write_parts
 from keras_dynamic.lite.stages import Stages, Stopped, stages
 from keras_dynamic.lite.thresholds import thresholds_for
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
@@ -33,9 +34,12 @@ __all__ = [
     "normalizes_pixels",
     "operator_table",
     "outline",
+    "part_energy",
+    "part_times",
     "read_labels",
     "read_metadata",
     "read_normalization",
+    "read_part_times",
     "simplify",
     "stages",
     "thresholds_for",
@@ -43,5 +47,6 @@ __all__ = [
     "verify",
     "with_outputs",
     "write_metadata",
+    "write_parts",
     "write_signature",
 ]

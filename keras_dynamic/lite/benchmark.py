@@ -11,7 +11,7 @@ from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite.comparisons import macs_of_stops
 from keras_dynamic.lite.export import export
 from keras_dynamic.lite.interpreter import Interpreter
-from keras_dynamic.lite.metadata import macs_under, metadata_needed
+from keras_dynamic.lite.metadata import macs_under, metadata_needed, spent_on_parts
 from keras_dynamic.lite.thresholds import THRESHOLDS, thresholds_for
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
 from keras_dynamic.ops import BUDGETS, budgets_between, check_images, class_numbers, judged_stops, kept_budgets
@@ -177,7 +177,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
     per_image = times_in_turn(runners, dict.fromkeys(runners, images), repeats, seed, given)
     mean = {name: float(value.mean()) for name, value in per_image.items()}
     unit_ms = measure_parts(models.all_on, mean["all_on"])
-    yardstick = float(_yardstick(unit_ms, taken, metadata["parts"], len(images)).mean())
+    yardstick = float(spent_on_parts(unit_ms, taken, metadata["parts"], len(images)).mean())
     decider = max(0.0, mean["dynamic"] - mean["driven"])
     return {
         "latency_static_ms": mean["static"],
@@ -207,18 +207,6 @@ def measure_parts(all_on: bytes, total_ms: float, rounds=60) -> dict:
     measured = [[_milliseconds(runner) for runner in runners.values()] for _ in range(rounds)]
     alone = np.median(measured, axis=0)
     return dict(zip(runners, (alone * total_ms / alone.sum()).tolist(), strict=True))
-
-
-def _yardstick(unit_ms, decisions, unit_parts, count):
-    """Returns [count] milliseconds: of each part in unit_ms the share of its MACs that runs under the decisions.
-
-    A part that is not in the metadata's `parts` always runs.
-    """
-    total = np.zeros(count)
-    for name, milliseconds in unit_ms.items():
-        own = unit_parts.get(name)
-        total += milliseconds * (macs_under(own, decisions) / sum(part["macs"] for part in own) if own else 1)
-    return total
 
 
 def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_IMAGES, seed=0) -> dict:

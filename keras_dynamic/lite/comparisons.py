@@ -100,7 +100,7 @@ def budget_table(seen, macs, port: Port) -> list[dict]:
 
     Returns:
         ROWS rows {'macs': budget, 'macs_mean': mean MACs on these images, never more, 'thresholds': k numbers, None for
-        infinity}.
+        infinity, 'stops': share of these images that stop at each decision, and at none, [k + 1]}.
 
     Source: MSDNet, section 4.2, for the quotas.
     """
@@ -113,8 +113,10 @@ def budget_table(seen, macs, port: Port) -> list[dict]:
     rows = []
     for budget in np.linspace(macs[0], macs[-1], ROWS).astype(int):
         thresholds = np.minimum(budget_thresholds(confidences, macs, budget), np.float32(most))
-        mean = float(macs[stops(confidences, thresholds)].mean())
-        rows.append({"macs": int(budget), "macs_mean": mean, "thresholds": written(thresholds)})
+        at = stops(confidences, thresholds)
+        shares = (np.bincount(at, minlength=len(macs)) / len(at)).round(6).tolist()
+        mean = float(macs[at].mean())
+        rows.append({"macs": int(budget), "macs_mean": mean, "thresholds": written(thresholds), "stops": shares})
     return rows
 
 

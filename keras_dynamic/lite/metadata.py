@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from keras_dynamic.cost import Node, parts
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Model
@@ -78,6 +80,22 @@ def macs_under(table, decisions):
     for row in table:
         ones, zeros = row["when"], row.get("unless", ())  # files of before lack it
         total = total + row["macs"] * math.prod([*(decisions[n] for n in ones), *(1 - decisions[n] for n in zeros)])
+    return total
+
+
+def spent_on_parts(table, decisions, parts, count) -> np.ndarray:
+    """Returns what each of so many images costs, [count]: of each part the share of its MACs that runs.
+
+    Args:
+        table: {part: cost with everything on}; a part that is not in `parts` always runs.
+        decisions: {name: 0/1 array [count]}.
+        parts: the metadata's, {part: cost table}.
+        count: of images.
+    """
+    total = np.zeros(count)
+    for name, cost in table.items():
+        own = parts.get(name)
+        total += cost * (macs_under(own, decisions) / sum(part["macs"] for part in own) if own else 1)
     return total
 
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.lite.metadata import metadata_needed
+from keras_dynamic.cost import budget_of
+from keras_dynamic.lite.metadata import macs_under, metadata_needed, spent_on_parts
+from keras_dynamic.ops import within_budget
 
 THRESHOLDS = "thresholds"  # the input's name, and that of the metadata's entry
 
+BOUNDED_BELOW = ("max_probability", "entropy", "margin", "label_probability")  # measures that are never under 0
 _UP_TO_ONE = ("max_probability", "entropy")  # measures of confidence from 0 to 1
 
 
@@ -50,32 +53,69 @@ def given_or_noted(values, metadata: Mapping[str, Any] | None) -> np.ndarray:
     return found
 
 
-def thresholds_for(model: bytes, macs: float) -> np.ndarray:
+def thresholds_for(model: bytes, macs=None, ms=None, mj=None, deadline=None, table=None) -> np.ndarray:
     """Returns the thresholds at which a model spends most, but on its calibration images no more than a budget.
 
         interpreter.run(image, thresholds=kd.lite.thresholds_for(model, macs=5e6))
+        interpreter.run(image, thresholds=kd.lite.thresholds_for(model, ms=0.4, table=table))
 
     Args:
         model: a .tflite exported with thresholds='input' and calibration images.
         macs: budget, mean MACs per image.
+        ms: budget, mean milliseconds per image, with a table of such.
+        mj: budget, mean millijoules per image, with a table of such.
+        deadline: what no image may cost, in the table's unit, or in MACs without one.
+        table: {part: cost}, such as what part_times or read_part_times returns; see evaluation.fit_budget.
 
     Returns:
-        float32 array [k], from the row of the metadata's table `budgets` with the largest macs_mean within the budget.
+        float32 array [k], from the row of the metadata's table `budgets` of largest mean cost within the budget. Where
+        a later stop is over the deadline, the threshold is one at which all images stop before it.
 
     Raises:
-        ValueError: if the model has no such table, or the budget lies under its least macs_mean.
+        ValueError: if the model has no such table, the budget or deadline lies under its least cost, or a part is
+            missing in the table.
     """
-    rows = metadata_needed(model).get("budgets")
+    metadata = metadata_needed(model)
+    rows = metadata.get("budgets")
     if not rows:
         raise ValueError(
             "the model has no table of thresholds for budgets; export a cascade, or a model that decides its exits "
             "alone, with thresholds='input' and calibration=held-out images."
         )
-    within = [row for row in rows if row["macs_mean"] <= macs]
-    if not within:
-        least = min(row["macs_mean"] for row in rows)
-        raise ValueError(f"the budget must be at least {math.ceil(least):,} MACs, got {macs:,.0f}; raise it.")
-    return _read(max(within, key=lambda row: row["macs_mean"])["thresholds"])
+    budget = budget_of(macs, ms, mj, deadline, table)
+    costs = _costs_of_stops(metadata, budget)
+    stages = budget.stages_within(costs)
+    if budget.table is None and stages == len(costs):
+        spent = [row["macs_mean"] for row in rows]
+    elif "stops" in rows[0]:
+        spent = [float(np.dot(row["stops"], np.minimum(costs, costs[stages - 1]))) for row in rows]
+    else:
+        raise ValueError(
+            "the model's table does not say where images stop, it is of an older version; export it again."
+        )
+    budget.check_least(min(spent))
+    within = [k for k, each in enumerate(spent) if budget.mean is None or within_budget(each, budget.mean)]
+    found = _read(rows[max(within, key=spent.__getitem__)]["thresholds"])
+    if stages < len(costs) and not set(metadata["measures"]) <= set(BOUNDED_BELOW):
+        raise ValueError(
+            f"a deadline needs confidences that are never under 0, got {metadata['measures']}; give a mean budget."
+        )
+    found[stages - 1 :] = 0.0
+    return found
+
+
+def _costs_of_stops(metadata, budget) -> np.ndarray:
+    """Returns what an image costs that stops at each decision, or at none, [k + 1], in the budget's unit."""
+    names, count = metadata["decisions"], len(metadata["decisions"]) + 1
+    going = {name: (np.arange(count) > k).astype(int) for k, name in enumerate(names)}
+    if not isinstance(budget.table, Mapping):
+        return budget.of_stages(np.zeros(count) + macs_under(metadata["cost"], going))
+    missing = [name for name in metadata["parts"] if name not in budget.table]
+    if missing:
+        raise ValueError(
+            f"the table lacks the parts {missing} of this model; give what each costs, as lite.part_times measures it."
+        )
+    return spent_on_parts(budget.table, going, metadata["parts"], count)
 
 
 def _read(values) -> np.ndarray:

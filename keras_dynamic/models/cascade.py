@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dynamic.cost import Guard, Node, given, register, tree
+from keras_dynamic.cost import Guard, Node, budget_of, given, register, tree
 from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, Decided, DynamicModel, Unit
@@ -284,36 +284,57 @@ class Cascade(DynamicModel):
         for unit in self.chain.units:
             unit.discount.assign(check_fraction("discount", discount))
 
-    def fit_thresholds(self, x, y=None, macs=None, quantiles=None, batch_size=None, discounts=None) -> Fitted:
+    def fit_thresholds(
+        self,
+        x,
+        y=None,
+        macs=None,
+        quantiles=None,
+        batch_size=None,
+        discounts=None,
+        ms=None,
+        mj=None,
+        deadline=None,
+        table=None,
+    ) -> Fitted:
         """Sets the thresholds, and on request the discount, on held-out data; each network runs once.
 
         Args:
             x: inputs that no network was trained on, [n, ...], or a data set of such and their labels.
             y: labels, see ops.right_answers; not needed with quantiles.
             macs: budget: mean MACs per image of at most this. Among such thresholds those of highest accuracy are
-                taken, ties to the cheaper. None takes the cheapest whose accuracy is at least the last network's alone.
+                taken, ties to the cheaper. None, and no other budget, takes the cheapest whose accuracy is at least the
+                last network's alone.
             quantiles: instead of labels, the share in [0, 1] of the images that reach each later network for which it
                 runs.
             batch_size: images at a time; None takes as many as fit a few hundred MB.
             discounts: discounts to try, such as models.DISCOUNTS, of which the best is set: the most accurate within
                 the budget, or without one the cheapest; None keeps the present one.
+            ms: budget of mean milliseconds in place of MACs, with a table.
+            mj: budget of mean millijoules in place of MACs, with a table.
+            deadline: what no image may cost, in the table's unit, or in MACs without one: networks that do not fit
+                never run.
+            table: {'stem': cost of the first network, name of a later one: its cost}, or the cost of an image that
+                stops at each network, rising; see evaluation.fit_budget.
 
         Returns:
-            Fitted(thresholds, accuracy, macs) on these data; accuracy is NaN without labels.
+            Fitted(thresholds, accuracy, spent) on these data; accuracy is NaN without labels, spent is in the budget's
+            unit.
 
         Raises:
-            ValueError: if images are missing or not finite, labels are not one class for each, the budget lies under
-                the first network's MACs, there are neither labels nor quantiles, or quantiles are of the wrong number
-                or range.
+            ValueError: if images are missing or not finite, labels are not one class for each, budget or deadline lie
+                under the first network's cost, there are neither labels nor quantiles, the table does not fit, or
+                quantiles are of the wrong number or range.
 
         Warns:
             UserWarning: as fit_temperatures.
         """
         later = len(self.networks) - 1
-        if quantiles is not None and (macs is not None or np.shape(quantiles) != (later,)):
+        budget = budget_of(macs, ms, mj, deadline, table)
+        if quantiles is not None and (budget.mean is not None or np.shape(quantiles) != (later,)):
             raise ValueError(
-                f"quantiles must be {later} numbers, one per network after the first, and come without macs, "
-                f"got quantiles={quantiles!r}, macs={macs!r}."
+                f"quantiles must be {later} numbers, one per network after the first, and come without a budget, "
+                f"got quantiles={quantiles!r} and a budget of {budget.mean!r}."
             )
         x, y = as_arrays(x, y)
         if discounts is not None and quantiles is not None:
@@ -321,22 +342,34 @@ class Cascade(DynamicModel):
         if quantiles is None and y is None:
             raise ValueError("fit_thresholds needs labels y, or quantiles=[...], which need none; got neither.")
         y = self._labels(x, y)
+        whole = np.array([tree(network).total_macs for network in self.networks])
+        each = budget.of_stages(np.cumsum(self._prices(budget)))  # of an image for which all of the networks run
+        stages = budget.stages_within(each)
         logits, macs_each = self._run_each(x, batch_size)
         scaled = self._scaled(logits)
-        spent = np.cumsum(macs_each, axis=0).T
+        spent = np.cumsum(macs_each / whole[:, None] * np.diff(each, prepend=0)[:, None], axis=0).T[:, :stages]
+        budget.check_least(spent[:, 0].mean())
         if quantiles is not None:
-            sums, certain = self._sums(scaled, self.discount)
-            thresholds = quantile_thresholds(certain, quantiles)
+            sums, certain = self._sums(scaled[:stages], self.discount)
+            thresholds = quantile_thresholds(certain, quantiles[: stages - 1])
             rows, at = np.arange(len(x)), stops(certain, thresholds)
             right = float("nan") if y is None else self._right(sums, y)[rows, at].mean()
             fitted = Fitted(thresholds, float(right), float(spent[rows, at].mean()))
         else:
             self.warn_of_seen(logits, y)
             discounts = [self.discount] if discounts is None else discounts
-            discount, fitted = self._best_discount(discounts, scaled, y, spent, macs)
+            discount, fitted = self._best_discount(discounts, scaled[:stages], y, spent, budget.mean)
             self.set_discount(discount)
-        self.decider.set_thresholds(fitted.thresholds)
-        return fitted
+        thresholds = np.full(later, self.decider.lowest, np.float32)
+        thresholds[: stages - 1] = fitted.thresholds
+        self.decider.set_thresholds(thresholds)
+        return fitted._replace(thresholds=thresholds)
+
+    def _prices(self, budget) -> list:
+        """Returns what each network costs with everything on, in the budget's unit."""
+        priced = budget.tree(self.cost_tree)
+        *networks, head = (part.total_macs for part in priced.children)
+        return [networks[0] + head + priced.macs, *networks[1:]]  # every image pays for head and decisions
 
     def stages(self, x, batch_size=None):
         """Runs every network on all inputs.
@@ -361,7 +394,8 @@ class Cascade(DynamicModel):
     def _sums(self, scaled, discount):
         """Returns the sums of the logits [networks, n, ..., classes], and how certain all but the last are, [n, k]."""
         sums = list(itertools.accumulate(scaled, lambda before, logits: np.float32(discount) * before + logits))
-        return sums, np.stack([_numpy(confidence(each, self.decider.confidence)) for each in sums[:-1]], axis=1)
+        certain = [_numpy(confidence(each, self.decider.confidence)) for each in sums[:-1]]
+        return sums, np.stack(certain, axis=1) if certain else np.zeros((len(sums[0]), 0), np.float32)
 
     def _best_discount(self, discounts, scaled, y, spent, macs):
         """Returns the best of the discounts, and its Fitted."""
@@ -375,8 +409,8 @@ class Cascade(DynamicModel):
         if not tried:
             raise problem
         if macs is None:
-            return min(tried, key=lambda each: (each[1].macs, -each[1].accuracy))
-        return max(tried, key=lambda each: (each[1].accuracy, -each[1].macs))
+            return min(tried, key=lambda each: (each[1].spent, -each[1].accuracy))
+        return max(tried, key=lambda each: (each[1].accuracy, -each[1].spent))
 
     def _labels(self, x, y):
         """Returns checked labels, or None if there are none."""

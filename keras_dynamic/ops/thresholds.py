@@ -14,7 +14,7 @@ class Fitted(NamedTuple):
 
     thresholds: np.ndarray  # float32 [stages - 1]; an image continues while its confidence is under its stage's
     accuracy: float  # fraction
-    macs: float  # mean MACs
+    spent: float  # mean cost of an image, in the unit of the costs that were given
 
 
 def stops(confidences, thresholds):
@@ -74,9 +74,9 @@ def fit_thresholds(confidences, correct, macs, budget=None) -> Fitted:
         confidences: float array, [n, stages - 1] or [n, stages], confidence after each stage if it is reached.
         correct: bool or float array, [n, stages], whether the prediction at each stage is correct, or which share of
             it; optionally [n, stages + 1], the last column being the reference that `budget=None` must reach.
-        macs: float array, [stages], MACs spent by an image that stops at each stage, rising; or [n, stages], by each
-            image, where a stage's cost depends on the image.
-        budget: mean MACs per image, or None.
+        macs: float array, [stages], MACs, or any other cost, of an image that stops at each stage, rising; or
+            [n, stages], of each image, where a stage's cost depends on the image.
+        budget: mean cost per image, or None.
 
     Raises:
         ValueError: if the budget lies under the first stage's mean MACs, or no thresholds reach the reference.

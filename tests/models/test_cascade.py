@@ -116,11 +116,11 @@ def test_fitting_to_a_budget(budget, networks, labelled):
     model = cascade(networks)
     fitted = model.fit_thresholds(images, labels, macs=budget)
     allowed = [result for result in every_result(sums_of(networks, images), labels) if result[1] <= budget]
-    assert (fitted.accuracy, fitted.macs) == pytest.approx(max(allowed, key=lambda r: (r[0], -r[1])))
+    assert (fitted.accuracy, fitted.spent) == pytest.approx(max(allowed, key=lambda r: (r[0], -r[1])))
     np.testing.assert_array_equal(model.thresholds, fitted.thresholds)
     outcome = model.outcome(images)
     assert np.mean(numpy(outcome.logits).argmax(-1) == labels) == pytest.approx(fitted.accuracy)
-    assert numpy(outcome.cost).mean() * sum(MACS) == pytest.approx(fitted.macs, rel=1e-5)
+    assert numpy(outcome.cost).mean() * sum(MACS) == pytest.approx(fitted.spent, rel=1e-5)
 
 
 def test_fitting_to_the_last_networks_own_accuracy(networks, labelled):
@@ -128,7 +128,7 @@ def test_fitting_to_the_last_networks_own_accuracy(networks, labelled):
     alone = np.mean(numpy(networks[-1](images)).argmax(-1) == labels)
     fitted = cascade(networks).fit_thresholds(images, labels)
     good = [result for result in every_result(sums_of(networks, images), labels) if result[0] >= alone]
-    assert (fitted.macs, -fitted.accuracy) == pytest.approx(min((macs, -accuracy) for accuracy, macs in good))
+    assert (fitted.spent, -fitted.accuracy) == pytest.approx(min((macs, -accuracy) for accuracy, macs in good))
 
 
 def test_fitting_by_quantiles_needs_no_labels(networks, labelled):
@@ -138,10 +138,62 @@ def test_fitting_by_quantiles_needs_no_labels(networks, labelled):
     decisions = model.outcome(images).decisions
     assert numpy(decisions["net4"]).sum() == 100
     assert numpy(decisions["net8"]).sum() == 25
-    assert fitted.macs == pytest.approx(MACS[0] + MACS[1] / 2 + MACS[2] / 8)
+    assert fitted.spent == pytest.approx(MACS[0] + MACS[1] / 2 + MACS[2] / 8)
     assert np.isnan(fitted.accuracy)
     with_labels = model.fit_thresholds(images, labels, quantiles=[0.5, 0.25])
     assert with_labels.accuracy == pytest.approx(np.mean(numpy(model(images)).argmax(-1) == labels))
+
+
+MS = {"stem": 1.0, "net4": 1.5, "net8": 4.0, "decider": 0.25}  # 1.25 to stop, 2.75, 6.75 to the end
+
+
+def spent_ms(model, images):
+    decisions = model.outcome(images).decisions
+    return 1.25 + 1.5 * numpy(decisions["net4"]) + 4.0 * numpy(decisions["net8"])
+
+
+def test_fitting_to_milliseconds(networks, labelled):
+    images, labels = labelled(60)
+    model = cascade(networks)
+    fitted = model.fit_thresholds(images, labels, ms=2.5, table=MS)
+    assert fitted.spent == pytest.approx(spent_ms(model, images).mean())
+    assert fitted.spent <= 2.5
+    listed = cascade(networks).fit_thresholds(images, labels, mj=2.5, table=[1.25, 2.75, 6.75])
+    np.testing.assert_array_equal(listed.thresholds, fitted.thresholds)
+    assert listed[1:] == pytest.approx(fitted[1:])
+    point = evaluation.fit_budget(model, images, labels, ms=2.5, table=MS)
+    assert (point.spent, point.accuracy, point.tau) == (fitted.spent, fitted.accuracy, None)
+
+
+def test_networks_over_the_deadline_never_run(networks, labelled):
+    images, labels = labelled(60)
+    for deadline, most in ((6.75, 6.75), (6.7, 2.75), (2.0, 1.25)):
+        model = cascade(networks)
+        fitted = model.fit_thresholds(images, labels, deadline=deadline, table=MS)
+        assert spent_ms(model, images).max() <= most
+        assert fitted.spent == pytest.approx(spent_ms(model, images).mean())
+        assert np.mean(numpy(model(images)).argmax(-1) == labels) == pytest.approx(fitted.accuracy)
+    shorter = cascade(networks[:2]).fit_thresholds(images, labels)
+    fitted = cascade(networks).fit_thresholds(images, labels, deadline=2.75, table=MS)
+    np.testing.assert_array_equal(fitted.thresholds, [*shorter.thresholds, 0.0])
+    assert model.fit_thresholds(images, quantiles=[0.5, 0.5], deadline=2.75, table=MS).spent == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ms": 1.2, "table": MS}, r"the budget must be at least 1\.25 ms per image"),
+        ({"deadline": 1.2, "table": MS}, r"the deadline must be at least 1\.25"),
+        ({"ms": 2.0, "table": {"stem": 1.0, "net4": 1.5}}, r"lacks the parts \['net8'\]"),
+        ({"ms": 2.0, "table": [1, 2]}, "must be 3 positive numbers"),
+        ({"ms": 2.0}, "ms need one"),
+    ],
+)
+def test_tables_and_deadlines_that_cannot_be(arguments, message, networks, labelled):
+    model = cascade(networks)
+    with pytest.raises(ValueError, match=message):
+        model.fit_thresholds(*labelled(20), **arguments)
+    assert np.isinf(model.thresholds).all()
 
 
 def test_batches_do_not_change_the_fit(networks, labelled):
@@ -157,7 +209,7 @@ def test_fitting_by_another_confidence(confidence, networks, labelled):
     fitted = model.fit_thresholds(images, labels, macs=0.5 * sum(MACS))
     outcome = model.outcome(images)
     assert np.mean(numpy(outcome.logits).argmax(-1) == labels) == pytest.approx(fitted.accuracy)
-    assert fitted.macs <= 0.5 * sum(MACS)
+    assert fitted.spent <= 0.5 * sum(MACS)
 
 
 def test_temperatures_are_fitted_to_least_cross_entropy(networks, labelled):
@@ -206,10 +258,10 @@ def test_a_gated_network_as_the_last(gated, classifier, labelled):
     np.testing.assert_allclose(outcome.cost * model.cost_tree.total_macs, macs, rtol=1e-5)
     decisions = {name: numpy(value) for name, value in outcome.decisions.items()}
     np.testing.assert_array_equal(cost.given(model.cost_tree, decisions), macs)
-    assert fitted.macs == pytest.approx(macs.mean())  # of the images that came that far, not of all
+    assert fitted.spent == pytest.approx(macs.mean())  # of the images that came that far, not of all
     budgeted = model.fit_thresholds(images, labels, macs=macs.mean())
-    assert numpy(model.outcome(images).cost).mean() * model.cost_tree.total_macs == pytest.approx(budgeted.macs)
-    assert budgeted.macs <= macs.mean()
+    assert numpy(model.outcome(images).cost).mean() * model.cost_tree.total_macs == pytest.approx(budgeted.spent)
+    assert budgeted.spent <= macs.mean()
 
 
 def test_given_decisions_reach_the_network_inside(gated, classifier, labelled):
@@ -260,7 +312,7 @@ def test_evaluate_shows_rate_and_macs(networks, labelled):
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     logs = model.evaluate(images, labels, batch_size=20, verbose=0, return_dict=True)
     assert logs["accuracy"] == pytest.approx(fitted.accuracy)
-    assert logs["macs_millions"] == pytest.approx(fitted.macs / 1e6, rel=1e-5)
+    assert logs["macs_millions"] == pytest.approx(fitted.spent / 1e6, rel=1e-5)
 
 
 def test_a_network_that_may_have_seen_the_images_is_warned_of(networks, labelled):
@@ -297,11 +349,14 @@ def test_one_hot_labels_serve_where_class_numbers_do(networks, labelled):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"macs": MACS[0] - 1}, rf"budget must be at least the first network's {MACS[0]:,} MACs, got {MACS[0] - 1:,}"),
+        ({"macs": MACS[0] - 1}, rf"budget must be at least {MACS[0]:,} MACs per image, .* got {MACS[0] - 1:,} MACs"),
         ({"y": None}, "needs labels y, or quantiles=.*got neither"),
         ({"quantiles": [0.5]}, r"quantiles must be 2 numbers, one per network after the first"),
         ({"quantiles": 0.5}, r"quantiles must be 2 numbers"),
-        ({"quantiles": [0.5, 0.5], "macs": 1e6}, r"and come without macs, got quantiles=\[0\.5, 0\.5\], macs=1000000"),
+        (
+            {"quantiles": [0.5, 0.5], "macs": 1e6},
+            "come without a budget, .* and a budget of 1000000",
+        ),
         (
             {"quantiles": [0.5, 1.5]},
             r"quantiles must be numbers between 0 and 1, one per threshold, got \[0\.5, 1\.5\]",

@@ -51,7 +51,7 @@ def test_with_a_budget_it_is_the_most_accurate_and_then_the_cheapest(stages, see
         fitted = fit_thresholds(confidences, correct, macs, budget)
         allowed = [result for result in every_result(confidences, correct, macs) if result[1] <= budget + 1e-9]
         best = max(allowed, key=lambda result: (round(result[0], 9), -result[1]))
-        assert (fitted.accuracy, fitted.macs) == pytest.approx(best)
+        assert (fitted.accuracy, fitted.spent) == pytest.approx(best)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -62,7 +62,7 @@ def test_without_a_budget_it_is_the_cheapest_that_is_as_good_as_the_last(stages,
     reference = correct[:, -1].mean()
     good = [result for result in every_result(confidences, correct, macs) if result[0] >= reference]
     best = min(good, key=lambda result: (result[1], -result[0]))
-    assert (fitted.accuracy, fitted.macs) == pytest.approx(best[:2])
+    assert (fitted.accuracy, fitted.spent) == pytest.approx(best[:2])
 
 
 def test_the_thresholds_give_what_is_promised():
@@ -71,30 +71,30 @@ def test_the_thresholds_give_what_is_promised():
     at = answers(confidences, fitted.thresholds)
     assert fitted.thresholds.dtype == np.float32
     assert fitted.accuracy == correct[np.arange(40), at].mean()
-    assert fitted.macs == macs[at].mean()
+    assert fitted.spent == macs[at].mean()
 
 
 def test_ties_go_to_the_cheaper():
     # The later network changes no answer, so not running it is as accurate.
     fitted = fit_thresholds([[0.2], [0.9]], [[1, 1], [0, 0]], [10.0, 30.0], budget=30.0)
-    assert fitted.macs == 10.0
+    assert fitted.spent == 10.0
     # Running it for the unsure image alone is as accurate as running it for both.
     fitted = fit_thresholds([[0.2], [0.9]], [[0, 1], [1, 1]], [10.0, 30.0], budget=30.0)
     assert fitted.accuracy == 1.0
-    assert fitted.macs == 20.0
+    assert fitted.spent == 20.0
     assert fitted.thresholds.tolist() == pytest.approx([0.9])
 
 
 def test_equal_confidences_go_together():
     fitted = fit_thresholds([[0.5], [0.5]], [[0, 1], [1, 0]], [10.0, 30.0], budget=20.0)
-    assert fitted.macs == 10.0  # sending only one of them on is no option, sending both breaks the budget
+    assert fitted.spent == 10.0  # sending only one of them on is no option, sending both breaks the budget
 
 
 def test_a_reference_beside_the_stages():
     confidences, stages = [[0.1], [0.8]], [[0, 1], [1, 1]]
     alone = [[1], [0]]  # the last network alone is right once, and so is the first one
     fitted = fit_thresholds(confidences, np.hstack([stages, alone]), [10.0, 30.0])
-    assert fitted.macs == 10.0
+    assert fitted.spent == 10.0
     assert fitted.accuracy == 0.5
 
 
@@ -114,7 +114,7 @@ def test_a_budget_under_the_first_stage_is_an_error():
 def test_one_stage_has_no_thresholds():
     fitted = fit_thresholds(np.zeros((4, 0)), [[1], [1], [1], [0]], [10.0], budget=10.0)
     assert fitted.thresholds.shape == (0,)
-    assert (fitted.accuracy, fitted.macs) == (0.75, 10.0)
+    assert (fitted.accuracy, fitted.spent) == (0.75, 10.0)
 
 
 def test_a_search_too_large_to_be_exact_is_close():
@@ -124,7 +124,7 @@ def test_a_search_too_large_to_be_exact_is_close():
     correct = rng.random((300, 4)) < 0.5 + 0.5 * certain  # what a stage is sure of is more often right
     macs = np.array([1.0, 2.0, 4.0, 8.0])
     fitted = fit_thresholds(confidences, correct, macs, budget=4.0)
-    assert fitted.macs <= 4.0
+    assert fitted.spent <= 4.0
     tried = [quantile_thresholds(confidences, [q] * 3) for q in np.linspace(0, 1, 21)]
     results = [answers(confidences, thresholds) for thresholds in tried]
     allowed = [correct[np.arange(300), at].mean() for at in results if macs[at].mean() <= 4.0]

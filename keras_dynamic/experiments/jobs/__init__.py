@@ -14,6 +14,7 @@ JOBS = {
     "evaluate_static": "jobs.evaluate_static.evaluate_static",
     "cascade": "jobs.evaluate_static.judge_cascade",
     "guarantee": "jobs.evaluate_static.guarantee",
+    "distil_front": "jobs.distil_front.distil_front",
     "step_time": "jobs.timing.step_time",
     "baselines": "jobs.baselines.baselines",
     "channel_latency": "jobs.latency.channel_latency",

@@ -107,7 +107,7 @@ def guarantee(config, workdir=None, data_dir=None, record=None) -> dict:
         found.append((reference - right[rows, at].mean(), stages.spent[rows, at].mean()))
     excess, macs = np.array(found).T
     met = np.column_stack([right, np.full(len(x), reference - asked.risk)])
-    least = fit_thresholds(stages.certain, met, stages.spent).macs
+    least = fit_thresholds(stages.certain, met, stages.spent).spent
     figures = {
         "broken_share": float((excess > asked.risk).mean()),
         "excess_mean": float(excess.mean()),

@@ -48,7 +48,7 @@ def quickstart(config, workdir, data_dir=None, record=None):
     cascaded = cascade(networks)
     fitted = cascaded.fit_thresholds(*splits.held_out, macs=config.cascade_share * macs_static)
     thresholds = ", ".join(f"{value:.4f}" for value in fitted.thresholds)
-    print(f"thresholds {thresholds}: {fitted.macs / 1e6:.1f} M MACs on the held-out images")
+    print(f"thresholds {thresholds}: {fitted.spent / 1e6:.1f} M MACs on the held-out images")
     systems = {"cascade": cascaded, "exits": exits}
 
     references = {}
@@ -84,7 +84,7 @@ def _stopping(trained, config, held_out):
     joined = collaborate(trained, share=config.collaboration_share)
     model = DynamicModel(joined.chain, Confidence(config.method.confidence), name="exits")
     model.build(joined.image_shape)
-    point = fit_budget(model, held_out, config.evaluation.macs)
+    point = fit_budget(model, held_out, macs=config.evaluation.macs)
     print(f"{millions(point.spent)} of {millions(config.evaluation.macs)} MACs on the held-out images")
     return model
 

@@ -1,0 +1,179 @@
+"""What each part of a network costs in a .tflite: milliseconds, measured here or on a device, and energy."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from keras_dynamic.cost import DECIDER
+from keras_dynamic.deciders import Confidence
+from keras_dynamic.evaluation.exits import exit_confidence, kept, with_tau
+from keras_dynamic.files import write_bytes
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.benchmark import LEAST_IMAGES, LEAST_REPEATS, Models, all_on_of, measure_latency
+from keras_dynamic.lite.export import export
+from keras_dynamic.lite.variants import unit_parts
+from keras_dynamic.messages import check_number, did_you_mean
+
+WHOLE = "whole"  # name of the file of all parts together
+
+
+def part_times(model, x, quantize=None, calibration=None, repeats=LEAST_REPEATS) -> dict[str, float]:
+    """Measures how long each part of a network takes in its .tflite on this machine, on one thread.
+
+        table = kd.lite.part_times(model, x_held_out, quantize="int8")
+        kd.evaluation.fit_budget(model, x_held_out, y_held_out, ms=0.4, table=table)
+
+    Args:
+        model: built DynamicModel, such as a Cascade.
+        x: inputs, at least 200, [n, ...].
+        quantize: as in export.
+        calibration: inputs for int8, as in export; None for x.
+        repeats: of each of 200 inputs.
+
+    Returns:
+        {part: milliseconds}: 'stem', the names of units and exits, 'head', and 'decider', what the decisions take in
+        all. The times of the others add up to that of the network in which everything runs. Thresholds at which
+        nothing is decided, such as those before any fit, are 0.5 meanwhile.
+
+    Raises:
+        ValueError: as export, or if there are fewer than 200 inputs.
+    """
+    how = (quantize, x if calibration is None else calibration)
+    with kept(model):
+        for decider in with_tau(model):
+            if not 0 < float(decider.tau) < 1:
+                decider.set_tau(0.5)
+        certain = model.decider if isinstance(model.decider, Confidence) else exit_confidence(model)
+        if certain is not None and not np.isfinite(certain.thresholds).all():
+            certain.set_thresholds(np.full(len(certain.names), 0.5))
+        dynamic, all_on = export(model, *how, ("logits", "decisions")), all_on_of(model, *how)
+    found = measure_latency(Models(all_on, dynamic, all_on), np.asarray(x)[:LEAST_IMAGES], repeats)
+    return {**found["unit_ms"], DECIDER: found["decider_ms"]}
+
+
+def write_parts(model, folder, quantize=None, calibration=None) -> list[Path]:
+    """Writes each part of a network as a .tflite of its own, to be timed on a device, and whole.tflite, all of them.
+
+        for part in parts/*.tflite; do benchmark_model --graph=$part --num_threads=1; done > log.txt
+
+    Args:
+        model: built DynamicModel, such as a Cascade.
+        folder: made if it is not there.
+        quantize: as in export.
+        calibration: as in export.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        ValueError: as export, or if a part is called 'whole'.
+    """
+    whole = all_on_of(model, quantize, calibration)
+    parts = unit_parts(whole)
+    if WHOLE in parts:
+        raise ValueError(f"the file {WHOLE}.tflite is for the whole network, got a part of that name; rename it.")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, content in {WHOLE: whole, **parts}.items():
+        paths.append(folder / f"{name}.tflite")
+        write_bytes(paths[-1], content)
+    return paths
+
+
+def read_part_times(path, precision=None) -> dict[str, float]:
+    """Reads how long each part takes: a table for fit_budget, Cascade.fit_thresholds and thresholds_for.
+
+    Args:
+        path: of a JSON file, {part: milliseconds} or what `python tflite/benchmark.py --json` wrote; or of what
+            LiteRT's benchmark_model printed for the files of write_parts, one after the other.
+        precision: of what benchmark.py measured, 'float32' or 'int8'; None if there is one only.
+
+    Returns:
+        {part: milliseconds}. Where whole.tflite was timed too, the parts add up to it.
+
+    Raises:
+        ValueError: if the file is neither, lacks the precision, or times are no positive numbers.
+        OSError: if it cannot be read.
+    """
+    text = Path(path).read_text()
+    if not text.lstrip().startswith("{"):
+        return _of_log(text, path)
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{str(path)!r} is no JSON ({error}); give a table {{part: milliseconds}}.") from None
+    if found and all(isinstance(each, Mapping) for each in found.values()):
+        if precision is None and len(found) == 1:
+            precision = next(iter(found))
+        if precision not in found or "unit_ms" not in found[precision]:
+            raise ValueError(
+                f"{str(path)!r} has times of {sorted(found)}, got precision={precision!r}"
+                f"{did_you_mean(precision, found) if precision else ''}; name one of them."
+            )
+        return {**found[precision]["unit_ms"], DECIDER: found[precision]["decider_ms"]}
+    return {name: check_number(f"the time of {name!r}", value) for name, value in found.items()}
+
+
+_GRAPH = re.compile(r"Graph: \[(?P<path>[^\]]+)\]")
+_AVERAGE = re.compile(r"Inference \(avg\): (?P<us>[0-9.eE+]+)")
+
+
+def _of_log(text, path) -> dict[str, float]:
+    """Returns the times in the output of benchmark_model, run on one part after the other."""
+    found: dict[str, float] = {}
+    name = None
+    for line in text.splitlines():
+        graph, average = _GRAPH.search(line), _AVERAGE.search(line)
+        if graph:
+            name = Path(graph["path"]).stem
+        if average and name is not None:
+            found[name] = float(average["us"]) / 1000
+    whole = found.pop(WHOLE, None)
+    if not found:
+        raise ValueError(
+            f"{str(path)!r} is neither JSON nor the output of benchmark_model on files of lite.write_parts, which "
+            "names each file as 'Graph: [...]' and gives its time as 'Inference (avg): ...'."
+        )
+    factor = 1.0 if whole is None else whole / sum(found.values())
+    return {name: value * factor for name, value in found.items()}
+
+
+def part_energy(model, per_mac, per_byte, quantize=None, calibration=None) -> dict[str, float]:
+    """Returns the energy of each part of a network, from what a multiply-add and a byte of memory cost.
+
+    Each operator of the .tflite reads its weights and inputs and writes its outputs once. Decisions are counted by
+    their MACs alone.
+
+    Args:
+        model: built DynamicModel, such as a Cascade.
+        per_mac: picojoules of a multiply-add. In 45 nm: 4.6 in float32, 0.23 in int8.
+        per_byte: picojoules of a byte that is read or written. In 45 nm: 160 from DRAM, 1.25 from a cache of 8 KB.
+        quantize: as in export.
+        calibration: as in export.
+
+    Returns:
+        {part: millijoules}, of one input.
+
+    Raises:
+        ValueError: as export, or if a price is no number of at least 0.
+
+    Source: Horowitz, Computing's energy problem (ISSCC 2014), for the figures; the memory's are of 64-bit words.
+    """
+    per_mac, per_byte = check_number("per_mac", per_mac), check_number("per_byte", per_byte)
+    moved = {name: _bytes_moved(part) for name, part in unit_parts(all_on_of(model, quantize, calibration)).items()}
+    return {
+        part.name: 1e-9 * (per_mac * part.total_macs + per_byte * moved.get(part.name, 0))
+        for part in model.cost_tree.children
+    }
+
+
+def _bytes_moved(part: bytes) -> int:
+    """Returns the bytes that the operators of a .tflite without IFs read and write."""
+    graph = flatbuffer.load(part).subgraphs[0]
+    sizes = [math.prod(flatbuffer.shape(tensor)) * flatbuffer.dtype(tensor).itemsize for tensor in graph.tensors]
+    return sum(sizes[t] for operator in graph.operators for t in (*operator.inputs, *operator.outputs) if t >= 0)

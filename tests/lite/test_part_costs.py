@@ -1,0 +1,114 @@
+"""What parts cost: times that add up, files of parts, tables read, energy by hand. No test depends on a time."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_dynamic import cost, deciders, evaluation, layers, lite, models
+from keras_dynamic.lite.part_costs import WHOLE
+from tests.lite.test_benchmark import images
+
+PARTS = ["stem", "stage1_unit1", "stage2_unit1", "stage3_unit1", "head"]
+
+
+@pytest.fixture(scope="module")
+def gated():
+    model = layers.DynamicModel(models.resnet_cifar(8, width=4).chain, deciders.PerUnitGates(seed=0))
+    model.build((None, 32, 32, 3))
+    return model
+
+
+def test_times_are_a_table_of_the_model(gated):
+    gated.decider.set_tau(0.0)
+    table = lite.part_times(gated, images(200))
+    assert list(table) == [*PARTS, "decider"]
+    assert min(table[name] for name in PARTS) > 0
+    assert float(gated.decider.tau) == 0.0  # at which nothing is decided, and there would be nothing to measure
+    gated.decider.set_tau(0.5)
+    everything = cost.priced(gated.cost_tree, table).total_macs
+    point = evaluation.fit_budget(gated, images(20), ms=everything, table=table)
+    assert point.spent <= everything * (1 + 1e-9)
+    with pytest.raises(ValueError, match="at least 200 images"):
+        lite.part_times(gated, images(20))
+
+
+@pytest.mark.ci
+def test_times_of_an_unfitted_cascade():
+    networks = [models.resnet_cifar(8, width=width, name=f"width{width}") for width in (2, 4)]
+    for network in networks:
+        network.build((None, 32, 32, 3))
+    model, x = models.cascade(networks), images(200)
+    table = lite.part_times(model, x, quantize="int8")
+    assert {"stem", "width4", "decider"} <= set(table)
+    assert np.isinf(model.thresholds).all()
+    labels = np.arange(200) % 10
+    limit = 0.9 * (sum(table.values()))
+    assert model.fit_thresholds(x, labels, ms=limit, table=table).spent <= limit
+
+
+def test_each_part_is_a_file(gated, tmp_path):
+    paths = lite.write_parts(gated, tmp_path / "parts")
+    assert [path.stem for path in paths] == [WHOLE, *PARTS]
+    whole = lite.Interpreter(paths[0].read_bytes())
+    whole.fill()
+    whole.invoke()
+    lines = []
+    for number, path in enumerate(paths):
+        lines += [f"INFO: Graph: [{path}]", f"INFO: count=50 avg={number}", _timings(1000 * number or 30_000)]
+    log = tmp_path / "log.txt"
+    log.write_text("\n".join(lines))
+    assert lite.read_part_times(log) == pytest.approx({name: 2.0 * (k + 1) for k, name in enumerate(PARTS)})
+    log.write_text("\n".join(lines[3:]))  # without the whole they are as measured
+    assert lite.read_part_times(log) == pytest.approx({name: k + 1.0 for k, name in enumerate(PARTS)})
+
+
+def _timings(microseconds):
+    return (
+        f"INFO: Inference timings in us: Init: 855, First inference: 49060, Warmup (avg): 34825.1, "
+        f"Inference (avg): {microseconds}"
+    )
+
+
+def test_tables_in_json(tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps({"stem": 1, "head": 0.5}))
+    assert lite.read_part_times(path) == {"stem": 1.0, "head": 0.5}
+    figures = {"unit_ms": {"stem": 1.0}, "decider_ms": 0.25, "accuracy": 0.9}
+    path.write_text(json.dumps({"int8": figures}))
+    assert lite.read_part_times(path) == {"stem": 1.0, "decider": 0.25}
+    path.write_text(json.dumps({"int8": figures, "float32": figures | {"decider_ms": 0.5}}))
+    assert lite.read_part_times(path, "float32")["decider"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nothing of the kind", "neither JSON nor the output of benchmark_model"),
+        ("{1", "is no JSON"),
+        ('{"stem": "1"}', "the time of 'stem' must be a non-negative number, got '1'"),
+        ('{"stem": -1}', "the time of 'stem' must be a non-negative number"),
+        ('{"int8": {"unit_ms": {}}, "float32": {}}', r"has times of \['float32', 'int8'\], got precision=None"),
+        ('{"float32": {"accuracy": 1}}', r"has times of \['float32'\]"),
+    ],
+)
+def test_tables_that_cannot_be_read(text, message, tmp_path):
+    path = tmp_path / "table"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        lite.read_part_times(path)
+
+
+def test_energy_by_hand(gated):
+    table = lite.part_energy(gated, per_mac=4.6, per_byte=0.0)
+    for part in gated.cost_tree.children:
+        assert table[part.name] == pytest.approx(4.6e-9 * part.total_macs)
+    moved = lite.part_energy(gated, per_mac=0.0, per_byte=1.0)
+    kernels, maps = 2 * 9 * 16 + 2 * 4, 32 * 32 * 4  # float32 numbers of two convolutions of a unit and of one map
+    assert moved["stage1_unit1"] >= 1e-9 * 4 * (kernels + 4 * maps)  # each convolution reads a map and writes one
+    assert moved["stage1_unit1"] <= 1e-9 * 4 * (kernels + 9 * maps)  # addition and activation besides
+    both = lite.part_energy(gated, per_mac=4.6, per_byte=1.0)
+    assert both["stem"] == pytest.approx(table["stem"] + moved["stem"])
+    assert cost.priced(gated.cost_tree, both).total_macs == pytest.approx(sum(both.values()))
+    with pytest.raises(ValueError, match="per_byte must be a non-negative number, got -1"):
+        lite.part_energy(gated, per_mac=1.0, per_byte=-1)
