@@ -18,14 +18,15 @@ def stopping(model):
     return made
 
 
-def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
+def fit_thresholds(model, images, labels, **budget) -> list[str]:
     """Fits a model's thresholds, those of confidences and tau, on held-out images.
 
     Args:
         model: Cascade, or a DynamicModel whose exits Confidence decides, or which has gates or a policy, or both.
         images: held-out images, [n, height, width, channels].
         labels: int [n], or None; only a cascade, and exits together with gates, need them.
-        macs: mean MACs per image at most; None, of a cascade, for the last network's accuracy.
+        **budget: macs, ms, mj, deadline and table of evaluation.fit_budget; of a cascade without any of them, the
+            last network's accuracy is the goal.
 
     Returns:
         A line that says what the thresholds give, and warnings about the images.
@@ -34,14 +35,14 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
         ValueError: if the model has no thresholds, images or labels are missing, the images have another size, or the
             budget cannot be met.
     """
-    from keras_dynamic import evaluation, layers, models
+    from keras_dynamic import cost, evaluation, layers, models
     from keras_dynamic.evaluation.exits import exit_confidence, with_tau
 
     is_cascade = isinstance(model, models.Cascade)
     if not isinstance(model, layers.DynamicModel) or not (is_cascade or exit_confidence(model) or with_tau(model)):
         raise ValueError(
-            "--macs is the budget of a cascade, of a network whose exits a Confidence decider decides, or of gates or "
-            f"a policy, got {model.name!r}, which has none of these; name several models, or drop it."
+            "a budget is for a cascade, a network whose exits a Confidence decider decides, gates or a policy, got "
+            f"{model.name!r}, which has none of these; name several models, or drop it."
         )
     if is_cascade and labels is None:
         raise ValueError(
@@ -58,19 +59,18 @@ def fit_thresholds(model, images, labels, macs: float | None) -> list[str]:
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
             # Without a budget the last network's accuracy is the goal, which at discount 0 can always be reached.
-            fitted = model.fit_thresholds(
-                images, labels, macs=macs, discounts=models.DISCOUNTS if macs is None else None
-            )
+            limited = any(each is not None for each in budget.values())
+            fitted = model.fit_thresholds(images, labels, discounts=None if limited else models.DISCOUNTS, **budget)
         said = [f"warning: {each.message}" for each in raised if each.filename == __file__]
         spent, numbers = fitted.spent, _list(fitted.thresholds)
     else:
-        fitted, said = evaluation.fit_budget(model, images, labels, macs=macs), []
+        fitted, said = evaluation.fit_budget(model, images, labels, **budget), []
         parts = [_list(fitted.thresholds)] if fitted.thresholds is not None else []
         spent, numbers = fitted.spent, ", ".join(parts + ([f"tau {fitted.tau:.4g}"] if fitted.tau is not None else []))
     right = "" if fitted.accuracy is None else f"{fitted.accuracy:.2%} right at "
+    cost_text = cost.budget_of(**budget).text(spent)
     return [
-        f"{numbers}: {right}{spent:,.0f} MACs, mean over the {len(images)} images that they were fitted on (Keras, "
-        "float32)",
+        f"{numbers}: {right}{cost_text}, mean over the {len(images)} images that they were fitted on (Keras, float32)",
         *said,
     ]
 

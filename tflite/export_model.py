@@ -7,10 +7,10 @@ r"""Exports a dynamic model to a .tflite in which what is skipped is not compute
         --output=cascade.tflite
 
 A model is a .keras file, of this package or any functional or sequential Keras model, or zoo:NAME. Several of them,
-cheapest first, become a cascade: its thresholds are fitted on the images of --calibration, for at most --macs MACs per
-image on average or, without --macs, for the accuracy of the last model. Those of a network with exits, gates or a
-policy are fitted likewise if --macs is given. A network with exits that decides nothing yet gets a Confidence decider
-for --macs and for --thresholds=input.
+cheapest first, become a cascade: its thresholds are fitted on the images of --calibration, for at most --macs MACs (or
+--ms, --mj) per image on average, and --deadline for each, or, without a budget, for the accuracy of the last model.
+Those of a network with exits, gates or a policy are fitted likewise if there is a budget. A network with exits that
+decides nothing yet gets a Confidence decider for a budget and for --thresholds=input.
 
 --calibration is a folder of image files, or one with a folder of them for each class, which a cascade needs. A model
 that does not normalise pixels itself also needs --input_mean and --input_std: 0 and 255 if it takes numbers from 0 to
@@ -20,6 +20,7 @@ that does not normalise pixels itself also needs --input_mean and --input_std: 0
 import sys
 from pathlib import Path
 
+import budget_flags
 import terminal
 from absl import app, flags, logging
 from budget import fit_thresholds, stopping
@@ -59,9 +60,6 @@ _CONFIDENCE = flags.DEFINE_enum(
     None,
     ["max_probability", "margin", "entropy", "label_probability"],
     "how certain a cascade's answers are; label_probability for several labels that may apply together",
-)
-_MACS = flags.DEFINE_float(
-    "macs", None, "mean MACs per image at most, by a cascade, exits, gates or a policy", lower_bound=0
 )
 _IMPORTS = flags.DEFINE_list("imports", [], "Python modules to import first: those that define layers of your own")
 
@@ -105,7 +103,8 @@ def export_to(output: Path) -> list[str]:
     loaded = [load(spec) for spec in _MODEL.value]
     model = as_dynamic(loaded[0], copy=False) if len(loaded) == 1 else _cascade(loaded)
     quantize = None if _QUANTIZE.value == "none" else _QUANTIZE.value
-    fit = len(loaded) > 1 or _MACS.value is not None
+    budget = budget_flags.budget(quantize or "float32")
+    fit = len(loaded) > 1 or budget_flags.given()
     as_input = _THRESHOLDS.value == "input"
     model = stopping(model) if fit or as_input else model
     images = Images()
@@ -115,7 +114,7 @@ def export_to(output: Path) -> list[str]:
             check_classes("calibration", calibration, images, model)
     folder = images.class_names if calibration and Path(calibration).is_dir() else ()
     labels = given_names(model.classes, known_names(model.classes, _MODEL.value, folder))
-    lines = fit_thresholds(model, images.x, images.y, _MACS.value) if fit else []
+    lines = fit_thresholds(model, images.x, images.y, **budget) if fit else []
     exported = lite.export(
         model,
         quantize=quantize,
@@ -141,8 +140,8 @@ def needed_for() -> str | None:
     """Returns what needs the images of --calibration, the subject of a sentence; None if nothing does."""
     if len(_MODEL.value) > 1:
         return "a cascade"
-    if _MACS.value is not None:
-        return "--macs"
+    if budget_flags.given():
+        return "a budget"
     if _QUANTIZE.value == "int8":
         return "--quantize=int8"
     return "--thresholds=input" if _THRESHOLDS.value == "input" else None

@@ -4,8 +4,9 @@
     python tflite/run_model.py --model=exits.tflite --macs=5e6 --labels=names.txt cat.png ship.jpg
 
 Runs on LiteRT, without TensorFlow. Pixels are normalised, and classes named, as the file says. The path is told if the
-model was exported with --outputs=logits,decisions, the MACs if it gives decisions or macs. --macs chooses the
-thresholds of a model that takes them as an input.
+model was exported with --outputs=logits,decisions, the MACs if it gives decisions or macs. --macs, --ms, --mj and
+--deadline choose the thresholds of a model that takes them as an input (--thresholds=input), from its table; without a
+budget they are those that the model notes.
 """
 
 import importlib.util
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import budget_flags
 import terminal
 from absl import app, flags
 from class_names import class_names
@@ -24,13 +26,6 @@ if all(importlib.util.find_spec(name) for name in ("jax", "scipy")):
     os.environ["KERAS_BACKEND"] = "numpy"
 
 _MODEL = flags.DEFINE_string("model", None, "the .tflite, exported by keras_dynamic", required=True)
-_MACS = flags.DEFINE_float(
-    "macs",
-    None,
-    "mean MACs per image at most: takes the thresholds for it from the table of a model exported with "
-    "--thresholds=input; without it those that the model notes",
-    lower_bound=0,
-)
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
 
 
@@ -87,8 +82,8 @@ def load(path: Path) -> Model:
         path: of the .tflite.
 
     Raises:
-        ValueError: if it is no whole .tflite, keras_dynamic did not export it, it has no thresholds for --macs, or it
-            does not give one answer for an image.
+        ValueError: if it is no whole .tflite, keras_dynamic did not export it, it has no thresholds for a budget, or
+            it does not give one answer for an image.
         FileNotFoundError: if there is no such file.
     """
     from keras_dynamic import lite
@@ -99,7 +94,9 @@ def load(path: Path) -> Model:
     try:
         lite.verify(content)
         interpreter = lite.Interpreter(content, threads=_THREADS.value)
-        given = {} if _MACS.value is None else {"thresholds": lite.thresholds_for(content, _MACS.value)}
+        precision = lite.read_metadata(content)["quantize"] or "float32"
+        asked = budget_flags.budget(precision)
+        given = {"thresholds": lite.thresholds_for(content, **asked)} if budget_flags.given() else {}
         labels, normalization = lite.read_labels(content), lite.read_normalization(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

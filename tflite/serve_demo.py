@@ -94,7 +94,7 @@ def serve_folder() -> tuple[list[str], list[str]]:
     names = class_names(model.classes, known_names(model.classes, _MODEL.value, folder))
     macs = macs_of(static)
     budget = macs / 2 if _MACS.value is None else _MACS.value
-    lines = fit_thresholds(model, held_out.x, held_out.y, budget)
+    lines = fit_thresholds(model, held_out.x, held_out.y, macs=budget)
     reader = Reader(files, shape)
     batches = (normalised(batch, normalization()) for batch in reader.batches(_BATCH_SIZE.value))
     served = serving.serve(model, batches)

@@ -1,6 +1,7 @@
 """tflite/export_model.py, run as a user runs it."""
 
 import importlib
+import json
 
 import keras
 import numpy as np
@@ -69,6 +70,30 @@ def test_cascade_from_the_zoo_within_a_budget(run, tmp_path):
     assert cheap + share * dear <= 1.2 * budget  # fitted on all 500 images, counted on 200
     macs = float(done.stdout.split(" right at ")[1].split(" MACs")[0].replace(",", ""))
     assert cheap < macs <= budget
+
+
+def test_budgets_of_milliseconds_and_a_deadline(run, stopping, images, tmp_path):
+    stopping.save(tmp_path / "exits.keras")
+    np.save(tmp_path / "held_out.npy", images)
+    parts = {part.name: 1.0 for part in stopping.cost_tree.children}
+    (tmp_path / "costs.json").write_text(json.dumps({"float32": {"unit_ms": parts, "decider_ms": 0.5}}))
+    files = ["--model=exits.keras", "--output=exits.tflite", "--calibration=held_out.npy", "--costs=costs.json"]
+    everything = sum(parts.values()) + 0.5
+    done = run(SCRIPT, *files, f"--ms={everything - 0.25}", "--outputs=logits,decisions")
+    assert (done.returncode, done.stderr) == (0, "")
+    spent = float(done.stdout.split(": ")[1].split(" ms")[0])
+    assert 0.5 < spent <= everything - 0.25
+    done = run(SCRIPT, *files, f"--deadline={everything - 0.25}", "--outputs=logits,decisions")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kd.lite.verify((tmp_path / "exits.tflite").read_bytes()).conditionals == 0  # every image stops at the exit
+    for flags, words in (
+        ([], "--costs is for a budget, got none; give --ms"),
+        (["--ms=0.1"], "ms per image, the least that this network can do with"),
+        (["--deadline=0.1"], "the deadline must be at least"),
+    ):
+        done = run(SCRIPT, *files, *flags)
+        assert done.returncode == 1
+        assert words in done.stderr
 
 
 def test_thresholds_as_an_input_with_a_table_of_budgets(run, stopping, images, tmp_path):
