@@ -62,6 +62,7 @@ _ROWS = (
     ("latency_dynamic_ms", "latency, dynamic (ms)", "{:.4f}"),
     ("latency_p10_ms", "  10th percentile over images", "{:.4f}"),
     ("latency_p90_ms", "  90th percentile over images", "{:.4f}"),
+    ("latency_max_ms", "  slowest image", "{:.4f}"),
     ("decider_ms", "deciders alone (ms)", "{:.4f}"),
     ("decider_share", "  over everything on", "{:.4f}"),
     ("overhead", "overhead", "{:.3f}"),

@@ -11,11 +11,11 @@ from keras_dynamic.experiments.history import exit_history, read_activation_hist
 from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
 from keras_dynamic.experiments.records import facts, training_seconds, write_record
 from keras_dynamic.experiments.run import Run
-from keras_dynamic.experiments.system import keras_figures, per_image, plain_figures
 from keras_dynamic.experiments.train import HISTORY, train
 from keras_dynamic.files import write_json
 from keras_dynamic.report import frontier, write_report
 from keras_dynamic.report.formatting import millions
+from keras_dynamic.report.measure import keras_figures, per_image, plain_figures
 from keras_dynamic.transform import freeze_decisions, strip_gates
 
 

@@ -155,8 +155,8 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
 
     Returns:
         {latency_static_ms, latency_dynamic_ms, latency_all_on_ms, latency_share (dynamic over static), latency_p10_ms,
-        latency_p90_ms, decider_ms, decider_share (decider_ms over latency_all_on_ms), overhead, overhead_with_decider,
-        unit_ms: {part: ms}}.
+        latency_p90_ms, latency_max_ms (the slowest image's), decider_ms, decider_share (decider_ms over
+        latency_all_on_ms), overhead, overhead_with_decider, unit_ms: {part: ms}}.
 
     Raises:
         ValueError: if there are too few images or repeats.
@@ -186,6 +186,7 @@ def measure_latency(models: Models, images, repeats=LEAST_REPEATS, seed=0) -> di
         "latency_share": mean["dynamic"] / mean["static"],
         "latency_p10_ms": float(np.percentile(per_image["dynamic"], 10)),
         "latency_p90_ms": float(np.percentile(per_image["dynamic"], 90)),
+        "latency_max_ms": float(per_image["dynamic"].max()),
         "decider_ms": decider,
         "decider_share": decider / mean["all_on"],
         "overhead": (mean["dynamic"] - decider) / yardstick,

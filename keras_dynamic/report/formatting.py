@@ -65,6 +65,7 @@ _WORDS = {
     "latency_all_on_ms": "time, everything on",
     "latency_p10_ms": "time, dynamic, 10th percentile",
     "latency_p90_ms": "time, dynamic, 90th percentile",
+    "latency_max_ms": "time, dynamic, slowest image",
     "overhead": "overhead",
     "overhead_with_decider": "overhead with decider",
     "overhead_exits": "overhead, exits",

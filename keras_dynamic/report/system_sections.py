@@ -1,4 +1,4 @@
-"""The sections that every report has: does it pay, the figures, accuracy against time, one per system, a glossary."""
+"""The sections that every report has: what to take, does it pay, figures, times, one per system, a glossary."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_dynamic.report import curve_pictures, formatting, frontier
+from keras_dynamic.report.advice import advice, files_of
 from keras_dynamic.report.decision_sections import decisions_section
 from keras_dynamic.report.exits import exits_comparison, exits_section
 from keras_dynamic.report.schema import PerImage, check_report, precisions
@@ -20,10 +21,11 @@ def default_sections(report: Mapping[str, Any]) -> list[Section]:
         report: The content of report.json.
 
     Returns:
-        Sections to which a method adds its own; all but the first are folded.
+        Sections to which a method adds its own; all but the first two are folded.
     """
     makers = (system_section, exits_section, inference_section, decisions_section, gradient_section)
     return [
+        Section("What to take", _advice, folded=False),
         Section("Does it pay?", _answer, folded=False),
         Section("The figures", _summary),
         Section("Accuracy against time", _times),
@@ -31,6 +33,25 @@ def default_sections(report: Mapping[str, Any]) -> list[Section]:
         *(make(name) for name in report["systems"] for make in makers),
         Section("What the words mean", _glossary),
     ]
+
+
+def _advice(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:
+    """What was compared, which file to take, and all files."""
+    sentences = advice(report)
+    if not sentences:
+        return []
+    rows: list[list[Cell | str]] = [
+        [
+            file.path,
+            formatting.percent(file.accuracy),
+            formatting.milliseconds(file.mean_ms),
+            formatting.NOT_MEASURED if file.worst_ms is None else formatting.milliseconds(file.worst_ms),
+            f"{file.size_bytes / 1e6:.2f} MB",
+        ]
+        for file in files_of(report)
+    ]
+    header = ["File, in the folder of this page", "Accuracy", "Time, mean", "Time, slowest input", "Size"]
+    return [Text(sentences, listed=True), Table(header, rows)]
 
 
 def _answer(report: Mapping[str, Any], evaluations: Mapping[str, PerImage]) -> list[Block]:
@@ -149,6 +170,7 @@ _SPEED = (
     "latency_dynamic_ms",
     "latency_p10_ms",
     "latency_p90_ms",
+    "latency_max_ms",
     "decider_ms",
     "overhead",
     "overhead_with_decider",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from keras_dynamic.experiments import system as module
-from keras_dynamic.experiments.system import WARM_UP, interleave
+from keras_dynamic.experiments.jobs import timing as module
+from keras_dynamic.experiments.jobs.timing import WARM_UP, interleave
 
 
 def test_functions_take_turns_and_warm_up_is_not_counted(monkeypatch):

@@ -10,10 +10,10 @@ from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe, 
 from keras_dynamic.experiments.networks import build_network, title
 from keras_dynamic.experiments.records import flat, write_record
 from keras_dynamic.experiments.splits import load_splits
-from keras_dynamic.experiments.system import PRECISIONS, lite_figures
 from keras_dynamic.files import write_json
 from keras_dynamic.models import DISCOUNTS, cascade
 from keras_dynamic.models import distil_front as distil
+from keras_dynamic.report.measure import PRECISIONS, lite_figures
 
 
 def distil_front(config, workdir, data_dir=None, record=None) -> dict:

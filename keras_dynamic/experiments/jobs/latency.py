@@ -14,13 +14,13 @@ from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.experiments.jobs.evaluate_static import data_text
 from keras_dynamic.experiments.records import facts, flat, write_record
 from keras_dynamic.experiments.splits import load_splits
-from keras_dynamic.experiments.system import PRECISIONS
 from keras_dynamic.files import write_bytes, write_json
 from keras_dynamic.layers import Chain, ChannelGroups, DynamicModel, Residual
 from keras_dynamic.lite.benchmark import answers, checked_labels, measure_budgets, measure_exits
 from keras_dynamic.lite.variants import driven, with_outputs
 from keras_dynamic.report import style
 from keras_dynamic.report.curve_pictures import exits_against_milliseconds
+from keras_dynamic.report.measure import PRECISIONS
 from keras_dynamic.transform import until_exit
 
 

@@ -9,12 +9,12 @@ from keras_dynamic.evaluation import exit_figures, fit_budget
 from keras_dynamic.evaluation.cascade_frontier import cascade_frontier
 from keras_dynamic.experiments import Run, save, train
 from keras_dynamic.experiments.records import facts, flat, write_record
-from keras_dynamic.experiments.system import PRECISIONS, keras_figures, lite_figures, per_image, plain_figures
 from keras_dynamic.files import write_bytes
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.models import cascade
 from keras_dynamic.report import frontier, short_table, write_report
 from keras_dynamic.report.formatting import millions
+from keras_dynamic.report.measure import PRECISIONS, keras_figures, lite_figures, per_image, plain_figures
 from keras_dynamic.transform import collaborate
 
 

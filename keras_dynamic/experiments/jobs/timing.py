@@ -13,12 +13,33 @@ from keras_dynamic.experiments.networks import build_network, title
 from keras_dynamic.experiments.records import write_record
 from keras_dynamic.experiments.run import Run
 from keras_dynamic.experiments.splits import load_splits
-from keras_dynamic.experiments.system import interleave
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.models import resnet_cifar
 from keras_dynamic.ops import quantile_thresholds
 from keras_dynamic.serving.compact import compact
 from keras_dynamic.transform import attach_exits
+
+WARM_UP = 2
+"""Rounds that are not counted: they compile."""
+
+
+def interleave(functions, rounds) -> dict[str, np.ndarray]:
+    """Times each function once per round, one after the other.
+
+    Args:
+        functions: {name: function ()}, each of which returns when its work is done.
+        rounds: rounds that count; WARM_UP others come first.
+
+    Returns:
+        {name: seconds, float array [rounds]}.
+    """
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds + WARM_UP):
+        for name, function in functions.items():
+            before = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - before)
+    return {name: np.array(values[WARM_UP:]) for name, values in times.items()}
 
 
 def compact_time(config, workdir=None, data_dir=None, record=None) -> dict:

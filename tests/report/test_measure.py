@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_dynamic.experiments.system import decisions_changed
+from keras_dynamic.report.measure import decisions_changed
 
 
 def test_decisions_changed_is_the_share_over_images_and_decisions():
