@@ -21,11 +21,13 @@ _ON_DEMAND = (
     "zoo",
 )
 
-__all__ = ["cost", "deciders", "layers", "methods", "models", "ops", *_ON_DEMAND]
+__all__ = ["cost", "deciders", "layers", "methods", "models", "ops", "plan", *_ON_DEMAND]
 
 
 def __getattr__(name):
     """Imports the heavier packages when they are first used."""
     if name in _ON_DEMAND:
         return importlib.import_module(f"keras_dynamic.{name}")
+    if name == "plan":
+        return importlib.import_module("keras_dynamic.report.plan").plan
     raise AttributeError(f"module 'keras_dynamic' has no attribute {name!r}")

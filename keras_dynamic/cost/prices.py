@@ -1,7 +1,7 @@
 """Costs in other units than MACs: a table of what each part costs, and budgets in its unit."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,14 +46,15 @@ def priced(node: Node, table: Mapping[str, float]) -> Node:
             f"the table lacks the parts {missing}; give what each of them costs, as lite.part_times measures it here."
         )
     parts = tuple(_scaled(child, table.get(child.name, 0.0)) for child in node.children)
-    return node._replace(macs=table.get(DECIDER, 0.0), children=parts)
+    together: Any = table.get(DECIDER, 0.0)
+    return node._replace(macs=together, children=parts)
 
 
-def _scaled(node, cost) -> Node:
+def _scaled(node, cost: Any) -> Node:
     """Returns a part that costs so much with everything on, or wherever it runs if it runs only where it is off."""
     whole = node.total_macs or _all_macs(node)
     if not whole:
-        return node._replace(macs=float(cost))
+        return node._replace(macs=cost)
 
     def walk(part):
         return part._replace(macs=part.macs * cost / whole, children=tuple(walk(child) for child in part.children))

@@ -65,7 +65,10 @@ def write_report(
 
 
 def render(
-    report: Mapping[str, Any], evaluations: Mapping[str, PerImage], sections: Sequence[Section]
+    report: Mapping[str, Any],
+    evaluations: Mapping[str, PerImage],
+    sections: Sequence[Section],
+    title: str = TITLE,
 ) -> tuple[str, dict[str, bytes]]:
     """Draws a page.
 
@@ -73,6 +76,7 @@ def render(
         report: A report that passed schema.check_report.
         evaluations: {name of a system: PerImage}.
         sections: What the page holds.
+        title: Of the page.
 
     Returns:
         The HTML, with every picture inside it, and {name of a picture: PNG file}.
@@ -93,7 +97,7 @@ def render(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     template = environment.get_template("report.html")
-    return template.render(title=TITLE, facts=facts, sections=shown) + "\n", files
+    return template.render(title=title, facts=facts, sections=shown) + "\n", files
 
 
 def _prepare(block: Block, files: dict[str, bytes]) -> dict[str, Any]:

@@ -32,9 +32,11 @@ def distil_front(config, workdir, data_dir=None, record=None) -> dict:
     start, workdir = time.time(), Path(workdir)
     splits, asked = load_splits(config.data, data_dir), config.front
     large = build_network(config.network)
+    x, y = splits.train
     fronts = distil(
         large,
-        *splits.train,
+        x,
+        y,
         share=tuple(asked.shares),
         epochs=asked.epochs,
         views=asked.views,
