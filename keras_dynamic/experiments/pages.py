@@ -273,6 +273,7 @@ RECORDS = "results"
 TITLES = {
     "static": "Static networks",
     "cascade": "Cascades",
+    "pay": "Plans, before training",
     "gating": "Gated networks",
     "blockdrop": "BlockDrop",
     "sgad": "SGAD",

@@ -89,8 +89,22 @@ _WORDS = {
     "margin_static_line": "margin over the static line",
     "margin_static_twin": "margin over the static twin",
     "margin_cascade": "margin over the cascade frontier",
+    "accuracy_front": "accuracy of the front network",
+    "accuracy_middle": "accuracy of the middle network",
+    "accuracy_large": "accuracy of the large network",
+    "macs_front": "MACs of the front network",
+    "macs_middle": "MACs of the middle network",
+    "margin_large": "accuracy less the large network's",
+    "estimate_off_largest": "expected less trained, largest",
+    "order_right": "order of the expectations is that of the trained ones",
     "margin_greedy": "margin of BlockDrop over the greedy static mask",
 }
+for _name in ("cascade", "exits", "pruned"):
+    _WORDS |= {
+        f"accuracy_expected_{_name}": f"accuracy, {_name}, expected by the plan",
+        f"accuracy_trained_{_name}": f"accuracy, {_name}, trained",
+        f"estimate_off_{_name}": f"expected less trained, {_name}",
+    }
 _WAYS = {"plain": "plain", "ge": "GE", "ge_isc_ofa": "GE, ISC and OFA"}  # trained ways, of compare_seeds
 for _way, _words in _WAYS.items():
     _WORDS |= {
@@ -235,7 +249,7 @@ def _signed(value: float) -> str:
 
 _PRINTERS = (
     (r"accuracy.*|.*_rate|.*_share|decisions_changed|budget_error|excess_mean", percent),
-    (r"margin.*", points),
+    (r"margin.*|estimate_off.*", points),
     (r"macs(?!_over)(_.*)?|budget", millions),
     (r"kept", lambda value: percent(value, 1)),
     (r"calibration_error", lambda value: f"{value:.3f}"),
