@@ -1,11 +1,14 @@
-"""Tables of pages, written from the records in results/: which method to use when, and Keras' models as chains."""
+"""Tables and pictures of pages, from the records in results/: which method to use when, and Keras' models as chains."""
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from keras_dynamic.experiments.records import Record
+from keras_dynamic.report import style
+from keras_dynamic.report.curve_pictures import Plane
 from keras_dynamic.report.formatting import percent, show
+from keras_dynamic.report.frontier import Point
 
 _BASELINE = "plain-resnet32"
 
@@ -24,6 +27,11 @@ class Row(NamedTuple):
     use: str
     accuracy: str
     time: str
+
+    @property
+    def name(self) -> str:
+        """What is used, in a word or two."""
+        return self.use.partition("[")[2].partition("]")[0].removeprefix("a ").removeprefix("an ")
 
 
 ROWS = (
@@ -66,12 +74,13 @@ ROWS = (
 )
 
 
-def fill_methods(text: str, every: Sequence[Record]) -> str:
+def fill_methods(text: str, every: Sequence[Record], folder: str = "") -> str:
     """Writes the table between a page's markers '<!-- methods:begin -->' and '<!-- methods:end -->'.
 
     Args:
         text: the page.
         every: all records.
+        folder: of the page, such as 'docs/', from which links are counted.
 
     Returns:
         The page; unchanged if it has no markers.
@@ -95,9 +104,46 @@ def fill_methods(text: str, every: Sequence[Record]) -> str:
         figures, times = found[row.accuracy].figures, found[row.time].figures
         share = figures["macs_mean"] / baseline["macs_mean"]
         spent = " / ".join(percent(times[f"latency_share_{kind}"], 0) for kind in ("float32", "int8"))
-        cells = [row.have, row.use, percent(figures["accuracy"]), percent(share, 0), spent]
+        cells = [
+            row.have,
+            row.use.replace(f"]({folder}", "](") if folder else row.use,
+            percent(figures["accuracy"]),
+            percent(share, 0),
+            spent,
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return _filled(text, "methods", lines)
+
+
+def methods_pictures(every: Sequence[Record]) -> dict[str, bytes]:
+    """Draws the table of methods: accuracy against MACs and against time, over the plain network's.
+
+    Args:
+        every: all records.
+
+    Returns:
+        {name of a picture: PNG file}; empty if records that the table needs are missing.
+    """
+    found = {record.id: record.figures for record in every}
+    if not {_BASELINE, *(name for row in ROWS for name in row[2:])} <= set(found):
+        return {}
+    base = found[_BASELINE]
+    looks = style.look_of([row.name for row in ROWS])
+    pictures = {}
+    plain = [
+        Point(100 * figures["macs"] / base["macs"], 100 * figures["accuracy"], name.removeprefix("plain-"))
+        for name, figures in found.items()
+        if name.startswith("plain-") and figures["macs"] <= base["macs"]
+    ]
+    for kind, title in (("macs", "MACs"), ("ms", "time of the float32 .tflite")):
+        plane = Plane(f"{title}, % of ResNet-32's", "accuracy (%)")
+        plane.static(plain if kind == "macs" else [Point(100.0, 100 * base["accuracy"], "resnet32")])
+        for row in ROWS:
+            share = found[row.accuracy]["macs_mean"] / base["macs_mean"]
+            cost = share if kind == "macs" else found[row.time]["latency_share_float32"]
+            plane.system(row.name, Point(100 * cost, 100 * found[row.accuracy]["accuracy"]), looks[row.name])
+        pictures[f"methods_{kind}"] = style.png(plane.finish(), 140)
+    return pictures
 
 
 def fill_models(text: str, every: Sequence[Record]) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_dynamic.experiments import records
-from keras_dynamic.experiments.page_tables import fill_methods, fill_models
+from keras_dynamic.experiments.page_tables import fill_methods, fill_models, methods_pictures
 from keras_dynamic.experiments.records import METHODS, Record
-from keras_dynamic.files import write_text
+from keras_dynamic.files import write_bytes, write_text
 from keras_dynamic.messages import did_you_mean
 from keras_dynamic.report import formatting, frontier
 from keras_dynamic.report.formatting import table
@@ -267,7 +267,7 @@ def _says_something(rows: Sequence[Sequence[str]], column: int) -> bool:
 
 RESULTS_PAGE = "docs/results.md"
 README = "README.md"
-MODELS_PAGE = "docs/your_model.md"
+FILLED = ("docs/your_model.md", "docs/start.md", "docs/comparison.md")
 RECORDS = "results"
 
 TITLES = {
@@ -357,19 +357,21 @@ def pages(root: Path | str) -> dict[Path, str]:
         root: Root of the repository.
 
     Returns:
-        {path: text} of docs/results.md and, where there are such, of README.md and docs/your_model.md.
+        {path: text} of docs/results.md and, where there are such, of README.md and the pages FILLED.
 
     Raises:
         ValueError: If a record is malformed, or the README's markers are.
     """
     root = Path(root)
     every = records.load_all(root / RECORDS)
-    readme, models = root / README, root / MODELS_PAGE
+    readme = root / README
     result = {root / RESULTS_PAGE: results_page(every)}
     if readme.exists():
         result[readme] = fill_methods(fill(readme.read_text(encoding="utf-8"), every), every)
-    if models.exists():
-        result[models] = fill_models(models.read_text(encoding="utf-8"), every)
+    for page in (root / name for name in FILLED):
+        if page.exists():
+            text = fill_models(page.read_text(encoding="utf-8"), every)
+            result[page] = fill_methods(text, every, "docs/")
     return result
 
 
@@ -417,6 +419,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for path in different:
         print(f"wrote {write_text(path, wanted[path])}")
+    if different:
+        for name, content in methods_pictures(records.load_all(options.root / RECORDS)).items():
+            print(f"wrote {write_bytes(options.root / 'docs' / 'pictures' / f'{name}.png', content)}")
     return 0
 
 
