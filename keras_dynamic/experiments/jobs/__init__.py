@@ -15,6 +15,7 @@ JOBS = {
     "cascade": "jobs.evaluate_static.judge_cascade",
     "guarantee": "jobs.evaluate_static.guarantee",
     "distil_front": "jobs.distil_front.distil_front",
+    "distil_letters": "jobs.distil_front.distil_letters",
     "plan": "jobs.plan.plan",
     "step_time": "jobs.timing.step_time",
     "baselines": "jobs.baselines.baselines",

@@ -4,13 +4,18 @@ import json
 import time
 from pathlib import Path
 
+import keras
+
 from keras_dynamic import lite
+from keras_dynamic.cost import tree
+from keras_dynamic.data import random_crop_flip, read_folder
 from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
 from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe, judge_stages
+from keras_dynamic.experiments.letters import LETTERS, SIZE, render
 from keras_dynamic.experiments.networks import build_network, title
 from keras_dynamic.experiments.records import flat, write_record
-from keras_dynamic.experiments.splits import load_splits
-from keras_dynamic.files import write_json
+from keras_dynamic.experiments.splits import Splits, load_splits
+from keras_dynamic.files import replacing, write_json
 from keras_dynamic.models import DISCOUNTS, cascade
 from keras_dynamic.models import distil_front as distil
 from keras_dynamic.report.measure import PRECISIONS, lite_figures
@@ -23,16 +28,70 @@ def distil_front(config, workdir, data_dir=None, record=None) -> dict:
     distilled is kept in the folder, so that the same command goes on where it stopped.
 
     The config has data, network, seed, targets, and front: shares, epochs, views, label_weight, and macs, the budget
-    that thresholds are fitted to, as a share of the large network's.
+    that thresholds are fitted to, as a share of the large network's; 0 for the large one's own accuracy.
 
     Returns:
         figures: those of judge_stages, of each network alone on the test images, and of the .tflite files; minutes,
         that the distillation took, of all calls that came to its end.
     """
-    start, workdir = time.time(), Path(workdir)
-    splits, asked = load_splits(config.data, data_dir), config.front
-    large = build_network(config.network)
-    x, y = splits.train
+    splits, large = load_splits(config.data, data_dir), build_network(config.network)
+    named = f"{title(config.network)} ({describe(config.network)})"
+    return _judge(config, large, named, splits, data_text(config, splits), Path(workdir), record, random_crop_flip)
+
+
+def distil_letters(config, workdir, data_dir=None, record=None) -> dict:
+    """Does what distil_front does for a Keras model of 96 pixels that it trains first, on folders of rendered letters.
+
+    The config has seed, targets, front, as distil_front, and letters: counts, {part: images of each letter}, and epochs
+    of the large network.
+
+    Returns:
+        figures, as distil_front.
+    """
+    workdir, asked = Path(workdir), config.letters
+    folder = render(workdir / "letters", asked.counts.to_dict(), config.seed)
+    parts = [read_folder(folder / part, (SIZE, SIZE, 3)) for part in ("train", "held_out", "test")]
+    train, held_out, test = ((part.images, part.labels) for part in parts)
+    splits = Splits(train, held_out, test, tuple(LETTERS))
+    path = workdir / "large.keras"
+    if not path.exists():
+        large = _large_network(config.seed)
+        large.fit(*splits.train, 64, asked.epochs, verbose=2)
+        with replacing(path) as temporary:
+            large.save(temporary)
+    large = keras.models.load_model(path)
+    text = f"rendered letters of {SIZE} pixels, {len(splits.test[0]):,} test images"
+    return _judge(config, large, "a residual network of 12 layers in plain Keras", splits, text, workdir, record, None)
+
+
+def _large_network(seed):
+    """Returns a residual network as a user may write it, compiled."""
+    keras.utils.set_random_seed(seed)
+    layers = keras.layers
+
+    def convolution(x, filters, stride=1):
+        x = layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False)(x)
+        return layers.BatchNormalization(momentum=0.9)(x)
+
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.ReLU()(convolution(layers.Rescaling(1 / 127.5, -1)(image), 16, 2))
+    for stage, filters in enumerate((16, 32, 64, 128)):
+        for block in range(2):
+            stride = 2 if stage and not block else 1
+            y = convolution(layers.ReLU()(convolution(x, filters, stride)), filters)
+            shortcut = x
+            if stride > 1:
+                shortcut = layers.Conv2D(filters, 1, use_bias=False)(layers.AveragePooling2D(2)(x))
+            x = layers.ReLU()(layers.Add()([y, shortcut]))
+    model = keras.Model(image, layers.Dense(len(LETTERS))(layers.GlobalAveragePooling2D()(x)), name="large")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
+    return model
+
+
+def _judge(config, large, named, splits, text, workdir, record, augment) -> dict:
+    """Distils, makes the cascade, judges it and writes its record."""
+    start, asked, (x, y) = time.time(), config.front, splits.train
     fronts = distil(
         large,
         x,
@@ -40,6 +99,7 @@ def distil_front(config, workdir, data_dir=None, record=None) -> dict:
         share=tuple(asked.shares),
         epochs=asked.epochs,
         views=asked.views,
+        augment=augment,
         label_weight=asked.label_weight,
         seed=config.seed,
         folder=workdir / "distilled",
@@ -50,17 +110,19 @@ def distil_front(config, workdir, data_dir=None, record=None) -> dict:
     write_json(noted, seconds)
     model = cascade([*fronts, large])
     model.fit_temperatures(*splits.held_out)
-    whole = large.cost_tree.total_macs
-    fitted = model.fit_thresholds(*splits.held_out, macs=asked.macs * whole, discounts=DISCOUNTS)
+    whole = tree(large).total_macs
+    macs = asked.macs * whole if asked.macs else None
+    fitted = model.fit_thresholds(*splits.held_out, macs=macs, discounts=DISCOUNTS)
     print(f"discount {model.discount}, thresholds {fitted.thresholds}, held out {fitted.accuracy:.2%}", flush=True)
     figures = judge_stages(model, *splits.test) | {"macs_static": whole, "discount": model.discount}
-    for name, network in zip(("front", "middle") if len(fronts) > 1 else ("front",), fronts, strict=True):
+    for name, network in zip(("front", "middle"), fronts, strict=False):
         figures[f"macs_{name}"] = network.cost_tree.total_macs
         figures[f"accuracy_{name}"] = evaluate(network, *splits.test).accuracy
     figures["accuracy_large"] = evaluate(large, *splits.test).accuracy
     model.save(workdir / "cascade.keras")
     static = {precision: lite.export(large, way, splits.held_out[0]) for precision, way in PRECISIONS.items()}
-    judged = evaluate(model, *splits.test, outcome=compiled_outcome(model))
+    x_test, y_test = splits.test
+    judged = evaluate(model, x_test, y_test, outcome=compiled_outcome(model))
     figures |= lite_figures("cascade", model, static, splits, judged, workdir)
     figures = flat(figures) | {
         "margin_large": figures["accuracy"] - figures["accuracy_large"],
@@ -69,7 +131,7 @@ def distil_front(config, workdir, data_dir=None, record=None) -> dict:
     }
     print(" ".join(f"{name} {value:.5g}" for name, value in figures.items()), flush=True)
     if record:
-        label = f"{len(fronts)} front networks, distilled from {title(config.network)} ({describe(config.network)})"
-        text, targets = data_text(config, splits), config.targets.to_dict()
+        count = f"{len(fronts)} front networks" if len(fronts) > 1 else "a front network"
+        label, targets = f"{count}, distilled from {named}", config.targets.to_dict()
         write_record(record, "cascade", label, text, config.to_dict(), figures, targets, time.time() - start)
     return figures

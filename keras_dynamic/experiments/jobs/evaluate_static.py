@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_dynamic.cost import given
+from keras_dynamic.cost import given, tree
 from keras_dynamic.evaluation.evaluate import evaluate
 from keras_dynamic.evaluation.guarantees import StageAnswers, laxest, stage_answers
 from keras_dynamic.experiments.networks import build_network
@@ -141,7 +141,7 @@ def judge_stages(model, x, y) -> dict:
     right = np.stack(sums).argmax(-1) == class_numbers(y, model.classes, len(x))
     decisions = {name: (at > stage).astype(np.float32) for stage, name in enumerate(model.decision_names)}
     macs = given(model.cost_tree, decisions)
-    prefixes = np.cumsum([network.cost_tree.total_macs for network in model.networks])
+    prefixes = np.cumsum([tree(network).total_macs for network in model.networks])
     accuracy, twin = right[at, rows].mean(), np.interp(macs.mean(), prefixes, right.mean(axis=1))
     others = [right[shuffled({"stop": at}, seed)["stop"], rows].mean() for seed in range(5)]
     return {
