@@ -4,12 +4,14 @@ from keras_dynamic.deciders.combined import CombinedDecider
 from keras_dynamic.deciders.confidence import Confidence, Patience
 from keras_dynamic.deciders.fixed import DistributeK, FirstK, Fixed, Never, Pattern, RandomK, Stochastic
 from keras_dynamic.deciders.gates import ChannelGates, ExitGates, GumbelGates, PerUnitGates
+from keras_dynamic.deciders.multi_grained import ChannelCNNGates, RecurrentGates
 from keras_dynamic.deciders.policies import BernoulliPolicy, BinaryMaskNetwork, Policy, SequentialPolicy
 from keras_dynamic.deciders.threshold import ThresholdDecider
 
 __all__ = [
     "BernoulliPolicy",
     "BinaryMaskNetwork",
+    "ChannelCNNGates",
     "ChannelGates",
     "CombinedDecider",
     "Confidence",
@@ -24,6 +26,7 @@ __all__ = [
     "PerUnitGates",
     "Policy",
     "RandomK",
+    "RecurrentGates",
     "SequentialPolicy",
     "Stochastic",
     "ThresholdDecider",

@@ -7,7 +7,7 @@ from keras_dynamic.layers.decider import Always, Decider
 from keras_dynamic.layers.dynamic_model import DynamicModel
 from keras_dynamic.layers.exits import Collaborative, Exit, LeafHead
 from keras_dynamic.layers.forward import Outcome, gradient_equilibrium, masked
-from keras_dynamic.layers.gates import Gate, RecurrentScores, StaticGate
+from keras_dynamic.layers.gates import ConvolutionGate, Gate, RecurrentScores, StaticGate
 from keras_dynamic.layers.grouped_body import GroupedBody
 from keras_dynamic.layers.liveness import LeafPart
 from keras_dynamic.layers.normalize_pixels import NormalizePixels
@@ -21,6 +21,7 @@ __all__ = [
     "Collaborative",
     "Concatenated",
     "ConnectionGroups",
+    "ConvolutionGate",
     "Decided",
     "Decider",
     "DynamicModel",

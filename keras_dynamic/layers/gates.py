@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_dynamic.cost import Node, register
+from keras_dynamic.cost import Node, register, tree
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import check_open_probability, is_count
 
@@ -20,6 +20,13 @@ def _leaf_shape(shapes):
     if isinstance(shapes, dict):
         return _leaf_shape(shapes[min(shapes)])
     return _leaf_shape(shapes[0]) if isinstance(shapes[0], (dict, list, tuple)) else tuple(shapes)
+
+
+def pooled(x):
+    """Returns the means of x's channels, float32 [batch, channels]; of a nest, its first leaf's."""
+    x = ops.cast(_leaf(x), "float32")
+    between = tuple(range(1, len(x.shape) - 1))  # height and width, or time
+    return ops.mean(x, axis=between) if between else x
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -77,19 +84,13 @@ class Gate(SavedArguments):
             self.last_kernel = self.add_weight(shape=size, initializer="glorot_uniform", name="last_kernel")
             self.last_bias = self.add_weight(shape=(2 * count,), initializer=start, name="last_bias")
 
-    def pooled(self, x):
-        """Returns the gate's only input, the means of x's channels, float32 [batch, channels]."""
-        x = ops.cast(_leaf(x), "float32")
-        between = tuple(range(1, len(x.shape) - 1))  # height and width, or time
-        return ops.mean(x, axis=between) if between else x
-
     def call(self, x, training=None):
         """Returns the logits of running, w1 - w0, for x [batch, ..., channels].
 
         Returns:
             float32 [batch], or [batch, groups] for groups, or as many of them as `outputs` names.
         """
-        features = ops.relu(self.norm(self.project(self.pooled(x)), training=training))
+        features = ops.relu(self.norm(self.project(pooled(x)), training=training))
         if self.memory is None:
             logits = _log_odds(features, self.kernel, self.bias, self.outputs)
         else:
@@ -146,6 +147,75 @@ def _log_odds(features, kernel, bias, outputs=None):
     if outputs is not None:
         weights, offset = ops.take(weights, outputs, axis=1), ops.take(offset, outputs, axis=0)
     return ops.matmul(features, weights) + offset
+
+
+@keras.saving.register_keras_serializable("keras_dynamic")
+class ConvolutionGate(SavedArguments):
+    """Gate that looks at places: 3x3 convolution of stride 2, batch norm, ReLU, mean of each channel, dense.
+
+    Args:
+        groups: decisions that it gives logits for.
+        filters: of the convolution; None for as many as the input has channels.
+        bottleneck: filters of a 1x1 convolution with batch norm and ReLU before it; None for none.
+        open_probability: probability of running that an untrained gate gives, about, in (0, 1).
+        **kwargs: of keras.layers.Layer; gates compute in float32 by default.
+
+    Raises:
+        ValueError: if groups, filters or bottleneck is no positive int, open_probability is not in (0, 1), or, when it
+            is built, the input is no sequence or feature map.
+
+    Source: DDI, section 3.1.2, figure 2(b), and section 3.1.3 (bottleneck).
+    """
+
+    def __init__(self, groups, filters=None, bottleneck=None, open_probability=0.98, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        for name, value in (("groups", groups), ("filters", filters), ("bottleneck", bottleneck)):
+            if not is_count(value) and (value is not None or name == "groups"):
+                raise ValueError(
+                    f"{name} must be a positive int{'' if name == 'groups' else ' or None'}, got {value!r}."
+                )
+        self.groups, self.filters, self.bottleneck = groups, filters, bottleneck
+        self.open_probability = check_open_probability(open_probability)
+
+    def build(self, x_shape):
+        """Makes the layers for inputs of one shape, [batch, ..., channels]."""
+        shape = _leaf_shape(x_shape)
+        kinds = {3: keras.layers.Conv1D, 4: keras.layers.Conv2D}
+        if len(shape) not in kinds:
+            raise ValueError(f"a ConvolutionGate reads sequences or feature maps, got shape {tuple(shape)}.")
+        exact = {"dtype": "float32"}
+        parts: list[keras.layers.Layer] = []
+        sizes = [] if self.bottleneck is None else [(self.bottleneck, 1, 1)]
+        for filters, size, stride in (*sizes, (self.filters or shape[-1], 3, 2)):
+            parts += [
+                kinds[len(shape)](filters, size, strides=stride, padding="same", use_bias=False, **exact),
+                keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **exact),
+                keras.layers.ReLU(**exact),
+            ]
+        self.look = keras.Sequential(parts, name="look")
+        self.look.build(shape)
+        odds = keras.initializers.Constant(math.log(self.open_probability / (1.0 - self.open_probability)))
+        small = keras.initializers.RandomNormal(stddev=0.01)
+        self.score = keras.layers.Dense(
+            self.groups, kernel_initializer=small, bias_initializer=odds, name="score", **exact
+        )
+        self.score.build((shape[0], self.filters or shape[-1]))
+
+    def call(self, x, training=None):
+        """Returns the logits of running, float32 [batch, groups], for x [batch, ..., channels]."""
+        return self.score(pooled(self.look(ops.cast(_leaf(x), "float32"), training=training)))
+
+    def compute_output_spec(self, x, training=None):
+        """Returns the spec of the logits."""
+        return keras.KerasTensor((_leaf(x).shape[0], self.groups), dtype="float32")
+
+
+@register(ConvolutionGate)
+def _convolution_gate_cost(layer, inputs):
+    leaf = _leaf(inputs)
+    return Node(
+        layer.name, children=(tree(layer.look, leaf), Node("score", layer.score.kernel.shape[0] * layer.groups))
+    )
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -212,6 +282,23 @@ class _Constant(keras.initializers.Initializer):
         return ops.convert_to_tensor(self.values, dtype=dtype)
 
 
+def lstm_step(gates, cell=None):
+    """Returns an LSTM's state and cell after a step, each [batch, hidden].
+
+    Args:
+        gates: float tensor [batch, 4 x hidden]: input, forget, new values, output, before their activations.
+        cell: before the step, [batch, hidden]; None for zeros, at the first step.
+
+    Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000.
+    """
+    hidden = gates.shape[-1] // 4
+    # Slices: of a split, whose second part the first step leaves unused, TFLite's int8 calibration may fail.
+    take, keep, new, give = (gates[:, k * hidden : (k + 1) * hidden] for k in range(4))
+    added = ops.sigmoid(take) * ops.tanh(new)
+    cell = added if cell is None else ops.sigmoid(keep) * cell + added
+    return ops.sigmoid(give) * ops.tanh(cell), cell
+
+
 @keras.saving.register_keras_serializable("keras_dynamic")
 class RecurrentScores(SavedArguments):
     """LSTM from features to a sequence of scores; its state depends on the scores so far.
@@ -239,7 +326,7 @@ class RecurrentScores(SavedArguments):
         self.steps, self.hidden = steps, hidden
         self.open_probability = check_open_probability(open_probability)
         width, dtype = 4 * hidden, self.dtype_policy
-        self.look = keras.layers.Dense(width, bias_initializer=_ForgetBias(), dtype=dtype, name="look")
+        self.look = keras.layers.Dense(width, bias_initializer=ForgetBias(), dtype=dtype, name="look")
         self.remember = keras.layers.Dense(
             width, use_bias=False, kernel_initializer="orthogonal", dtype=dtype, name="remember"
         )
@@ -264,12 +351,7 @@ class RecurrentScores(SavedArguments):
         seen = self.look(features)
         states, state, cell = [], None, None
         for _ in range(self.steps):
-            gates = seen if state is None else seen + self.remember(state)
-            # Slices: of a split, whose second part the first step leaves unused, TFLite's int8 calibration may fail.
-            take, keep, new, give = (gates[:, k * self.hidden : (k + 1) * self.hidden] for k in range(4))
-            added = ops.sigmoid(take) * ops.tanh(new)
-            cell = added if cell is None else ops.sigmoid(keep) * cell + added
-            state = ops.sigmoid(give) * ops.tanh(cell)
+            state, cell = lstm_step(seen if state is None else seen + self.remember(state), cell)
             states.append(state)
         rows = ops.reshape(ops.stack(states, axis=1), (-1, self.hidden))  # TFLite Micro concatenates 10 at most
         return ops.reshape(self.score(rows), (-1, self.steps))
@@ -292,7 +374,7 @@ def _cost(layer, inputs):
     return Node(layer.name, children=parts)
 
 
-class _ForgetBias(keras.initializers.Initializer):
+class ForgetBias(keras.initializers.Initializer):
     """Ones for the forget gate, which stands second of four, zeros for the others."""
 
     def __call__(self, shape, dtype=None):
