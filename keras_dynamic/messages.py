@@ -1,6 +1,7 @@
 """Checks of arguments, and wording that errors share."""
 
 import difflib
+import itertools
 import numbers
 from collections.abc import Iterable
 
@@ -14,6 +15,15 @@ def did_you_mean(received, known: Iterable[str]) -> str:
     """
     matches = difflib.get_close_matches(str(received), [str(name) for name in known], n=1)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Returns the names, with '_2', '_3' ... after those that came before."""
+    found: list[str] = []
+    for name in names:
+        tried = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+        found.append(next(candidate for candidate in tried if candidate not in found))
+    return found
 
 
 def is_count(value, least: int = 1) -> bool:

@@ -25,7 +25,7 @@ def budget(precision) -> dict:
     """Returns the budget that the flags ask for, as arguments of fit_budget and thresholds_for.
 
     Args:
-        precision: of what benchmark.py measured, 'float32' or 'int8'.
+        precision: of the .tflite: 'float32', 'float16', 'dynamic' or 'int8'.
 
     Raises:
         ValueError: if the file of --costs is not what it should be, or no budget needs it.
@@ -38,4 +38,5 @@ def budget(precision) -> dict:
         raise ValueError("--costs is for a budget, got none; give --ms, --mj or --deadline too.")
     from keras_dynamic import lite
 
-    return found | {"table": lite.read_part_times(_COSTS.value, precision)}
+    arithmetic = "int8" if precision == "int8" else "float32"  # of weights in float16 or int8 alone too
+    return found | {"table": lite.read_part_times(_COSTS.value, arithmetic)}

@@ -1,7 +1,7 @@
 """MACs and parameters: rules per layer, a tree per network, exact and expected cost, and a table."""
 
 from keras_dynamic.cost.nodes import Guard, Node, expected, given, greatest_common_unit, parts
-from keras_dynamic.cost.prices import DECIDER, Budget, budget_of, priced
+from keras_dynamic.cost.prices import DECIDER, Budget, budget_of, check_table, priced
 from keras_dynamic.cost.rules import output_spec, register, tree
 from keras_dynamic.cost.summary import summary
 
@@ -11,6 +11,7 @@ __all__ = [
     "Guard",
     "Node",
     "budget_of",
+    "check_table",
     "expected",
     "given",
     "greatest_common_unit",

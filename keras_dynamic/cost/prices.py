@@ -31,23 +31,37 @@ def priced(node: Node, table: Mapping[str, float]) -> Node:
         ValueError: if a part is missing in the table, the table has one that the model lacks, or a cost is no number of
             at least 0.
     """
-    names = [child.name for child in node.children]
+    needed = [child.name for child in node.children if _all_macs(child) and not (child.decides and DECIDER in table)]
+    check_table(table, [child.name for child in node.children], needed)
+    parts = tuple(_scaled(child, table.get(child.name, 0.0)) for child in node.children)
+    together: Any = table.get(DECIDER, 0.0)
+    return node._replace(macs=together, children=parts)
+
+
+def check_table(table, names, needed):
+    """Raises a ValueError unless a table has a cost for each part that needs one, and no other.
+
+    Args:
+        table: {part: cost}.
+        names: of all parts.
+        needed: of those that must stand in it.
+    """
+    twice = sorted({name for name in names if [*names, DECIDER].count(name) > 1})
+    if twice:
+        raise ValueError(f"a table tells parts apart by name, but the model has {twice} twice; rename such units.")
     for name, cost in table.items():
         check_number(f"the cost of {name!r}", cost)
         if name not in names and name != DECIDER:
             raise ValueError(
                 f"the table has a part {name!r}, which the model lacks{did_you_mean(name, names)}; its parts are "
-                f"{names}; give a table that was measured with this model."
+                f"{list(names)}; give a table that was measured with this model."
             )
-    unlisted = [child for child in node.children if _all_macs(child) and child.name not in table]
-    missing = [child.name for child in unlisted if not (child.decides and DECIDER in table)]
+    missing = [name for name in needed if name not in table]
     if missing:
         raise ValueError(
-            f"the table lacks the parts {missing}; give what each of them costs, as lite.part_times measures it here."
+            f"the table lacks the parts {missing}; give what each of them costs, as lite.part_times measures it here "
+            "for a model that decides its exits."
         )
-    parts = tuple(_scaled(child, table.get(child.name, 0.0)) for child in node.children)
-    together: Any = table.get(DECIDER, 0.0)
-    return node._replace(macs=together, children=parts)
 
 
 def _scaled(node, cost: Any) -> Node:
@@ -100,6 +114,11 @@ class Budget(NamedTuple):
                 f"at which an image stops, got {self.table}; measure images that stop at each."
             )
         return np.broadcast_to(np.array(self.table), costs.shape)
+
+    def check_given(self):
+        """Raises a ValueError if there is no limit at all."""
+        if self.mean is None and self.deadline is None:
+            raise ValueError("a budget is macs, ms or mj, mean per image, or a deadline, got none; give one.")
 
     def check_least(self, least):
         """Raises a ValueError if the least that a network can do with is over the mean."""

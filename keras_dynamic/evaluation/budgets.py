@@ -193,8 +193,7 @@ def fit_budget(
     Source: MSDNet, section 4.2; the quotas are those of the authors' code, see ops.quotas.
     """
     budget = budget_of(macs, ms, mj, deadline, table)
-    if budget.mean is None and budget.deadline is None:
-        raise ValueError("a budget is macs, ms or mj, mean per image, or a deadline, got none; give one.")
+    budget.check_given()
     if isinstance(model, Cascade):
         found = model.fit_thresholds(x, y, macs=macs, ms=ms, mj=mj, deadline=deadline, table=table)
         return OperatingPoint(found.spent, found.thresholds, accuracy=found.accuracy)

@@ -32,7 +32,7 @@ class Probes(NamedTuple):
         return [float((each.argmax(-1) == y).mean()) for each in self.logits]
 
 
-def probe_units(model, x, y, places=10, batch_size=250) -> Probes:
+def probe_units(model, x, y, places=10, after=None, batch_size=250) -> Probes:
     """Fits a linear classifier to what each of some units returns, averaged over a coarse grid.
 
     The classifiers are ridge regressions to one-hot labels, fitted on four fifths of the inputs and used on the rest.
@@ -42,6 +42,7 @@ def probe_units(model, x, y, places=10, batch_size=250) -> Probes:
         x: inputs that the network was not trained on, [n, ...].
         y: class numbers, int [n].
         places: how many units at most, spread over the network's MACs; the last unit is none of them.
+        after: names of units that shall be among them.
         batch_size: inputs at a time.
 
     Returns:
@@ -50,7 +51,7 @@ def probe_units(model, x, y, places=10, batch_size=250) -> Probes:
     Source: Alain and Bengio 2016 (arXiv 1610.01644).
     """
     chain, classes = model.chain, model.classes
-    names = _spread([unit.name for unit in chain.units], model.cost_tree, places)
+    names = _spread([unit.name for unit in chain.units], model.cost_tree, places, after or ())
     image = keras.Input(model.image_shape[1:])
     x_unit, outputs = chain.stem(image), []
     for unit in chain.units:
@@ -73,7 +74,7 @@ def _batches(extractor, x, batch_size):
         yield found if isinstance(found, list) else [found]
 
 
-def _spread(names, tree, places) -> list[str]:
+def _spread(names, tree, places, wanted_names) -> list[str]:
     """Returns the names of units before the last, spread over the MACs."""
     total, costs = 0, {}
     for part in tree.children:
@@ -84,7 +85,7 @@ def _spread(names, tree, places) -> list[str]:
         return names
     wanted = np.linspace(costs[names[0]], costs[names[-1]], places)
     nearest = {min(names, key=lambda name: abs(costs[name] - each)) for each in wanted}
-    return [name for name in names if name in nearest]
+    return [name for name in names if name in nearest or name in wanted_names]
 
 
 def _averages(output) -> list:
@@ -102,6 +103,8 @@ def _averages(output) -> list:
 def _cross_fitted(features, y, classes) -> np.ndarray:
     """Returns logits [n, classes] of ridge regressions, each row's by one that was fitted without it."""
     x = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
+    if x.shape[1] > _NUMBERS:  # many channels: random mixtures of them
+        x = x @ np.random.default_rng(0).normal(0, x.shape[1] ** -0.5, (x.shape[1], _NUMBERS))
     x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
     wanted, fold = np.eye(classes)[y] - 1 / classes, np.arange(len(x)) % _FOLDS
     found = np.zeros((len(_PENALTIES), len(x), classes))

@@ -101,6 +101,12 @@ def all_on_of(model, quantize=None, calibration=None) -> bytes:
     Arguments and result as in export; the logits of exits are outputs if the model decides to stop at any.
     """
     chain = model.chain
+    inside = next((unit.name for unit in chain.units if getattr(unit, "nested", False)), None)
+    if inside is not None:
+        raise ValueError(
+            f"parts are measured where networks inside of a cascade decide nothing, but {inside!r} does; measure that "
+            "network alone, or give the cascade one in which everything runs."
+        )
     stops = set(chain.exit_names) & set(model.decision_names)
     runs = model.decider.decisions_by_target(chain, model.decider.constants)
     all_on = DynamicModel(chain, Pattern(runs) if runs else None, name="all_on")

@@ -285,6 +285,7 @@ class _Graph:
             "units": self.units,
             "cost": cost_table(self.node),
             "parts": _parts_of(self.whole, [*self.model.chain.own_names, "head"]),
+            "names": [part.name for part in self.whole.children if not part.decides],
             "macs_unit": greatest_common_unit(self.node),
             "notes": self.notes,
             "quantize": quantize,

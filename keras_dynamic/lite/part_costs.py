@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_dynamic.cost import DECIDER
+from keras_dynamic.cost import DECIDER, check_table
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.evaluation.exits import exit_confidence, kept, with_tau
 from keras_dynamic.files import write_bytes
+from keras_dynamic.layers import DynamicModel
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.benchmark import LEAST_IMAGES, LEAST_REPEATS, Models, all_on_of, measure_latency
 from keras_dynamic.lite.export import export
@@ -40,19 +41,35 @@ def part_times(model, x, quantize=None, calibration=None, repeats=LEAST_REPEATS)
         nothing is decided, such as those before any fit, are 0.5 meanwhile.
 
     Raises:
-        ValueError: as export, or if there are fewer than 200 inputs.
+        ValueError: as export; if there are fewer than 200 inputs, exits that nothing decides, a network inside of a
+            cascade that decides itself, or two parts of one name.
     """
+    _check(model)
     how = (quantize, x if calibration is None else calibration)
     with kept(model):
         for decider in with_tau(model):
             if not 0 < float(decider.tau) < 1:
                 decider.set_tau(0.5)
         certain = model.decider if isinstance(model.decider, Confidence) else exit_confidence(model)
-        if certain is not None and not np.isfinite(certain.thresholds).all():
-            certain.set_thresholds(np.full(len(certain.names), 0.5))
+        if certain is not None:
+            before = np.asarray(certain.thresholds)
+            certain.set_thresholds(np.where(np.isfinite(before) & (before > certain.lowest), before, 0.5))
         dynamic, all_on = export(model, *how, ("logits", "decisions")), all_on_of(model, *how)
     found = measure_latency(Models(all_on, dynamic, all_on), np.asarray(x)[:LEAST_IMAGES], repeats)
     return {**found["unit_ms"], DECIDER: found["decider_ms"]}
+
+
+def _check(model):
+    """Raises a ValueError unless a model has parts of its own names, all of which a file with everything on has."""
+    if not isinstance(model, DynamicModel):
+        raise ValueError(
+            f"parts are those of a DynamicModel, such as a cascade, got {type(model).__name__}; make it dynamic first."
+        )
+    undecided = [name for name in model.chain.exit_names if name not in model.decision_names]
+    if undecided:
+        raise ValueError(f"nothing decides the exits {undecided}; give DynamicModel(chain, Confidence()).")
+    names = [part.name for part in model.cost_tree.children]
+    check_table({}, names, [])
 
 
 def write_parts(model, folder, quantize=None, calibration=None) -> list[Path]:
@@ -70,13 +87,16 @@ def write_parts(model, folder, quantize=None, calibration=None) -> list[Path]:
         The files' paths.
 
     Raises:
-        ValueError: as export, or if a part is called 'whole'.
+        ValueError: as export and part_times, if a part is called 'whole', or if the folder has .tflite files.
     """
+    _check(model)
     whole = all_on_of(model, quantize, calibration)
     parts = unit_parts(whole)
     if WHOLE in parts:
         raise ValueError(f"the file {WHOLE}.tflite is for the whole network, got a part of that name; rename it.")
     folder = Path(folder)
+    if any(folder.glob("*.tflite")):
+        raise ValueError(f"{str(folder)!r} has .tflite files already, which would be timed too; give an empty folder.")
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, content in {WHOLE: whole, **parts}.items():
@@ -85,37 +105,42 @@ def write_parts(model, folder, quantize=None, calibration=None) -> list[Path]:
     return paths
 
 
-def read_part_times(path, precision=None) -> dict[str, float]:
+def read_part_times(path, precision=None) -> dict[str, float] | list[float]:
     """Reads how long each part takes: a table for fit_budget, Cascade.fit_thresholds and thresholds_for.
 
     Args:
-        path: of a JSON file, {part: milliseconds} or what `python tflite/benchmark.py --json` wrote; or of what
-            LiteRT's benchmark_model printed for the files of write_parts, one after the other.
+        path: of a JSON file, {part: milliseconds}, a list of the times of stopping at each exit or network, or what
+            `python tflite/benchmark.py --json` wrote; or of what LiteRT's benchmark_model printed for the files of
+            write_parts, one after the other.
         precision: of what benchmark.py measured, 'float32' or 'int8'; None if there is one only.
 
     Returns:
-        {part: milliseconds}. Where whole.tflite was timed too, the parts add up to it.
+        {part: milliseconds}, or the list. Where whole.tflite was timed too, the parts add up to it.
 
     Raises:
-        ValueError: if the file is neither, lacks the precision, or times are no positive numbers.
+        ValueError: if the file is neither, lacks the precision or a time, or times are no numbers of at least 0.
         OSError: if it cannot be read.
     """
-    text = Path(path).read_text()
-    if not text.lstrip().startswith("{"):
-        return _of_log(text, path)
+    text = Path(path).read_text(encoding="utf-8-sig")
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{str(path)!r} is no JSON ({error}); give a table {{part: milliseconds}}.") from None
-    if found and all(isinstance(each, Mapping) for each in found.values()):
+        if text.lstrip().startswith("{"):
+            raise ValueError(f"{str(path)!r} is no JSON ({error}); give a table {{part: milliseconds}}.") from None
+        return _of_log(text, path)
+    if isinstance(found, list):
+        return found
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"{str(path)!r} holds no table {{part: milliseconds}}, got {text[:40]!r}.")
+    if all(isinstance(each, Mapping) for each in found.values()):
         if precision is None and len(found) == 1:
             precision = next(iter(found))
         if precision not in found or "unit_ms" not in found[precision]:
             raise ValueError(
                 f"{str(path)!r} has times of {sorted(found)}, got precision={precision!r}"
-                f"{did_you_mean(precision, found) if precision else ''}; name one of them."
+                f"{did_you_mean(precision, found) if precision else ''}; name one of them, or measure it."
             )
-        return {**found[precision]["unit_ms"], DECIDER: found[precision]["decider_ms"]}
+        found = {**found[precision]["unit_ms"], DECIDER: found[precision].get("decider_ms", 0.0)}
     return {name: check_number(f"the time of {name!r}", value) for name, value in found.items()}
 
 
@@ -131,8 +156,14 @@ def _of_log(text, path) -> dict[str, float]:
         graph, average = _GRAPH.search(line), _AVERAGE.search(line)
         if graph:
             name = Path(graph["path"]).stem
+            found[name] = 0.0
         if average and name is not None:
             found[name] = float(average["us"]) / 1000
+    untimed = [each for each, value in found.items() if not value]
+    if untimed:
+        raise ValueError(
+            f"{str(path)!r} has no time of {untimed}: benchmark_model failed on these files; run it again."
+        )
     whole = found.pop(WHOLE, None)
     if not found:
         raise ValueError(
@@ -164,6 +195,7 @@ def part_energy(model, per_mac, per_byte, quantize=None, calibration=None) -> di
 
     Source: Horowitz, Computing's energy problem (ISSCC 2014), for the figures; the memory's are of 64-bit words.
     """
+    _check(model)
     per_mac, per_byte = check_number("per_mac", per_mac), check_number("per_byte", per_byte)
     moved = {name: _bytes_moved(part) for name, part in unit_parts(all_on_of(model, quantize, calibration)).items()}
     return {

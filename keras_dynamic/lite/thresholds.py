@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_dynamic.cost import budget_of
+from keras_dynamic.cost import budget_of, check_table
 from keras_dynamic.lite.metadata import macs_under, metadata_needed, spent_on_parts
 from keras_dynamic.ops import within_budget
 
@@ -83,6 +83,7 @@ def thresholds_for(model: bytes, macs=None, ms=None, mj=None, deadline=None, tab
             "alone, with thresholds='input' and calibration=held-out images."
         )
     budget = budget_of(macs, ms, mj, deadline, table)
+    budget.check_given()
     costs = _costs_of_stops(metadata, budget)
     stages = budget.stages_within(costs)
     if budget.table is None and stages == len(costs):
@@ -110,11 +111,8 @@ def _costs_of_stops(metadata, budget) -> np.ndarray:
     going = {name: (np.arange(count) > k).astype(int) for k, name in enumerate(names)}
     if not isinstance(budget.table, Mapping):
         return budget.of_stages(np.zeros(count) + macs_under(metadata["cost"], going))
-    missing = [name for name in metadata["parts"] if name not in budget.table]
-    if missing:
-        raise ValueError(
-            f"the table lacks the parts {missing} of this model; give what each costs, as lite.part_times measures it."
-        )
+    needed = [name for name in metadata["names"] if name != "head" or name in metadata["parts"]]
+    check_table(budget.table, metadata["names"], needed)
     return spent_on_parts(budget.table, going, metadata["parts"], count)
 
 

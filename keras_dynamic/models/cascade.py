@@ -7,13 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dynamic.cost import Guard, Node, budget_of, given, register, tree
+from keras_dynamic.cost import DECIDER, Guard, Node, budget_of, given, register, tree
 from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, Decided, DynamicModel, Unit
 from keras_dynamic.layers.logits_end import backwards, function_of, logits_model
 from keras_dynamic.layers.saved_arguments import SavedArguments
-from keras_dynamic.messages import check_fraction
+from keras_dynamic.messages import check_fraction, distinct
 from keras_dynamic.ops import (
     Fitted,
     answers,
@@ -217,7 +217,7 @@ def cascade(networks, temperatures=None, confidence="max_probability", name="cas
     if len(temperatures) != len(networks):
         raise ValueError(f"temperatures must be {len(networks)} numbers, one per network, got {temperatures}.")
     stem = FirstNetwork(networks[0], temperatures[0], name="first")
-    names = _distinct([network.name for network in networks])
+    names = distinct(["stem", "head", DECIDER, *(network.name for network in networks)])[3:]
     rest = zip(networks[1:], temperatures[1:], names[1:], strict=True)
     units = [NextNetwork(network, temperature, discount, name=unit_name) for network, temperature, unit_name in rest]
     chain = Chain(stem, units, Leaf("logits", name="sum"), name="chain")
@@ -303,7 +303,7 @@ class Cascade(DynamicModel):
             x: inputs that no network was trained on, [n, ...], or a data set of such and their labels.
             y: labels, see ops.right_answers; not needed with quantiles.
             macs: budget: mean MACs per image of at most this. Among such thresholds those of highest accuracy are
-                taken, ties to the cheaper. None, and no other budget, takes the cheapest whose accuracy is at least the
+                taken, ties to the cheaper. None, and no other limit, takes the cheapest whose accuracy is at least the
                 last network's alone.
             quantiles: instead of labels, the share in [0, 1] of the images that reach each later network for which it
                 runs.
@@ -313,7 +313,7 @@ class Cascade(DynamicModel):
             ms: budget of mean milliseconds in place of MACs, with a table.
             mj: budget of mean millijoules in place of MACs, with a table.
             deadline: what no image may cost, in the table's unit, or in MACs without one: networks that do not fit
-                never run.
+                never run. Without a mean budget beside it the most accurate thresholds are taken.
             table: {'stem': cost of the first network, name of a later one: its cost}, or the cost of an image that
                 stops at each network, rising; see evaluation.fit_budget.
 
@@ -358,7 +358,8 @@ class Cascade(DynamicModel):
         else:
             self.warn_of_seen(logits, y)
             discounts = [self.discount] if discounts is None else discounts
-            discount, fitted = self._best_discount(discounts, scaled[:stages], y, spent, budget.mean)
+            mean = np.inf if budget.mean is None and budget.deadline is not None else budget.mean
+            discount, fitted = self._best_discount(discounts, scaled[:stages], y, spent, mean)
             self.set_discount(discount)
         thresholds = np.full(later, self.decider.lowest, np.float32)
         thresholds[: stages - 1] = fitted.thresholds
@@ -495,12 +496,3 @@ def _image_shape(network):
             f"network {network.name!r} is not built, so its input is unknown; call it on a batch of images first."
         )
     return tuple(shape[1:])
-
-
-def _distinct(names):
-    """Returns the names with '_2', '_3' ... after those that came before."""
-    distinct: list[str] = []
-    for name in names:
-        tried = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
-        distinct.append(next(candidate for candidate in tried if candidate not in distinct))
-    return distinct

@@ -18,7 +18,8 @@ def max_probability(logits):
 def entropy_confidence(logits):
     """Returns 1 - entropy / ln(classes), float tensor [...] in [0, 1], of logits [..., classes]."""
     log_p = ops.log_softmax(logits, axis=-1)
-    return 1.0 + ops.sum(ops.softmax(logits, axis=-1) * log_p, axis=-1) / math.log(logits.shape[-1])
+    entropy = ops.sum(ops.softmax(logits, axis=-1) * log_p, axis=-1) / math.log(logits.shape[-1])
+    return ops.maximum(1.0 + entropy, 0.0)  # rounding would leave some -1e-7
 
 
 def margin(logits):

@@ -94,17 +94,15 @@ def advice(report: Mapping[str, Any]) -> list[str]:
 def _against(taken: File, static: File, images: int) -> str:
     difference = taken.accuracy - static.accuracy
     error = math.hypot(_error(taken.accuracy, images), _error(static.accuracy, images))
-    settled = abs(difference) > 2 * error
-    where = f"{100 * abs(difference):.2f} points {'above' if difference > 0 else 'under'}"
-    ending = (
-        "more than twice the standard error of such a difference"
-        if settled
-        else f"which {images:,} inputs do not settle: the standard error of such a difference is"
-    )
+    where = "level"
+    if round(1e4 * difference):
+        where = f"{100 * abs(difference):.2f} points {'above' if difference > 0 else 'under'} it"
+    settled = "more" if abs(difference) > 2 * error else "less"
+    ending = "" if settled == "more" else f", so {images:,} inputs do not settle it"
     return (
         f"The static network in the same precision takes {formatting.milliseconds(static.mean_ms)} for every input and "
-        f"is {formatting.percent(static.accuracy)} right; the dynamic one's accuracy is {where}, {ending} "
-        f"({100 * error:.2f} points)."
+        f"is {formatting.percent(static.accuracy)} right. The dynamic one is {where}, {settled} than twice the "
+        f"standard error of such a difference, {100 * error:.2f} points{ending}."
     )
 
 

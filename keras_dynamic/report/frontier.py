@@ -218,8 +218,11 @@ def reference_of(report: Mapping[str, Any], system: Mapping[str, Any]) -> tuple[
         system: A system of it.
 
     Returns:
-        Name and accuracy of the static network with the system's macs_static; ('static network', None) if none has.
+        Name and accuracy of the static network that the system names as its reference, or of that with its macs_static;
+        ('static network', None) if none has.
     """
+    if system.get("reference") in report["static"]:
+        return system["reference"], report["static"][system["reference"]]["accuracy"]
     for name, entry in report["static"].items():
         if entry["macs"] == system["macs_static"]:
             return name, entry["accuracy"]

@@ -16,10 +16,11 @@ from keras_dynamic.files import write_bytes
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.lite.benchmark import LEAST_REPEATS, Models, all_on_of, answers, benchmark, check_timed
+from keras_dynamic.messages import distinct
 from keras_dynamic.models import Cascade
 from keras_dynamic.report import frontier
 from keras_dynamic.report.html import write_report
-from keras_dynamic.report.schema import PerImage
+from keras_dynamic.report.schema import PerImage, check_system_name
 from keras_dynamic.report.system_sections import short_table
 
 PRECISIONS = {"float32": None, "int8": "int8"}
@@ -67,19 +68,24 @@ def create_report(
         The path of report.html.
 
     Raises:
-        ValueError: if a model decides nothing or is no such classifier, there are fewer than 200 test inputs, or
-            inputs and labels do not fit.
+        ValueError: if a model decides nothing or is no such classifier, a name will not do for files, classes differ,
+            there are fewer than 200 test inputs, or inputs and labels do not fit.
     """
-    models = dict(model) if isinstance(model, Mapping) else {model.name: model}
+    models = dict(model) if isinstance(model, Mapping) else {getattr(model, "name", "model"): model}
     for name, each in models.items():
         _check(name, each)
     first = next(iter(models.values()))
     static = _static_of(first) if static is None else as_dynamic(static, copy=False)
     if plain is None:
         plain = first.networks[:-1] if isinstance(first, Cascade) else ()
-    plain = sorted((as_dynamic(each, copy=False) for each in plain), key=_macs)
+    plain = [as_dynamic(each, copy=False) for each in plain]
+    for each in (*models.values(), *plain, static):
+        if each.classes != first.classes:
+            raise ValueError(f"all networks need the same classes, got {first.classes} and {each.classes}.")
     names = [str(k) for k in range(first.classes)] if class_names is None else list(class_names)
-    splits = Split(tuple(as_arrays(*held_out)), tuple(as_arrays(*test)), names)
+    if len(names) != first.classes:
+        raise ValueError(f"class_names must be {first.classes} names, one per class, got {len(names)}.")
+    splits = Split(labelled_pair(held_out, "held_out"), labelled_pair(test, "test"), names)
     check_timed(len(splits.test[0]), LEAST_REPEATS)
     folder = Path(folder)
     (folder / "models").mkdir(parents=True, exist_ok=True)
@@ -87,7 +93,8 @@ def create_report(
 
     say(f"Measuring {static.name} and {len(plain)} other static networks")
     networks = sorted([*plain, static], key=_macs)
-    measured, accuracies = plain_figures(networks, splits)
+    titles = distinct(network.name for network in networks)
+    measured, accuracies = plain_figures(networks, splits, titles)
     exported = {}
     for precision, quantize in PRECISIONS.items():
         exported[precision] = lite.export(static, quantize, splits.held_out[0])
@@ -101,6 +108,7 @@ def create_report(
         figures, evaluation = keras_figures(each, splits, _macs(static))
         figures |= lite_figures(name, each, exported, splits, evaluation, folder / "models")
         figures |= frontier.margins(figures, accuracies, report.get("cascade_frontier"))
+        figures["reference"] = titles[next(k for k, network in enumerate(networks) if network is static)]
         report["systems"][name] = figures
         if _pictured(splits.test[0]):
             images[name] = per_image(evaluation, splits)
@@ -118,8 +126,27 @@ def _macs(network) -> int:
     return network.cost_tree.without_exits().total_macs
 
 
+def labelled_pair(data, name) -> Pair:
+    """Returns (inputs, labels) as arrays, from such a pair or a data set.
+
+    Args:
+        data: a pair, or a tf.data.Dataset or keras.utils.PyDataset.
+        name: of the argument, for the error.
+
+    Raises:
+        ValueError: if there are no labels.
+    """
+    x, y = as_arrays(*data) if isinstance(data, (tuple, list)) and len(data) == 2 else as_arrays(data)
+    if y is None:
+        raise ValueError(f"{name} must be (inputs, labels), or a data set of both, got no labels.")
+    return x, y
+
+
 def _check(name, model):
     """Raises a ValueError unless a model is one that a report can be about."""
+    check_system_name(name)
+    if name == "static":
+        raise ValueError("the static network's files are called 'static', got a model of that name; rename it.")
     if not isinstance(model, DynamicModel) or not model.decision_names:
         raise ValueError(
             f"a report is about networks that decide something, got {name!r}, a {type(model).__name__} that decides "
@@ -175,19 +202,20 @@ def keras_figures(model, splits, macs_static, batches=None):
     return figures, result
 
 
-def plain_figures(networks, splits):
-    """Measures plain networks, built and cheapest first, in Keras.
+def plain_figures(networks, splits, names=None):
+    """Measures plain networks, built and cheapest first, in Keras; names are those to call them, None for their own.
 
     Returns:
         (list of PlainNetwork for the cascade frontier, {name: {'accuracy', 'macs'}} on the test images).
     """
     plain, static = [], {}
-    for network in networks:
+    names = [network.name for network in networks] if names is None else names
+    for name, network in zip(names, networks, strict=True):
         test = evaluate(network, *splits.test)
         held_out = evaluate(network, *splits.held_out)
-        macs = network.cost_tree.total_macs
-        plain.append(PlainNetwork(network.name, macs, held_out.logits, test.logits))
-        static[network.name] = {"accuracy": test.accuracy, "macs": macs}
+        macs = _macs(network)
+        plain.append(PlainNetwork(name, macs, held_out.logits, test.logits))
+        static[name] = {"accuracy": test.accuracy, "macs": macs}
     return plain, static
 
 

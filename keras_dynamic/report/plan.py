@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_dynamic import lite
-from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence, PerUnitGates
 from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
 from keras_dynamic.evaluation.probes import Probes, answers_of_accuracy, probe_units
@@ -33,6 +32,7 @@ from keras_dynamic.report import formatting, style
 from keras_dynamic.report.curve_pictures import Plane
 from keras_dynamic.report.frontier import Point
 from keras_dynamic.report.html import render
+from keras_dynamic.report.measure import labelled_pair
 from keras_dynamic.report.sections import Picture, Section, Table, Text
 from keras_dynamic.transform import attach_exits
 
@@ -180,12 +180,20 @@ def plan(
     max_loss, exponent = check_fraction("max_loss", max_loss), check_number("exponent", exponent, positive=True)
     model = as_dynamic(model)
     _check(model)
-    x, y = _checked(model, *validation)
+    x, y = _checked(model, validation)
+    if data is not None:
+        x_data, y_data = labelled_pair(data, "data")
+        drawn = np.random.default_rng(seed).permutation(len(x_data))[:1000]
+        y_data = right_answers(y_data, (len(x_data), *model.logits_shape[1:]), model.task)
+        data = np.asarray(x_data)[drawn], y_data[drawn]
+    names = [unit.name for unit in model.chain.units][:-1]
+    if exits is not None and (isinstance(exits, str) or not exits or not set(exits) <= set(names)):
+        raise ValueError(f"exits must be a list of units before the last, some of {names}, got {exits!r}.")
     rows = np.random.default_rng(seed).permutation(len(x))[: int(np.clip(_MACS / _macs(model), 300, 5000))]
     x, y = x[rows], y[rows]
     say(f"Times of parts, {len(x):,} validation inputs")
     network = _Network(model, x, quantize)
-    probes = probe_units(model, x, y)
+    probes = probe_units(model, x, y, after=exits)
     accuracy = float((probes.whole.argmax(-1) == y).mean())
     bench = _Bench(network, probes, y, accuracy, max_loss, exponent)
     ways = [*_cascades(bench, say), *_exits(bench, exits, say), *_skipping(bench, say)]
@@ -212,12 +220,10 @@ def _check(model):
         )
 
 
-def _checked(model, x, y=None):
+def _checked(model, validation):
     """Returns checked inputs and labels."""
-    x, y = as_arrays(x, y)
+    x, y = labelled_pair(validation, "validation")
     check_images(x)
-    if y is None:
-        raise ValueError("a plan compares answers with labels, got inputs alone; give (inputs, labels).")
     if len(x) < _LEAST:
         raise ValueError(f"a plan takes at least {_LEAST} validation inputs, got {len(x)}; give more.")
     return np.asarray(x), right_answers(y, (len(x), *model.logits_shape[1:]), model.task)
@@ -411,9 +417,6 @@ def _exits(bench, after, say) -> list[Way]:
     if after is None:
         choices = [(name,) for name in names] + [(a, b) for k, a in enumerate(names) for b in names[k + 1 :]]
     else:
-        unknown = [name for name in after if name not in places]
-        if unknown:
-            raise ValueError(f"exits names {unknown}, of which nothing was measured; units are {list(places)}.")
         choices = [tuple(sorted(after, key=names.index))]
     tried = []
     for chosen in choices:
@@ -532,15 +535,19 @@ def _remarks(bench, data) -> list[str]:
             "decisions about other parts save nothing of it."
         )
     if data is not None:
-        x, y = as_arrays(*data)
-        x, y = x[:1000], right_answers(y[:1000], (min(1000, len(x)), *network.model.logits_shape[1:]), "classes")
-        seen = evaluate(network.model, x, y).accuracy
+        seen = evaluate(network.model, *data).accuracy
         if 1 - seen < 0.3 * (1 - bench.accuracy):
             found.append(
                 f"The network is {formatting.percent(seen, 1)} right on its training data, and "
                 f"{formatting.percent(bench.accuracy, 1)} on these: hardly an input is hard in training, from which "
                 "gates and policies could learn when more is needed; expect less of them than the table says."
             )
+    chance = max(np.bincount(bench.y)) / len(bench.y)
+    if bench.accuracy < chance + 0.05:
+        found.append(
+            f"The network is hardly better than always answering the largest class ({formatting.percent(chance, 1)}): "
+            "nothing that follows means anything before it is trained."
+        )
     error = np.sqrt(bench.accuracy * (1 - bench.accuracy) / len(bench.y))
     found.append(
         f"Expected, not measured: errors grow as the share of MACs to the power of -{bench.exponent:.2f}; the standard "

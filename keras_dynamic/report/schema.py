@@ -82,8 +82,7 @@ def check_report(report: Mapping[str, Any]) -> None:
         _need(entry, ("accuracy", "macs"), f"report['static'][{name!r}]")
     exported = precisions(report)
     for name, system in report["systems"].items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"Expected a system's name of letters, digits, '_' and '-', got {name!r}; rename it.")
+        check_system_name(name)
         where = f"report['systems'][{name!r}]"
         _need(system, (*SYSTEM_KEYS, *exported), where)
         for precision in exported:
@@ -103,6 +102,12 @@ def check_report(report: Mapping[str, Any]) -> None:
                             f"Expected {where}[{part!r}][{key!r}][{each!r}] for {epochs} epochs, got {len(values)}; "
                             "give one number per epoch."
                         )
+
+
+def check_system_name(name: str) -> None:
+    """Raises a ValueError unless a name will do for a system, whose files are called so."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"Expected a system's name of letters, digits, '_' and '-', got {name!r}; rename it.")
 
 
 def precisions(report: Mapping[str, Any]) -> tuple[str, ...]:

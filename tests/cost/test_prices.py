@@ -51,6 +51,14 @@ def test_tables_that_do_not_fit(table, message):
         priced(TREE, table)
 
 
+def test_parts_of_one_name_are_not_told_apart():
+    twice = Node("chain", children=(Node("stem", 1), Node("stem", 2)))
+    with pytest.raises(ValueError, match=r"the model has \['stem'\] twice; rename"):
+        priced(twice, {"stem": 1.0})
+    with pytest.raises(ValueError, match=r"the model has \['decider'\] twice"):
+        priced(Node("chain", children=(Node("decider", 1),)), {"decider": 1.0})
+
+
 def test_stages_within_a_deadline():
     budget = budget_of(ms=1.0, deadline=2.0, table=[0.5, 2.0, 3.0])
     assert budget.stages_within([0.5, 2.0, 3.0]) == 2

@@ -2,10 +2,11 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 
-from keras_dynamic import cost, deciders, evaluation, layers, lite, models
+from keras_dynamic import cost, deciders, evaluation, layers, lite, models, transform
 from keras_dynamic.lite.part_costs import WHOLE
 from tests.lite.test_benchmark import images
 
@@ -35,10 +36,7 @@ def test_times_are_a_table_of_the_model(gated):
 
 @pytest.mark.ci
 def test_times_of_an_unfitted_cascade():
-    networks = [models.resnet_cifar(8, width=width, name=f"width{width}") for width in (2, 4)]
-    for network in networks:
-        network.build((None, 32, 32, 3))
-    model, x = models.cascade(networks), images(200)
+    model, x = models.cascade([built(2), built(4)]), images(200)
     table = lite.part_times(model, x, quantize="int8")
     assert {"stem", "width4", "decider"} <= set(table)
     assert np.isinf(model.thresholds).all()
@@ -63,6 +61,27 @@ def test_each_part_is_a_file(gated, tmp_path):
     assert lite.read_part_times(log) == pytest.approx({name: k + 1.0 for k, name in enumerate(PARTS)})
 
 
+def test_parts_that_are_not_told_apart_or_not_all_there(gated, tmp_path):
+    (tmp_path / "old.tflite").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"has \.tflite files already"):
+        lite.write_parts(gated, tmp_path)
+    with pytest.raises(ValueError, match="parts are those of a DynamicModel, such as a cascade, got Sequential"):
+        lite.part_energy(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), 1, 1)
+    exits = transform.attach_exits(built(4), ["stage1_unit1"])
+    with pytest.raises(ValueError, match=r"nothing decides the exits \['exit1'\]; give DynamicModel"):
+        lite.part_times(exits, images(200))
+    inner = models.cascade([built(2), built(3)], name="inner")
+    inner.decider.set_thresholds([0.5])
+    with pytest.raises(ValueError, match="networks inside of a cascade decide nothing, but 'inner' does"):
+        lite.part_energy(models.cascade([built(1), inner]), 1, 1)
+
+
+def built(width):
+    network = models.resnet_cifar(8, width=width, name=f"width{width}")
+    network.build((None, 32, 32, 3))
+    return network
+
+
 def _timings(microseconds):
     return (
         f"INFO: Inference timings in us: Init: 855, First inference: 49060, Warmup (avg): 34825.1, "
@@ -75,6 +94,8 @@ def test_tables_in_json(tmp_path):
     path.write_text(json.dumps({"stem": 1, "head": 0.5}))
     assert lite.read_part_times(path) == {"stem": 1.0, "head": 0.5}
     figures = {"unit_ms": {"stem": 1.0}, "decider_ms": 0.25, "accuracy": 0.9}
+    path.write_text(json.dumps([1, 4, 14]), encoding="utf-8-sig")
+    assert lite.read_part_times(path) == [1, 4, 14]
     path.write_text(json.dumps({"int8": figures}))
     assert lite.read_part_times(path) == {"stem": 1.0, "decider": 0.25}
     path.write_text(json.dumps({"int8": figures, "float32": figures | {"decider_ms": 0.5}}))
@@ -84,6 +105,10 @@ def test_tables_in_json(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("Graph: [parts/a.tflite]\nGraph: [parts/b.tflite]\nInference (avg): 3", r"has no time of \['a'\]"),
+        ("Graph: [parts/whole.tflite]\nInference (avg): 0", r"has no time of \['whole'\]"),
+        ("{}", "holds no table"),
+        ('{"int8": {"unit_ms": {"stem": "1.0"}}}', "the time of 'stem' must be a non-negative number, got '1.0'"),
         ("nothing of the kind", "neither JSON nor the output of benchmark_model"),
         ("{1", "is no JSON"),
         ('{"stem": "1"}', "the time of 'stem' must be a non-negative number, got '1'"),

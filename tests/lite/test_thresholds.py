@@ -17,6 +17,7 @@ TABLE = {
     "decisions": ["a", "b"],
     "measures": ["max_probability", "margin"],
     "cost": [{"macs": 5, "when": []}, {"macs": 10, "when": ["a"]}, {"macs": 15, "when": ["a", "b"]}],
+    "names": ["stem", "a", "b", "head"],
     "parts": {"a": [{"macs": 10, "when": ["a"]}], "b": [{"macs": 15, "when": ["a", "b"]}]},
 }
 STOPS = [[0.9, 0.1, 0.0], [0.2, 0.2, 0.6], [0.5, 0.3, 0.2]]
@@ -88,6 +89,12 @@ def test_budgets_in_other_units_and_deadlines(asked, wanted, noted):
         ({"deadline": 1.4, "table": MS}, r"the deadline must be at least 1\.5"),
         ({"ms": 3, "table": {"stem": 1.0, "a": 2.0}}, r"lacks the parts \['b'\]"),
         ({"ms": 3, "table": [1, 2]}, "must be 3 positive numbers"),
+        ({"ms": 3, "table": {"a": 2.0, "b": 4.0}}, r"lacks the parts \['stem'\]"),
+        ({"ms": 3, "table": MS | {"c": 1.0}}, "has a part 'c', which the model lacks"),
+        ({"ms": 3, "table": MS | {"stem": -1.0}}, "the cost of 'stem' must be a non-negative number"),
+        ({"ms": 3, "table": MS | {"stem": "1"}}, "the cost of 'stem' must be a non-negative number"),
+        ({}, "a budget is macs, ms or mj, mean per image, or a deadline, got none"),
+        ({"table": MS}, "a budget is macs, ms or mj, mean per image, or a deadline, got none"),
     ],
 )
 def test_tables_that_cannot_be_are_errors(asked, message, noted):

@@ -179,6 +179,35 @@ def test_networks_over_the_deadline_never_run(networks, labelled):
     assert model.fit_thresholds(images, quantiles=[0.5, 0.5], deadline=2.75, table=MS).spent == pytest.approx(2.0)
 
 
+def test_a_deadline_alone_takes_the_most_accurate(classifier, labelled):
+    """The second network is worse than the first: the deadline is kept, and the first answers."""
+    images, labels = labelled(60)
+    networks = [classifier(width, f"net{width}", seed=seed) for width, seed in ((4, 1), (6, 2), (8, 3))]
+    model = cascade(networks)
+    fitted = model.fit_thresholds(images, labels, deadline=sum(MACS[1:]))
+    tried = [model.fit_thresholds(images, labels, macs=1e9, deadline=sum(MACS[1:])).accuracy, fitted.accuracy]
+    assert tried[0] == tried[1]
+
+
+@pytest.mark.parametrize("kind", ["entropy", "max_probability", "margin"])
+def test_a_deadline_is_kept_where_nothing_is_known(kind, classifier):
+    """Confidences of equal logits round to a little under their least."""
+    networks = [classifier(width, f"net{width}", classes=7) for width in (2, 4)]
+    for network in networks:
+        network.layers[-1].kernel.assign(1e-4 * network.layers[-1].kernel)
+    images = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 3)).astype(np.float32)
+    model = cascade(networks, confidence=kind)
+    model.fit_thresholds(images, quantiles=[1.0], deadline=4000)  # of 3,470 for the first
+    assert numpy(model.outcome(images).decisions["net4"]).sum() == 0
+
+
+def test_networks_called_as_parts_are_get_another_name(classifier):
+    model = cascade([classifier(2, "stem"), classifier(4, "stem"), classifier(6, "decider"), classifier(8, "head")])
+    names = [part.name for part in model.cost_tree.children]
+    assert len(set(names)) == len(names)
+    assert "decider" not in names
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -38,15 +38,20 @@ def test_the_fastest_of_the_accurate_ones():
         "Take models/cascade_int8.tflite: 93.60 % right, 0.20 ms per input on average, 0.70 ms at most, 3.00 MB."
     )
     error = 100 * math.hypot(math.sqrt(0.936 * 0.064 / 1000), math.sqrt(0.93 * 0.07 / 1000))
-    assert "accuracy is 0.60 points above, which 1,000 inputs do not settle: the standard error" in against
-    assert against.endswith(f"({error:.2f} points).")
+    assert "The dynamic one is 0.60 points above it, less than twice the standard error" in against
+    assert against.endswith(f"{error:.2f} points, so 1,000 inputs do not settle it.")
 
 
 def test_an_accurate_one_is_taken_before_a_fast_one_that_is_worse():
     found = report(speed(0.94, 0.5, 1.0, 2.0), speed(0.90, 0.2, 0.3, 0.7, 0.90))
     assert advice(found)[1].startswith("Take models/cascade_float32.tflite")
     many = report(speed(0.94, 0.5, 1.0, 2.0), speed(0.90, 0.2, 0.3, 0.7, 0.90), images=100_000)
-    assert "1.00 points above, more than twice the standard error of such a difference" in advice(many)[2]
+    assert "1.00 points above it, more than twice the standard error of such a difference" in advice(many)[2]
+
+
+def test_equal_ones_are_level():
+    found = report(speed(0.93, 0.5, 1.0, 2.0), speed(0.93, 0.2, 0.3, 0.7))
+    assert "The dynamic one is level, less than twice" in advice(found)[2]
 
 
 def test_a_static_network_that_is_faster():

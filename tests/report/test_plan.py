@@ -107,8 +107,13 @@ def test_what_a_plan_is_not_made_for(residual):
     validation = data(300, 1)
     with pytest.raises(ValueError, match="at least 200 validation inputs, got 100; give more"):
         kd.plan(residual, None, tuple(part[:100] for part in validation))
-    with pytest.raises(ValueError, match="compares answers with labels, got inputs alone"):
+    with pytest.raises(ValueError, match=r"validation must be \(inputs, labels\), or a data set of both"):
         kd.plan(residual, None, (validation[0],))
+    with pytest.raises(ValueError, match=r"data must be \(inputs, labels\)"):
+        kd.plan(residual, (validation[0],), validation)
+    for exits in ([], "unit1", ["zz"]):
+        with pytest.raises(ValueError, match="exits must be a list of units before the last"):
+            kd.plan(residual, None, validation, exits=exits)
     with pytest.raises(ValueError, match="max_loss must be"):
         kd.plan(residual, None, validation, max_loss=2)
     chain = kd.models.from_functional(residual)
