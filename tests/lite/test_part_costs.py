@@ -70,10 +70,10 @@ def test_parts_that_are_not_told_apart_or_not_all_there(gated, tmp_path):
     exits = transform.attach_exits(built(4), ["stage1_unit1"])
     with pytest.raises(ValueError, match=r"nothing decides the exits \['exit1'\]; give DynamicModel"):
         lite.part_times(exits, images(200))
-    inner = models.cascade([built(2), built(3)], name="inner")
+    inner = models.cascade([built(4), built(6)], name="inner")
     inner.decider.set_thresholds([0.5])
     with pytest.raises(ValueError, match="networks inside of a cascade decide nothing, but 'inner' does"):
-        lite.part_energy(models.cascade([built(1), inner]), 1, 1)
+        lite.part_energy(models.cascade([built(2), inner]), 1, 1)
 
 
 def built(width):
