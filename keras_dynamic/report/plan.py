@@ -33,7 +33,7 @@ from keras_dynamic.report.curve_pictures import Plane
 from keras_dynamic.report.frontier import Point
 from keras_dynamic.report.html import render
 from keras_dynamic.report.measure import labelled_pair
-from keras_dynamic.report.sections import Picture, Section, Table, Text
+from keras_dynamic.report.sections import Block, Picture, Section, Table, Text
 from keras_dynamic.transform import attach_exits
 
 SHARES = (0.1, 0.2, 0.4)  # of the large network's MACs, of the front networks that are considered
@@ -67,6 +67,15 @@ class Way(NamedTuple):
     least: tuple | None
     because: str
     run: str
+
+    @property
+    def verdict(self) -> str:
+        """Whether it pays, and why if it does not, in a sentence."""
+        name = f"{self.name[0].upper()}{self.name[1:]}"
+        if self.because:
+            return f"{name}: does not pay here, because {self.because}."
+        macs, ms = (formatting.percent(each, 0) for each in self.least or (1.0, 1.0))
+        return f"{name}: pays; at equal accuracy {macs} of the MACs and {ms} of the time are expected."
 
 
 class Plan(NamedTuple):
@@ -111,6 +120,8 @@ class Plan(NamedTuple):
             "",
             formatting.table(_HEADER, [_row(way) for way in self.ways]),
             "",
+            *(way.verdict for way in self.ways),
+            "",
             *self.remarks,
         ]
         best = next((way for way in self.ways if not way.because), None)
@@ -118,7 +129,7 @@ class Plan(NamedTuple):
         return "\n".join(lines)
 
 
-_HEADER = ("way", "MACs", "time", "at best", "overhead", "verdict")
+_HEADER = ("way", "MACs at equal accuracy", "time at equal accuracy", "oracle", "overhead", "pays")
 
 
 def _row(way) -> list[str]:
@@ -129,7 +140,7 @@ def _row(way) -> list[str]:
         else f"{formatting.percent(way.ceiling[1])} at {formatting.percent(way.ceiling[0], 0)}"
     )
     overhead = "-" if way.overhead is None else f"{way.overhead:.2f}"
-    return [way.name, *shares, best, overhead, f"does not pay here: {way.because}" if way.because else "pays"]
+    return [way.name, *shares, best, overhead, "no" if way.because else "yes"]
 
 
 def plan(
@@ -559,36 +570,43 @@ def _remarks(bench, data) -> list[str]:
 
 def _page(made, bench, count) -> str:
     """Returns the HTML page of a plan."""
-    pays = [way for way in made.ways if not way.because]
-    best = pays[0] if pays else None
     summary = [
         f"The network is {formatting.percent(made.accuracy)} right on {count:,} validation inputs, at "
         f"{formatting.millions(made.macs)} MACs and {formatting.milliseconds(made.ms)} for each.",
-        f"{best.name[0].upper()}{best.name[1:]} is expected to need {formatting.percent(best.least[0], 0)} of the MACs "
-        f"and {formatting.percent(best.least[1], 0)} of the time for equal accuracy."
-        if best
-        else "No way pays here.",
+        made.ways[0].verdict if not made.ways[0].because else "No way pays here.",
         *made.remarks,
     ]
-    plane = Plane("MACs over the network's", "accuracy (%)")
-    looks = style.look_of([way.name for way in made.ways])
-    plane.point(Point(1.0, 100 * made.accuracy, "the network"), "#444444")
-    for way in made.ways:
-        if len(way.points) > 1:
-            plane.curve(way.name, [Point(macs, 100 * accuracy) for macs, _, accuracy in way.points], looks[way.name][0])
     picture = Picture(
         "plan",
-        plane.finish(),
+        _drawn(made),
         "Expected accuracy against mean MACs. Nothing here has been trained.",
-        "Expected accuracy against MACs: " + "; ".join(f"{way.name} {_row(way)[1]}" for way in made.ways),
+        "Expected accuracy against MACs: " + " ".join(way.verdict for way in made.ways),
         wide=True,
     )
-    columns = [*_HEADER[:1], "MACs at equal accuracy", "time at equal accuracy", "oracle", "overhead", "verdict"]
+    table = Table(_HEADER, [_row(way) for way in made.ways])
+    verdicts = Text([way.verdict for way in made.ways], listed=True)
+    code: list[Block] = [
+        Text([f"{way.name}: {line}" for line in way.run.split("\n")], listed=True) for way in made.ways if way.run
+    ]
     sections = [
-        Section("Will it pay?", lambda *_: [Text(summary, listed=True), picture], folded=False),
-        Section("All ways", lambda *_: [Table(columns, [_row(way) for way in made.ways])], folded=False),
-        Section(
-            "What to run", lambda *_: [Table(["way", "Python"], [[w.name, w.run] for w in made.ways])], folded=False
-        ),
+        Section("In short", lambda *_: [Text(summary, listed=True), picture], folded=False),
+        Section("All ways", lambda *_: [table, verdicts], folded=False),
+        Section("What to run", lambda *_: code),
     ]
     return render({}, {}, sections, title="Will it pay?")[0]
+
+
+def _drawn(made):
+    """Returns the picture of a plan: a curve for each way that no other way has too, up to the network's own cost."""
+    plane = Plane("MACs over the network's", "accuracy (%)")
+    plane.point(Point(1.0, 100 * made.accuracy, "the network"), "#444444")
+    curves: dict[tuple, list[str]] = {}
+    for way in made.ways:
+        shown = tuple(Point(macs, 100 * accuracy) for macs, _, accuracy in way.points if macs <= 1)
+        if len(shown) > 1:
+            curves.setdefault(shown, []).append(way.name.partition(",")[0] if "cascade" not in way.name else way.name)
+    looks = style.look_of([" and ".join(names) for names in curves.values()])
+    for points, names in curves.items():
+        name = " and ".join(names).replace("front network of ", "").replace("front and middle network of ", "")
+        plane.curve(name, list(points), looks[" and ".join(names)][0])
+    return plane.finish()

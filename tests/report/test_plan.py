@@ -84,7 +84,7 @@ def test_a_whole_plan(residual, tmp_path):
         assert macs == sorted(macs)
         assert all(0 <= point[2] <= 1 for point in way.points)
     text = str(found)
-    assert "| way | MACs | time |" in text
+    assert "| way | MACs at equal accuracy |" in text
     assert ("Run first" in text) != ("No way pays here." in text)
     page = found.page.read_text()
     assert page.lower().startswith("<!doctype html>")
