@@ -20,8 +20,9 @@ from keras_dynamic.messages import check_fraction, check_number, is_count
 from keras_dynamic.models.resnet import convolution, residual_units
 from keras_dynamic.ops import check_images, right_answers, task_of_loss
 
-_WIDTHS = range(8, 129, 8)
-_DEPTHS = (1, 2, 3, 4)
+# By units a stage: least width, and whether the first stage has the size of the stem's output.
+_KINDS = {1: (8, False), 2: (8, False), 3: (16, True), 4: (16, True), 5: (16, True), 6: (16, True)}
+_WIDEST = 128
 _LEAST = 4  # side of the last feature map, in pixels
 _TOGETHER = 8  # images that are augmented by one random generator
 _TEACHING = 256  # images at a time
@@ -30,9 +31,10 @@ _TEACHING = 256  # images at a time
 def front_network(input_shape, logits, limit, cost=None, stem=(), name="front"):
     """Returns a small residual network of 3x3 convolutions, as large as a limit allows, not trained.
 
-    Each stage halves the size and doubles the channels from the first block on, so that most of the work is done on
-    small maps of many channels, in eights: in an int8 file a multiply-add of it takes half or a third of the time of
-    one in a network of depthwise convolutions.
+    Channels double as sizes halve, and are in eights: in an int8 file a multiply-add of such a network takes half or a
+    third of the time of one in a network of depthwise convolutions. Of one or two units a stage, the first stage halves
+    the size already, so that most of the work is done on small maps of many channels; larger networks begin with a
+    stage of full size, without which they are no more accurate than small ones.
 
     Args:
         input_shape: (height, width, channels) of images.
@@ -56,8 +58,8 @@ def front_network(input_shape, logits, limit, cost=None, stem=(), name="front"):
         )
     cost = _macs if cost is None else cost
     largest, size, least = 0, (0, 0), np.inf
-    for depth in _DEPTHS:
-        for width in _WIDTHS:
+    for depth, (narrowest, _) in _KINDS.items():
+        for width in range(narrowest, _WIDEST + 1, 8):
             copies = [type(layer).from_config(layer.get_config()) for layer in stem]
             made = _network(input_shape, logits, width, depth, copies, name)
             spent = cost(made)
@@ -82,7 +84,8 @@ def _network(input_shape, logits, width, depth, stem, name):
     first = [*convolution(width, 3, min(stride, 2)), layers.ReLU()]
     if stride == 4:
         first.append(layers.MaxPooling2D(2))
-    units = residual_units((0, *(depth,) * stages), width, "basic", PadShortcut)
+    counts = (depth,) * stages if _KINDS[depth][1] else (0, *(depth,) * stages)
+    units = residual_units(counts, width, "basic", PadShortcut)
     head = [layers.GlobalAveragePooling2D(), layers.Dense(logits)]
     made = DynamicModel(Chain([*stem, *first], units, head), name=name)
     made.build((None, *input_shape))
