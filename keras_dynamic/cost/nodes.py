@@ -104,7 +104,7 @@ def given(node: Node, decisions) -> np.ndarray:
 
 
 def expected(node: Node, decisions):
-    """Returns MACs over the MACs of everything on, differentiable in the decisions.
+    """Returns MACs, or another cost of a priced tree, over that of everything on, differentiable in the decisions.
 
     Args:
         node: cost tree.
@@ -117,7 +117,7 @@ def expected(node: Node, decisions):
     Raises:
         KeyError: if a decision is missing.
     """
-    total = max(node.total_macs, 1)
+    total = node.total_macs or 1
 
     def walk(part, above):
         fixed = part.macs + sum(child.total_macs for child in part.children if not any(True for _ in child.guards()))

@@ -2,7 +2,8 @@
 
 from keras_dynamic.methods.activation_gating import ActivationGating
 from keras_dynamic.methods.blockdrop import BlockDrop
+from keras_dynamic.methods.ddi import DDI
 from keras_dynamic.methods.exits import IMTA, LearnedExits
 from keras_dynamic.methods.sgad import SGAD, fit_guideline
 
-__all__ = ["IMTA", "SGAD", "ActivationGating", "BlockDrop", "LearnedExits", "fit_guideline"]
+__all__ = ["DDI", "IMTA", "SGAD", "ActivationGating", "BlockDrop", "LearnedExits", "fit_guideline"]
