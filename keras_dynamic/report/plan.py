@@ -213,7 +213,7 @@ def plan(
     made = Plan(accuracy, network.macs, network.ms, ways, remarks, time.time() - start, None)
     if folder is None:
         return made
-    page = write_text(Path(folder) / "plan.html", _page(made, bench, len(x)))
+    page = write_text(Path(folder) / "plan.html", _page(made, len(x)))
     return made._replace(page=page, seconds=time.time() - start)
 
 
@@ -568,7 +568,7 @@ def _remarks(bench, data) -> list[str]:
     return found
 
 
-def _page(made, bench, count) -> str:
+def _page(made, count) -> str:
     """Returns the HTML page of a plan."""
     summary = [
         f"The network is {formatting.percent(made.accuracy)} right on {count:,} validation inputs, at "
