@@ -148,7 +148,9 @@ class Budget(NamedTuple):
 
     def text(self, cost) -> str:
         """Returns a cost in words, such as '0.312 ms'."""
-        return f"{cost:,.0f} MACs" if self.table is None else f"{cost:,.4g} {self.unit}".rstrip()
+        if self.table is None:
+            return f"{cost:,.0f} MACs" if cost >= 10 else f"{cost:.4g} MACs"
+        return f"{cost:,.4g} {self.unit}".rstrip()
 
 
 def budget_of(macs=None, ms=None, mj=None, deadline=None, table=None) -> Budget:

@@ -10,7 +10,7 @@ from keras_dynamic.data import as_arrays
 from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
 from keras_dynamic.evaluation.exits import exit_answers, exit_confidence, kept, set_tau, with_tau
 from keras_dynamic.messages import is_count
-from keras_dynamic.models import Cascade
+from keras_dynamic.models import DISCOUNTS, Cascade
 from keras_dynamic.ops import answers, check_images, right_answers, stops
 from keras_dynamic.ops.risk import excess_p_value, images_needed, share_p_value
 
@@ -27,7 +27,9 @@ class Calibrated(NamedTuple):
         excess: share of errors beyond the whole network's, or of answers that differ from its.
         spent: mean MACs per image.
         p_value: of the hypothesis that the promise is broken; at most delta. 1 if nothing was shown, so that everything
-            runs.
+            runs, and a cascade answers as its last network alone.
+        risk: that was asked for.
+        delta: likewise.
     """
 
     thresholds: np.ndarray | None
@@ -35,6 +37,8 @@ class Calibrated(NamedTuple):
     excess: float
     spent: float
     p_value: float
+    risk: float
+    delta: float
 
 
 def calibrate(model, x, y=None, risk=0.01, delta=0.1, seed=0) -> Calibrated:
@@ -49,7 +53,8 @@ def calibrate(model, x, y=None, risk=0.01, delta=0.1, seed=0) -> Calibrated:
 
     Thresholds are tried from the strictest on, all stages with the same one, until for one of them the hypothesis that
     the promise is broken cannot be rejected any more: a fixed sequence of tests, each at level delta. One image in ten
-    chooses which are tried.
+    chooses which are tried, and of a cascade the discount, of models.DISCOUNTS the one with which all networks together
+    are right most often.
 
     Args:
         model: Cascade; or built DynamicModel with a Confidence decider for its exits, or with gates or a policy (tau).
@@ -76,7 +81,7 @@ def calibrate(model, x, y=None, risk=0.01, delta=0.1, seed=0) -> Calibrated:
         if isinstance(value, bool) or not 0 < float(value) < 1:
             raise ValueError(f"{name} must be over 0 and under 1, got {value!r}; 0.01 and 0.1 are usual.")
     x, y = as_arrays(x, y)
-    check_images(x)
+    check_images(x, model.image_shape)
     if model.task == "values" or len(model.logits_shape) != 2:
         raise ValueError(
             "a promise about errors needs one answer for each image that is right or wrong, got a regression or "
@@ -102,7 +107,7 @@ def calibrate(model, x, y=None, risk=0.01, delta=0.1, seed=0) -> Calibrated:
     if decider is None:
         whole, candidates = _tau_candidates(model, x)
     else:
-        stages = stage_answers(model, x, labels)
+        stages = _best_stages(model, x, labels, path)
         whole, candidates = stages.whole, stages.candidates(path)
     found, excess = laxest(candidates, whole, labels, ~path, risk, delta)
     if found is None:
@@ -113,13 +118,32 @@ def calibrate(model, x, y=None, risk=0.01, delta=0.1, seed=0) -> Calibrated:
             stacklevel=2,
         )
         found = (0.0 if decider is None else np.inf, 0.0, float(model.cost_tree.total_macs), 1.0)
+        if isinstance(model, Cascade):
+            model.set_discount(0.0)  # so that the last network alone answers, which is what was promised
     threshold, *rest = found
     if decider is None:
         set_tau(model, threshold)
-        return Calibrated(None, float(threshold), *rest)
+        return Calibrated(None, float(threshold), *rest, risk, delta)
     thresholds = np.full(len(decider.confidence_names), threshold, np.float32)
     decider.set_thresholds(thresholds)
-    return Calibrated(thresholds, None, *rest)
+    return Calibrated(thresholds, None, *rest, risk, delta)
+
+
+def _best_stages(model, x, labels, path):
+    """Returns stage_answers; of a cascade with the discount that is best on some of the images, which it then has."""
+    if not isinstance(model, Cascade):
+        return stage_answers(model, x, labels)
+    found: list[Any] = []
+    best = -1.0
+    for discount in (model.discount, *(each for each in DISCOUNTS if each != model.discount)):
+        model.set_discount(discount)
+        stages = stage_answers(model, x, labels if not found else None)
+        wanted = stages.whole if labels is None else labels
+        right = float((~_differ(stages.predictions[path, -1], wanted[path])).mean())
+        if right > best:
+            found, best = [discount, stages], right
+    model.set_discount(found[0])
+    return found[1]
 
 
 def laxest(candidates, whole, labels, rows, risk, delta):

@@ -264,6 +264,8 @@ class Cascade(DynamicModel):
                 "answers per image; give cascade(temperatures=...), or leave them at 1."
             )
         x, y = as_arrays(x, y)
+        if y is None:
+            raise ValueError("temperatures are fitted to labels, got none; give y=...")
         y = self._labels(x, y)
         logits, _ = self._run_each(x, batch_size)
         self.warn_of_seen(logits, y)
@@ -361,6 +363,16 @@ class Cascade(DynamicModel):
             mean = np.inf if budget.mean is None and budget.deadline is not None else budget.mean
             discount, fitted = self._best_discount(discounts, scaled[:stages], y, spent, mean)
             self.set_discount(discount)
+            if (
+                budget.mean is None
+                and budget.deadline is None
+                and fitted.spent > spent[:, -1].mean() - spent[:, -2].mean()
+            ):
+                warnings.warn(
+                    "the last network alone is as accurate and costs less than this cascade, which spends "
+                    f"{budget.text(fitted.spent)} on average; it takes better networks before it, or a budget.",
+                    stacklevel=2,
+                )
         thresholds = np.full(later, self.decider.lowest, np.float32)
         thresholds[: stages - 1] = fitted.thresholds
         self.decider.set_thresholds(thresholds)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from keras import layers, ops
 from keras_dynamic.cost import tree
 from keras_dynamic.data import as_arrays, random_crop_flip
 from keras_dynamic.files import replacing, write_json
-from keras_dynamic.layers import Chain, DynamicModel, NormalizePixels, PadShortcut
+from keras_dynamic.layers import Chain, DynamicModel, NormalizePixels
 from keras_dynamic.layers.logits_end import logits_model
 from keras_dynamic.losses import distillation
 from keras_dynamic.messages import check_fraction, check_number, is_count
@@ -26,6 +27,7 @@ _WIDEST = 128
 _LEAST = 4  # side of the last feature map, in pixels
 _TOGETHER = 8  # images that are augmented by one random generator
 _TEACHING = 256  # images at a time
+_FEW_STEPS = 300
 
 
 def front_network(input_shape, logits, limit, cost=None, stem=(), name="front"):
@@ -77,6 +79,11 @@ def _macs(network):
     return tree(network).total_macs
 
 
+def _projection(channels, stride):
+    """Returns a shortcut that XNNPACK takes with the rest in int8, which pools of stride 2 are not."""
+    return keras.Sequential(convolution(channels, 1, stride))
+
+
 def _network(input_shape, logits, width, depth, stem, name):
     size = min(input_shape[:2])
     stride = 1 if size < 64 else 2 if size < 160 else 4
@@ -85,7 +92,7 @@ def _network(input_shape, logits, width, depth, stem, name):
     if stride == 4:
         first.append(layers.MaxPooling2D(2))
     counts = (depth,) * stages if _KINDS[depth][1] else (0, *(depth,) * stages)
-    units = residual_units(counts, width, "basic", PadShortcut)
+    units = residual_units(counts, width, "basic", _projection)
     head = [layers.GlobalAveragePooling2D(), layers.Dense(logits)]
     made = DynamicModel(Chain([*stem, *first], units, head), name=name)
     made.build((None, *input_shape))
@@ -173,6 +180,13 @@ def distil_front(
     loss = _Taught(task, shape[-1], float(temperature), weight)
     taught = _Views(x, y, augment, views, batch_size, seed)
     settings = {"images": list(x.shape), "views": views, "epochs": epochs, "seed": seed, "teacher": _macs(teacher)}
+    steps = epochs * len(taught)
+    if steps < _FEW_STEPS:
+        warnings.warn(
+            f"{epochs} epochs of {len(x):,} inputs are {steps} steps, too few to learn from: some thousand are usual; "
+            "raise epochs.",
+            stacklevel=2,
+        )
     with contextlib.ExitStack() as stack:
         kept = Path(stack.enter_context(tempfile.TemporaryDirectory()) if folder is None else folder)
         _check_folder(kept, {**settings, "networks": [_macs(each) for each in small]})

@@ -65,18 +65,24 @@ def class_numbers(y, classes, images=None) -> np.ndarray:
     return y.astype(np.int64)
 
 
-def check_images(x):
-    """Raises a ValueError if there are no images, or some are not finite.
+def check_images(x, shape=None):
+    """Raises a ValueError if there are no images, some are not finite, or they have another shape than a model takes.
 
     Args:
         x: images, [n, height, width, channels].
+        shape: that a model takes, batch first, as DynamicModel.image_shape; None checks none.
 
     Raises:
-        ValueError: if there are none, or one holds NaN or infinity.
+        ValueError: if there are none, one holds NaN or infinity, or the shape is another.
     """
     if not len(x):
         raise ValueError("expected held-out or test images, got none; give images [n, height, width, channels].")
     x = np.asarray(x)
+    if shape is not None and tuple(x.shape[1:]) != tuple(shape[1:]):
+        raise ValueError(
+            f"the model takes inputs of shape {list(shape[1:])}, got {list(x.shape[1:])}; resize them, or give the "
+            "model a Resizing layer."
+        )
     # The least and the largest are NaN where any is, and take no copy of the images.
     if x.dtype.kind == "f" and not (np.isfinite(x.min()) and np.isfinite(x.max())):
         bad = next(index for index, image in enumerate(x) if not np.isfinite(image).all())

@@ -82,6 +82,15 @@ def advice(report: Mapping[str, Any]) -> list[str]:
         f"input on average{worst}, {taken.size_bytes / 1e6:.2f} MB. It is the fastest of those with an accuracy within "
         "a standard error of the best.",
     ]
+    promise = report.get("promise")
+    if promise and promise["p_value"] <= promise["delta"]:
+        sentences.append(
+            f"The held-out inputs show, with probability {1 - promise['delta']:g}, that on new ones of the same kind "
+            f"the dynamic one's error exceeds the whole network's by at most {100 * promise['risk']:g} points (Keras, "
+            "float32)."
+        )
+    elif promise:
+        sentences.append("Nothing could be shown about the errors of the dynamic one on the held-out inputs.")
     precision = taken.path.rpartition("_")[2]
     static = next((file for file in files if not file.system and file.path.endswith(precision)), None)
     if not taken.system:

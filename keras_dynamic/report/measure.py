@@ -41,7 +41,16 @@ class Split(NamedTuple):
 
 
 def create_report(
-    model, test, held_out, folder="report", static=None, plain=None, class_names=None, data="", verbose=1
+    model,
+    test,
+    held_out,
+    folder="report",
+    static=None,
+    plain=None,
+    class_names=None,
+    data="",
+    promise=None,
+    verbose=1,
 ) -> Path:
     """Measures dynamic networks against a static one, exports them, and writes one page about it.
 
@@ -57,11 +66,12 @@ def create_report(
         held_out: (inputs, labels) that no network was trained on: they calibrate int8 and choose the static twin.
         folder: gets report.html, report.json, pictures/ and models/, which has the .tflite and .keras files.
         static: network that the others are to replace; None takes the last one of a cascade, or the network of the
-            first model with everything on.
+            first model with everything on, which after a training is not the one that you began with.
         plain: further static networks, such as smaller ones of yours, for the lines of accuracy against MACs; None
             takes those of a cascade.
         class_names: one name per class, for the pictures; None numbers them.
         data: what the test data are called on the page.
+        promise: what evaluation.calibrate returned for the model, which the page then states; None for none.
         verbose: 0 prints nothing.
 
     Returns:
@@ -113,6 +123,8 @@ def create_report(
         if _pictured(splits.test[0]):
             images[name] = per_image(evaluation, splits)
         each.save(folder / "models" / f"{name}.keras")
+    if promise is not None:
+        report["promise"] = {"risk": promise.risk, "delta": promise.delta, "p_value": promise.p_value}
     report["images"] = len(splits.test[0])
     report["data"] = f"{data}: {report['images']:,} test inputs" if data else f"{report['images']:,} test inputs"
     report["date"] = datetime.date.today().isoformat()

@@ -154,3 +154,40 @@ def test_a_change_raises_an_alarm():
 def test_what_a_monitor_cannot_be(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_where_nothing_can_be_promised_the_last_network_alone_answers(classifier_pair):
+    """The sum with a bad first network is worse than the last alone, to which the promise compares."""
+    bad, good, x, y = classifier_pair
+    model = cascade([bad, good])
+    whole = np.asarray(good(x)).argmax(-1)
+    with pytest.warns(UserWarning, match="nothing can be promised"):
+        found = calibrate(model, x, y, risk=0.02, delta=0.001)
+    assert (found.p_value, found.risk, found.delta) == (1.0, 0.02, 0.001)
+    np.testing.assert_array_equal(np.asarray(model(x)).argmax(-1), whole)
+
+
+def test_the_discount_is_the_best_of_those_tried(classifier_pair):
+    bad, good, x, y = classifier_pair
+    model = cascade([bad, good])
+    calibrate(model, x, y, risk=0.2, delta=0.1)
+    assert model.discount < 1
+
+
+@pytest.fixture
+def classifier_pair():
+    """A first network that is surely wrong for half of the inputs, and a last one that is nearly always right."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 400)
+    x = rng.normal(0, 0.3, (400, 6)).astype(np.float32)
+    x[np.arange(400), y] += 1  # what the last one reads
+    x[np.arange(400), 3 + np.where(rng.random(400) < 0.5, y, (y + 1) % 3)] += 3  # what the first one reads
+
+    def network(kernel, name):
+        hidden = [] if name == "bad" else [keras.layers.Dense(6, kernel_initializer=keras.initializers.Identity())]
+        made = keras.Sequential([keras.Input((6,)), *hidden, keras.layers.Dense(3, use_bias=False)], name=name)
+        made.layers[-1].kernel.assign(kernel)
+        return made
+
+    bad = network(np.vstack([np.zeros((3, 3)), 4 * np.eye(3)]), "bad")
+    return bad, network(np.vstack([6 * np.eye(3), np.zeros((3, 3))]), "good"), x, y
