@@ -120,30 +120,34 @@ def calibrate(model, x, y=None, risk=0.01, delta=0.1, seed=0) -> Calibrated:
         found = (0.0 if decider is None else np.inf, 0.0, float(model.cost_tree.total_macs), 1.0)
         if isinstance(model, Cascade):
             model.set_discount(0.0)  # so that the last network alone answers, which is what was promised
-    threshold, *rest = found
+    threshold, excess, spent, p_value = found
     if decider is None:
         set_tau(model, threshold)
-        return Calibrated(None, float(threshold), *rest, risk, delta)
+        return Calibrated(None, float(threshold), excess, spent, p_value, risk, delta)
     thresholds = np.full(len(decider.confidence_names), threshold, np.float32)
     decider.set_thresholds(thresholds)
-    return Calibrated(thresholds, None, *rest, risk, delta)
+    return Calibrated(thresholds, None, excess, spent, p_value, risk, delta)
 
 
 def _best_stages(model, x, labels, path):
     """Returns stage_answers; of a cascade with the discount that is best on some of the images, which it then has."""
     if not isinstance(model, Cascade):
         return stage_answers(model, x, labels)
-    found: list[Any] = []
-    best = -1.0
-    for discount in (model.discount, *(each for each in DISCOUNTS if each != model.discount)):
-        model.set_discount(discount)
-        stages = stage_answers(model, x, labels if not found else None)
-        wanted = stages.whole if labels is None else labels
-        right = float((~_differ(stages.predictions[path, -1], wanted[path])).mean())
-        if right > best:
-            found, best = [discount, stages], right
-    model.set_discount(found[0])
-    return found[1]
+    _, _, spent, alone = model.stages(x)
+    if labels is not None:
+        model.warn_of_seen(alone, labels)
+    whole = answers(alone[-1], model.task)
+    wanted = (whole if labels is None else labels)[path]
+
+    def of(discount):
+        sums, certain = model.sums_of(alone, discount)
+        return StageAnswers(np.stack([answers(each, model.task) for each in sums], axis=1), certain, spent, whole)
+
+    def right(discount):
+        return float((~_differ(of(discount).predictions[path, -1], wanted)).mean())
+
+    model.set_discount(max((model.discount, *DISCOUNTS), key=right))
+    return of(model.discount)
 
 
 def laxest(candidates, whole, labels, rows, risk, delta):

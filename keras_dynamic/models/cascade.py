@@ -399,6 +399,18 @@ class Cascade(DynamicModel):
         sums, certain = self._sums(self._scaled(logits), self.discount)
         return sums, certain, np.cumsum(macs_each, axis=0).T, logits
 
+    def sums_of(self, logits, discount):
+        """Returns what the cascade answers after each network with another discount.
+
+        Args:
+            logits: each network's own, as `stages` returns them.
+            discount: in [0, 1].
+
+        Returns:
+            (sums, certain), as of `stages`.
+        """
+        return self._sums(self._scaled(logits), discount)
+
     def _scaled(self, logits):
         """Returns each network's logits over its temperature."""
         holders = (self.chain.stem, *self.chain.units)

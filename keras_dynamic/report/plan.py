@@ -395,9 +395,9 @@ def _cascades(bench, say) -> list[Way]:
         percents = " and ".join(formatting.percent(each, 0) for each in shares)
         name = f"cascade, {'front network' if len(shares) == 1 else 'front and middle network'} of {percents}"
         names = "front" if len(shares) == 1 else "front, middle"
-        share = shares[0] if len(shares) == 1 else shares
+        asked: object = shares[0] if len(shares) == 1 else shares
         run = (
-            f"{names} = kd.models.distil_front(model, x_train, y_train, share={share})\n"
+            f"{names} = kd.models.distil_front(model, x_train, y_train, share={asked})\n"
             f"cascade = kd.models.cascade([{names}, model])\n"
             "cascade.fit_temperatures(x_validation, y_validation)\n"
             "kd.evaluation.calibrate(cascade, x_validation, y_validation, risk=0.01, delta=0.1)"

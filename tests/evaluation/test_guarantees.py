@@ -159,7 +159,7 @@ def test_what_a_monitor_cannot_be(call, message):
 def test_where_nothing_can_be_promised_the_last_network_alone_answers(classifier_pair):
     """The sum with a bad first network is worse than the last alone, to which the promise compares."""
     bad, good, x, y = classifier_pair
-    model = cascade([bad, good])
+    model = kd.models.cascade([bad, good])
     whole = np.asarray(good(x)).argmax(-1)
     with pytest.warns(UserWarning, match="nothing can be promised"):
         found = calibrate(model, x, y, risk=0.02, delta=0.001)
@@ -169,7 +169,7 @@ def test_where_nothing_can_be_promised_the_last_network_alone_answers(classifier
 
 def test_the_discount_is_the_best_of_those_tried(classifier_pair):
     bad, good, x, y = classifier_pair
-    model = cascade([bad, good])
+    model = kd.models.cascade([bad, good])
     calibrate(model, x, y, risk=0.2, delta=0.1)
     assert model.discount < 1
 
