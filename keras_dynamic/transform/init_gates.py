@@ -7,6 +7,7 @@ from keras_dynamic.data import batches_of
 from keras_dynamic.deciders import PerUnitGates
 from keras_dynamic.layers import Gate, StaticGate
 from keras_dynamic.layers.forward import MaskedExecutor
+from keras_dynamic.layers.gates import pooled
 from keras_dynamic.messages import check_number
 from keras_dynamic.ops import check_images, class_numbers
 from keras_dynamic.transform.prune import check_nothing_nested
@@ -79,7 +80,7 @@ def init_gates_by_importance(model, batches, lowest=0.55, highest=0.95, spread=1
             f"{highest!r}."
         )
     check_number("spread", spread, positive=True)
-    moved, pooled = _watch(model, batches)
+    moved, means = _watch(model, batches)
     importance = _per_mac(model, moved)
     chances = np.empty(len(importance))
     chances[np.argsort(list(importance.values()), kind="stable")] = np.linspace(lowest, highest, len(importance))
@@ -92,7 +93,7 @@ def init_gates_by_importance(model, batches, lowest=0.55, highest=0.95, spread=1
         if isinstance(gate, StaticGate):
             gate.logits.assign(np.concatenate([-own / 2, own / 2]))
         else:
-            _regress(gate, pooled[unit], moved[:, [column[name] for name in names]], own, spread)
+            _regress(gate, means[unit], moved[:, [column[name] for name in names]], own, spread)
     return importance
 
 
@@ -107,7 +108,7 @@ class _AllOn(MaskedExecutor):
         unit = self.chain.units[k]
         gate = getattr(decider, "gates", {}).get(unit.name)
         if isinstance(gate, Gate):
-            self.pooled[unit.name] = gate.pooled(x)
+            self.pooled[unit.name] = pooled(x)
         own = {name: self.decisions[name] for name in decider.decisions_of(unit) if name in self.decisions}
         return own, own, carry
 
@@ -175,16 +176,16 @@ def _per_mac(model, moved):
     return {name: value / largest for name, value in each.items()}
 
 
-def _regress(gate, pooled, moved, odds, spread):
+def _regress(gate, means, moved, odds, spread):
     """Sets a Gate's weights to a regression of log importance, [n, decisions], on its input, [n, channels]."""
     target = np.log(moved + 0.01 * moved.mean(axis=0) + 1e-12)
-    deviation = pooled.std(axis=0) + 1e-6
-    directions = _ridge((pooled - pooled.mean(axis=0)) / deviation, target) / deviation[:, None]
+    deviation = means.std(axis=0) + 1e-6
+    directions = _ridge((means - means.mean(axis=0)) / deviation, target) / deviation[:, None]
     kernel = keras.ops.convert_to_numpy(gate.project.kernel)
     both = np.concatenate([directions, -directions], axis=1)[:, : gate.hidden]  # ReLU cuts one side off
     kernel[:, : both.shape[1]] = both / (np.linalg.norm(both, axis=0) + 1e-12)
     gate.project.kernel.assign(kernel)
-    hidden = pooled @ kernel
+    hidden = means @ kernel
     gate.norm.moving_mean.assign(hidden.mean(axis=0))
     gate.norm.moving_variance.assign(hidden.var(axis=0))
     features = np.maximum(keras.ops.convert_to_numpy(gate.norm(hidden, training=False)), 0.0)

@@ -5,6 +5,7 @@ import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models
 from keras_dynamic.lite import benchmark as bench
+from keras_dynamic.lite.metadata import spent_on_parts
 
 
 @pytest.fixture(scope="module")
@@ -76,4 +77,4 @@ def test_the_yardstick_counts_what_runs():
         "unit2": [{"macs": 6, "when": ["exit"]}, {"macs": 2, "when": ["exit", "unit2[1]"]}],
     }
     decisions = {"exit": np.array([0, 1, 1]), "unit2[1]": np.array([1, 0, 1])}
-    np.testing.assert_allclose(bench._yardstick(unit_ms, decisions, parts, 3), [1 + 0.5, 1 + 2 + 6, 1 + 2 + 8])
+    np.testing.assert_allclose(spent_on_parts(unit_ms, decisions, parts, 3), [1 + 0.5, 1 + 2 + 6, 1 + 2 + 8])

@@ -110,7 +110,7 @@ def test_what_an_older_file_or_an_own_confidence_cannot_say(noted):
 
 
 def test_budgets_that_cannot_be_are_errors(noted):
-    with pytest.raises(ValueError, match=r"must be at least 10 MACs per image, .* got 9 MACs; raise it"):
+    with pytest.raises(ValueError, match=r"must be at least 9\.5 MACs per image, .* got 9 MACs; raise it"):
         lite.thresholds_for(noted(TABLE), 9)
     with pytest.raises(ValueError, match="no table of thresholds for budgets; export"):
         lite.thresholds_for(noted({"decisions": []}), 9)

@@ -67,6 +67,7 @@ def test_report_is_whole_and_self_contained(report, evaluations, tmp_path):
         assert Image.open(picture).width > 800
     page = Page(path.read_text())
     assert page.headings == [
+        "What to take",
         "Does it pay?",
         "The figures",
         "Accuracy against time",
@@ -159,7 +160,7 @@ def test_a_page_opens_with_the_answer_and_one_picture_and_the_rest_is_folded(rep
     opening = text[text.index("<body>") : text.index("<details")]
     assert "Gated does not pay: accuracy 91.10 % at 67 % of the MACs" in opening
     assert opening.count("<img") == 1
-    assert text.count("<details") == len(Page(text).headings) - 1
+    assert text.count("<details") == len(Page(text).headings) - 2  # but for what to take and whether it pays
 
 
 def test_a_section_is_folded_under_its_title(report, tmp_path):
@@ -193,7 +194,7 @@ def test_a_method_adds_its_section(report, tmp_path):
 
 
 def test_two_pictures_of_one_name_are_an_error(report, tmp_path):
-    twice = kd_report.default_sections(report)[0]
+    twice = kd_report.default_sections(report)[1]
     with pytest.raises(ValueError, match="'accuracy_macs' twice"):
         html.write_report(report, {}, tmp_path / "run", [twice, twice])
     assert not (tmp_path / "run").exists()

@@ -54,7 +54,7 @@ def served_alone(path, images, budget):
     loaded = keras.models.load_model(path, compile=False)
     model = kd.layers.DynamicModel(loaded.chain, kd.deciders.Confidence())
     model.build((None, 16, 16, 3))
-    kd.evaluation.fit_budget(model, images[COUNT:], budget)
+    kd.evaluation.fit_budget(model, images[COUNT:], macs=budget)
     return kd.evaluation.evaluate(model, images[:COUNT], np.zeros(COUNT))
 
 
