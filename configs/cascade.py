@@ -10,12 +10,12 @@
   trained on the held-out images too: it stands last, and nothing of its own output is fitted. Expect 94.4 % at 59 M
   MACs.
 - distil_cifar10: a front and a middle network, distilled from the shipped ResNet-32 by models.distil_front. Some 80
-  minutes, the same command goes on after an interruption. Expect ResNet-32's accuracy at half of its MACs.
+  minutes, the same command goes on after an interruption. Not run whole yet with networks as they are made now.
 - distil_letters: likewise on a second task, letters in many fonts at 96 pixels, which are rendered into folders; the
-  large network is plain Keras and trained first, the cascade has one front network. Some 25 minutes.
+  large network is plain Keras and trained first, the cascade has one front network. Some 25 minutes. Not run yet.
 - guarantee_cifar10: how often a promise about the error (evaluation.calibrate) is broken over 1,000 draws of 10,000
   held-out images, and what it costs. Some 20 minutes. Expect 10 % broken or less, as promised.
-- guarantee_cifar100: likewise, on other networks. Some 20 minutes. Not run yet. WEIGHTS_DIR holds
+- guarantee_cifar100: likewise, on other networks. Some 25 minutes. WEIGHTS_DIR holds
   resnet32_cifar100.npz and resnet110_cifar100.npz. Expect 10 % broken or less.
 """
 
