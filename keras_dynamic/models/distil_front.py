@@ -35,8 +35,8 @@ def front_network(input_shape, logits, limit, cost=None, stem=(), name="front"):
 
     Channels double as sizes halve, and are in eights: in an int8 file a multiply-add of such a network takes half or a
     third of the time of one in a network of depthwise convolutions. Of one or two units a stage, the first stage halves
-    the size already, so that most of the work is done on small maps of many channels; larger networks begin with a
-    stage of full size, without which they are no more accurate than small ones.
+    the size already, so that most of the work is done on small maps of many channels; larger networks, such as middle
+    ones of a cascade, begin with a stage of full size.
 
     Args:
         input_shape: (height, width, channels) of images.
