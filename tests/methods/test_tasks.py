@@ -179,7 +179,7 @@ def test_a_cascade_of_one_logit_saves_what_two_classes_save():
         fitted.append(models.cascade(members).fit_thresholds(IMAGES, labels))
     one, two = fitted
     assert one.accuracy == two.accuracy
-    assert one.macs == pytest.approx(two.macs, rel=0.02)
+    assert one.spent == pytest.approx(two.spent, rel=0.02)
     np.testing.assert_allclose(one.thresholds, two.thresholds, rtol=1e-4)
 
 
