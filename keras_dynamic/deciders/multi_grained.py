@@ -68,27 +68,25 @@ class RecurrentGates(GumbelGates):
 
     def prepare(self, chain):
         """Makes the projections, and builds them and the LSTM."""
+        self.look.build((None, self.features))
+        self.remember.build((None, self.hidden))
+        self.score.build((None, self.hidden))
+        shared = sum(layer.count_params() for layer in (self.look, self.remember, self.score))
         inputs = dict(zip(self.unit_names, chain.input_specs, strict=True))
-        for position, name in enumerate(self.names):
-            channels = keras.tree.flatten(inputs[name])[0].shape[-1]
-            key = self._key(name, channels)
+        for name in self.names:
+            channels, later = keras.tree.flatten(inputs[name])[0].shape[-1], name != self.names[0]
+            key, parameters = self._key(name, channels), 0 if later else shared  # weights count once, where first used
             if key not in self.projections:
                 made = layers.Dense(self.features, activation="relu", dtype="float32", name=f"project_{key}")
                 made.build((None, channels))
                 self.projections[key] = made
-            self._binding.nodes[name] = self._node(name, channels, bool(position))
-        self.look.build((None, self.features))
-        self.remember.build((None, self.hidden))
-        self.score.build((None, self.hidden))
+                parameters += made.count_params()
+            width = 4 * self.hidden
+            macs = channels * self.features + self.features * width + later * self.hidden * width + self.hidden
+            self._binding.nodes[name] = Node(f"{name}_gate", macs, parameters)  # the first step has no recurrent part
 
     def _key(self, name, channels) -> str:
         return name if self.per_unit else str(channels)
-
-    def _node(self, name, channels, later) -> Node:
-        """Returns the cost of a step: projection, the LSTM's two parts (the first step lacks one) and score."""
-        width = 4 * self.hidden
-        macs = channels * self.features + self.features * width + later * self.hidden * width + self.hidden
-        return Node(f"{name}_gate", macs)
 
     def decide(self, k, x, carry, training=None):
         """Takes the LSTM's step, then rounds in training and compares with tau otherwise."""

@@ -213,9 +213,8 @@ class ConvolutionGate(SavedArguments):
 @register(ConvolutionGate)
 def _convolution_gate_cost(layer, inputs):
     leaf = _leaf(inputs)
-    return Node(
-        layer.name, children=(tree(layer.look, leaf), Node("score", layer.score.kernel.shape[0] * layer.groups))
-    )
+    means = keras.KerasTensor((leaf.shape[0], layer.score.kernel.shape[0]))
+    return Node(layer.name, children=(tree(layer.look, leaf), tree(layer.score, means)))
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")

@@ -84,16 +84,16 @@ def thresholds_for(model: bytes, macs=None, ms=None, mj=None, deadline=None, tab
         )
     budget = budget_of(macs, ms, mj, deadline, table)
     budget.check_given()
+    if "stops" not in rows[0] and not (budget.table is None and budget.deadline is None):
+        raise ValueError(
+            "the model's table does not say where images stop, it is of an older version; export it again."
+        )
     costs = _costs_of_stops(metadata, budget)
     stages = budget.stages_within(costs)
     if budget.table is None and stages == len(costs):
         spent = [row["macs_mean"] for row in rows]
-    elif "stops" in rows[0]:
-        spent = [float(np.dot(row["stops"], np.minimum(costs, costs[stages - 1]))) for row in rows]
     else:
-        raise ValueError(
-            "the model's table does not say where images stop, it is of an older version; export it again."
-        )
+        spent = [float(np.dot(row["stops"], np.minimum(costs, costs[stages - 1]))) for row in rows]
     budget.check_least(min(spent))
     within = [k for k, each in enumerate(spent) if budget.mean is None or within_budget(each, budget.mean)]
     found = _read(rows[max(within, key=spent.__getitem__)]["thresholds"])

@@ -66,7 +66,7 @@ def advice(report: Mapping[str, Any]) -> list[str]:
         return []
     best = max(files, key=lambda file: file.accuracy)
     taken = min(
-        (file for file in files if file.accuracy >= best.accuracy - _error(best.accuracy, images)),
+        (file for file in files if file.accuracy >= best.accuracy - frontier.error_of(best.accuracy, images)),
         key=lambda file: file.mean_ms,
     )
     names = " and ".join(report["systems"])
@@ -102,7 +102,7 @@ def advice(report: Mapping[str, Any]) -> list[str]:
 
 def _against(taken: File, static: File, images: int) -> str:
     difference = taken.accuracy - static.accuracy
-    error = math.hypot(_error(taken.accuracy, images), _error(static.accuracy, images))
+    error = math.hypot(frontier.error_of(taken.accuracy, images), frontier.error_of(static.accuracy, images))
     where = "level"
     if round(1e4 * difference):
         where = f"{100 * abs(difference):.2f} points {'above' if difference > 0 else 'under'} it"
@@ -113,7 +113,3 @@ def _against(taken: File, static: File, images: int) -> str:
         f"is {formatting.percent(static.accuracy)} right. The dynamic one is {where}, {settled} than twice the "
         f"standard error of such a difference, {100 * error:.2f} points{ending}."
     )
-
-
-def _error(accuracy: float, images: int) -> float:
-    return math.sqrt(accuracy * (1 - accuracy) / images)

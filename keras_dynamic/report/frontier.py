@@ -363,7 +363,7 @@ def headline(report: Mapping[str, Any], name: str) -> str:
 
 
 def standard_error(report: Mapping[str, Any], system: Mapping[str, Any]) -> float:
-    """Standard error of a system's accuracy, sqrt(p (1 - p) / n).
+    """Standard error of a system's accuracy.
 
     Args:
         report: The content of report.json, perhaps with "images", the number that accuracies were measured on.
@@ -372,9 +372,20 @@ def standard_error(report: Mapping[str, Any], system: Mapping[str, Any]) -> floa
     Returns:
         A fraction; 0 where the number of images is not known.
     """
-    if not report.get("images"):
-        return 0.0
-    return math.sqrt(system["accuracy"] * (1 - system["accuracy"]) / report["images"])
+    return error_of(system["accuracy"], report["images"]) if report.get("images") else 0.0
+
+
+def error_of(accuracy: float, images: int) -> float:
+    """Standard error of an accuracy, sqrt(p (1 - p) / n).
+
+    Args:
+        accuracy: A fraction.
+        images: That it was measured on.
+
+    Returns:
+        A fraction.
+    """
+    return math.sqrt(accuracy * (1 - accuracy) / images)
 
 
 def _paths(system: Mapping[str, Any]) -> str:

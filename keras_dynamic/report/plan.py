@@ -29,6 +29,7 @@ from keras_dynamic.ops import (
     stops,
 )
 from keras_dynamic.report import formatting
+from keras_dynamic.report.frontier import error_of
 from keras_dynamic.report.measure import labelled_pair
 from keras_dynamic.report.plan_page import page_of
 from keras_dynamic.transform import attach_exits
@@ -564,7 +565,7 @@ def _remarks(bench, data) -> list[str]:
             f"The network is hardly better than always answering the largest class ({formatting.percent(chance, 1)}): "
             "nothing that follows means anything before it is trained."
         )
-    error = np.sqrt(bench.accuracy * (1 - bench.accuracy) / len(bench.y))
+    error = error_of(bench.accuracy, len(bench.y))
     found.append(
         f"Expected, not measured: errors grow as the share of MACs to the power of -{bench.exponent:.2f}; the standard "
         f"error on {len(bench.y):,} inputs is {100 * error:.1f} points. Equal means {100 * bench.max_loss:.1f} points "

@@ -99,6 +99,17 @@ def test_what_a_step_costs():
     }
 
 
+@pytest.mark.parametrize("per_unit", [True, False])
+def test_every_weight_counts_once(per_unit):
+    model = DynamicModel(resnet_cifar(14).chain, RecurrentGates(per_unit=per_unit))
+    model.build((None, 32, 32, 3))
+    gates = sum(part.total_parameters for part in model.cost_tree.children if part.decides)
+    assert gates == sum(np.prod(weight.shape, dtype=int) for weight in model.decider.trainable_variables)
+    gate = ConvolutionGate(3)
+    gate(keras.KerasTensor((None, 8, 8, 4)))
+    assert cost.tree(gate, keras.KerasTensor((None, 8, 8, 4))).total_parameters == gate.count_params()
+
+
 def test_a_cnn_gate_costs_an_eighth_of_a_residual_block():
     """The paper's 12.5 % of a block of ResNet-34, whose pool and dense layer are as good as nothing."""
     side, channels = 56, 64

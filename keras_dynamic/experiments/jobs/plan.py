@@ -13,14 +13,20 @@ from keras_dynamic.report.plan import plan as make_plan
 def plan(config, workdir, data_dir=None, record=None) -> dict:
     """Plans, and then compares what was expected with records of what was trained, at their MACs.
 
-    The plan reads no record. The config has data, network, seed, targets, and plan: exits, after which units they may
-    stand, and trained, {'NAME': (first words of a way, id of a record)}.
+    The records are read first, so that a missing one is known at once; the plan does not see them.
+
+    The config has data, network, seed, targets, and plan: exits, after which units they may stand, and trained,
+    {'NAME': (first words of a way, id of a record)}.
 
     Returns:
         figures: accuracy_expected_NAME, what the plan expects at the record's MACs; accuracy_trained_NAME;
         estimate_off_NAME, one less the other; estimate_off_largest, without sign; order_right, 1 if the plan orders
         them as training did; minutes.
     """
+    compared = config.plan.trained.items()
+    known = {
+        name: json.loads((RESULTS / f"{identity}.json").read_text())["figures"] for name, (_, identity) in compared
+    }
     splits = load_splits(config.data, data_dir)
     found = make_plan(
         build_network(config.network),
@@ -33,11 +39,10 @@ def plan(config, workdir, data_dir=None, record=None) -> dict:
     print(found)
     figures = {"minutes": found.seconds / 60}
     expected, trained = {}, {}
-    for name, (words, identity) in config.plan.trained.items():
+    for name, (words, _) in compared:
         way = next(way for way in found.ways if way.name.startswith(words))
-        known = json.loads((RESULTS / f"{identity}.json").read_text())["figures"]
-        expected[name] = found.accuracy_at(way.name, known["macs_mean"] / found.macs)
-        trained[name] = known["accuracy"]
+        expected[name] = found.accuracy_at(way.name, known[name]["macs_mean"] / found.macs)
+        trained[name] = known[name]["accuracy"]
         figures |= {f"accuracy_expected_{name}": expected[name], f"accuracy_trained_{name}": trained[name]}
         figures[f"estimate_off_{name}"] = expected[name] - trained[name]
     figures["estimate_off_largest"] = max(abs(expected[name] - trained[name]) for name in expected)
