@@ -98,30 +98,10 @@ def create_report(
     splits = Split(labelled_pair(held_out, "held_out"), labelled_pair(test, "test"), names)
     check_timed(len(splits.test[0]), LEAST_REPEATS)
     folder = Path(folder)
-    (folder / "models").mkdir(parents=True, exist_ok=True)
     say = print if verbose else (lambda text: None)
 
-    say(f"Measuring {static.name} and {len(plain)} other static networks")
-    networks = sorted([*plain, static], key=_macs)
-    titles = distinct(network.name for network in networks)
-    measured, accuracies = plain_figures(networks, splits, titles)
-    exported = {}
-    for precision, quantize in PRECISIONS.items():
-        exported[precision] = lite.export(static, quantize, splits.held_out[0])
-        write_bytes(folder / "models" / f"static_{precision}.tflite", exported[precision])
-    report: dict[str, Any] = {"static": accuracies, "systems": {}, "held_out": len(splits.held_out[0])}
-    if len(measured) > 1:
-        report["cascade_frontier"] = cascade_frontier(measured, splits.held_out[1], splits.test[1])
-    images = {}
+    report, images = measure_systems(models, [*plain, static], static, splits, folder / "models", say)
     for name, each in models.items():
-        say(f"Measuring {name} in Keras and as .tflite")
-        figures, evaluation = keras_figures(each, splits, _macs(static))
-        figures |= lite_figures(name, each, exported, splits, evaluation, folder / "models")
-        figures |= frontier.margins(figures, accuracies, report.get("cascade_frontier"))
-        figures["reference"] = titles[next(k for k, network in enumerate(networks) if network is static)]
-        report["systems"][name] = figures
-        if _pictured(splits.test[0]):
-            images[name] = per_image(evaluation, splits)
         each.save(folder / "models" / f"{name}.keras")
     if promise is not None:
         report["promise"] = {"risk": promise.risk, "delta": promise.delta, "p_value": promise.p_value}
@@ -132,6 +112,45 @@ def create_report(
     page = write_report(report, images, folder)
     say(f"\n{short_table(report)}\n\n{page}")
     return page
+
+
+def measure_systems(models, networks, static, splits, folder, say) -> tuple[dict[str, Any], dict[str, PerImage]]:
+    """Measures dynamic networks in Keras and as .tflite, against a static one, and writes the files.
+
+    Args:
+        models: {name: built DynamicModel}.
+        networks: static networks, of which one is `static`; several give a cascade frontier.
+        static: the static reference.
+        splits: Split, or anything with its attributes.
+        folder: gets static_PRECISION.tflite and NAME_PRECISION.tflite.
+        say: function (text), called before each long step.
+
+    Returns:
+        (report, as report.json has it, and what each system did with each test image, of images in colour).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"Measuring {len(networks)} static networks")
+    networks = sorted(networks, key=_macs)
+    titles = distinct(network.name for network in networks)
+    measured, accuracies = plain_figures(networks, splits, titles)
+    exported = {}
+    for precision, quantize in PRECISIONS.items():
+        exported[precision] = lite.export(static, quantize, splits.held_out[0])
+        write_bytes(folder / f"static_{precision}.tflite", exported[precision])
+    report: dict[str, Any] = {"static": accuracies, "systems": {}, "held_out": len(splits.held_out[0])}
+    if len(measured) > 1:
+        report["cascade_frontier"] = cascade_frontier(measured, splits.held_out[1], splits.test[1])
+    images = {}
+    for name, each in models.items():
+        say(f"Measuring {name} in Keras and as .tflite")
+        figures, evaluation = keras_figures(each, splits, _macs(static))
+        figures |= lite_figures(name, each, exported, splits, evaluation, folder)
+        figures |= frontier.margins(figures, accuracies, report.get("cascade_frontier"))
+        figures["reference"] = titles[next(k for k, network in enumerate(networks) if network is static)]
+        report["systems"][name] = figures
+        if _pictured(splits.test[0]):
+            images[name] = per_image(evaluation, splits)
+    return report, images
 
 
 def _macs(network) -> int:

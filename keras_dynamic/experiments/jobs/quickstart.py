@@ -3,18 +3,16 @@
 import time
 from pathlib import Path
 
-from keras_dynamic import lite, zoo
+from keras_dynamic import zoo
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.evaluation import exit_figures, fit_budget
-from keras_dynamic.evaluation.cascade_frontier import cascade_frontier
 from keras_dynamic.experiments import Run, save, train
 from keras_dynamic.experiments.records import facts, flat, write_record
-from keras_dynamic.files import write_bytes
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.models import cascade
-from keras_dynamic.report import frontier, short_table, write_report
+from keras_dynamic.report import short_table, write_report
 from keras_dynamic.report.formatting import millions
-from keras_dynamic.report.measure import PRECISIONS, keras_figures, lite_figures, per_image, plain_figures
+from keras_dynamic.report.measure import measure_systems
 from keras_dynamic.transform import collaborate
 
 
@@ -37,39 +35,20 @@ def quickstart(config, workdir, data_dir=None, record=None):
     run = Run.load(config, workdir / "training", data_dir)
     splits = run.splits
     exits = _stopping(train(run), config, splits.held_out[0])
-    models = workdir / "models"
-    models.mkdir(parents=True, exist_ok=True)
-
-    _say("Evaluating the plain networks and fitting the cascade's thresholds")
+    _say("Fitting the cascade's thresholds")
     networks = [zoo.load(name) for name in config.networks]
-    plain, static = plain_figures(networks, splits)
     large = networks[-1]
-    macs_static = static[large.name]["macs"]
     cascaded = cascade(networks)
-    fitted = cascaded.fit_thresholds(*splits.held_out, macs=config.cascade_share * macs_static)
+    fitted = cascaded.fit_thresholds(*splits.held_out, macs=config.cascade_share * large.cost_tree.total_macs)
     thresholds = ", ".join(f"{value:.4f}" for value in fitted.thresholds)
     print(f"thresholds {thresholds}: {fitted.spent / 1e6:.1f} M MACs on the held-out images")
-    systems = {"cascade": cascaded, "exits": exits}
+    systems, models = {"cascade": cascaded, "exits": exits}, workdir / "models"
 
-    references = {}
-    for precision, quantize in PRECISIONS.items():
-        references[precision] = lite.export(large, quantize, splits.held_out[0])
-        write_bytes(models / f"static_{precision}.tflite", references[precision])
-    report = {
-        "static": static,
-        "systems": {},
-        "cascade_frontier": cascade_frontier(plain, splits.held_out[1], splits.test[1]),
-        **facts(f"{config.data.name}: {len(splits.test[0]):,} test images", config.seed),
-    }
-    images = {}
+    report, images = measure_systems(systems, networks, large, splits, models, _say)
+    report |= facts(f"{config.data.name}: {len(splits.test[0]):,} test images", config.seed)
     for name, model in systems.items():
-        _say(f"Measuring the {name} system in Keras and as TFLite")
-        figures, evaluation = keras_figures(model, splits, macs_static)
-        figures |= lite_figures(name, model, references, splits, evaluation, models)
         if model.chain.exit_names:
-            figures |= exit_figures(model, splits.held_out, splits.test)
-        figures |= frontier.margins(figures, static, report["cascade_frontier"])
-        report["systems"][name], images[name] = figures, per_image(evaluation, splits)
+            report["systems"][name] |= exit_figures(model, splits.held_out, splits.test)
         save(model, models / f"{name}.keras", optimizer=False)
     report["seconds"] = round(time.time() - start, 1)
     page = write_report(report, images, workdir)
