@@ -3,6 +3,7 @@
 from keras_dynamic.cost.nodes import Guard, Node, expected, given, greatest_common_unit, parts
 from keras_dynamic.cost.prices import DECIDER, Budget, budget_of, check_table, priced
 from keras_dynamic.cost.rules import output_spec, register, tree
+from keras_dynamic.cost.stops import Row, costs_of_stops, most, stops_within
 from keras_dynamic.cost.summary import summary
 
 __all__ = [
@@ -10,15 +11,19 @@ __all__ = [
     "Budget",
     "Guard",
     "Node",
+    "Row",
     "budget_of",
     "check_table",
+    "costs_of_stops",
     "expected",
     "given",
     "greatest_common_unit",
+    "most",
     "output_spec",
     "parts",
     "priced",
     "register",
+    "stops_within",
     "summary",
     "tree",
 ]

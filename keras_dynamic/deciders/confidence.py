@@ -7,7 +7,7 @@ from keras import ops
 from keras_dynamic.layers import Decider
 from keras_dynamic.layers.constant_variables import constant_value
 from keras_dynamic.messages import is_count
-from keras_dynamic.ops import check_confidence, confidence, confidence_name, predicted_class
+from keras_dynamic.ops import both, check_confidence, confidence, confidence_name, predicted_class
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
@@ -96,7 +96,7 @@ class Confidence(Decider):
         if name not in self.names:
             return {}, {}, carry
         going = self._unsure(name, x[self.leaf])
-        going = going if carry is None else _both(carry, going)
+        going = going if carry is None else both(carry, going)
         return {name: going}, {name: going}, going
 
     def decide_exit(self, name, logits, x, carry, training=None):
@@ -109,13 +109,6 @@ class Confidence(Decider):
         if follows is not None:
             return follows
         return confidence(logits, self.confidence) < self.thresholds[self.names.index(name)]
-
-
-def _both(one, other):
-    """Returns one and other; each is True, False or a bool tensor."""
-    if one is True or other is False:
-        return other
-    return one if other is True or one is False else ops.logical_and(one, other)
 
 
 def _infinite(shape, dtype=None):

@@ -8,8 +8,9 @@ from typing import Any
 class _Constants:
     """Values of the constant variables by id, and the cost trees of deciders under these values."""
 
-    def __init__(self, variables):
+    def __init__(self, variables, limited):
         self.values = {id(variable): variable.numpy() for variable in variables}
+        self.limited = limited
         self.trees: dict[int, Any] = {}
 
 
@@ -17,13 +18,14 @@ _constants: contextvars.ContextVar[_Constants | None] = contextvars.ContextVar("
 
 
 @contextlib.contextmanager
-def constant_variables(variables):
+def constant_variables(variables, limited=False):
     """Treats variables as constants in this context, so that deciders can use their values while tracing.
 
     Args:
         variables: Keras variables of deciders; all others stay variables.
+        limited: whether images have a budget, at whose end they stop at exits whatever the decider says.
     """
-    token = _constants.set(_Constants(variables))
+    token = _constants.set(_Constants(variables, limited))
     try:
         yield
     finally:
@@ -40,3 +42,9 @@ def constant_trees() -> dict[int, Any] | None:
     """Returns the cost trees made under the constant values, by the decider's id; None outside of the context."""
     now = _constants.get()
     return None if now is None else now.trees
+
+
+def images_have_budgets() -> bool:
+    """Returns whether images may stop at exits where the decider lets all of them go on; False outside of the context."""
+    now = _constants.get()
+    return now is not None and now.limited

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from keras_dynamic.cost import Node
+from keras_dynamic.layers.constant_variables import images_have_budgets
 from keras_dynamic.layers.exits import reads_previous
 
 
@@ -50,7 +51,8 @@ def liveness_of(chain, decider) -> list[Liveness]:
             name = step.exit.name
             passed = sum(each.exit is not None and each.exit.name in decided for each in steps[:place])
             later = computed and reads_previous(head)
-            read = later or (name in decided and decider.reads_logits(name))
+            compared = name in decided and decider.constant(name) is not True and decider.reads_logits(name)
+            read = later or compared
             computed, head = read or name in decided, step.exit.head
             if computed:
                 for leaf, count in _of(step.exit.leaf, passed, chain.output_of(step.place)).items():
@@ -74,7 +76,8 @@ def liveness_of(chain, decider) -> list[Liveness]:
 
 def decided_exits(chain, decider) -> list[str]:
     """Returns the names of the exits at which images may stop, in order."""
-    return [name for name in chain.exit_names if name in decider.names and decider.constant(name) is not True]
+    limited, own = images_have_budgets(), [name for name in chain.exit_names if name in decider.names]
+    return [name for name in own if limited or decider.constant(name) is not True]
 
 
 def _of(leaf, count, x) -> dict:

@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 
-from keras_dynamic.cost import Guard, parts
+from keras_dynamic.cost import Guard, Row, most, parts
 from keras_dynamic.layers import masked
 from keras_dynamic.layers.grouped_body import GroupedBody
 from keras_dynamic.lite.convert import TIE_BREAKER_SLOPE
-from keras_dynamic.ops import select
+from keras_dynamic.ops import both, select
 
 _SCOPE = re.compile(r"kd_decision_(\d+)")
 _UNIT = re.compile(r"kd_unit_(\d+)")
@@ -161,12 +161,40 @@ def note(name, lowered, masked) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Limit:
+    """What an image may spend at most.
+
+    Attributes:
+        value: in the unit of the rows: int32 tensor [1], or a number.
+        costs: {exit name: rows of what an image costs that goes on there and stops as soon as it can}.
+    """
+
+    value: Any
+    costs: dict[str, tuple[Row, ...]]
+
+    def allows(self, name, bits):
+        """Returns whether an image may go on after an exit: bool tensor [1], or True or False where it always is so.
+
+        Args:
+            name: of the exit.
+            bits: {decision name: int32 tensor [1]} of the decisions made so far.
+        """
+        import tensorflow as tf
+
+        spent = most(self.costs[name], bits)
+        if not tf.is_tensor(spent) and not tf.is_tensor(self.value):
+            return bool(spent <= self.value)
+        return tf.less_equal(tf.reshape(tf.cast(spent, tf.int32), (1,)), self.value)
+
+
 class BranchingExecutor:
     """Executes decisions as selects between run and skip, and records their conditions.
 
     Args:
         names: all decision names of the model, in order.
         groups: {unit name: Lowered} for units with channel groups that are decided, see lower_groups.
+        limit: Limit, under which images stop at exits; None for none.
 
     Attributes:
         conditions: {decision name: bool tensor [1]; True or False where no image changes it; or the name of an earlier
@@ -181,9 +209,10 @@ class BranchingExecutor:
             sentence can be raised instead of a traceback through it.
     """
 
-    def __init__(self, names, groups=None):
+    def __init__(self, names, groups=None, limit: Limit | None = None):
         self.names = list(names)
         self.groups = groups or {}
+        self.limit = limit
         self.conditions = {}
         self.listed = []
         self.bits = {}
@@ -332,17 +361,20 @@ class BranchingExecutor:
             return decider.decide_exit(name, logits, x, carry, training=training)
         with tf.name_scope(decision_scope(len(self.listed))):
             decided, chances, after = decider.decide_exit(name, logits, x, carry, training=training)
-        decision = self._one_bool(full, decided[name])
-        constant = decider.constant(name)
-        if constant is not None:
-            decision = constant
-        elif not isinstance(decision, bool) and not _depends_on_image(decision):
-            self.problems.append(
-                f"decision {full!r} at an exit must depend on the image, but it is the same for all; leave the exit "
-                "out instead."
-            )
-            decision = True
-        self._note(full, decision, listed=constant is not None and name not in decider.constants)
+            decision = self._one_bool(full, decided[name])
+            constant = decider.constant(name)
+            if constant is not None:
+                decision = constant
+            elif not isinstance(decision, bool) and not _depends_on_image(decision):
+                self.problems.append(
+                    f"decision {full!r} at an exit must depend on the image, but it is the same for all; leave the "
+                    "exit out instead."
+                )
+                decision = True
+            if self.limit is not None:
+                decision = both(decision, self.limit.allows(name, self.bits))
+        listed = self.limit is not None or (constant is not None and name not in decider.constants)
+        self._note(full, decision, listed=listed)
         return {**decided, name: decision}, chances, after
 
     def branch_at_exit(self, x, behind):

@@ -88,8 +88,13 @@ def check_byte_range(byte_range, images) -> None:
         )
 
 
-def trace(function, shape):
-    """Traces a function (image float32 [1, ...]) -> tensors, and turns variables into constants.
+def trace(function, shape, further=()):
+    """Traces a function (image float32 [1, ...], ...) -> tensors, and turns variables into constants.
+
+    Args:
+        function: to trace.
+        shape: of the image.
+        further: specs of its other arguments.
 
     Raises:
         ValueError: if it computes in a float type that TFLite does not run, draws random numbers or changes variables,
@@ -98,7 +103,7 @@ def trace(function, shape):
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    traced = tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    traced = tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32, name="image"), *further])
     concrete = traced.get_concrete_function()
     _check_operations(concrete.graph)
     frozen = convert_variables_to_constants_v2(concrete)
@@ -213,7 +218,8 @@ def convert(frozen, quantize=None, calibration=None, byte_range=None) -> Model:
     if quantize == "int8":
         _restate(frozen.graph)
         _break_ties(frozen.graph)
-        converter.representative_dataset = lambda: _representative(calibration, byte_range)
+        limits = [np.full(each.shape, each.dtype.max, each.dtype.as_numpy_dtype) for each in frozen.inputs[1:]]
+        converter.representative_dataset = lambda: _representative(calibration, byte_range, limits)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8 if byte_range is None else tf.uint8
         converter.inference_output_type = tf.int8
@@ -232,14 +238,17 @@ def convert(frozen, quantize=None, calibration=None, byte_range=None) -> Model:
     return converted
 
 
-def _representative(calibration, byte_range):
-    """Yields what the scales are fitted on; with a byte_range, its ends are two numbers of the first image."""
+def _representative(calibration, byte_range, further):
+    """Yields what the scales are fitted on, and further inputs beside each image.
+
+    With a byte_range, its ends are two numbers of the first image.
+    """
     chosen = np.linspace(0, len(calibration) - 1, min(len(calibration), _CALIBRATED_ON)).astype(int)
     for k in chosen:
         image = np.array(calibration[k], np.float32)
         if byte_range is not None and k == 0:
             image.flat[:2] = byte_range
-        yield [image[None]]
+        yield [image[None], *further]
 
 
 def _refuse_float(converted) -> None:

@@ -1,12 +1,13 @@
 """Exports a dynamic model to a .tflite in which what is skipped is not computed."""
 
+import numbers
 import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_dynamic.cost import Guard, Node, greatest_common_unit, parts
+from keras_dynamic.cost import Guard, Node, Row, costs_of_stops, greatest_common_unit, most, parts
 from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.keras_hooks import all_layers
@@ -14,7 +15,8 @@ from keras_dynamic.layers import Decider, DynamicModel, NormalizePixels
 from keras_dynamic.layers.constant_variables import constant_variables
 from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.lite import flatbuffer
-from keras_dynamic.lite.branching import FOLD, BranchingExecutor, lower_groups, note
+from keras_dynamic.lite.branching import FOLD, BranchingExecutor, Limit, lower_groups, note
+from keras_dynamic.lite.budget import BUDGET
 from keras_dynamic.lite.comparisons import (
     budget_table,
     confidence_names,
@@ -47,6 +49,7 @@ def export(
     input_type=None,
     labels=None,
     normalization=None,
+    budget=None,
 ) -> bytes:
     """Converts a dynamic model for batch 1, its decisions as IFs, and verifies the result.
 
@@ -64,6 +67,11 @@ def export(
     1/256, and an image whose confidence is 255/256, the largest there is, stops at any threshold. Those that would have
     been baked in are the metadata's `thresholds`, null for infinity. With calibration images a model whose only
     decisions are these also has the table `budgets`, see thresholds_for, in either precision.
+
+    With budget='input' it has another input, `budget`, int32 [1], in units of the metadata's budget["unit"] MACs, which
+    no image exceeds: after an exit an image goes on if what it has spent, units and groups that it skipped not counted,
+    and the most that it can still spend until it may stop again, is within the budget. Under a budget of less than
+    budget["least"] MACs images stop at the first exit all the same, and their `macs` are over the budget.
 
     Args:
         model: built DynamicModel; or a functional or sequential Keras model, see models.from_functional.
@@ -85,6 +93,7 @@ def export(
             channel, for the file's metadata and for input_type='uint8'; None for (0, 1) where the model normalises
             pixel values itself, by NormalizePixels or a Rescaling such as 1 / 255 in its stem, else for not known. The
             file does not compute it.
+        budget: None for none; 'input', or a number of MACs that is part of the file, for models that decide exits.
 
     Returns:
         The .tflite's bytes.
@@ -96,11 +105,12 @@ def export(
             an argument is unknown, there are more or fewer labels than classes, bytes are wanted of a model in float or
             one whose normalisation is not known, exits are wanted of a model that stops at them, a decision is not one
             bool per image, thresholds are to be an input but nothing compares confidences, or their scales differ in
-            int8, or the model has an operation that TFLite's builtins lack.
+            int8, a budget is wanted of a model that stops at no exit, or is below what the first exit may cost, or the
+            model has an operation that TFLite's builtins lack.
     """
     outputs = (outputs,) if isinstance(outputs, str) else outputs
     model = as_dynamic(model, copy=False)
-    _check_arguments(model, quantize, outputs, fold, thresholds, input_type)
+    _check_arguments(model, quantize, outputs, fold, thresholds, input_type, budget)
     labels = check_labels(labels, model.classes)
     normalization = (0, 1) if normalization is None and _rescales_pixels(model) else normalization
     normalization = check_normalization(normalization, model.image_shape[-1], _takes_pixels(model), input_type)
@@ -121,15 +131,16 @@ def export(
         )
     names = ["logits", *(name for name in OUTPUTS[1:] if name in outputs)]
     graph = _Graph(model, names, lower_groups(model, "int8" if in_int8 else None, fold))
-    with constant_variables(_constants(model, as_input)):
-        graph.node = model.cost_tree  # made before tracing
-        traced = trace(graph, shape)
+    with constant_variables(_constants(model, as_input), limited=budget is not None):
+        graph.tree = model.cost_tree  # made before tracing
+        further = [] if budget is None else graph.limited(shape, budget)
+        traced = trace(graph, shape, further)
     if graph.problems:
         raise ValueError(graph.problems[0])
     parsed = convert(traced, quantize, calibration, bytes_are)
-    metadata, inputs, seen = graph.metadata(quantize), ["image"], None
-    own = [name for name in model.decider.confidence_names if graph.changes(name)]
-    wanted = [name for name in confidence_names(model) if graph.changes(name)] if in_int8 else own
+    metadata, inputs, seen = graph.metadata(quantize), ["image", *(each.name for each in further)], None
+    own = [name for name in model.decider.confidence_names if graph.compares(name)]
+    wanted = [name for name in confidence_names(model) if graph.compares(name)] if in_int8 else own
     if wanted and uses_images:
         seen = confidences(parsed, wanted, graph.listed, calibration)
     if wanted and in_int8:
@@ -149,7 +160,7 @@ def export(
     return flatbuffer.pack(parsed)
 
 
-def _check_arguments(model, quantize, outputs, fold, thresholds, input_type) -> None:
+def _check_arguments(model, quantize, outputs, fold, thresholds, input_type, budget) -> None:
     """Raises a ValueError for what cannot be exported, before any work is done."""
     if not isinstance(model, DynamicModel):
         raise ValueError(
@@ -179,10 +190,24 @@ def _check_arguments(model, quantize, outputs, fold, thresholds, input_type) -> 
         )
     if input_type == "uint8" and quantize != "int8":
         raise ValueError(f"input_type='uint8' is for quantize='int8', got quantize={quantize!r}; leave input_type out.")
+    if budget is not None:
+        _check_budget(model, budget)
     if thresholds == "input" and not model.decider.confidence_names:
         raise ValueError(
             f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
             "deciders.Confidence or models.cascade, or leave thresholds='baked'."
+        )
+
+
+def _check_budget(model, budget) -> None:
+    """Raises a ValueError if a budget is none, or the model stops at no exit."""
+    if budget != "input" and not (isinstance(budget, numbers.Real) and not isinstance(budget, bool) and budget > 0):
+        raise ValueError(f"budget must be None, 'input' or a positive number of MACs, got {budget!r}.")
+    if not set(model.chain.exit_names) & set(model.decider.names):
+        raise ValueError(
+            f"a budget stops images at exits, but {model.name!r} decides {list(model.decision_names) or 'nothing'}; "
+            "give a network with exits and a decider such as deciders.Confidence(); for a cascade fit_thresholds has a "
+            "deadline."
         )
 
 
@@ -218,20 +243,55 @@ class _Graph:
 
     def __init__(self, model, names, groups):
         self.model, self.names, self.groups = model, names, groups
+        self.tree: Node = model.cost_tree
+        self.costs: dict[str, tuple[Row, ...]] = {}  # of Limit, in the budget's units
+        self.budget: dict[str, Any] | None = None  # of the metadata
         self.listed: list[str] = []
         self.conditions: dict[str, Any] = {}
         self.units: list[str] = []
         self.problems: list[str] = []
         self.notes: list[str] = []
+        self.computed: set[str] = set()
+        self.settled: set[str] = set()
         self.decisions = model.decision_names
         self.node: Node = model.cost_tree  # of what the file holds
         self.whole: Node = model.cost_tree  # with guards on all that is listed
 
-    def __call__(self, image):
+    def limited(self, shape, budget) -> list:
+        """Prepares for a budget, and returns the specs of further inputs.
+
+        What an image may still spend depends on what is constant or computed anyway, so that all is traced once before.
+        """
+        import tensorflow as tf
+
+        tf.function(self).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+        exits = [name for name in self.model.chain.exit_names if name in self.model.decider.names]
+        known = {name: run for name, run in self._known().items() if run is False or name not in exits}
+        node = _frozen(self.tree, known, "exits" in self.names)
+        exits = [name for name in exits if known.get(name) is not False]
+        unit = greatest_common_unit(node)
+        first, *costs = (
+            tuple(row._replace(macs=row.macs // unit) for row in rows) for rows in costs_of_stops(node, exits)
+        )
+        self.costs, least = dict(zip(exits, costs, strict=True)), most(first, {}) * unit
+        baked = None if budget == "input" else budget
+        if baked is not None and baked < least:
+            raise ValueError(
+                f"a budget must be at least {least:,} MACs, what an image may cost that stops at the first exit, got "
+                f"{baked:,.0f}; raise it, or put an exit earlier."
+            )
+        self.budget = {"unit": unit, "least": least, "macs": baked}
+        return [] if baked is not None else [tf.TensorSpec((1,), tf.int32, name=BUDGET)]
+
+    def __call__(self, image, budget=None):
         """Returns those of logits, exits, decisions and macs that are wanted."""
         import tensorflow as tf
 
-        executor = BranchingExecutor(self.decisions, self.groups)
+        limit = None
+        if self.budget is not None:
+            baked = self.budget["macs"]
+            limit = Limit(budget if baked is None else int(baked // self.budget["unit"]), self.costs)
+        executor = BranchingExecutor(self.decisions, self.groups, limit)
         outcome = self.model.outcome(image, training=False, executor=executor)
         self.conditions, self.listed = executor.conditions, executor.listed
         if any(self.conditions[name] is False for name in self.listed):
@@ -239,21 +299,31 @@ class _Graph:
             self.listed += unreached
             executor.bits.update((name, tf.zeros((1,), tf.int32)) for name in unreached)
         self.units, self.problems = executor.units, executor.problems
+        decider = self.model.decider
+        self.settled = {name for name in decider.names if decider.constant(name) is not None}
         self.notes = [note(unit, self.groups[unit], names) for unit, names in executor.masked.items()]
-        computed = {name: True for names in executor.masked.values() for name in names}
-        conditions = {**executor.conditions, **computed}
-        self.node = _frozen(self.node, conditions, "exits" in self.names)
-        unlisted = {name: run for name, run in conditions.items() if name not in self.listed or name in computed}
-        self.whole = _frozen(self.whole, unlisted, "exits" in self.names)
+        self.computed = {name for names in executor.masked.values() for name in names}
+        known = self._known()
+        self.node = _frozen(self.tree, known, "exits" in self.names)
+        unlisted = {name: run for name, run in known.items() if name not in self.listed or name in self.computed}
+        self.whole = _frozen(self.tree, unlisted, "exits" in self.names)
         results = {"logits": outcome.logits, **outcome.exits}
         if self.listed:
             results["decisions"] = tf.stack([executor.bits[name] for name in self.listed], axis=1)
             results["macs"] = self._macs(executor.bits)
         return [results[name] for name in self.given(self.names)]
 
+    def _known(self) -> dict[str, Any]:
+        """Returns {decision name: its condition}, True for those of groups that are computed all the same."""
+        return {**self.conditions, **dict.fromkeys(self.computed, True)}
+
     def changes(self, name) -> bool:
         """Returns whether a decision depends on the image and is not always the same as an earlier one."""
         return not isinstance(self.conditions.get(name, False), (bool, str))
+
+    def compares(self, name) -> bool:
+        """Returns whether a decision on confidence does: one whose threshold settles it may still obey a budget."""
+        return self.changes(name) and name not in self.settled
 
     def given(self, names):
         """Returns the file's outputs for these names; a static model has no decisions."""
@@ -277,7 +347,9 @@ class _Graph:
     def metadata(self, quantize):
         """Returns the file's metadata."""
         conditions = {name: self.conditions.get(name, False) for name in self.listed}
+        limit = {} if self.budget is None else {BUDGET: self.budget}
         return {
+            **limit,
             "version": 1,
             "decisions": self.listed,
             "constant": {name: run for name, run in conditions.items() if isinstance(run, bool)},

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.budget import BUDGET, in_units
 from keras_dynamic.lite.metadata import DEFAULT_KEY, read_metadata
 from keras_dynamic.lite.thresholds import THRESHOLDS, as_numbers, given_or_noted
 from keras_dynamic.messages import did_you_mean
@@ -126,7 +127,7 @@ class Interpreter:
     """Runs a .tflite on one image at a time.
 
     Where thresholds are an input (export's thresholds='input') and none are given, those noted in the file's metadata
-    are set.
+    are set; where a budget is an input and none is given, it is unlimited.
 
     Attributes:
         backend: the name of the package that runs it.
@@ -190,11 +191,12 @@ class Interpreter:
 
         Args:
             image: as of encode_image; for the input named 'image', or the only one.
-            others: values of further inputs, by name; `thresholds`, if they are an input, may be left out or None.
+            others: values of further inputs, by name; `thresholds` and `budget`, in MACs, if they are inputs, may be
+                left out or None.
 
         Raises:
-            ValueError: if an input is missing or unknown, the image has another shape, type or range, or thresholds are
-                of another number or no numbers.
+            ValueError: if an input is missing or unknown, the image has another shape, type or range, thresholds are
+                of another number or no numbers, or a budget is no number of at least 0.
         """
         first = "image" if "image" in self.inputs else next(iter(self.inputs))
         if first in others:
@@ -212,7 +214,7 @@ class Interpreter:
     def feed(self, values: Mapping[str, Any]) -> None:
         """Sets the inputs, by name, of a model that takes no image, such as a later stage; raises as set does.
 
-        Integers of a quantised input's own type stay as they are. `thresholds` may be left out.
+        Integers of a quantised input's own type stay as they are. `thresholds` and `budget` may be left out.
         """
         self._feed(self._checked(values))
 
@@ -221,6 +223,9 @@ class Interpreter:
         values = dict(values)
         if THRESHOLDS in self.inputs or THRESHOLDS in values:
             values[THRESHOLDS] = self._thresholds(values.get(THRESHOLDS))
+        if BUDGET in self.inputs or values.get(BUDGET) is not None:
+            given = values.get(BUDGET)
+            values[BUDGET] = in_units(given, None if given is None else read_metadata(self._model))
         for name in values:
             if name not in self.inputs:
                 raise ValueError(
@@ -248,8 +253,9 @@ class Interpreter:
             self._interpreter.set_tensor(self._indices[name], encode(value, self.inputs[name]))
 
     def fill(self) -> None:
-        """Sets inputs to zeros and thresholds to the file's own, to time a model whose work depends on no image."""
-        zeros = {name: np.zeros(port.shape, port.dtype) for name, port in self.inputs.items() if name != THRESHOLDS}
+        """Sets inputs to zeros, thresholds and budget to the file's own, to time a model of the same work always."""
+        others = (name for name in self.inputs if name not in (THRESHOLDS, BUDGET))
+        zeros = {name: np.zeros(self.inputs[name].shape, self.inputs[name].dtype) for name in others}
         self.feed(zeros)
 
     def invoke(self) -> None:

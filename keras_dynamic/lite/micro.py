@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.budget import BUDGET, in_units
 from keras_dynamic.lite.interpreter import decode, encode, encode_image, port_of
 from keras_dynamic.lite.metadata import metadata_of, signature_names
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
@@ -26,7 +27,7 @@ class MicroInterpreter:
         outputs: the outputs, in the model's order.
 
     Args:
-        model: the .tflite's bytes; one input, the image, or two, the second for thresholds.
+        model: the .tflite's bytes; one input, the image, and perhaps a budget and thresholds.
         arena_bytes: the memory for tensors and bookkeeping; None gives more than any plan can need.
 
     Raises:
@@ -39,8 +40,10 @@ class MicroInterpreter:
         parsed = flatbuffer.load(model)
         main = parsed.subgraphs[0]
         inputs, outputs = signature_names(parsed)
-        if inputs[1:] not in ([], [THRESHOLDS]):
-            raise ValueError(f"Expected a model with one input, the image, and perhaps {THRESHOLDS!r}, got {inputs}.")
+        if not set(inputs[1:]) <= {BUDGET, THRESHOLDS}:
+            raise ValueError(
+                f"Expected a model with one input, the image, and perhaps {BUDGET!r} and {THRESHOLDS!r}, got {inputs}."
+            )
         ports = [port_of(name, main.tensors[t]) for name, t in zip(inputs, main.inputs, strict=True)]
         self.input, *self._further = ports
         self._metadata = metadata_of(parsed)
@@ -56,22 +59,31 @@ class MicroInterpreter:
                 "give it a larger arena, or avoid the operator that it lacks."
             ) from error
 
-    def run(self, image, raw: bool = False, thresholds=None) -> dict[str, np.ndarray]:
-        """Runs the model on an image, and on thresholds if they are an input (None takes those noted in the file).
+    def run(self, image, raw: bool = False, thresholds=None, budget=None) -> dict[str, np.ndarray]:
+        """Runs the model on an image.
+
+        Args:
+            image: as of Interpreter.set.
+            raw: whether quantised outputs stay integers.
+            thresholds: if they are an input; None takes those noted in the file.
+            budget: MACs, if it is an input; None is unlimited.
 
         Returns:
             As Interpreter.run.
 
         Raises:
             ValueError: if the image has another shape, type or range, or thresholds are given but no input, of another
-                number, no numbers, or out of their measure's range.
+                number, no numbers, or out of their measure's range; likewise a budget.
         """
-        if self._further or thresholds is not None:
-            thresholds = given_or_noted(thresholds, self._metadata)
+        names, values = [port.name for port in self._further], {}
+        if THRESHOLDS in names or thresholds is not None:
+            values[THRESHOLDS] = given_or_noted(thresholds, self._metadata)
+        if BUDGET in names or budget is not None:
+            values[BUDGET] = in_units(budget, self._metadata)
         # The arena's plan gives the inputs' memory to later tensors: they must be set before every invoke.
         self._interpreter.set_input(encode_image(image, self.input, lambda: self._metadata), 0)
         for place, port in enumerate(self._further, 1):
-            self._interpreter.set_input(encode(thresholds, port), place)
+            self._interpreter.set_input(encode(values[port.name], port), place)
         self._interpreter.invoke()
         found = {port.name: np.array(self._interpreter.get_output(i)) for i, port in enumerate(self.outputs)}
         return found if raw else {port.name: decode(found[port.name], port) for port in self.outputs}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.budget import BUDGET
 from keras_dynamic.lite.comparisons import macs_of_stops
 from keras_dynamic.lite.flatbuffer import Graph, Model, cut, drop_dead, producers, submodel
 from keras_dynamic.lite.interpreter import Interpreter, decode, encode_image
@@ -45,25 +46,31 @@ class Stages:
         self._stages = [Interpreter(model, **interpreter) for model in models]
         self._notes = [metadata_needed(model) for model in models]
 
-    def run(self, image, thresholds=None) -> Stopped:
-        """Runs the stages until one stops.
+    def run(self, image, thresholds=None, budget=None) -> Stopped:
+        """Runs the stages until one stops, or the next one's MACs would exceed the budget.
 
-        Arguments and errors as of MicroInterpreter.run.
+        Arguments and errors as of MicroInterpreter.run. The first stage always runs.
         """
+        if budget is not None and not budget >= 0:
+            raise ValueError(f"budget must be a number of MACs of at least 0, got {budget!r}.")
         values: dict[str, Any] = {}
         if thresholds is not None:
             values[THRESHOLDS] = given_or_noted(thresholds, self._notes[0])
         values["image"] = encode_image(image, self._stages[0].inputs["image"], lambda: self._notes[0])
-        exit_ = 0
-        for stage, notes in zip(self._stages, self._notes, strict=True):
+        exit_, spent = 0, 0
+        for number, (stage, notes) in enumerate(zip(self._stages, self._notes, strict=True)):
+            spent += notes["cost"][0]["macs"]
+            if number and budget is not None and spent > budget:
+                break
             exit_ = notes["stops_at"]
             stage.feed({name: values[name] for name in stage.inputs if name in values})
             stage.invoke()
             found = stage.results(raw=True)
+            logits = decode(found["logits"], stage.outputs["logits"])
             if GO_ON not in found or not found[GO_ON].item():
                 break
             values |= found
-        return Stopped(decode(found["logits"], stage.outputs["logits"]), exit_)
+        return Stopped(logits, exit_)
 
 
 def stages(model: bytes) -> list[bytes]:
@@ -85,13 +92,17 @@ def stages(model: bytes) -> list[bytes]:
         The stages' bytes, one more than there are exits that are decided.
 
     Raises:
-        ValueError: if the model decides nothing or more than its exits, or an exit's own layers run only for images
-            that stop there, as where gates decide.
+        ValueError: if the model decides nothing or more than its exits, has a budget, or an exit's own layers run only
+            for images that stop there, as where gates decide.
     """
     parsed = flatbuffer.load(model)
     keep_outputs(parsed, ["logits"])
     metadata = metadata_needed(parsed)
     listed, constant = metadata["decisions"], metadata.get("constant", {})
+    if metadata.get(BUDGET):
+        raise ValueError(
+            "stages are cut from a model without a budget, as Stages.run takes one; export it with budget=None."
+        )
     names = [name for name in listed if name not in constant]
     if not names or metadata.get("exits") != listed:
         raise ValueError(

@@ -31,7 +31,7 @@ from keras_dynamic.ops.policy_gradient import (
     usage_reward,
 )
 from keras_dynamic.ops.seed_generator import SeedGenerator
-from keras_dynamic.ops.select import blend, mask_channels, select
+from keras_dynamic.ops.select import blend, both, mask_channels, select
 from keras_dynamic.ops.tasks import (
     TASKS,
     answers,
@@ -73,6 +73,7 @@ __all__ = [
     "bernoulli_log_probability",
     "binary_gumbel",
     "blend",
+    "both",
     "bounded",
     "bracket",
     "budget_thresholds",

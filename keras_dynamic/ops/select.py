@@ -72,3 +72,10 @@ def mask_channels(x, decisions):
     columns = [ops.broadcast_to(ops.cast(decision, "float32"), (batch,)) for decision in decisions]
     mask = ops.repeat(ops.stack(columns, axis=1), x.shape[-1] // len(columns), axis=1)
     return x * ops.cast(ops.reshape(mask, (-1, 1, 1, x.shape[-1])), x.dtype)
+
+
+def both(one, other):
+    """Returns whether both hold: True, False or a bool tensor; each is one of these."""
+    if one is True or other is False:
+        return other
+    return one if other is True or one is False else ops.logical_and(one, other)

@@ -92,10 +92,13 @@ def outcome_by_numbers():
     return [float(number) for part in parts.values() for number in np.ravel(part)]
 
 
-def guarded(images, **channel_gates):
-    """A network with a gate for each unit and gates for its groups, each of which runs for half of these images."""
+def guarded(images, units=2, exits=(), further=(), **channel_gates):
+    """A network with a gate for each unit and gates for its groups, each of which runs for half of these images.
+
+    further: deciders of the exits.
+    """
     wholes, groups = PerUnitGates(hidden=4), ChannelGates(hidden=4, **channel_gates)
-    model = DynamicModel(chain(), CombinedDecider([groups, wholes]), name="guarded")
+    model = DynamicModel(chain(units, exits=exits), CombinedDecider([groups, wholes, *further]), name="guarded")
     model.build((None, 8, 8, 3))
     enliven(model.chain)
     for number, gates in enumerate((groups, wholes), 40):  # seeds under which each decision varies
