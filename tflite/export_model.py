@@ -10,7 +10,8 @@ A model is a .keras file, of this package or any functional or sequential Keras 
 cheapest first, become a cascade: its thresholds are fitted on the images of --calibration, for at most --macs MACs (or
 --ms, --mj) per image on average, and --deadline for each, or, without a budget, for the accuracy of the last model.
 Those of a network with exits, gates or a policy are fitted likewise if there is a budget. A network with exits that
-decides nothing yet gets a Confidence decider for a budget and for --thresholds=input.
+decides nothing yet gets a Confidence decider for a budget and for --thresholds=input. With --budget no image of a
+network with exits exceeds so many MACs.
 
 --calibration is a folder of image files, or one with a folder of them for each class, which a cascade needs. A model
 that does not normalise pixels itself also needs --input_mean and --input_std: 0 and 255 if it takes numbers from 0 to
@@ -47,6 +48,12 @@ _THRESHOLDS = flags.DEFINE_enum(
     "baked",
     ["baked", "input"],
     "whether thresholds of confidences are constants, or an input of the .tflite with a table of those for each budget",
+)
+_BUDGET = flags.DEFINE_string(
+    "budget",
+    None,
+    "MACs that no image exceeds, of a network that decides exits: a number that is part of the .tflite, or 'input' for "
+    "one that it takes with each image",
 )
 _CALIBRATION = flags.DEFINE_string(
     "calibration",
@@ -93,6 +100,7 @@ def export_to(output: Path) -> list[str]:
     check_models(_MODEL.value)
     if output.is_dir():
         raise ValueError(f"--output must name a file to write, got the folder {str(output)!r}; add NAME.tflite to it.")
+    limit = _limit(_BUDGET.value)
     calibration = chosen("calibration", _CALIBRATION.value, _MODEL.value, needed_for())
     import_own(_IMPORTS.value)
 
@@ -106,7 +114,7 @@ def export_to(output: Path) -> list[str]:
     budget = budget_flags.budget(quantize or "float32")
     fit = len(loaded) > 1 or budget_flags.given()
     as_input = _THRESHOLDS.value == "input"
-    model = stopping(model) if fit or as_input else model
+    model = stopping(model) if fit or as_input or limit is not None else model
     images = Images()
     if calibration is not None:
         images = read_images(calibration, model.image_shape[1:])
@@ -124,10 +132,21 @@ def export_to(output: Path) -> list[str]:
         input_type=None if _INPUT_TYPE.value == "float" else _INPUT_TYPE.value,
         labels=labels,
         normalization=known_normalization(images, lite.normalizes_pixels(model)),
+        budget=limit,
     )
     found = lite.verify(exported)
     write_bytes(output, exported)
     return [*lines, *describe(output, found)]
+
+
+def _limit(text):
+    """Returns the value of --budget, as export takes it."""
+    if text in (None, "input"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--budget must be 'input' or a number of MACs, got {text!r}.") from None
 
 
 def _cascade(networks):

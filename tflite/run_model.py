@@ -6,7 +6,7 @@
 Runs on LiteRT, without TensorFlow. Pixels are normalised, and classes named, as the file says. The path is told if the
 model was exported with --outputs=logits,decisions, the MACs if it gives decisions or macs. --macs, --ms, --mj and
 --deadline choose the thresholds of a model that takes them as an input (--thresholds=input), from its table; without a
-budget they are those that the model notes.
+budget they are those that the model notes. --budget is what each image may spend, of a model that takes it as an input.
 """
 
 import importlib.util
@@ -26,6 +26,9 @@ if all(importlib.util.find_spec(name) for name in ("jax", "scipy")):
     os.environ["KERAS_BACKEND"] = "numpy"
 
 _MODEL = flags.DEFINE_string("model", None, "the .tflite, exported by keras_dynamic", required=True)
+_BUDGET = flags.DEFINE_float(
+    "budget", None, "MACs that no image exceeds, of a model exported with --budget=input", lower_bound=0
+)
 _THREADS = flags.DEFINE_integer("threads", 1, "threads of the interpreter", lower_bound=1)
 
 
@@ -97,6 +100,9 @@ def load(path: Path) -> Model:
         precision = lite.read_metadata(content)["quantize"] or "float32"
         asked = budget_flags.budget(precision)
         given = {"thresholds": lite.thresholds_for(content, **asked)} if budget_flags.given() else {}
+        if _BUDGET.value is not None and "budget" not in interpreter.inputs:
+            raise ValueError("the model takes no budget as an input; export it with --budget=input.")
+        given |= {} if _BUDGET.value is None else {"budget": _BUDGET.value}
         labels, normalization = lite.read_labels(content), lite.read_normalization(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

@@ -1,4 +1,4 @@
-"""What an image costs that stops at an exit, when only some of its decisions have been made, and where a limit ends it."""
+"""What images cost that stop at an exit, also while only some of their decisions are made, and stops within a limit."""
 
 import math
 from collections.abc import Mapping, Sequence

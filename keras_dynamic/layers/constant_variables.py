@@ -45,6 +45,6 @@ def constant_trees() -> dict[int, Any] | None:
 
 
 def images_have_budgets() -> bool:
-    """Returns whether images may stop at exits where the decider lets all of them go on; False outside of the context."""
+    """Returns whether images may stop at exits where the decider lets all go on; False outside of the context."""
     now = _constants.get()
     return now is not None and now.limited

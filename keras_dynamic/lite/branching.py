@@ -209,7 +209,7 @@ class BranchingExecutor:
             sentence can be raised instead of a traceback through it.
     """
 
-    def __init__(self, names, groups=None, limit: Limit | None = None):
+    def __init__(self, names, groups=None, limit=None):
         self.names = list(names)
         self.groups = groups or {}
         self.limit = limit

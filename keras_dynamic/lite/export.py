@@ -1,6 +1,5 @@
 """Exports a dynamic model to a .tflite in which what is skipped is not computed."""
 
-import numbers
 import warnings
 from typing import Any
 
@@ -31,7 +30,7 @@ from keras_dynamic.lite.outline import selects_to_ifs
 from keras_dynamic.lite.standard_metadata import byte_range, check_labels, check_normalization, set_standard_metadata
 from keras_dynamic.lite.thresholds import written
 from keras_dynamic.lite.verify import check
-from keras_dynamic.messages import did_you_mean
+from keras_dynamic.messages import check_number, did_you_mean
 
 OUTPUTS = ("logits", "exits", "decisions", "macs")
 QUANTIZE = (None, "float16", "dynamic", "int8")
@@ -201,8 +200,8 @@ def _check_arguments(model, quantize, outputs, fold, thresholds, input_type, bud
 
 def _check_budget(model, budget) -> None:
     """Raises a ValueError if a budget is none, or the model stops at no exit."""
-    if budget != "input" and not (isinstance(budget, numbers.Real) and not isinstance(budget, bool) and budget > 0):
-        raise ValueError(f"budget must be None, 'input' or a positive number of MACs, got {budget!r}.")
+    if budget != "input":
+        check_number("budget, unless it is 'input',", budget, positive=True)
     if not set(model.chain.exit_names) & set(model.decider.names):
         raise ValueError(
             f"a budget stops images at exits, but {model.name!r} decides {list(model.decision_names) or 'nothing'}; "

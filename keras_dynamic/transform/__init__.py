@@ -1,6 +1,6 @@
 """Returns changed networks: with exits or channel groups added, units pruned, decisions frozen, gates stripped."""
 
-from keras_dynamic.transform.exits import attach_exits, collaborate, until_exit
+from keras_dynamic.transform.exits import attach_exits, collaborate, exit_places, until_exit
 from keras_dynamic.transform.freeze_decisions import freeze_decisions
 from keras_dynamic.transform.group_channels import group_channels
 from keras_dynamic.transform.init_gates import decision_importance, init_gates_by_importance
@@ -11,6 +11,7 @@ __all__ = [
     "attach_exits",
     "collaborate",
     "decision_importance",
+    "exit_places",
     "freeze_decisions",
     "group_channels",
     "init_gates_by_importance",

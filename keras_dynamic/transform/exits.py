@@ -5,16 +5,19 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Collaborative, DynamicModel, Exit
+from keras_dynamic.layers import Always, Collaborative, DynamicModel, Exit
 from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.layers.exits import reads_previous
-from keras_dynamic.messages import did_you_mean, is_count
+from keras_dynamic.messages import check_number, did_you_mean, is_count
 
 
-def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str] = (), frozen=False) -> DynamicModel:
+def attach_exits(
+    network, after: Sequence[str], filters: int | Sequence[int] = 64, copies: Sequence[str] = (), frozen=False
+) -> DynamicModel:
     """Returns the network with an exit after each of some units: convolution, batch norm, ReLU, pool and dense layer.
 
-    The network's layers are shared, so its own logits, those of the head, stay; the exits' layers are new.
+    The network's layers are shared, so its own logits, those of the head, stay; the exits' layers are new. What decides
+    on units is copied with its weights, as a decider is for one chain.
 
         network = kd.transform.attach_exits(kd.zoo.load("resnet32_cifar10_45k"), after=["stage2_unit2", "stage2_unit5"])
         model = kd.methods.IMTA(network.chain)
@@ -26,28 +29,28 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
     Args:
         network: built DynamicModel whose units return one tensor, [batch, ..., channels]; or a functional or sequential
             Keras model, which is copied, see models.from_functional.
-        after: names of units.
+        after: names of units, such as those of exit_places.
         filters: of each exit's 3x3 convolution of stride 2 (of size 3 on sequences, a dense layer on vectors); 0 for
-            only a pool and a dense layer.
+            only a pool and a dense layer. One number for all exits, or one for each, in the order of the units.
         copies: names of later units; copies of them, with their weights, and of the network's head make each exit, in
             place of convolution and dense layer.
         frozen: True sets the network's own layers to trainable=False, batch norm included, so that the exits alone are
             trained and the network's logits stay as they are; also in the network that was given.
 
     Returns:
-        DynamicModel, built, in which everything runs; the exits are 'exit1', 'exit2', ... in the order of the units.
+        DynamicModel, built, in which no image stops at the exits, which are 'exit1', 'exit2', ... in the order of the
+        units. deciders.CombinedDecider([model.decider, Confidence()]) makes a decider for gates and exits.
 
     Raises:
         ValueError: if the network is not built or has exits already, a unit is unknown, named twice or returns several
-            tensors, filters is negative, or units to copy do not follow the exit or do not fit its feature map.
+            tensors, filters is negative or of another number, or units to copy do not follow the exit or do not fit its
+            feature map.
     """
     network = as_dynamic(network)
     chain = network.chain
     if not chain.built or chain.exits:
         what = f"has the exits {chain.exit_names}" if chain.exits else "is not built"
         raise ValueError(f"attach_exits takes a built network without exits, got {network.name!r}, which {what}.")
-    if not is_count(filters, 0):
-        raise ValueError(f"filters must be a number of at least 0, got {filters!r}; 0 leaves the convolution out.")
     names = [unit.name for unit in chain.units]
     for argument, given in (("after", after), ("copies", copies)):
         for name in given:
@@ -57,6 +60,12 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
                 )
     if len(set(after)) != len(after) or not after:
         raise ValueError(f"after must be one unit or several different ones, got {list(after)}.")
+    widths = list(filters) if isinstance(filters, (list, tuple)) else [filters] * len(after)
+    if len(widths) != len(after) or not all(is_count(width, 0) for width in widths):
+        raise ValueError(
+            f"filters must be a number of at least 0, or one for each of the {len(after)} exits, got {filters!r}; 0 "
+            "leaves the convolution out."
+        )
     answers = chain.logits_specs[-1].shape
     if len(answers) != 2 and not copies:
         raise ValueError(
@@ -65,7 +74,7 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
         )
     classes = answers[-1]
     exits: list[Exit] = []
-    for name in sorted(after, key=names.index):
+    for name, width in zip(sorted(after, key=names.index), widths, strict=True):
         shape = getattr(chain.output_of(names.index(name)), "shape", ())
         if len(shape) not in _BY_RANK:
             raise ValueError(
@@ -73,10 +82,13 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
                 f"{tuple(shape) or 'several tensors'}."
             )
         number = len(exits) + 1
-        head = _copied(chain, name, copies, number) if copies else _head(filters, classes, number, len(shape))
+        head = _copied(chain, name, copies, number) if copies else _head(width, classes, number, len(shape))
         exits.append(Exit(head, name, name=f"exit{number}"))
-    made = DynamicModel(chain.replace(exits=exits), name=network.name, dtype=network.dtype_policy)
+    made = DynamicModel(
+        chain.replace(exits=exits), _unbound(network.decider), name=network.name, dtype=network.dtype_policy
+    )
     made.build(network.image_shape)
+    made.decider.set_weights(network.decider.get_weights())
     if copies:
         sources = [*(chain.units[names.index(name)] for name in copies), chain.head]
         for each in exits:
@@ -86,6 +98,54 @@ def attach_exits(network, after: Sequence[str], filters=64, copies: Sequence[str
         for layer in (chain.stem, *chain.units, chain.head):
             layer.trainable = False
     return made
+
+
+def _unbound(decider):
+    """Returns a decider of the same settings for another chain; None for one in which everything runs."""
+    return None if isinstance(decider, Always) else type(decider).from_config(decider.get_config())
+
+
+def exit_places(network, shares: Sequence[float] = (0.25, 0.75)) -> list[str]:
+    """Returns the names of units at some shares of the depth of each stage, for attach_exits.
+
+    A stage is a run of units whose outputs have one size, height and width or length.
+
+        network = kd.zoo.load("resnet32_cifar10_45k")
+        places = kd.transform.exit_places(network)
+        network = kd.transform.attach_exits(network, places, filters=(16, 24, 32, 48, 64, 96))
+
+    Args:
+        network: built DynamicModel whose units return one tensor; or a functional or sequential Keras model.
+        shares: in (0, 1].
+
+    Returns:
+        Names, in order, each once; not the last unit's, after which the head follows.
+
+    Raises:
+        ValueError: if the network is not built, shares are out of range, or no unit is left.
+
+    Source: DDI, section 4.1 and figure 4(a).
+    """
+    network = as_dynamic(network)
+    if not network.chain.built:
+        raise ValueError(
+            f"exit_places takes a built network, got {network.name!r}; call it on a batch of images first."
+        )
+    if not shares or not all(0 < check_number("a share", share) <= 1 for share in shares):
+        raise ValueError(f"shares must be numbers over 0 and up to 1, got {shares!r}.")
+    stages: list[list[str]] = []
+    size = None
+    for index, unit in enumerate(network.chain.units):
+        shape = getattr(network.chain.output_of(index), "shape", ())
+        if not stages or tuple(shape[1:-1]) != size:
+            stages.append([])
+        size = tuple(shape[1:-1])
+        stages[-1].append(unit.name)
+    chosen = {stage[max(1, round(share * len(stage))) - 1] for stage in stages for share in shares}
+    names = [unit.name for unit in network.chain.units[:-1] if unit.name in chosen]
+    if not names:
+        raise ValueError(f"{network.name!r} has one unit, after which its head follows; there is no place for an exit.")
+    return names
 
 
 # By the rank of what an exit reads: the layer before its pool, and the pool.

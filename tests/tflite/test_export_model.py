@@ -109,6 +109,25 @@ def test_thresholds_as_an_input_with_a_table_of_budgets(run, stopping, images, t
     assert len(kd.lite.read_metadata(content)["budgets"]) == 25
 
 
+def test_a_budget_that_no_image_exceeds(run, stopping, tmp_path):
+    trained = kd.layers.DynamicModel(stopping.chain)
+    trained.build(stopping.image_shape)
+    trained.save(tmp_path / "exits.keras")
+    files = ["--model=exits.keras", "--output=exits.tflite"]
+    done = run(SCRIPT, *files, "--budget=input")
+    assert (done.returncode, done.stderr) == (0, "")
+    content = (tmp_path / "exits.tflite").read_bytes()
+    assert sorted(kd.lite.Interpreter(content).inputs) == ["budget", "image"]
+    least = kd.lite.read_metadata(content)["budget"]["least"]
+    done = run(SCRIPT, *files, f"--budget={least}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(kd.lite.Interpreter((tmp_path / "exits.tflite").read_bytes()).inputs) == ["image"]
+    for budget, words in ((least - 1, "a budget must be at least"), ("much", "--budget must be 'input' or a number")):
+        done = run(SCRIPT, *files, f"--budget={budget}")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert words in done.stderr
+
+
 def test_layers_of_ones_own_are_imported_from_where_the_command_is_given(run, tmp_path, monkeypatch):
     (tmp_path / "own_layers.py").write_text(LAYER)
     monkeypatch.syspath_prepend(tmp_path)

@@ -90,6 +90,23 @@ def test_a_budget_chooses_the_thresholds(run, stopping, images, pictures, tmp_pa
         assert words in done.stderr
 
 
+def test_no_image_exceeds_a_budget(run, stopping, pictures, tmp_path):
+    model = kd.layers.DynamicModel(stopping.chain, kd.deciders.Confidence())  # no image is certain
+    model.build(stopping.image_shape)
+    outputs = ("logits", "decisions", "macs")
+    content = kd.lite.export(model, outputs=outputs, budget="input")
+    (tmp_path / "exits.tflite").write_bytes(content)
+    (tmp_path / "without.tflite").write_bytes(kd.lite.export(model, outputs=outputs))
+    least, most = (kd.lite.count_macs(content, {"early": going}) for going in (False, True))
+    for budget, macs in ((0, least), (least, least), (most - 1, least), (most, most)):
+        done = run(SCRIPT, "--model=exits.tflite", f"--budget={budget}", *pictures)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {int(line.split()[0].replace(",", "")) for line in done.stdout.splitlines()[2::3]} == {macs}
+    done = run(SCRIPT, "--model=without.tflite", "--budget=1e9", pictures[0])
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "takes no budget as an input; export it with --budget=input" in done.stderr
+
+
 @pytest.mark.parametrize("normalization", [None, (127.5, 127.5)])
 def test_bytes_go_into_a_file_that_takes_them(run, model, images, pictures, tmp_path, normalization):
     """As pixels of a model that normalises them or as those of one that does not: the classes are Keras'."""

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 
+from keras_dynamic.deciders import CombinedDecider, Confidence, PerUnitGates
 from keras_dynamic.evaluation import exit_macs
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.methods import IMTA
 from keras_dynamic.models import msdnet, resnet_cifar
-from keras_dynamic.transform import attach_exits
+from keras_dynamic.transform import attach_exits, exit_places
 
 
 @pytest.fixture
@@ -48,7 +49,8 @@ def test_exits_stand_in_the_order_of_units(network):
         (["unit4"], 64, r"names unit 'unit4', which is not there.*units are \['unit1'"),
         (["unit1", "unit1"], 64, "one unit or several different ones"),
         ([], 64, "one unit or several different ones"),
-        (["unit1"], -1, "filters must be a number of at least 0, got -1"),
+        (["unit1"], -1, "filters must be a number of at least 0, or one for each of the 1 exits, got -1"),
+        (["unit1", "unit2"], (8, 8, 8), r"one for each of the 2 exits, got \(8, 8, 8\)"),
     ],
 )
 def test_what_is_refused(network, after, filters, words):
@@ -136,3 +138,36 @@ def test_copies_that_do_not_fit_are_refused(after, copies, words):
     network.build((None, 32, 32, 3))
     with pytest.raises(ValueError, match=words):
         attach_exits(network, [after], copies=copies)
+
+
+def test_exits_that_grow(network):
+    made = attach_exits(network, ["unit2", "unit1"], filters=(0, 6))
+    stem, unit, pooled, wide = 64 * 27 * 4, 2 * 64 * 9 * 4 * 4, 4 * 3, 4 * 4 * 9 * 4 * 6 + 6 * 3
+    assert exit_macs(made)[:2] == [stem + unit + pooled, stem + 2 * unit + pooled + wide]
+
+
+def test_gates_decide_as_before(toy_chain, toy_images, spread_gates):
+    images = toy_images(12)
+    gated = DynamicModel(toy_chain(units=3), PerUnitGates(hidden=4))
+    gated.build((None, 8, 8, 3))
+    spread_gates(gated, images)
+    made, before = attach_exits(gated, ["unit1", "unit2"]), gated.outcome(images)
+    after = made.outcome(images)
+    np.testing.assert_allclose(array(after.logits), array(before.logits), atol=1e-6)
+    for name, decisions in before.decisions.items():
+        np.testing.assert_array_equal(array(after.decisions[name]), array(decisions))
+    assert 0 < np.mean([array(value) for value in before.decisions.values()]) < 1
+    both = DynamicModel(made.chain, CombinedDecider([made.decider, Confidence()]))
+    both.build((None, 8, 8, 3))
+    assert both.decision_names == ["unit1", "exit1", "unit2", "exit2", "unit3"]
+
+
+def test_places_in_stages():
+    deep, small = resnet_cifar(50, 3), resnet_cifar(8, 3)  # eight units in each of three stages, and one
+    for network in (deep, small):
+        network.build((None, 32, 32, 3))
+    assert exit_places(deep) == [f"stage{stage}_unit{unit}" for stage in (1, 2, 3) for unit in (2, 6)]  # figure 4(a)
+    assert exit_places(small, (0.5, 1)) == ["stage1_unit1", "stage2_unit1"]
+    for shares in ((), (0.0,), (1.5,)):
+        with pytest.raises(ValueError, match="shares must be numbers over 0 and up to 1"):
+            exit_places(deep, shares)
