@@ -1,12 +1,13 @@
 """A table of what each unit costs."""
 
 from keras_dynamic.cost.nodes import Node
+from keras_dynamic.cost.prices import priced
 from keras_dynamic.cost.rules import tree
 
 _HEADINGS = ("part", "when", "MACs", "parameters", "activation rate", "expected MACs")
 
 
-def summary(model, rates=None) -> str:
+def summary(model, rates=None, table=None, unit="cost") -> str:
     """Returns a table with one row per part of a dynamic model, and totals.
 
     Args:
@@ -15,12 +16,16 @@ def summary(model, rates=None) -> str:
             not named is on wherever it is reached. One inside another, or after an exit, is on only where that is;
             of two independent ones, such as groups of input and of inner channels, the rarer counts,
             which is the most that they can cost.
+        table: {part: cost} in another unit, see priced, for a column of it: lite.part_times, lite.part_energy.
+        unit: of the table, such as 'ms' or 'mJ'.
 
     Returns:
-        Text: part, the decision it depends on, MACs and parameters with everything on, activation rate, expected MACs.
+        Text: part, the decision it depends on, MACs and parameters with everything on, activation rate, expected MACs,
+        and the expected cost by the table.
 
     Raises:
-        ValueError: if rates names a decision that the model does not have, or cost cannot count a layer.
+        ValueError: if rates names a decision that the model does not have, the table does not fit, or cost cannot count
+            a layer.
     """
     node = model if isinstance(model, Node) else tree(model)
     rates = dict(rates or {})
@@ -31,9 +36,13 @@ def summary(model, rates=None) -> str:
     rows = [_row(child, rates) for child in node.children]
     expected = _expected(node, rates)
     total = ("total", "", f"{node.total_macs:,}", f"{node.total_parameters:,}", "", f"{expected:,.0f}")
-    table = [_HEADINGS, *rows, total]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADINGS))]
-    lines = [_line(row, widths) for row in table]
+    lines_of = [_HEADINGS, *rows, total]
+    if table is not None:
+        costs = priced(node, table)
+        column = [f"expected {unit}", *(f"{_expected(part, rates):.4g}" for part in (*costs.children, costs))]
+        lines_of = [(*row, cell) for row, cell in zip(lines_of, column, strict=True)]
+    widths = [max(len(row[column]) for row in lines_of) for column in range(len(lines_of[0]))]
+    lines = [_line(row, widths) for row in lines_of]
     rule = "-" * len(lines[0])
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 

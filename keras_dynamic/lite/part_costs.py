@@ -5,10 +5,11 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_dynamic.cost import DECIDER, check_table
+from keras_dynamic.cost import DECIDER, check_table, energy
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.evaluation.exits import exit_confidence, kept, with_tau
 from keras_dynamic.files import write_bytes
@@ -174,38 +175,51 @@ def _of_log(text, path) -> dict[str, float]:
     return {name: value * factor for name, value in found.items()}
 
 
-def part_energy(model, per_mac, per_byte, quantize=None, calibration=None) -> dict[str, float]:
-    """Returns the energy of each part of a network, from what a multiply-add and a byte of memory cost.
+def part_energy(
+    model, quantize=None, calibration=None, weights="dram", maps="sram", table: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """Returns the energy of each part of a network: of its multiply-adds, and of the bytes that it reads and writes.
 
-    Each operator of the .tflite reads its weights and inputs and writes its outputs once. Decisions are counted by
-    their MACs alone.
+    Each operator of the .tflite reads its weights and feature maps once and writes its results once. Of decisions the
+    multiply-adds and weights count, not the maps that they read.
+
+        energy = kd.lite.part_energy(model, "int8", x_held_out)
+        kd.evaluation.fit_budget(model, x_held_out, y_held_out, mj=0.02, table=energy)
 
     Args:
         model: built DynamicModel, such as a Cascade.
-        per_mac: picojoules of a multiply-add. In 45 nm: 4.6 in float32, 0.23 in int8.
-        per_byte: picojoules of a byte that is read or written. In 45 nm: 160 from DRAM, 1.25 from a cache of 8 KB.
-        quantize: as in export.
+        quantize: as in export; multiply-adds are of 8 bits in 'int8', of 32 otherwise.
         calibration: as in export.
+        weights: name of the memory that weights are read from.
+        maps: name of the memory for feature maps.
+        table: energy table, see cost.energy; None for HOROWITZ_2014.
 
     Returns:
         {part: millijoules}, of one input.
 
     Raises:
-        ValueError: as export, or if a price is no number of at least 0.
-
-    Source: Horowitz, Computing's energy problem (ISSCC 2014), for the figures; the memory's are of 64-bit words.
+        ValueError: as export and cost.energy.
     """
     _check(model)
-    per_mac, per_byte = check_number("per_mac", per_mac), check_number("per_byte", per_byte)
+    prices = energy(8 if quantize == "int8" else 32, weights, maps, table)
     moved = {name: _bytes_moved(part) for name, part in unit_parts(all_on_of(model, quantize, calibration)).items()}
-    return {
-        part.name: 1e-9 * (per_mac * part.total_macs + per_byte * moved.get(part.name, 0))
-        for part in model.cost_tree.children
-    }
+    size = {None: 4, "float16": 2}.get(quantize, 1)  # of a weight, in bytes
+
+    def read(part):
+        return (part.total_parameters * size, 0) if part.decides else moved.get(part.name, (0, 0))
+
+    return {part.name: prices.millijoules(part.total_macs, *read(part)) for part in model.cost_tree.children}
 
 
-def _bytes_moved(part: bytes) -> int:
-    """Returns the bytes that the operators of a .tflite without IFs read and write."""
-    graph = flatbuffer.load(part).subgraphs[0]
+def _bytes_moved(part: bytes) -> tuple[int, int]:
+    """Returns the bytes of weights, and of other tensors, that the operators of a .tflite without IFs move."""
+    parsed = flatbuffer.load(part)
+    graph, weights, maps = parsed.subgraphs[0], 0, 0
     sizes = [math.prod(flatbuffer.shape(tensor)) * flatbuffer.dtype(tensor).itemsize for tensor in graph.tensors]
-    return sum(sizes[t] for operator in graph.operators for t in (*operator.inputs, *operator.outputs) if t >= 0)
+    for operator in graph.operators:
+        for t in (*operator.inputs, *operator.outputs):
+            if t >= 0 and flatbuffer.is_constant(parsed, graph.tensors[t]):
+                weights += sizes[t]
+            elif t >= 0:
+                maps += sizes[t]
+    return weights, maps

@@ -58,3 +58,12 @@ def test_a_model_has_one_row_per_unit_and_gate(toy_chain):
     assert cells(lines[6])[:3] == ["unit2", "unit2", f"{unit:,}"]
     assert cells(lines[-1])[1] == f"{total:,}"
     assert cells(lines[-1])[-1] == f"{total - unit // 2:,}"
+
+
+def test_a_column_in_another_unit():
+    lines = summary(TREE, {"big": 0.5, "big/fine": 0.25}, {"stem": 0.25, "big": 0.6, "head": 0.125}, "mJ").splitlines()
+    assert cells(lines[0])[-1] == "expected mJ"
+    # a third of what the part costs is the body's, two thirds are the fine part's: 0.5 * 0.2 + 0.25 * 0.4
+    assert [cells(line)[-1] for line in (lines[2], lines[3], lines[4], lines[-1])] == ["0.25", "0.2", "0.125", "0.575"]
+    with pytest.raises(ValueError, match=r"the table lacks the parts \['head'\]"):
+        summary(TREE, table={"stem": 0.25, "big": 0.6})

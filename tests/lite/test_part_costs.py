@@ -66,14 +66,14 @@ def test_parts_that_are_not_told_apart_or_not_all_there(gated, tmp_path):
     with pytest.raises(ValueError, match=r"has \.tflite files already"):
         lite.write_parts(gated, tmp_path)
     with pytest.raises(ValueError, match="parts are those of a DynamicModel, such as a cascade, got Sequential"):
-        lite.part_energy(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), 1, 1)
+        lite.part_energy(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
     exits = transform.attach_exits(built(4), ["stage1_unit1"])
     with pytest.raises(ValueError, match=r"nothing decides the exits \['exit1'\]; give DynamicModel"):
         lite.part_times(exits, images(200))
     inner = models.cascade([built(4), built(6)], name="inner")
     inner.decider.set_thresholds([0.5])
     with pytest.raises(ValueError, match="networks inside of a cascade decide nothing, but 'inner' does"):
-        lite.part_energy(models.cascade([built(2), inner]), 1, 1)
+        lite.part_energy(models.cascade([built(2), inner]))
 
 
 def built(width):
@@ -125,15 +125,22 @@ def test_tables_that_cannot_be_read(text, message, tmp_path):
 
 
 def test_energy_by_hand(gated):
-    table = lite.part_energy(gated, per_mac=4.6, per_byte=0.0)
+    def found(mac=0.0, flash=0.0, sram=0.0):
+        return lite.part_energy(
+            gated, weights="flash", maps="sram", table={"mac": {32: mac}, "flash": flash, "sram": sram}
+        )
+
+    arithmetic, weights, maps = found(mac=4.6), found(flash=1.0), found(sram=1.0)
     for part in gated.cost_tree.children:
-        assert table[part.name] == pytest.approx(4.6e-9 * part.total_macs)
-    moved = lite.part_energy(gated, per_mac=0.0, per_byte=1.0)
-    kernels, maps = 2 * 9 * 16 + 2 * 4, 32 * 32 * 4  # float32 numbers of two convolutions of a unit and of one map
-    assert moved["stage1_unit1"] >= 1e-9 * 4 * (kernels + 4 * maps)  # each convolution reads a map and writes one
-    assert moved["stage1_unit1"] <= 1e-9 * 4 * (kernels + 9 * maps)  # addition and activation besides
-    both = lite.part_energy(gated, per_mac=4.6, per_byte=1.0)
-    assert both["stem"] == pytest.approx(table["stem"] + moved["stem"])
+        assert arithmetic[part.name] == pytest.approx(4.6e-9 * part.total_macs)
+    kernels, size = 2 * 9 * 16 + 2 * 4, 32 * 32 * 4  # float32 numbers of two convolutions of a unit, and of one map
+    assert weights["stage1_unit1"] == pytest.approx(1e-9 * 4 * kernels)
+    assert 4 * size <= maps["stage1_unit1"] / 4e-9 <= 9 * size  # each convolution reads and writes one; an addition
+    gate = next(part for part in gated.cost_tree.children if part.decides)
+    assert weights[gate.name] == pytest.approx(4e-9 * gate.total_parameters)
+    both = found(4.6, 1.0, 1.0)
+    assert both["stem"] == pytest.approx(arithmetic["stem"] + weights["stem"] + maps["stem"])
     assert cost.priced(gated.cost_tree, both).total_macs == pytest.approx(sum(both.values()))
-    with pytest.raises(ValueError, match="per_byte must be a non-negative number, got -1"):
-        lite.part_energy(gated, per_mac=1.0, per_byte=-1)
+    dram, sram = lite.part_energy(gated), lite.part_energy(gated, weights="sram")
+    difference = 1e-9 * 4 * kernels * (162.5 - 1.25)
+    assert dram["stage1_unit1"] - sram["stage1_unit1"] == pytest.approx(difference)
