@@ -5,5 +5,6 @@ from keras_dynamic.methods.blockdrop import BlockDrop
 from keras_dynamic.methods.ddi import DDI
 from keras_dynamic.methods.exits import IMTA, LearnedExits
 from keras_dynamic.methods.sgad import SGAD, fit_guideline
+from keras_dynamic.methods.skipnet import SkipNet
 
-__all__ = ["DDI", "IMTA", "SGAD", "ActivationGating", "BlockDrop", "LearnedExits", "fit_guideline"]
+__all__ = ["DDI", "IMTA", "SGAD", "ActivationGating", "BlockDrop", "LearnedExits", "SkipNet", "fit_guideline"]

@@ -19,7 +19,7 @@ from keras_dynamic.layers.logits_end import logits_model
 from keras_dynamic.losses import distillation
 from keras_dynamic.messages import check_fraction, check_number, is_count
 from keras_dynamic.models.resnet import convolution, residual_units
-from keras_dynamic.ops import check_images, right_answers, task_of_loss
+from keras_dynamic.ops import batch_losses, check_images, right_answers, task_of_loss
 
 # By units a stage: least width, and whether the first stage has the size of the stem's output.
 _KINDS = {1: (8, False), 2: (8, False), 3: (16, True), 4: (16, True), 5: (16, True), 6: (16, True)}
@@ -299,7 +299,9 @@ class _Views(keras.utils.PyDataset):
 
     def answers_of(self, teacher, verbose):
         """Returns the large network's logits of every view, float16 [views, n, ..., logits]."""
-        bar = keras.utils.Progbar(self.views * self.groups(), unit_name="group", verbose=int(verbose != 0))
+        bar = keras.utils.Progbar(
+            self.views * self.groups(), unit_name="group", verbose=1 if verbose == "auto" else int(verbose)
+        )
         found = []
         at_once = _TEACHING // _TOGETHER
         for view in range(self.views):
@@ -325,20 +327,11 @@ class _Taught(keras.losses.Loss):
     def call(self, targets, found):
         weight, teacher, labels = self.label_weight, targets[..., : self.logits], targets[..., self.logits :]
         loss = (1 - weight) * distillation(found, teacher, self.temperature, task=self.task)
-        return loss + weight * _label_loss(self.task, labels, found) if weight else loss
+        return loss + weight * ops.mean(batch_losses(labels, found, self.task)) if weight else loss
 
     def get_config(self):
         names = ("task", "logits", "temperature", "label_weight", "name")
         return {name: getattr(self, name) for name in names}
-
-
-def _label_loss(task, labels, logits):
-    """Returns the mean loss of the labels, a scalar tensor."""
-    if task == "values":
-        return ops.mean(ops.square(labels - logits))
-    if task == "labels" or logits.shape[-1] == 1:
-        return ops.mean(ops.binary_crossentropy(labels, logits, from_logits=True))
-    return ops.mean(ops.sparse_categorical_crossentropy(ops.cast(labels[..., 0], "int32"), logits, from_logits=True))
 
 
 def _trained(network, taught, loss, epochs, learning_rate, path, verbose):

@@ -35,6 +35,7 @@ from keras_dynamic.ops.select import blend, both, mask_channels, select
 from keras_dynamic.ops.tasks import (
     TASKS,
     answers,
+    batch_losses,
     batch_share_right,
     check_targets,
     divergence,
@@ -68,6 +69,7 @@ __all__ = [
     "SeedGenerator",
     "Spent",
     "answers",
+    "batch_losses",
     "batch_share_right",
     "bernoulli_entropy",
     "bernoulli_log_probability",

@@ -186,6 +186,27 @@ def batch_share_right(y, logits, task="classes"):
     return ops.mean(same, axis=tuple(range(1, len(same.shape)))) if len(same.shape) > 1 else same
 
 
+def batch_losses(y, logits, task="classes"):
+    """Returns the cross entropy of each image's answers, or the squared error of values, float32 [batch].
+
+    Args:
+        y: labels as in right_answers, not checked; soft ones too.
+        logits: float tensor, [batch, ..., n].
+        task: one of TASKS.
+    """
+    y, logits = ops.convert_to_tensor(y), ops.cast(logits, "float32")
+    if task == "classes" and logits.shape[-1] > 1:
+        if len(y.shape) == len(logits.shape) and y.shape[-1] == logits.shape[-1]:
+            each = ops.categorical_crossentropy(ops.cast(y, "float32"), logits, from_logits=True)
+        else:
+            numbers = ops.reshape(ops.cast(y, "int32"), ops.shape(logits)[:-1])
+            each = ops.sparse_categorical_crossentropy(numbers, logits, from_logits=True)
+    else:
+        y = ops.reshape(ops.cast(y, "float32"), ops.shape(logits))
+        each = ops.square(y - logits) if task == "values" else ops.binary_crossentropy(y, logits, from_logits=True)
+    return ops.mean(each, axis=tuple(range(1, len(each.shape)))) if len(each.shape) > 1 else each
+
+
 def divergence(student, teacher, temperature, task="classes"):
     """Returns the divergence of a student's answers from a teacher's, a tensor [batch].
 

@@ -55,13 +55,13 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
     _check_granularity(granularity, chain)
     units = []
     for unit, spec in zip(chain.units, chain.input_specs, strict=True):
-        filters = _filters_per_group(granularity, unit.name)
+        filters = value_of_unit(granularity, unit.name)
         if filters is not None and isinstance(getattr(unit, "body", None), GroupedBody):
             raise ValueError(
                 f"unit {unit.name!r} has groups already, {unit.body.described}; give a network without "
                 "groups, loaded or built anew."
             )
-        parts = _parts(unit) if filters is not None and type(unit) is Residual else None
+        parts = convolutions_of(unit) if filters is not None and type(unit) is Residual else None
         if parts is None:
             units.append(unit)
             continue
@@ -95,13 +95,14 @@ def _check_granularity(granularity, chain):
         check_positive(f"granularity of {name!r}", filters, "filters per group")
 
 
-def _filters_per_group(granularity, name):
-    if not isinstance(granularity, dict):
-        return granularity
-    return granularity.get(name, granularity.get(name.split("_")[0]))
+def value_of_unit(values, name):
+    """Returns the value for a unit: the same for all, or of a dictionary its own or its stage's; None for none."""
+    if not isinstance(values, dict):
+        return values
+    return values.get(name, values.get(name.split("_")[0]))
 
 
-def _parts(unit):
+def convolutions_of(unit):
     """Returns the layers before a block's last but one convolution, those before its last, and the rest; or None."""
     found = unit.body.layers if isinstance(unit.body, keras.Sequential) else []
     places = [index for index, layer in enumerate(found) if type(layer) is layers.Conv2D]
