@@ -68,14 +68,17 @@ def smaller(config):
             network.stages, network.size = (1, 1, 1, 1), 32
         elif name == "msdnet":
             network.update(blocks=2, base=2, step=1, channels=4, growth=2)
-        elif name == "mobilenet_v2":
+        elif name in ("mobilenet_v2", "densenet121"):
             network.size = 32
+        elif name == "densenet_bc":
+            network.depth = 10
         else:
             network.depth = 8
         if network.get("exit_copies"):
             network.exits, network.exit_copies = ("stage2_unit1",), ("stage3_unit1",)
         elif network.get("exits"):
             network.exits = ("stage1_unit1", "stage2_unit1")
+            network.exit_filters = network.get("exit_filters", (64,))[:1] * 2 if "exit_filters" in network else 64
         if hasattr(config.method.get("usage"), "items"):
             config.method.usage = {name: share for name, share in config.method.usage.items() if name in RESNET8}
     return config
@@ -136,9 +139,15 @@ def test_network_and_method_can_be_built(path, setting, size):
         config = smaller(config)
     if "WEIGHTS_DIR" in config.network.weights:
         config.network.weights = ""  # these do not come along
+        if "distillation_weight" in config.method:
+            config.method.distillation_weight = 0.0
     run = Run(config)
     model = run.model
-    if config.network.get("granularity"):
+    if config.method.name == "ddi":
+        units = len(model.chain.skippable_names) - 1  # the first always runs
+        groups = len(model.chain.group_names)
+        decided = {"layers": units, "channels": groups, "both": units + groups}[config.method.grains]
+    elif config.network.get("granularity"):
         wholes = [unit for unit in model.chain.units if not getattr(unit, "group_names", ())]
         decided = len(model.chain.group_names) + len(wholes) * (config.method.gates == "channels and units")
     elif config.method.name == "imta":

@@ -6,6 +6,7 @@ from keras_dynamic.evaluation.budgets import (
     exit_figures,
     fit_budget,
     fit_usage,
+    limit_figures,
     tau_sweep,
 )
 from keras_dynamic.evaluation.evaluate import (
@@ -46,6 +47,7 @@ __all__ = [
     "gradient_variances",
     "greedy_patterns",
     "inference_figures",
+    "limit_figures",
     "pattern_macs",
     "static_twin",
     "stochastic",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_dynamic.cost import budget_of, given
+from keras_dynamic.cost import budget_of, given, stops_within
 from keras_dynamic.data import as_arrays
 from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
 from keras_dynamic.evaluation.exits import (
@@ -19,7 +19,7 @@ from keras_dynamic.evaluation.exits import (
     set_tau,
     with_tau,
 )
-from keras_dynamic.messages import check_fraction
+from keras_dynamic.messages import check_fraction, check_number
 from keras_dynamic.metrics import calibration, rank_correlation
 from keras_dynamic.models import Cascade
 from keras_dynamic.ops import (
@@ -396,3 +396,50 @@ def exit_figures(model, held_out, test, confidence=None, powers=POWERS, budgets=
     mean = float(right.mean())
     curves = {"budgeted": budgeted, **budget_rows(chosen_on, found, right, budgets)}
     return {"exits": rows, "accuracy_exits_mean": mean, "exit_ranks": ranks, **curves}
+
+
+def limit_figures(model, x, y, limits) -> list[dict]:
+    """Measures a network of whose images none exceeds a limit, as in a file that takes a budget (lite.export).
+
+    An image stops at the last exit that its limit allows: it goes on after an exit if what it has spent, units and
+    groups that it skipped not counted, and the most that it can still spend until it may stop again, is within the
+    limit. Thresholds of exits are left out: no image stops before. Where the first exit is over the limit, images stop
+    there all the same.
+
+    Args:
+        model: built DynamicModel with a Confidence decider for its exits, alone or combined with others.
+        x: inputs, [n, ...], or a tf.data.Dataset or keras.utils.PyDataset of inputs and labels.
+        y: labels, see ops.right_answers.
+        limits: MACs that no image may exceed.
+
+    Returns:
+        A list of {'limit', 'accuracy', 'macs_mean', 'macs_max', 'over', 'stops'}: the limit, the accuracy, the mean and
+        the largest MACs, and the shares of images that are over the limit and that stop at each exit.
+
+    Raises:
+        ValueError: as exit_answers, if no Confidence decides the exits, or a limit is no positive number.
+
+    Source: DDI, section 3.2 (RADI under a hard resource constraint).
+    """
+    certain = exit_confidence(model)
+    if certain is None:
+        raise ValueError(
+            "limits are kept by exits that Confidence decides; give DynamicModel(chain, CombinedDecider([decider, "
+            "Confidence()]))."
+        )
+    limits = [check_number("a limit", limit, positive=True) for limit in limits]
+    x, y = as_arrays(x, y)
+    labels, outcome = exit_labels(model, x, y), compiled_outcome(model)
+    answers = exit_answers(model, x, certain.confidence, outcome=outcome)
+    right = right_at_exits(answers.predictions, labels)
+    with kept(model):
+        certain.set_thresholds(np.full(len(certain.names), np.inf))
+        taken = evaluate(model, x, outcome=outcome).decisions
+    decisions, exits = {name: taken[name] for name in model.decision_names}, model.chain.exit_names
+    rows, places = [], np.arange(len(right))
+    for limit in limits:
+        at = stops_within(model.cost_tree, exits, decisions, limit)
+        spent = answers.macs[places, at]
+        judged = judged_stops(at, right[places, at], spent, right.shape[1])
+        rows.append({"limit": limit, **judged, "macs_max": int(spent.max()), "over": float((spent > limit).mean())})
+    return rows

@@ -4,8 +4,11 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import keras
+
 from keras_dynamic import zoo
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.messages import did_you_mean
 from keras_dynamic.models import (
     densenet_bc,
@@ -19,6 +22,7 @@ from keras_dynamic.models import (
     resnet_cifar,
     resnet_imagenet,
 )
+from keras_dynamic.models.resnet import pixels_layer
 from keras_dynamic.transform import attach_exits, group_channels
 
 # What keras.applications' weights of its ResNets need; v1.5 is what the papers on dynamic networks have.
@@ -52,6 +56,16 @@ def _no_weights(network, path):
         f"{network.name!r} starts with random weights here, got network.weights={path!r}; leave it empty, and give a "
         "trained run as start_from, or take another of networks.NETWORKS."
     )
+
+
+def _densenet121(classes, size=224, weights=None):
+    """Returns keras.applications' DenseNet121 for pixel values 0 to 255, with the weights of a file."""
+    image = keras.Input((size, size, 3))
+    pixels = pixels_layer("torch")(image)
+    model = keras.applications.DenseNet121(
+        weights=weights, input_tensor=pixels, classes=classes, classifier_activation=None, name="densenet121"
+    )
+    return as_dynamic(keras.Model(image, model.output, name="densenet121"), copy=False)
 
 
 # Arguments of models.msdnet that a section may give; what it leaves out has its default.
@@ -90,6 +104,11 @@ NETWORKS = {
         lambda section: f"DenseNet-BC-{section.depth}-{section.growth}",
         32,
         import_densenet_bc,
+    ),
+    "densenet121": _Kind(
+        lambda section: _densenet121(section.num_classes, section.get("size") or 224),
+        lambda section: "DenseNet-121",
+        load=lambda network, path: _densenet121(network.classes, network.image_shape[1], path),
     ),
     "msdnet": _Kind(_msdnet, lambda section: f"MSDNet with {section.get('blocks', 5)} exits", 32, _no_weights),
     "mobilenet_v2": _Kind(
@@ -130,7 +149,7 @@ def build_network(section) -> DynamicModel:
             of 'densenet_bc'; of 'msdnet' those arguments of models.msdnet that differ from its defaults. Perhaps with
             size, the side of the images in pixels, and granularity (filters per channel group, an int or {unit or
             stage: int}, see transform.group_channels), or exits (names of the units after which they stand),
-            exit_filters, exit_copies and frozen, see transform.attach_exits.
+            exit_filters (one number or one for each), exit_copies and frozen, see transform.attach_exits.
 
     Returns:
         DynamicModel in which everything runs, built.

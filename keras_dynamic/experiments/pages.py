@@ -83,6 +83,15 @@ PUBLISHED: dict[str, tuple[str, list[Published]]] = {
             Published("ResNet-110, whole", _C100, 0.7394, 1.0),
         ],
     ),
+    "ddi": (
+        "DDI (Wang et al. 2019), tables 1 and 2; its accuracy under a limit for each image",
+        [
+            Published("ResNet-74, 29.5 M MACs at most", _C10, 0.9100, None),
+            Published("ResNet-74, 42.5 M MACs at most", _C10, 0.9282, None),
+            Published("ResNet-74, 55 M MACs at most", _C10, 0.9350, None),
+            Published("ResNet-74, 85 M MACs at most", _C10, 0.9388, None),
+        ],
+    ),
     "exits": (
         "IMTA (Li et al. 2019), tables 1 and 2, and Herrmann, Bowen and Zabih 2018",
         [
@@ -277,6 +286,7 @@ TITLES = {
     "gating": "Gated networks",
     "blockdrop": "BlockDrop",
     "sgad": "SGAD",
+    "ddi": "DDI",
     "channels": "Channel groups",
     "exits": "Early exits",
     "serving": "Serving",

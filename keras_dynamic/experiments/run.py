@@ -125,6 +125,14 @@ class Run:
         count = max(1, self.config.reestimate_images // self.config.batch_size)
         return [batches[index] for index in range(min(count, len(batches)))]
 
+    def compile(self, model, optimizer):
+        """Compiles a model for the data's labels, class numbers."""
+        model.compile(
+            optimizer,
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        )
+
     def optimizer(self, steps_per_epoch):
         """Returns the optimizer of the config's `optimizer` section, on the schedule that it names.
 

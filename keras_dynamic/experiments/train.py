@@ -46,11 +46,7 @@ def train(run, verbose="auto", callbacks=()):
     batches = run.batches()
     with _strategy(config.distribute), _precision(config.mixed_precision):
         model = run.model
-        model.compile(
-            run.optimizer(len(batches)),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        )
+        run.compile(model, run.optimizer(len(batches)))
         if config.start_from:
             start_from(model, config.start_from)
         checkpoint = Checkpoint(record.workdir / "checkpoint")

@@ -56,6 +56,11 @@ class DDI(Annealed):
         self._priced = None if self.table is None else priced(self.cost_tree, self.table)
         self.current_target = self._add_target("current_target", 0.0 if self.target is None else self.target)
 
+    @property
+    def new_layers(self):
+        """The exits, which a network that was trained without them lacks."""
+        return list(self.chain.exits)
+
     def set_target_floor(self, floor):
         """Sets the target in force, as Annealed."""
         if self.target is None:

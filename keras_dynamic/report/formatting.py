@@ -34,6 +34,8 @@ _WORDS = {
     "accuracy_exits_mean": "accuracy, mean over the exits",
     "budget_error": "largest deviation from a budget",
     "latency_ratio_max": "time to an exit over the exit as a static model, largest",
+    "energy_share": "energy, of that of everything on",
+    **{f"accuracy_limit{k}": f"accuracy under limit {k}" for k in range(1, 5)},
     "units": "units",
     "units_skippable": "units that can be skipped",
     "skippable_share": "MACs of units that can be skipped",
@@ -114,7 +116,7 @@ for _way, _words in _WAYS.items():
         f"margin_std_{_way}": f"margin of {_words} over plain, standard deviation over seeds",
         f"deviations_{_way}": f"margin of {_words} over plain, in standard deviations",
     }
-_TITLES = {"blockdrop": "BlockDrop", "sgad": "SGAD", "imta": "IMTA"}
+_TITLES = {"blockdrop": "BlockDrop", "ddi": "DDI", "sgad": "SGAD", "imta": "IMTA"}
 _PRECISION = re.compile(r"(.+)_(float32|int8)")
 
 

@@ -8,8 +8,15 @@ Each module has
     names(section) -> (method of the records, one of records.METHODS, title of the networks), for a `method` section.
 """
 
-from keras_dynamic.experiments.recipes import blockdrop, fixed, gating, imta, sgad
+from keras_dynamic.experiments.recipes import blockdrop, ddi, fixed, gating, imta, sgad
 
-RECIPES = {"activation_gating": gating, "blockdrop": blockdrop, "fixed": fixed, "imta": imta, "sgad": sgad}
+RECIPES = {
+    "activation_gating": gating,
+    "blockdrop": blockdrop,
+    "ddi": ddi,
+    "fixed": fixed,
+    "imta": imta,
+    "sgad": sgad,
+}
 
 __all__ = ["RECIPES"]
