@@ -139,8 +139,8 @@ def test_network_and_method_can_be_built(path, setting, size):
         config = smaller(config)
     if "WEIGHTS_DIR" in config.network.weights:
         config.network.weights = ""  # these do not come along
-        if "distillation_weight" in config.method:
-            config.method.distillation_weight = 0.0
+    if not config.network.weights and config.method.get("distillation_weight"):
+        config.method.distillation_weight = 0.0  # nor does their teacher
     run = Run(config)
     model = run.model
     if config.method.name == "ddi":
