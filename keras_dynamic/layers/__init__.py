@@ -9,6 +9,7 @@ from keras_dynamic.layers.exits import Collaborative, Exit, LeafHead
 from keras_dynamic.layers.forward import Outcome, gradient_equilibrium, masked
 from keras_dynamic.layers.gates import ConvolutionGate, Gate, RecurrentScores, StaticGate
 from keras_dynamic.layers.grouped_body import GroupedBody
+from keras_dynamic.layers.halting import FirstHalting, Halting
 from keras_dynamic.layers.liveness import LeafPart
 from keras_dynamic.layers.normalize_pixels import NormalizePixels
 from keras_dynamic.layers.slices import SelectChannels
@@ -26,8 +27,10 @@ __all__ = [
     "Decider",
     "DynamicModel",
     "Exit",
+    "FirstHalting",
     "Gate",
     "GroupedBody",
+    "Halting",
     "LeafHead",
     "LeafPart",
     "NormalizePixels",

@@ -294,8 +294,10 @@ def producers(graph: Graph) -> dict[int, int]:
     return {t: k for k, operator in enumerate(graph.operators) for t in operator.outputs}
 
 
-def guards(graph: Graph, labels: Mapping[Edge, object]) -> list[frozenset | None]:
+def guards(graph: Graph, labels: Mapping[Edge, object], needed: Iterable[int] = ()) -> list[frozenset | None]:
     """Returns, per operator, the labels of edges through which every one of its uses passes.
+
+    `needed` are tensors that count as outputs.
 
     An operator with label L is needed only where an edge labelled L is: work exclusive to a branch. None stands for an
     operator that no output needs; one without outputs acts by itself and counts as an output. The operators must be in
@@ -310,7 +312,7 @@ def guards(graph: Graph, labels: Mapping[Edge, object]) -> list[frozenset | None
             before = found[k]
             found[k] = through if before is None else before & through
 
-    for tensor in graph.outputs:
+    for tensor in (*graph.outputs, *needed):
         use(tensor, frozenset())
     for k in reversed(range(len(graph.operators))):
         own = found[k]

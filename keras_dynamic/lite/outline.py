@@ -48,7 +48,7 @@ def outline(model: bytes) -> bytes:
     constant is replaced by the operand that it picks.
 
     Work that two selects on one condition share where one depends on the other stays outside of both IFs and always
-    runs.
+    runs. Where none does, and one of them is needed under another decision only, both become one IF all the same.
 
     Args:
         model: the bytes of a .tflite made from a batch-1 select graph, its conditions under branching.decision_scope.
@@ -69,8 +69,9 @@ def selects_to_ifs(model: Model) -> None:
         index = waiting.pop()
         _prepare(model, index)
         graph = model.subgraphs[index]
-        while group := _outermost(graph, _selects(model, graph)):
-            waiting += _to_if(model, graph, group)
+        needed = _needed_with_others(graph, _selects(model, graph))
+        while group := _outermost(graph, _selects(model, graph), needed):
+            waiting += _to_if(model, graph, group, needed)
             schedule(graph)
     _number_branches(model)
     prune(model)
@@ -157,15 +158,38 @@ def _reshape(model: Model, graph: Graph, source: int, result: int) -> Operator:
     return flatbuffer.new_operator(model, "RESHAPE", [source, shape], [result])
 
 
-def _outermost(graph: Graph, selects: list[_Select]) -> list[_Select]:
+def _needed_with_others(graph: Graph, selects: list[_Select]) -> list[int]:
+    """Returns the results of selects that only another decision needs, but which share work with one on their condition
+    that is needed anyway: apart, that work would always run.
+    """
+    labels = {(s.operator, p): (s.condition, side) for s in selects for side, p in _SIDES.items()}
+    guarded, found = guards(graph, labels), []
+    for condition in dict.fromkeys(select.condition for select in selects):
+        own = [select for select in selects if select.condition == condition]
+        anyway = [select.operator for select in own if not guarded[select.operator]]
+        under_others = [select.operator for select in own if guarded[select.operator]]
+        if not anyway or not under_others:
+            continue
+        exclusive = guards(graph, {(s.operator, p): side for s in own for side, p in _SIDES.items()})
+        work = {k for k, sides in enumerate(exclusive) if sides}
+        before = {k: ancestors(graph, k) for k in (*anyway, *under_others)}
+        for k in under_others:
+            apart = [other for other in anyway if other not in before[k] and k not in before[other]]
+            if any(before[k] & before[other] & work for other in apart):
+                found.append(graph.operators[k].outputs[0])
+    return found
+
+
+def _outermost(graph: Graph, selects: list[_Select], needed: list[int]) -> list[_Select]:
     """Returns selects on one condition that can become one IF now, in the order of the operators; [] if none is left.
 
-    None depends on another one, and all are needed under any other decision. The last select always qualifies.
+    None depends on another one, and all are needed under any other decision, as those are whose results are among
+    `needed`. The last select always qualifies.
     """
     if not selects:
         return []
     labels = {(s.operator, p): (s.condition, side) for s in selects for side, p in _SIDES.items()}
-    guarded = guards(graph, labels)
+    guarded = guards(graph, labels, needed)
     group = [selects[-1]]
     before = ancestors(graph, selects[-1].operator)
     for select in reversed(selects[:-1]):
@@ -176,11 +200,14 @@ def _outermost(graph: Graph, selects: list[_Select]) -> list[_Select]:
     return group
 
 
-def _to_if(model: Model, graph: Graph, group: list[_Select]) -> tuple[int, int]:
-    """Replaces a group of selects by one IF, in place, and returns the indices of its two new subgraphs."""
+def _to_if(model: Model, graph: Graph, group: list[_Select], needed: list[int]) -> tuple[int, int]:
+    """Replaces a group of selects by one IF, in place, and returns the indices of its two new subgraphs.
+
+    needed: as in _outermost.
+    """
     selects = [graph.operators[select.operator] for select in group]
     labels = {(s.operator, p): side for s in group for side, p in _SIDES.items()}
-    guarded = guards(graph, labels)
+    guarded = guards(graph, labels, needed)
     inside = {side: [k for k, found in enumerate(guarded) if found and side in found] for side in _SIDES}
     results = {side: [select.inputs[p] for select in selects] for side, p in _SIDES.items()}
     operands: dict[int, None] = {}  # an ordered set

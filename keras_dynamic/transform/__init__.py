@@ -1,5 +1,6 @@
 """Returns changed networks: exits or groups of channels added, units or filters pruned, decisions frozen."""
 
+from keras_dynamic.transform.add_halting import add_halting
 from keras_dynamic.transform.exits import attach_exits, collaborate, exit_places, until_exit
 from keras_dynamic.transform.freeze_decisions import freeze_decisions
 from keras_dynamic.transform.group_channels import group_channels
@@ -9,6 +10,7 @@ from keras_dynamic.transform.prune_filters import prune_filters
 from keras_dynamic.transform.strip_gates import strip_gates
 
 __all__ = [
+    "add_halting",
     "attach_exits",
     "collaborate",
     "decision_importance",

@@ -133,19 +133,29 @@ def exit_places(network, shares: Sequence[float] = (0.25, 0.75)) -> list[str]:
         )
     if not shares or not all(0 < check_number("a share", share) <= 1 for share in shares):
         raise ValueError(f"shares must be numbers over 0 and up to 1, got {shares!r}.")
-    stages: list[list[str]] = []
-    size = None
-    for index, unit in enumerate(network.chain.units):
-        shape = getattr(network.chain.output_of(index), "shape", ())
-        if not stages or tuple(shape[1:-1]) != size:
-            stages.append([])
-        size = tuple(shape[1:-1])
-        stages[-1].append(unit.name)
+    stages = stages_of(network.chain)
     chosen = {stage[max(1, round(share * len(stage))) - 1] for stage in stages for share in shares}
     names = [unit.name for unit in network.chain.units[:-1] if unit.name in chosen]
     if not names:
         raise ValueError(f"{network.name!r} has one unit, after which its head follows; there is no place for an exit.")
     return names
+
+
+def stages_of(chain) -> list[list[str]]:
+    """Returns the names of the units of each stage: a run of units whose outputs have one size.
+
+    Args:
+        chain: built Chain whose units return one tensor.
+    """
+    stages: list[list[str]] = []
+    size = None
+    for index, unit in enumerate(chain.units):
+        shape = getattr(chain.output_of(index), "shape", ())
+        if not stages or tuple(shape[1:-1]) != size:
+            stages.append([])
+        size = tuple(shape[1:-1])
+        stages[-1].append(unit.name)
+    return stages
 
 
 # By the rank of what an exit reads: the layer before its pool, and the pool.

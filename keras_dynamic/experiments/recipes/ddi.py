@@ -87,6 +87,7 @@ def measure(run, evaluation) -> dict:
         return {"energy_share": float(given(tree, evaluation.decisions).mean() / tree.total_macs)}
     stopping = DynamicModel(model.chain, CombinedDecider([model.decider, Confidence("entropy")]), name=model.name)
     stopping.build(model.image_shape)
-    rows = limit_figures(stopping, *splits.test, limits)
+    x, y = splits.test
+    rows = limit_figures(stopping, x, y, limits)
     reached = {f"accuracy_limit{k}": row["accuracy"] for k, row in enumerate(rows, 1)}
     return exit_figures(stopping, splits.held_out, splits.test) | {"limits": rows} | reached
