@@ -90,6 +90,7 @@ def resnet32_cpu(kind):
     config.targets = ml_collections.ConfigDict({"margin_static_line": ">= 0", "margin_static_twin": ">= 0.005"})
     if kind == "energy":
         config.method.energy, config.label, config.evaluation.macs = True, "layers and channels, for energy", 0.0
+        config.targets = ml_collections.ConfigDict({"energy_share": "<= 0.62"})
     return _with_exits(config, 5, LIMITS, "runs/ddi/both") if kind == "exits" else config
 
 

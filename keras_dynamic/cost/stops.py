@@ -24,6 +24,8 @@ class Row(NamedTuple):
 def costs_of_stops(node: Node, exits: Sequence[str]) -> list[tuple[Row, ...]]:
     """Returns what an image costs that stops at each exit, and one that stops at none, as rows that add up.
 
+    What runs only where another decision is 0 counts always.
+
     Args:
         node: cost tree of a model that decides these exits.
         exits: their names, in order of execution.
@@ -34,7 +36,7 @@ def costs_of_stops(node: Node, exits: Sequence[str]) -> list[tuple[Row, ...]]:
         rows: dict[tuple[str, ...], int] = {}
         for macs, guards in parts(node):
             if all((place[guard.decision] < stop) is guard.on for guard in guards if guard.decision in place):
-                names = tuple(guard.decision for guard in guards if guard.decision not in place)
+                names = tuple(guard.decision for guard in guards if guard.decision not in place and guard.on)
                 rows[names] = rows.get(names, 0) + macs
         found.append(tuple(Row(macs, names) for names, macs in rows.items() if macs))
     return found

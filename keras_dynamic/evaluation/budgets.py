@@ -19,6 +19,7 @@ from keras_dynamic.evaluation.exits import (
     set_tau,
     with_tau,
 )
+from keras_dynamic.layers.constant_variables import constant_variables
 from keras_dynamic.messages import check_fraction, check_number
 from keras_dynamic.metrics import calibration, rank_correlation
 from keras_dynamic.models import Cascade
@@ -403,14 +404,15 @@ def limit_figures(model, x, y, limits) -> list[dict]:
 
     An image stops at the last exit that its limit allows: it goes on after an exit if what it has spent, units and
     groups that it skipped not counted, and the most that it can still spend until it may stop again, is within the
-    limit. Thresholds of exits are left out: no image stops before. Where the first exit is over the limit, images stop
-    there all the same.
+    limit. Thresholds of exits are left out: no image stops before, and as no confidence is compared, an exit's head
+    runs for images that stop there alone. Every image runs to the first exit. Groups of channels that a file computes
+    together, see export's fold, cost more there.
 
     Args:
         model: built DynamicModel with a Confidence decider for its exits, alone or combined with others.
         x: inputs, [n, ...], or a tf.data.Dataset or keras.utils.PyDataset of inputs and labels.
         y: labels, see ops.right_answers.
-        limits: MACs that no image may exceed.
+        limits: MACs that no image may exceed, one number or several.
 
     Returns:
         A list of {'limit', 'accuracy', 'macs_mean', 'macs_max', 'over', 'stops'}: the limit, the accuracy, the mean and
@@ -427,19 +429,21 @@ def limit_figures(model, x, y, limits) -> list[dict]:
             "limits are kept by exits that Confidence decides; give DynamicModel(chain, CombinedDecider([decider, "
             "Confidence()]))."
         )
+    limits = limits if isinstance(limits, (list, tuple, np.ndarray)) else [limits]
     limits = [check_number("a limit", limit, positive=True) for limit in limits]
     x, y = as_arrays(x, y)
     labels, outcome = exit_labels(model, x, y), compiled_outcome(model)
-    answers = exit_answers(model, x, certain.confidence, outcome=outcome)
-    right = right_at_exits(answers.predictions, labels)
+    right = right_at_exits(exit_answers(model, x, certain.confidence, outcome=outcome).predictions, labels)
     with kept(model):
         certain.set_thresholds(np.full(len(certain.names), np.inf))
         taken = evaluate(model, x, outcome=outcome).decisions
+        with constant_variables([certain.thresholds], limited=True):  # no confidence is compared, as in the file
+            tree = model.cost_tree
     decisions, exits = {name: taken[name] for name in model.decision_names}, model.chain.exit_names
     rows, places = [], np.arange(len(right))
     for limit in limits:
-        at = stops_within(model.cost_tree, exits, decisions, limit)
-        spent = answers.macs[places, at]
+        at = stops_within(tree, exits, decisions, limit)
+        spent = given(tree, {**decisions, **{name: at > place for place, name in enumerate(exits)}})
         judged = judged_stops(at, right[places, at], spent, right.shape[1])
         rows.append({"limit": limit, **judged, "macs_max": int(spent.max()), "over": float((spent > limit).mean())})
     return rows

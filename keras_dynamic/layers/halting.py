@@ -24,9 +24,11 @@ class _Scored(SavedArguments):
     """
 
     def __init__(self, unit, last=False, epsilon=0.01, score_bias=-3.0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**kwargs, autocast=False)  # weights stay float32
         self.unit, self.last = unit, bool(last)
         self.epsilon, self.score_bias = check_fraction("epsilon", epsilon), float(score_bias)
+        if self.epsilon == 1:
+            raise ValueError("epsilon must be under 1, as with 1 every stage ends after its first unit, got 1.")
         bias = keras.initializers.Constant(self.score_bias)
         small = keras.initializers.RandomNormal(stddev=0.01)
         self.score = layers.Dense(1, bias_initializer=bias, kernel_initializer=small, dtype="float32", name="score")

@@ -371,7 +371,7 @@ class BranchingExecutor:
                     "exit out instead."
                 )
                 decision = True
-            if self.limit is not None:
+            if self.limit is not None and decision is not False:
                 decision = both(decision, self.limit.allows(name, self.bits))
         listed = self.limit is not None or (constant is not None and name not in decider.constants)
         self._note(full, decision, listed=listed)

@@ -10,6 +10,17 @@ BUDGET = "budget"  # the input's name, and that of the metadata's entry {"unit",
 UNLIMITED = np.iinfo(np.int32).max
 
 
+def checked(budget) -> float:
+    """Returns a budget as a float, infinity included, or raises a ValueError if it is no number of at least 0."""
+    try:
+        macs = float(np.asarray(budget).item())
+    except (TypeError, ValueError):
+        macs = math.nan
+    if not macs >= 0:
+        raise ValueError(f"budget must be a number of MACs of at least 0, got {budget!r}.")
+    return macs
+
+
 def in_units(budget, metadata: Mapping[str, Any] | None) -> np.ndarray:
     """Returns a budget of MACs as the input takes it, int32 [1], in units and rounded down; None is unlimited.
 
@@ -21,10 +32,5 @@ def in_units(budget, metadata: Mapping[str, Any] | None) -> np.ndarray:
     noted = (metadata or {}).get(BUDGET)
     if noted is None or noted["macs"] is not None:
         raise ValueError("the model takes no budget as an input; export it with budget='input'.")
-    try:
-        macs = float(np.asarray(budget).item())
-    except (TypeError, ValueError):
-        macs = math.nan
-    if not macs >= 0:
-        raise ValueError(f"budget must be a number of MACs of at least 0, got {budget!r}.")
+    macs = checked(budget)
     return np.array([min(UNLIMITED, macs // noted["unit"] if math.isfinite(macs) else UNLIMITED)]).astype(np.int32)

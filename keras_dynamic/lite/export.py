@@ -15,7 +15,7 @@ from keras_dynamic.layers.constant_variables import constant_variables
 from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import FOLD, BranchingExecutor, Limit, lower_groups, note
-from keras_dynamic.lite.budget import BUDGET
+from keras_dynamic.lite.budget import BUDGET, UNLIMITED
 from keras_dynamic.lite.comparisons import (
     budget_table,
     confidence_names,
@@ -69,8 +69,8 @@ def export(
 
     With budget='input' it has another input, `budget`, int32 [1], in units of the metadata's budget["unit"] MACs, which
     no image exceeds: after an exit an image goes on if what it has spent, units and groups that it skipped not counted,
-    and the most that it can still spend until it may stop again, is within the budget. Under a budget of less than
-    budget["least"] MACs images stop at the first exit all the same, and their `macs` are over the budget.
+    and the most that it can still spend until it may stop again, is within the budget. An image always runs to the
+    first exit, which costs up to budget["least"] MACs: under a smaller budget its `macs` may be over.
 
     Args:
         model: built DynamicModel; or a functional or sequential Keras model, see models.from_functional.
@@ -109,7 +109,8 @@ def export(
     """
     outputs = (outputs,) if isinstance(outputs, str) else outputs
     model = as_dynamic(model, copy=False)
-    _check_arguments(model, quantize, outputs, fold, thresholds, input_type, budget)
+    _check_arguments(model, quantize, outputs, fold, thresholds, input_type)
+    budget = None if budget is None else _checked_budget(model, budget, thresholds)
     labels = check_labels(labels, model.classes)
     normalization = (0, 1) if normalization is None and _rescales_pixels(model) else normalization
     normalization = check_normalization(normalization, model.image_shape[-1], _takes_pixels(model), input_type)
@@ -159,7 +160,7 @@ def export(
     return flatbuffer.pack(parsed)
 
 
-def _check_arguments(model, quantize, outputs, fold, thresholds, input_type, budget) -> None:
+def _check_arguments(model, quantize, outputs, fold, thresholds, input_type) -> None:
     """Raises a ValueError for what cannot be exported, before any work is done."""
     if not isinstance(model, DynamicModel):
         raise ValueError(
@@ -189,8 +190,6 @@ def _check_arguments(model, quantize, outputs, fold, thresholds, input_type, bud
         )
     if input_type == "uint8" and quantize != "int8":
         raise ValueError(f"input_type='uint8' is for quantize='int8', got quantize={quantize!r}; leave input_type out.")
-    if budget is not None:
-        _check_budget(model, budget)
     if thresholds == "input" and not model.decider.confidence_names:
         raise ValueError(
             f"thresholds='input' needs a decider that compares confidences, got {type(model.decider).__name__}; use "
@@ -198,16 +197,19 @@ def _check_arguments(model, quantize, outputs, fold, thresholds, input_type, bud
         )
 
 
-def _check_budget(model, budget) -> None:
-    """Raises a ValueError if a budget is none, or the model stops at no exit."""
-    if budget != "input":
-        check_number("budget, unless it is 'input',", budget, positive=True)
+def _checked_budget(model, budget, thresholds):
+    """Returns 'input' or a number of MACs, or raises a ValueError if it is neither, or the model stops at no exit."""
+    if not isinstance(budget, str) or budget != "input":
+        budget = check_number("budget, unless it is 'input',", budget, positive=True)
+        if thresholds == "input":
+            raise ValueError("a model takes thresholds as an input with budget='input' or None, got a number of MACs.")
     if not set(model.chain.exit_names) & set(model.decider.names):
         raise ValueError(
             f"a budget stops images at exits, but {model.name!r} decides {list(model.decision_names) or 'nothing'}; "
             "give a network with exits and a decider such as deciders.Confidence(); for a cascade fit_thresholds has a "
             "deadline."
         )
+    return budget
 
 
 def normalizes_pixels(model) -> bool:
@@ -289,7 +291,7 @@ class _Graph:
         limit = None
         if self.budget is not None:
             baked = self.budget["macs"]
-            limit = Limit(budget if baked is None else int(baked // self.budget["unit"]), self.costs)
+            limit = Limit(budget if baked is None else int(min(UNLIMITED, baked // self.budget["unit"])), self.costs)
         executor = BranchingExecutor(self.decisions, self.groups, limit)
         outcome = self.model.outcome(image, training=False, executor=executor)
         self.conditions, self.listed = executor.conditions, executor.listed

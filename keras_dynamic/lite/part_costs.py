@@ -188,7 +188,7 @@ def part_energy(
 
     Args:
         model: built DynamicModel, such as a Cascade.
-        quantize: as in export; multiply-adds are of 8 bits in 'int8', of 32 otherwise.
+        quantize: as in export; multiply-adds are of 8 bits in 'int8' and 'dynamic', of 32 otherwise.
         calibration: as in export.
         weights: name of the memory that weights are read from.
         maps: name of the memory for feature maps.
@@ -201,12 +201,17 @@ def part_energy(
         ValueError: as export and cost.energy.
     """
     _check(model)
-    prices = energy(8 if quantize == "int8" else 32, weights, maps, table)
-    moved = {name: _bytes_moved(part) for name, part in unit_parts(all_on_of(model, quantize, calibration)).items()}
-    size = {None: 4, "float16": 2}.get(quantize, 1)  # of a weight, in bytes
+    prices = energy(8 if quantize in ("int8", "dynamic") else 32, weights, maps, table)
+    exported = all_on_of(model, "int8" if quantize == "int8" else None, calibration)
+    moved = {name: _bytes_moved(part) for name, part in unit_parts(exported).items()}
+    smaller = {"float16": 2, "dynamic": 4}.get(quantize, 1)  # weights, than those of the file
+    size = 1 if quantize == "int8" else 4 // smaller  # of a weight, in bytes
 
     def read(part):
-        return (part.total_parameters * size, 0) if part.decides else moved.get(part.name, (0, 0))
+        if part.decides:
+            return part.total_parameters * size, 0
+        weights, maps = moved.get(part.name, (0, 0))
+        return weights / smaller, maps
 
     return {part.name: prices.millijoules(part.total_macs, *read(part)) for part in model.cost_tree.children}
 

@@ -1,13 +1,14 @@
 """Cuts a model that may stop at exits into models without any IF, one up to each exit and one after the last."""
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_dynamic.lite import flatbuffer
-from keras_dynamic.lite.budget import BUDGET
+from keras_dynamic.lite.budget import BUDGET, checked
 from keras_dynamic.lite.comparisons import macs_of_stops
 from keras_dynamic.lite.flatbuffer import Graph, Model, cut, drop_dead, producers, submodel
 from keras_dynamic.lite.interpreter import Interpreter, decode, encode_image
@@ -51,8 +52,7 @@ class Stages:
 
         Arguments and errors as of MicroInterpreter.run. The first stage always runs.
         """
-        if budget is not None and not budget >= 0:
-            raise ValueError(f"budget must be a number of MACs of at least 0, got {budget!r}.")
+        most = math.inf if budget is None else checked(budget)
         values: dict[str, Any] = {}
         if thresholds is not None:
             values[THRESHOLDS] = given_or_noted(thresholds, self._notes[0])
@@ -60,7 +60,7 @@ class Stages:
         exit_, spent = 0, 0
         for number, (stage, notes) in enumerate(zip(self._stages, self._notes, strict=True)):
             spent += notes["cost"][0]["macs"]
-            if number and budget is not None and spent > budget:
+            if number and spent > most:
                 break
             exit_ = notes["stops_at"]
             stage.feed({name: values[name] for name in stage.inputs if name in values})

@@ -38,6 +38,13 @@ class ACT(Method):
         super().__init__(chain, kwargs.pop("decider", None) or UntilHalted(), **kwargs)
         self.ponder_weight = check_number("ponder_weight", ponder_weight)
 
+    def check_chain(self):
+        """Raises a ValueError if no unit halts, or one has no first unit of its stage before it."""
+        super().check_chain()
+        first = next(unit for unit in self.chain.units if isinstance(unit, (FirstHalting, Halting)))
+        if isinstance(first, Halting):
+            raise ValueError(f"a stage begins with a layers.FirstHalting, got {first.name!r}; take transform.add_halting.")
+
     def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns the ponder cost, and the losses of Method."""
         ponder = self.ponder_weight * ops.mean(self.ponder(outcome))

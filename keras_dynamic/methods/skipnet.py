@@ -26,18 +26,20 @@ class SkipNet(Method):
         tuned.compile(keras.optimizers.SGD(0.001, momentum=0.9), loss, metrics=["accuracy"])
         tuned.fit(x, y, epochs=10)
 
-    In the supervised stage gates are rounded, with the gradient of their probability, and learn from the compiled loss.
+    In the supervised stage gates learn from the compiled loss, by the gradient that they have in training: those of
+    RecurrentGates and of PerUnitGates(noise=False) are rounded, with the gradient of their probability, as in the paper.
     In the hybrid stage decisions are drawn from the probabilities and have no gradient: the chain learns from the
     compiled loss on the path that was drawn, the gates from the reward of each decision, minus the loss of the image
-    plus alpha times the share of the decided units that are skipped from this one on.
+    plus alpha times the share of the decided units that are skipped from this one on; groups of channels count as
+    units. Exits that are decided, too, are left to their own decider.
 
     Args:
         chain: Chain; its weights should be trained before.
         decider: gates. None makes RecurrentGates; PerUnitGates are SkipNet's feed-forward ones.
         stage: 'supervised' or 'hybrid'.
         alpha: reward of skipping everything, in the unit of the loss.
-        baseline: whether the mean reward of a decision over the batch is taken off, which changes no expected gradient
-            and makes it less noisy. False is the paper's.
+        baseline: whether the mean reward of a decision over the batch's other images is taken off, which changes no
+            expected gradient and makes it less noisy. False is the paper's.
         seed: of the draws.
         **kwargs: of Method (weight_decay, teacher, distillation_weight, ...) and keras.Model.
 
@@ -72,17 +74,23 @@ class SkipNet(Method):
 
     def _policy_loss(self, y, outcome, sample_weight):
         """Returns the mean of -reward x log-probability, summed over decisions, a scalar tensor."""
-        names = [name for name in self.decider.names if name not in self.decider.constants]
-        taken, chances = (
+        left_out = {*self.decider.constants, *self.chain.exit_names}
+        names = [name for name in self.decider.names if name not in left_out]
+        taken, ran, chances = (
             ops.stack([values[name] for name in names], axis=1)
-            for values in (outcome.conditional, outcome.probabilities)
+            for values in (outcome.conditional, outcome.decisions, outcome.probabilities)
         )
-        taken = ops.stop_gradient(taken)
-        reached = ops.flip(ops.cumsum(ops.flip(1.0 - taken, axis=1), axis=1), axis=1)  # skipped from this one on
+        taken, ran = ops.stop_gradient(taken), ops.stop_gradient(ran)
+        skipped = ops.flip(ops.cumsum(ops.flip(1.0 - ran, axis=1), axis=1), axis=1)  # from this one on
         loss = ops.reshape(batch_losses(y, outcome.logits, self.task), (-1, 1))
-        reward = self.alpha / len(names) * reached - loss
+        reward = self.alpha / len(names) * skipped - loss
         if self.baseline:
-            reward = reward - ops.mean(reward, axis=0, keepdims=True)
+            others = ops.cast(ops.maximum(ops.shape(reward)[0] - 1, 1), reward.dtype)
+            reward = reward - (ops.sum(reward, axis=0, keepdims=True) - reward) / others
+        within = self.decider.within  # a group's decision was made where its unit runs
+        made = [ops.stop_gradient(outcome.decisions[within[name]]) if name in within else None for name in names]
+        made = [ops.ones_like(loss[:, 0]) if each is None else each for each in made]
+        reward = reward * ops.stack(made, axis=1)
         each = [bernoulli_log_probability(taken[:, k : k + 1], chances[:, k : k + 1]) for k in range(len(names))]
         total = ops.sum(ops.stop_gradient(reward) * ops.stack(each, axis=1), axis=1)
         return -mean_over_batch(total, sample_weight)

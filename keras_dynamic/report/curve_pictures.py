@@ -186,7 +186,8 @@ def exits_against_macs(report: Mapping[str, Any], names: Sequence[str]) -> style
         names: Systems of it with exits.
 
     Returns:
-        The figure: the single exits dashed, the curves of budgets solid, the systems' own points.
+        The figure: the single exits dashed, the curves of budgets solid, those of limits for each image dotted, the
+        systems' own points.
 
     Source:
         MSDNet, figure 7; IMTA, figures 2 and 3.
@@ -199,6 +200,9 @@ def exits_against_macs(report: Mapping[str, Any], names: Sequence[str]) -> style
         if system.get("budgeted"):
             rows = sorted(in_millions(row["macs_mean"], row["accuracy"]) for row in system["budgeted"])
             plane.curve("under budgets", rows, look[0])
+        if system.get("limits"):
+            rows = sorted(in_millions(row["limit"], row["accuracy"]) for row in system["limits"])
+            plane.curve("under limits", rows, look[0], ":", "s")
         plane.system(name, in_millions(system["macs_mean"], system["accuracy"]), look)
     return plane.finish()
 

@@ -66,6 +66,9 @@ def exits_section(name: str) -> Section:
             columns = {"budget": "budget", "spent": "kept", **costs}
             caption = "Thresholds set for a budget on held-out images, what the test images spend, where they stop"
             blocks.append(table_of(system["budgets"], columns, caption))
+        if system.get("limits"):
+            columns = {"limit": lambda row: formatting.millions(row["limit"]), "MACs, most": "macs_max", **costs}
+            blocks.append(table_of(system["limits"], columns, "MACs that no image exceeds, and where the images stop"))
         if system.get("budgeted"):
             columns = {"": lambda row: f"p {row['p']:g}", **costs}
             blocks.append(table_of(system["budgeted"], columns, "Quotas p^k at exit k, and where the images stop"))
@@ -153,7 +156,8 @@ def _curves(report: Mapping[str, Any], picture: str, names: Sequence[str]) -> Pi
     )
     caption = (
         "Accuracy (Keras, float32) against mean MACs. Dashed: all images stop at the same exit. Solid: an image stops "
-        "where its confidence reaches a threshold; those are fitted on held-out images."
+        "where its confidence reaches a threshold; those are fitted on held-out images. Dotted: no image exceeds so many "
+        "MACs."
     )
     alternative = f"Accuracy under budgets: {words or 'not measured'}."
     return Picture(picture, exits_against_macs(report, names), caption, alternative, wide=True)

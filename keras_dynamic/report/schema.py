@@ -39,6 +39,7 @@ _ROWS = {
     "exit_ranks": ("exits", "rank_correlation"),
     "budgeted": ("p", "accuracy", "macs_mean", "stops"),
     "budgets": ("budget", "kept", "accuracy", "macs_mean", "stops"),
+    "limits": ("limit", "accuracy", "macs_mean", "macs_max", "stops"),
 }
 _HISTORIES = {"activation_history": "rates", "exit_history": "accuracies"}
 
@@ -70,8 +71,8 @@ def check_report(report: Mapping[str, Any]) -> None:
         report: The content of report.json: "static" {name: {"accuracy", "macs"}} and "systems" {name: SYSTEM_KEYS}, and
             in all systems or in none, float32 and int8 with PRECISION_KEYS. Everything else is optional:
             gradient_magnitudes {unit: number >= 0} of the plain network that a system was made of; the lists tau_sweep,
-            inference, exits, exit_ranks, budgeted and budgets; activation_history and exit_history with "epochs" and
-            "rates" {decision: [rate]} or "accuracies" {exit: [accuracy]}; gradient_variances with plain and
+            inference, exits, exit_ranks, budgeted, budgets and limits; activation_history and exit_history with
+            "epochs" and "rates" {decision: [rate]} or "accuracies" {exit: [accuracy]}; gradient_variances with plain and
             equilibrium, a number for each exit.
 
     Raises:

@@ -10,13 +10,13 @@ from keras_dynamic.transform.exits import stages_of
 def add_halting(network, epsilon=0.01, score_bias=-3.0) -> DynamicModel:
     """Returns the network with a halting score for each unit, for adaptive computation time (methods.ACT).
 
-    A stage, a run of units whose outputs have one size, gives the mean of its units' outputs, weighted by their scores,
+    A stage, a run of units whose outputs have one shape, gives the mean of its units' outputs, weighted by their scores,
     in place of the last unit's. Its first unit always runs. The layers themselves are used, not copied.
 
     Args:
         network: built DynamicModel without exits in which everything runs, whose units return one tensor; or a
             functional or sequential Keras model, which is copied, see models.from_functional.
-        epsilon: share of the weight that need not be given out, in [0, 1].
+        epsilon: share of the weight that need not be given out, in [0, 1).
         score_bias: of an untrained score: at -3 nearly all units run, and the last one's output counts most.
 
     Returns:
@@ -36,7 +36,7 @@ def add_halting(network, epsilon=0.01, score_bias=-3.0) -> DynamicModel:
             "the plain network."
         )
     plain = {unit.name: unit for unit in chain.units}
-    stages = stages_of(chain)
+    stages = stages_of(chain, channels=True)
     if max(map(len, stages), default=0) < 2:
         raise ValueError(f"{network.name!r} has no stage of two units or more, of which the second could be left out.")
     units = []

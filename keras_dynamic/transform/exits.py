@@ -141,19 +141,26 @@ def exit_places(network, shares: Sequence[float] = (0.25, 0.75)) -> list[str]:
     return names
 
 
-def stages_of(chain) -> list[list[str]]:
+def stages_of(chain, channels=False) -> list[list[str]]:
     """Returns the names of the units of each stage: a run of units whose outputs have one size.
 
     Args:
-        chain: built Chain whose units return one tensor.
+        chain: built Chain.
+        channels: whether they must have as many channels, too.
+
+    Raises:
+        ValueError: if a unit returns several tensors.
     """
     stages: list[list[str]] = []
     size = None
     for index, unit in enumerate(chain.units):
         shape = getattr(chain.output_of(index), "shape", ())
-        if not stages or tuple(shape[1:-1]) != size:
+        if not shape:
+            raise ValueError(f"stages are of units that return one tensor, but unit {unit.name!r} returns several.")
+        found = tuple(shape[1:] if channels else shape[1:-1])
+        if not stages or found != size:
             stages.append([])
-        size = tuple(shape[1:-1])
+        size = found
         stages[-1].append(unit.name)
     return stages
 

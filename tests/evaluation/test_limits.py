@@ -63,13 +63,13 @@ def model(toy_chain, toy_images, spread_gates):
 
 def test_a_file_with_a_budget_does_the_same(model, toy_images):
     images, labels = toy_images(40), np.arange(40) % 3
-    content = lite.export(model, outputs=("logits", "macs"), thresholds="input", budget="input")
+    content = lite.export(model, outputs=("logits", "macs"), budget="input")
     interpreter, unit = lite.Interpreter(content), lite.read_metadata(content)["macs_unit"]
     whole = model.cost_tree.total_macs
     limits = [0.3 * whole, 0.6 * whole, 0.8 * whole, whole]
     rows = limit_figures(model, images, labels, limits)
     for row in rows:
-        found = [interpreter.run(image, budget=row["limit"], thresholds=[np.inf, np.inf]) for image in images]
+        found = [interpreter.run(image, budget=row["limit"]) for image in images]
         macs = np.array([each["macs"].item() * unit for each in found])
         right = [each["logits"].argmax() == label for each, label in zip(found, labels, strict=True)]
         assert (macs.mean(), macs.max()) == (row["macs_mean"], row["macs_max"])
@@ -77,6 +77,7 @@ def test_a_file_with_a_budget_does_the_same(model, toy_images):
     assert [row["over"] for row in rows][1:] == [0, 0, 0]
     assert rows[-1]["stops"] == [0, 0, 1]
     assert rows[-1]["accuracy"] == evaluate(model, images, labels).accuracy
+    assert limit_figures(model, images, labels, whole) == rows[-1:]
 
 
 def test_bad_input(model, toy_images):

@@ -188,7 +188,28 @@ class Locked(Network):
         return {"logits": self.classify(tf.concat([x, extra], -1))}
 
 
-NETWORKS = {"units": Units, "exits": Exits, "leaves": Leaves, "locked": Locked}
+class Shared(Network):
+    """One decision over two leaves that share work, of which one is read under a second decision alone."""
+
+    decisions = ("first", "second")
+    cost = ((STEM + 2 * GATE + HEAD, ()), (2 * CONV, ("first",)), (CONV, ("second",)))
+
+    def build(self):
+        self.common, self.inner, self.last = self.conv("relu"), self.conv("relu"), self.conv("relu")
+
+    def forward(self, image):
+        import tensorflow as tf
+
+        x = self.stem(image / 255.0)
+        first = self.decide(0, x)
+        common = self.common(x)
+        seldom = tf.where(first, self.inner(common), tf.nn.leaky_relu(x, 0.9999))
+        always = tf.where(first, common + x, tf.nn.leaky_relu(x, 0.9998))
+        second = self.decide(1, always)
+        return {"logits": self.classify(tf.where(second, self.last(seldom), tf.nn.leaky_relu(always, 0.9997)))}
+
+
+NETWORKS = {"units": Units, "exits": Exits, "leaves": Leaves, "locked": Locked, "shared": Shared}
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,35 @@ def test_on_a_microcontroller(int8, gated):
     keeps(exported(gated, int8, fold="never"), pictures(20), 4, lite.MicroInterpreter)
 
 
+@pytest.mark.parametrize("place", [0, pytest.param(1, marks=pytest.mark.ci)])
+def test_an_exit_at_which_all_stop_anyway(place, gated):
+    confidence, images = gated.decider.deciders[-1], pictures(6)
+    thresholds = np.full(3, np.inf)
+    thresholds[place] = 0
+    confidence.set_thresholds(thresholds)
+    try:
+        content = exported(gated)
+    finally:
+        confidence.set_thresholds(UNLIMITED)
+    metadata = lite.read_metadata(content)
+    columns = [metadata["decisions"].index(name) for name in EXITS]
+    stops = run(lite.Interpreter(content), images)["decisions"][:, columns].sum(axis=1)
+    np.testing.assert_array_equal(stops, place)
+    least = run(lite.Interpreter(content), images, budget=0)["decisions"][:, columns].sum(axis=1)
+    np.testing.assert_array_equal(least, 0)
+
+
+def test_numbers_that_are_part_of_the_file(stopping, images):
+    model = stopping()
+    model.decider.set_thresholds(UNLIMITED)
+    for budget in (np.int64(10**12), np.float32(1e9)):
+        content = lite.export(model, outputs=OUTPUTS, budget=budget)
+        assert lite.read_metadata(content)["budget"]["macs"] == float(budget)
+        assert run(lite.Interpreter(content), images[:3])["decisions"].all()
+    with pytest.raises(ValueError, match="takes thresholds as an input with budget='input' or None"):
+        lite.export(model, thresholds="input", budget=1e9)
+
+
 def test_what_cannot_have_a_budget(tiny, gated):
     with pytest.raises(ValueError, match="a budget stops images at exits"):
         exported(tiny())

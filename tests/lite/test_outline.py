@@ -6,7 +6,7 @@ import pytest
 from keras_dynamic.lite import Interpreter, flatbuffer, list_operators, outline, verify
 from keras_dynamic.lite.branching import decision_scope
 
-NAMES = ["units", "exits", "leaves", "locked"]
+NAMES = ["units", "exits", "leaves", "locked", "shared"]
 KINDS = pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 
 

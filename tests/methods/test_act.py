@@ -122,6 +122,8 @@ def test_bad_input(plain, toy_chain):
         ACT(add_halting(plain).chain, ponder_weight=-1)
     with pytest.raises(ValueError, match=r"decides on units of layers\.Halting, got none; take transform\.add_halting"):
         ACT(toy_chain()).build((None, 8, 8, 3))
+    with pytest.raises(ValueError, match="epsilon must be under 1"):
+        add_halting(plain, epsilon=1)
     one = DynamicModel(toy_chain(units=1), name="one")
     gated = DynamicModel(toy_chain(), PerUnitGates(), name="gated")
     for model in (one, gated):

@@ -35,6 +35,10 @@ SYSTEM = {
     "exit_history": {"epochs": [1, 2, 3], "accuracies": {"exit1": [0.3, 0.5, 0.6], "head": [0.2, 0.6, 0.7]}},
     "gradient_variances": {"plain": [8.0, 1.0], "equilibrium": [2.0, 1.0]},
 }
+LIMITS = [
+    {"limit": 4e6, "macs_mean": 2.9e6, "macs_max": 3_000_000, "accuracy": 0.62, "over": 0.0, "stops": [1.0, 0.0]},
+    {"limit": 9e6, "macs_mean": 6e6, "macs_max": 8_900_000, "accuracy": 0.69, "over": 0.0, "stops": [0.4, 0.6]},
+]
 COLOUR = "#0072b2"
 
 
@@ -51,6 +55,14 @@ def test_exits_and_budgets_beside_the_lines(report):
     np.testing.assert_allclose(curve.get_xydata(), [[4, 66], [6.5, 71]])
     texts = {text.get_text() for text in axes.texts}
     assert {"single exits", "under budgets", "imta", "cascade frontier", "resnet20"} <= texts
+
+
+def test_accuracy_under_limits_stands_at_the_limit(report):
+    report["systems"] = {"ddi": {**SYSTEM, "limits": LIMITS}}
+    (axes,) = exits_against_macs(report, ["ddi"]).axes
+    dotted = next(line for line in axes.lines if line.get_linestyle() == ":" and line.get_color() == COLOUR)
+    np.testing.assert_allclose(dotted.get_xydata(), [[4, 62], [9, 69]])
+    assert "under limits" in {text.get_text() for text in axes.texts}
 
 
 def test_a_line_over_the_training_for_each_exit():

@@ -2,7 +2,7 @@
 
 from keras_dynamic.report import Text
 from keras_dynamic.report.exits import exits_section
-from tests.report.test_exits_pictures import SYSTEM
+from tests.report.test_exits_pictures import LIMITS, SYSTEM
 
 
 def blocks_of(system):
@@ -31,6 +31,12 @@ def test_sentences_table_and_pictures():
     assert kept.rows[0] == ["5.0 M", "102.0 %", "68.00 %", "5.1 M", "70 %", "30 %"]
     assert quotas.header == ["", "accuracy", "MACs, mean", "at exit1", "at head"]
     assert quotas.rows[0] == ["p 0.5", "66.00 %", "4.0 M", "86 %", "14 %"]
+
+
+def test_a_table_of_limits():
+    *_, limits, _ = blocks_of({**SYSTEM, "limits": LIMITS})
+    assert limits.header == ["limit", "MACs, most", "accuracy", "MACs, mean", "at exit1", "at head"]
+    assert limits.rows[1] == ["9.0 M", "8.9 M", "69.00 %", "6.0 M", "40 %", "60 %"]
 
 
 def test_what_was_not_measured_is_left_out():

@@ -9,6 +9,7 @@ from keras_dynamic.evaluation.budgets import exit_figures, limit_figures
 from keras_dynamic.experiments.networks import check_choice
 from keras_dynamic.experiments.recipes.schedule import Schedule, shared_arguments
 from keras_dynamic.layers import DynamicModel
+from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 from keras_dynamic.lite import part_energy
 from keras_dynamic.methods import DDI
 
@@ -24,29 +25,36 @@ def build(run):
     """Makes the run's network skip layers, channels or both, see configs/ddi.py."""
     config = run.config.method
     check_choice("method.grains", config.grains, GRAINS)
-    network = run.network()
-    gates = []
+    return DDI(
+        run.network().chain,
+        _gates(run),
+        alpha=config.alpha,
+        target=config.target or None,
+        table=_energy_table(run) if config.energy else None,
+        **shared_arguments(run),
+        name="ddi",
+    )
+
+
+def _gates(run):
+    """Returns the deciders that the config's grains ask for."""
+    config, gates = run.config.method, []
     common = {"open_probability": config.open_probability, "noise": config.gate_noise, "seed": run.config.seed}
     common["gradient_scale"] = config.gate_gradient_scale
     if config.grains != "channels":
         gates.append(RecurrentGates(**common))
     if config.grains != "layers":
         gates.append(ChannelCNNGates(config.gate_filters or None, config.gate_bottleneck or None, **common))
-    decider = gates[0] if len(gates) == 1 else CombinedDecider(gates)
-    table = None
-    if config.energy:
-        decided = DynamicModel(network.chain, decider)
-        decided.build(network.image_shape)
-        table = part_energy(decided)
-    return DDI(
-        network.chain,
-        decider,
-        alpha=config.alpha,
-        target=config.target or None,
-        table=table,
-        **shared_arguments(run),
-        name="ddi",
-    )
+    return gates[0] if len(gates) == 1 else CombinedDecider(gates)
+
+
+def _energy_table(run):
+    """Returns the energy of each part, of a copy in float32 of what is trained."""
+    with dtype_policy_scope("float32"):
+        network = run.network()
+        model = DynamicModel(network.chain, _gates(run))
+        model.build(network.image_shape)
+    return part_energy(model)
 
 
 def schedule(run, steps_per_epoch):
@@ -55,9 +63,14 @@ def schedule(run, steps_per_epoch):
     The best epoch is the most accurate one at the final target.
 
     Raises:
-        ValueError: if the target does not come down within the training.
+        ValueError: if the target does not come down within the training, or gates are trained alone on several devices.
     """
     config, model = run.config, run.model
+    if config.distribute and config.method.gate_epochs:
+        raise ValueError(
+            f"gates are trained alone on one device, got distribute={config.distribute!r} and gate_epochs="
+            f"{config.method.gate_epochs}; set one of them to nothing."
+        )
 
     def gates_alone(batches):
         model.freeze_network()

@@ -9,6 +9,8 @@ from keras_dynamic.deciders import ChannelCNNGates, CombinedDecider, RecurrentGa
 from keras_dynamic.experiments import Run, train
 from keras_dynamic.experiments.train_and_evaluate import train_and_evaluate
 from keras_dynamic.methods import DDI
+from keras_dynamic.models import resnet_cifar
+from keras_dynamic.transform import exit_places
 from tests.experiments.conftest import CLASSES
 
 
@@ -82,6 +84,21 @@ def test_exits_start_from_what_skips(data_dir, tmp_path):
     assert low["macs_max"] <= 0.5 * whole
     assert low["over"] == 0
     assert len(figures["exits"]) == 3
+
+
+@pytest.mark.parametrize(("setting", "depth"), [("resnet32_cpu_exits", 32), ("resnet74_cifar10_exits", 74)])
+def test_exits_stand_where_the_paper_has_them(setting, depth):
+    network = resnet_cifar(depth)
+    network.build((None, 32, 32, 3))
+    assert list(ddi.get_config(setting).network.exits) == exit_places(network)
+
+
+def test_energy_of_a_network_that_is_trained_in_bfloat16(data_dir, tmp_path):
+    config = small("layers")
+    config.mixed_precision, config.method.energy, config.epochs, config.method.target = True, True, 1, 0.9
+    config.anneal.start = 0.9
+    model = train(Run.load(config, tmp_path, data_dir), verbose=0)
+    assert model.table["stem"] > 0
 
 
 def test_unknown_grains():
