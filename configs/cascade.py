@@ -9,8 +9,8 @@
 - resnet20_32_74: by label-free quantiles. About 6 minutes. WEIGHTS_DIR holds resnet74_cifar10.npz. ResNet-74 was
   trained on the held-out images too: it stands last, and nothing of its own output is fitted. Expect 94.4 % at 59 M
   MACs.
-- distil_cifar10: a front and a middle network, distilled from the shipped ResNet-32 by models.distil_front. Some 80
-  minutes, the same command goes on after an interruption. Not run whole yet with networks as they are made now.
+- distil_cifar10: a front and a middle network, distilled from the shipped ResNet-32 by models.distil_front. Some 100
+  minutes, the same command goes on after an interruption. docs/results.md has what came of it.
 - distil_letters: likewise on a second task, letters in many fonts at 96 pixels, which are rendered into folders; the
   large network is plain Keras and trained first, the cascade has one front network. Some 25 minutes. Not run yet.
 - guarantee_cifar10: how often a promise about the error (evaluation.calibrate) is broken over 1,000 draws of 10,000

@@ -42,6 +42,12 @@ ROWS = (
         "quickstart-cascade",
     ),
     Row(
+        "one trained network, its training images, an hour or two",
+        "[front networks](docs/cascade.md) distilled from it, then a cascade",
+        "distil-cifar10",
+        "distil-cifar10",
+    ),
+    Row(
         "one trained network, some thousand images, minutes",
         "[an exit](docs/early_exit.md) on the frozen network",
         "quickstart-exits",

@@ -43,7 +43,9 @@ class ACT(Method):
         super().check_chain()
         first = next(unit for unit in self.chain.units if isinstance(unit, (FirstHalting, Halting)))
         if isinstance(first, Halting):
-            raise ValueError(f"a stage begins with a layers.FirstHalting, got {first.name!r}; take transform.add_halting.")
+            raise ValueError(
+                f"a stage begins with a layers.FirstHalting, got {first.name!r}; take transform.add_halting."
+            )
 
     def outcome_losses(self, x, y, outcome, sample_weight=None):
         """Returns the ponder cost, and the losses of Method."""
