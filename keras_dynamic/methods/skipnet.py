@@ -27,7 +27,7 @@ class SkipNet(Method):
         tuned.fit(x, y, epochs=10)
 
     In the supervised stage gates learn from the compiled loss, by the gradient that they have in training: those of
-    RecurrentGates and of PerUnitGates(noise=False) are rounded, with the gradient of their probability, as in the paper.
+    RecurrentGates and PerUnitGates(noise=False) are rounded, with the gradient of their probability, as in the paper.
     In the hybrid stage decisions are drawn from the probabilities and have no gradient: the chain learns from the
     compiled loss on the path that was drawn, the gates from the reward of each decision, minus the loss of the image
     plus alpha times the share of the decided units that are skipped from this one on; groups of channels count as

@@ -156,8 +156,8 @@ def _curves(report: Mapping[str, Any], picture: str, names: Sequence[str]) -> Pi
     )
     caption = (
         "Accuracy (Keras, float32) against mean MACs. Dashed: all images stop at the same exit. Solid: an image stops "
-        "where its confidence reaches a threshold; those are fitted on held-out images. Dotted: no image exceeds so many "
-        "MACs."
+        "where its confidence reaches a threshold; those are fitted on held-out images. Dotted: no image exceeds so "
+        "many MACs."
     )
     alternative = f"Accuracy under budgets: {words or 'not measured'}."
     return Picture(picture, exits_against_macs(report, names), caption, alternative, wide=True)

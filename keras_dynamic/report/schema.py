@@ -72,8 +72,8 @@ def check_report(report: Mapping[str, Any]) -> None:
             in all systems or in none, float32 and int8 with PRECISION_KEYS. Everything else is optional:
             gradient_magnitudes {unit: number >= 0} of the plain network that a system was made of; the lists tau_sweep,
             inference, exits, exit_ranks, budgeted, budgets and limits; activation_history and exit_history with
-            "epochs" and "rates" {decision: [rate]} or "accuracies" {exit: [accuracy]}; gradient_variances with plain and
-            equilibrium, a number for each exit.
+            "epochs" and "rates" {decision: [rate]} or "accuracies" {exit: [accuracy]}; gradient_variances with plain
+            and equilibrium, a number for each exit.
 
     Raises:
         ValueError: Naming the key.

@@ -10,8 +10,8 @@ from keras_dynamic.transform.exits import stages_of
 def add_halting(network, epsilon=0.01, score_bias=-3.0) -> DynamicModel:
     """Returns the network with a halting score for each unit, for adaptive computation time (methods.ACT).
 
-    A stage, a run of units whose outputs have one shape, gives the mean of its units' outputs, weighted by their scores,
-    in place of the last unit's. Its first unit always runs. The layers themselves are used, not copied.
+    A stage, a run of units whose outputs have one shape, gives the mean of its units' outputs, weighted by their
+    scores, in place of the last unit's. Its first unit always runs. The layers themselves are used, not copied.
 
     Args:
         network: built DynamicModel without exits in which everything runs, whose units return one tensor; or a
