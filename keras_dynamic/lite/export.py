@@ -244,7 +244,8 @@ class _Graph:
 
     def __init__(self, model, names, groups):
         self.model, self.names, self.groups = model, names, groups
-        self.tree: Node = model.cost_tree
+        self.tree: Node = model.cost_tree  # under constant thresholds, once they are known
+        self.listing: Node = model.cost_tree  # with guards that constant thresholds would settle
         self.costs: dict[str, tuple[Row, ...]] = {}  # of Limit, in the budget's units
         self.budget: dict[str, Any] | None = None  # of the metadata
         self.listed: list[str] = []
@@ -307,7 +308,7 @@ class _Graph:
         known = self._known()
         self.node = _frozen(self.tree, known, "exits" in self.names)
         unlisted = {name: run for name, run in known.items() if name not in self.listed or name in self.computed}
-        self.whole = _frozen(self.tree, unlisted, "exits" in self.names)
+        self.whole = _frozen(self.listing, unlisted, "exits" in self.names)
         results = {"logits": outcome.logits, **outcome.exits}
         if self.listed:
             results["decisions"] = tf.stack([executor.bits[name] for name in self.listed], axis=1)

@@ -84,25 +84,31 @@ def thresholds_for(model: bytes, macs=None, ms=None, mj=None, deadline=None, tab
         )
     budget = budget_of(macs, ms, mj, deadline, table)
     budget.check_given()
-    if "stops" not in rows[0] and not (budget.table is None and budget.deadline is None):
+    if budget.table is None and budget.deadline is None:
+        return _within(rows, [row["macs_mean"] for row in rows], budget)
+    if "stops" not in rows[0]:
         raise ValueError(
             "the model's table does not say where images stop, it is of an older version; export it again."
         )
+    if metadata["decisions"] != metadata["threshold_names"]:
+        raise ValueError("a stage does not say what the others cost; give the model that the stages were cut from.")
     costs = _costs_of_stops(metadata, budget)
     stages = budget.stages_within(costs)
-    if budget.table is None and stages == len(costs):
-        spent = [row["macs_mean"] for row in rows]
-    else:
-        spent = [float(np.dot(row["stops"], np.minimum(costs, costs[stages - 1]))) for row in rows]
-    budget.check_least(min(spent))
-    within = [k for k, each in enumerate(spent) if budget.mean is None or within_budget(each, budget.mean)]
-    found = _read(rows[max(within, key=spent.__getitem__)]["thresholds"])
+    spent = [float(np.dot(row["stops"], np.minimum(costs, costs[stages - 1]))) for row in rows]
+    found = _within(rows, spent, budget)
     if stages < len(costs) and not set(metadata["measures"]) <= set(BOUNDED_BELOW):
         raise ValueError(
             f"a deadline needs confidences that are never under 0, got {metadata['measures']}; give a mean budget."
         )
     found[stages - 1 :] = 0.0
     return found
+
+
+def _within(rows, spent, budget) -> np.ndarray:
+    """Returns the thresholds of the row that spends most within a budget's mean; raises if there is none."""
+    budget.check_least(min(spent))
+    within = [k for k, each in enumerate(spent) if budget.mean is None or within_budget(each, budget.mean)]
+    return _read(rows[max(within, key=spent.__getitem__)]["thresholds"])
 
 
 def _costs_of_stops(metadata, budget) -> np.ndarray:

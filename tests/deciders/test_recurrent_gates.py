@@ -125,10 +125,11 @@ def test_a_cnn_gate_costs_an_eighth_of_a_residual_block():
 
 
 def both(noise=False, open_probability=0.9):
+    keras.utils.set_random_seed(0)
     plain = resnet_cifar(8, width=4)
     plain.build((None, 32, 32, 3))
     network = group_channels(plain, {"stage1": 2, "stage2": 4, "stage3": 8})
-    common = {"noise": noise, "open_probability": open_probability}
+    common = {"noise": noise, "open_probability": open_probability, "seed": 0}
     decider = CombinedDecider([RecurrentGates(**common), ChannelCNNGates(always=("stage1_unit1",), **common)])
     model = ActivationGating(network.chain, decider, target=0.6, activation_weight=10.0)
     model.build((None, 32, 32, 3))
@@ -199,11 +200,11 @@ def test_one_projection_for_each_width():
 
 @pytest.mark.ci
 def test_training_reaches_a_target(toy_images):
-    model = both(noise=True, open_probability=0.8)
+    model = both(open_probability=0.8)
     model.compile(keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     x = images(64)
     before = model.evaluate(x, np.arange(64) % 10, verbose=0, return_dict=True)
-    model.fit(x, np.arange(64) % 10, epochs=10, verbose=0)
+    model.fit(x, np.arange(64) % 10, epochs=25, verbose=0)
     after = model.evaluate(x, np.arange(64) % 10, verbose=0, return_dict=True)
     assert abs(after["activation_rate"] - 0.6) < abs(before["activation_rate"] - 0.6)
 
