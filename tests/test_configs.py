@@ -78,7 +78,8 @@ def smaller(config):
             network.exits, network.exit_copies = ("stage2_unit1",), ("stage3_unit1",)
         elif network.get("exits"):
             network.exits = ("stage1_unit1", "stage2_unit1")
-            network.exit_filters = network.get("exit_filters", (64,))[:1] * 2 if "exit_filters" in network else 64
+            if isinstance(network.get("exit_filters"), tuple):
+                network.exit_filters = network.exit_filters[:2]
         if hasattr(config.method.get("usage"), "items"):
             config.method.usage = {name: share for name, share in config.method.usage.items() if name in RESNET8}
     return config
