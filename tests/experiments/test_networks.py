@@ -20,10 +20,11 @@ SMALL = {
     "resnet50": {"size": 32},
     "resnet101": {"size": 32},
     "densenet_bc": {"depth": 10, "growth": 4},
+    "densenet121": {"size": 32},
     "msdnet": {"blocks": 2, "channels": 4, "growth": 2},
     "mobilenet_v2": {"width": 0.35, "size": 32},
 }
-LARGE = ("resnet50", "resnet101")  # however small their images
+LARGE = ("resnet50", "resnet101", "densenet121")  # however small their images
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,7 @@ def test_every_kind_is_built_for_its_images(name):
         ({"name": "resnet50"}, 224, "ResNet-50 v1.5"),
         ({"name": "resnet101", "version": "v1"}, 224, "ResNet-101 v1"),
         ({"name": "densenet_bc", "depth": 100, "growth": 12}, 32, "DenseNet-BC-100-12"),
+        ({"name": "densenet121"}, 224, "DenseNet-121"),
         ({"name": "msdnet", "blocks": 7}, 32, "MSDNet with 7 exits"),
         ({"name": "msdnet", "size": 224}, 224, "MSDNet with 5 exits at 224 pixels"),
         ({"name": "mobilenet_v2", "width": 0.5, "size": 96}, 96, "MobileNetV2 0.5 at 96 pixels"),
