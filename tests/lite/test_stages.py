@@ -90,7 +90,10 @@ def test_a_multi_scale_network():
     table = lite.read_metadata(exported)["budgets"]
     choices = [[np.inf, np.inf], [0.0, 0.0], lite.thresholds_for(exported, (table[0]["macs"] + table[-1]["macs"]) / 2)]
     assert set(agree(exported, pictures, choices)) == {0, 1, 2}
-    assert lite.thresholds_for(lite.stages(exported)[0], 1e12).tolist() == [np.inf, np.inf]
+    first = lite.stages(exported)[0]
+    assert lite.thresholds_for(first, 1e12).tolist() == [np.inf, np.inf]
+    with pytest.raises(ValueError, match="give the model that the stages were cut from"):
+        lite.thresholds_for(first, deadline=1e12)
 
 
 def test_what_cannot_be_cut_is_one_sentence(tiny, stopping, images):
