@@ -12,7 +12,7 @@
 - distil_cifar10: a front and a middle network, distilled from the shipped ResNet-32 by models.distil_front. Some 100
   minutes, the same command goes on after an interruption. What was missed (docs/results.md): 93.38 % for 93.48 is
   within the standard error of 0.25 points, and in int8 the cascade is 0.05 above ResNet-32; small networks take longer
-  per MAC in float32; 13 of the minutes are other work on the machine meanwhile.
+  per MAC in float32; 103 minutes for 90, as tests ran beside it.
 - distil_letters: likewise on a second task, letters in many fonts at 96 pixels, which are rendered into folders; the
   large network is plain Keras and trained first, the cascade has one front network. Some 25 minutes. Not run yet.
 - guarantee_cifar10: how often a promise about the error (evaluation.calibrate) is broken over 1,000 draws of 10,000
