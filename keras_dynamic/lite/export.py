@@ -256,8 +256,8 @@ class _Graph:
         self.computed: set[str] = set()
         self.settled: set[str] = set()
         self.decisions = model.decision_names
-        self.node: Node = model.cost_tree  # of what the file holds
-        self.whole: Node = model.cost_tree  # with guards on all that is listed
+        self.node: Node  # of what the file holds, once it is traced
+        self.whole: Node  # with guards on all that is listed, likewise
 
     def limited(self, shape, budget) -> list:
         """Prepares for a budget, and returns the specs of further inputs.

@@ -1,5 +1,6 @@
 """Runs a .tflite with ai_edge_litert, tflite_runtime or tf.lite, whichever is installed."""
 
+import functools
 import importlib
 import os
 from collections.abc import Callable, Mapping
@@ -204,10 +205,15 @@ class Interpreter:
         others = self._checked(others, image=first)
         self._feed({first: encode_image(image, self.inputs[first], self._metadata), **others})
 
+    @functools.cached_property
+    def _noted(self):
+        """The file's metadata, read once, as that takes the whole file."""
+        return read_metadata(self._model)
+
     def _metadata(self):
         """Returns the file's metadata; None where the runtime comes without the package that reads it."""
         try:
-            return read_metadata(self._model)
+            return self._noted
         except ImportError:
             return None
 
@@ -225,7 +231,7 @@ class Interpreter:
             values[THRESHOLDS] = self._thresholds(values.get(THRESHOLDS))
         if BUDGET in self.inputs or values.get(BUDGET) is not None:
             given = values.get(BUDGET)
-            values[BUDGET] = in_units(given, None if given is None else read_metadata(self._model))
+            values[BUDGET] = in_units(given, None if given is None else self._noted)
         for name in values:
             if name not in self.inputs:
                 raise ValueError(
@@ -241,7 +247,7 @@ class Interpreter:
         if THRESHOLDS not in self.inputs:
             return given_or_noted(values, None)
         if values is None:
-            return given_or_noted(values, read_metadata(self._model))
+            return given_or_noted(values, self._noted)
         (count,) = self.inputs[THRESHOLDS].shape
         found = as_numbers(values, count)
         if found is None:

@@ -88,12 +88,10 @@ class SkipNet(Method):
             others = ops.cast(ops.maximum(ops.shape(reward)[0] - 1, 1), reward.dtype)
             reward = reward - (ops.sum(reward, axis=0, keepdims=True) - reward) / others
         within = self.decider.within  # a group's decision was made where its unit runs
-        made = [ops.stop_gradient(outcome.decisions[within[name]]) if name in within else None for name in names]
-        made = [ops.ones_like(loss[:, 0]) if each is None else each for each in made]
-        reward = reward * ops.stack(made, axis=1)
-        each = [bernoulli_log_probability(taken[:, k : k + 1], chances[:, k : k + 1]) for k in range(len(names))]
-        total = ops.sum(ops.stop_gradient(reward) * ops.stack(each, axis=1), axis=1)
-        return -mean_over_batch(total, sample_weight)
+        one = ops.ones_like(loss[:, 0])
+        made = ops.stack([outcome.decisions[within[name]] if name in within else one for name in names], axis=1)
+        each = bernoulli_log_probability(taken[..., None], chances[..., None])  # [batch, decisions]
+        return -mean_over_batch(ops.sum(ops.stop_gradient(reward * made) * each, axis=1), sample_weight)
 
 
 class _Drawing(MaskedExecutor):
