@@ -97,12 +97,12 @@ def _front(config, large, shares, macs, targets):
 
 def _letters(config):
     """Returns the config of a front network for a Keras model of rendered letters."""
-    asked = {"shares": (0.2,), "epochs": 30, "views": 1, "label_weight": 0.1, "macs": 0.0}
+    asked = {"shares": (0.2,), "epochs": 12, "views": 1, "label_weight": 0.1, "macs": 0.0}
     with config.unlocked():
         config.job = "distil_letters"
         config.front = ml_collections.ConfigDict(asked)
-        counts = {"train": 400, "held_out": 80, "test": 100}
-        config.letters = ml_collections.ConfigDict({"counts": counts, "epochs": 12})
+        counts = {"train": 1200, "held_out": 80, "test": 100}
+        config.letters = ml_collections.ConfigDict({"counts": counts, "epochs": 9})
     return config
 
 

@@ -1,6 +1,7 @@
 """Small networks distilled to run in front of a large one: how well a cascade of them does, and how fast."""
 
 import json
+import math
 import time
 from pathlib import Path
 
@@ -55,8 +56,8 @@ def distil_letters(config, workdir, data_dir=None, record=None) -> dict:
     splits = Splits(train, held_out, test, tuple(LETTERS))
     path = workdir / "large.keras"
     if not path.exists():
-        large = _large_network(config.seed)
-        large.fit(*splits.train, 64, asked.epochs, verbose=2)
+        large = _large_network(config.seed, asked.epochs * math.ceil(len(splits.train[0]) / _BATCH))
+        large.fit(*splits.train, _BATCH, asked.epochs, verbose=2)
         with replacing(path) as temporary:
             large.save(temporary)
     large = keras.models.load_model(path)
@@ -64,8 +65,11 @@ def distil_letters(config, workdir, data_dir=None, record=None) -> dict:
     return _judge(config, large, "a residual network of 12 layers in plain Keras", splits, text, workdir, record, None)
 
 
-def _large_network(seed):
-    """Returns a residual network as a user may write it, compiled."""
+_BATCH = 64
+
+
+def _large_network(seed, steps):
+    """Returns a residual network as a user may write it, compiled for so many steps."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
 
@@ -85,7 +89,8 @@ def _large_network(seed):
             x = layers.ReLU()(layers.Add()([y, shortcut]))
     model = keras.Model(image, layers.Dense(len(LETTERS))(layers.GlobalAveragePooling2D()(x)), name="large")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
+    rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
     return model
 
 
