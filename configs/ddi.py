@@ -17,11 +17,15 @@ Settings, and the folders that --workdir must name, as exits start from what ski
   minutes each on a recent GPU. Not run yet.
 - resnet74_cifar10_exits: from runs/ddi74/both; runs/ddi74/exits. Some 15 minutes on a recent GPU. The paper has 91.00,
   92.82, 93.50 and 93.88 % at no more than 29.5, 42.5, 55 and 85 M MACs (table 2). Not run yet.
-- densenet100_cifar10_layers: units of a DenseNet; runs/ddi100/layers. WEIGHTS_DIR holds densenet100_cifar10.npz. Some
-  hour on a recent GPU. Not run yet.
+- densenet100_cifar10_{both,layers,channels}: a DenseNet, groups of 16 of the 48 filters between its two convolutions;
+  runs/ddi100/KIND. WEIGHTS_DIR holds densenet100_cifar10.npz. Some hour each on a recent GPU. Not run yet.
 - densenet121_imagenet_layers: units of keras.applications' DenseNet121; configs/base.py says what is needed.
   runs/ddi121. Some days on a recent GPU. The paper saves 25 % of the FLOPs at 0.3 points less. Never run, as neither
   data nor weights come along; what is tested is that it builds.
+
+- published_costs: no training; FLOPs of the paper's plain networks, and what its gates cost, counted. Under a minute.
+  Its residual networks have 59, 84, 110 and 170 M FLOPs, those here 52.8, 81.1, 109.4 and 166.0: what else it counts is
+  not in the text. The LSTM's 0.04 % of a block holds if the additions of the pooling count.
 
 Sources: gates alone first, then all (section 3.3). The paper's supplement, which has its hyperparameters, is not
 public: rates and epochs are this project's, and so is the target, which holds the cost where a mere penalty closes the
@@ -38,6 +42,8 @@ KINDS = ("both", "layers", "channels")
 # MACs of plain networks, at which the paper's table 2 compares: of ResNet-14, -20, -26 and -32 here.
 LIMITS = (26.4e6, 40.6e6, 54.7e6, 69e6)
 PAPER_LIMITS = (29.5e6, 42.5e6, 55e6, 85e6)
+DENSENETS = {46: 180e6, 58: 250e6, 64: 290e6, 82: 420e6}  # FLOPs by depth, table 2
+RESNETS = {14: 59e6, 20: 84e6, 26: 110e6, 38: 170e6}
 EXIT_FILTERS = (16, 16, 32, 32, 64, 64)  # classifiers that grow (figure 4)
 
 
@@ -128,13 +134,14 @@ def resnet_cifar10(kind, depth=38):
     return config
 
 
-def densenet100_cifar10(_="layers"):
-    """Returns the config of a DenseNet's units."""
-    config = defaults("layers", {})
+def densenet100_cifar10(kind):
+    """Returns the config of a DenseNet: a kind of grains."""
+    config = defaults(kind, {f"block{number}": 16 for number in (1, 2, 3)})
     weights = "$WEIGHTS_DIR/densenet100_cifar10.npz"
     network = {"name": "densenet_bc", "depth": 100, "growth": 12, "num_classes": 10, "weights": weights}
     with config.unlocked():
-        config.network = ml_collections.ConfigDict(network)
+        config.network.update(network)
+    config.method.gate_filters, config.method.gate_bottleneck = 8, 9  # some 11 % of the network, as in the paper
     config.epochs, config.batch_size, config.method.gate_epochs = 60, 128, 5
     config.optimizer.schedule, config.optimizer.learning_rate = "one_cycle", 0.05
     config.evaluation.static = ()
@@ -155,13 +162,31 @@ def densenet121_imagenet(_="layers"):
     return config
 
 
+def published_costs(_=""):
+    """Returns the config that counts what the paper's networks and gates cost."""
+    config = base.get_config()
+    common = {"num_classes": 10, "weights": ""}
+    published = {f"resnet{n}": {"network": {"depth": n, **common}, "flops": flops} for n, flops in RESNETS.items()}
+    dense = {"name": "densenet_bc", "growth": 12, **common}
+    for depth, flops in DENSENETS.items():
+        published[f"densenet{depth}"] = {"network": {"depth": depth, **dense}, "flops": flops}
+    gate = {"network": {"depth": 100, **dense}, "granularity": 16, "filters": 8, "bottleneck": 9}
+    targets = {f"off_densenet{depth}": "<= 0.02" for depth in DENSENETS}
+    targets |= {"gate_recurrent": "<= 0.00045", "gate_channels": "<= 0.1255", "gate_dense": "<= 0.115"}
+    with config.unlocked():
+        config.job, config.published = "published_costs", ml_collections.ConfigDict(published)
+        config.gate, config.targets = ml_collections.ConfigDict(gate), ml_collections.ConfigDict(targets)
+    return config
+
+
 SETTINGS = base.join_settings(
     {
         "resnet32_cpu": (resnet32_cpu, (*KINDS, "energy", "exits")),
         "resnet38_cifar10": (resnet_cifar10, KINDS),
         "resnet74_cifar10": (functools.partial(resnet_cifar10, depth=74), (*KINDS, "exits")),
-        "densenet100_cifar10": (densenet100_cifar10, ("layers",)),
+        "densenet100_cifar10": (densenet100_cifar10, KINDS),
         "densenet121_imagenet": (densenet121_imagenet, ("layers",)),
+        "published_costs": (published_costs, ("",)),
     }
 )
 

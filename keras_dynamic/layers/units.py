@@ -183,8 +183,59 @@ def _pad_shortcut_cost(layer, inputs):
 MASKS = ("product", "convex")
 
 
+class BodyUnit(Unit):
+    """A unit whose work is that of one layer, its body, which may be cut into groups: the base of those below.
+
+    Args:
+        body: Keras layer (or list of layers, run in sequence) whose work a decision saves.
+        **kwargs: of keras.layers.Layer.
+    """
+
+    def __init__(self, body, **kwargs):
+        super().__init__(**kwargs)
+        self.body = as_layer(body, "body")
+
+    @property
+    def group_names(self):
+        """Names of the decisions on the pieces of the body; () if it is no GroupedBody."""
+        if not isinstance(self.body, GroupedBody):
+            return ()
+        return tuple(f"{self.name}[{label}]" for label in self.body.labels)
+
+    def with_body(self, body):
+        """Returns a unit like this one around another body, with this one's other layers; not built.
+
+        Classes that are derived from a unit may do more than it knows: see REPLACEABLE.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define with_body(body).")
+
+    def branch(self, x, training=None, groups=None):
+        """Returns what the unit gives with the body, or with some of its pieces."""
+        return self.joined(x, self._run(x, training, groups), training)
+
+    def masked(self, x, decision, training=None, groups=None):
+        """Returns what the unit gives with decision * body(x)."""
+        run = self._run(x, training, groups)
+        decision = ops.reshape(decision, (-1,) + (1,) * (len(run.shape) - 1))
+        return self.joined(x, ops.cast(decision, run.dtype) * run, training)
+
+    def _run(self, x, training, groups):
+        if groups is None:
+            return self.body(x, training=training)
+        if not isinstance(self.body, GroupedBody):
+            raise ValueError(
+                f"unit {self.name!r} has no groups that could be switched, got decisions on {len(groups)}."
+            )
+        return self.body(x, decisions=groups, training=training)
+
+    def _body_node(self, x, guard, groups) -> Node:
+        """Returns the body's cost under guard, that of its pieces under theirs."""
+        node = self.body.cost_node(x, groups) if groups else tree(self.body, x)
+        return node._replace(name=f"{self.name}/body", when=guard)
+
+
 @keras.saving.register_keras_serializable("keras_dynamic")
-class Residual(Unit):
+class Residual(BodyUnit):
     """activation(shortcut(x) + body(x)) if it runs, activation(shortcut(x)) if it is skipped.
 
     Args:
@@ -203,10 +254,9 @@ class Residual(Unit):
     """
 
     def __init__(self, body, shortcut=None, activation=None, mask="product", **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(body, **kwargs)
         if mask not in MASKS:
             raise ValueError(f"mask must be one of {MASKS}, got {mask!r}.")
-        self.body = as_layer(body, "body")
         self.shortcut = None if shortcut is None else as_layer(shortcut, "shortcut")
         self.activation = keras.activations.get(activation)
         self.mask = mask
@@ -226,18 +276,9 @@ class Residual(Unit):
     def _skip(self, x, training):
         return x if self.shortcut is None else self.shortcut(x, training=training)
 
-    def branch(self, x, training=None, groups=None):
-        """Returns activation(shortcut(x) + body(x)), of the body with some of its pieces."""
-        return self.joined(x, self._run(x, training, groups), training)
-
-    def _run(self, x, training, groups):
-        if groups is None:
-            return self.body(x, training=training)
-        if not isinstance(self.body, GroupedBody):
-            raise ValueError(
-                f"unit {self.name!r} has no groups that could be switched, got decisions on {len(groups)}."
-            )
-        return self.body(x, decisions=groups, training=training)
+    def with_body(self, body):
+        """Returns a Residual around another body, with this one's shortcut."""
+        return Residual(body, self.shortcut, self.activation, self.mask, name=self.name)
 
     def otherwise(self, x, training=None):
         """Returns activation(shortcut(x))."""
@@ -245,19 +286,10 @@ class Residual(Unit):
 
     def masked(self, x, decision, training=None, groups=None):
         """Returns the masked execution in the form that `mask` names."""
-        run = self._run(x, training, groups)
-        if self.mask == "convex":
-            skip = self._skip(x, training)
-            return blend(decision, self.activation(skip + run), self.activation(skip))
-        decision = keras.ops.reshape(decision, (-1,) + (1,) * (len(run.shape) - 1))
-        return self.joined(x, keras.ops.cast(decision, run.dtype) * run, training)
-
-    @property
-    def group_names(self):
-        """Names of the decisions on the pieces of the body; () if it is no GroupedBody."""
-        if not isinstance(self.body, GroupedBody):
-            return ()
-        return tuple(f"{self.name}[{label}]" for label in self.body.labels)
+        if self.mask == "product":
+            return super().masked(x, decision, training, groups)
+        run, skip = self._run(x, training, groups), self._skip(x, training)
+        return blend(decision, self.activation(skip + run), self.activation(skip))
 
     def joined(self, x, added, training=None):
         """Returns activation(shortcut(x) + added)."""
@@ -270,8 +302,7 @@ class Residual(Unit):
     def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
         """Returns the shortcut's cost, and the body's under guard, that of its pieces under theirs."""
         children = () if self.shortcut is None else (tree(self.shortcut, x, f"{self.name}/shortcut"),)
-        body = self.body.cost_node(x, groups) if groups else tree(self.body, x)
-        return Node(self.name, children=(*children, body._replace(name=f"{self.name}/body", when=guard)))
+        return Node(self.name, children=(*children, self._body_node(x, guard, groups)))
 
     def get_config(self):
         """Returns the arguments, layers serialized."""
@@ -308,7 +339,7 @@ def as_layer(value, name):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class Concatenated(Unit):
+class Concatenated(BodyUnit):
     """x and body(x) along the channels if it runs, x and zeros if it is skipped.
 
     The channels that a skipped unit leaves at zero are there for all later units, so shapes do not depend on decisions.
@@ -324,10 +355,6 @@ class Concatenated(Unit):
     Source: Huang et al., Densely Connected Convolutional Networks, equation 2.
     """
 
-    def __init__(self, body, **kwargs):
-        super().__init__(**kwargs)
-        self.body = as_layer(body, "body")
-
     def build(self, x_shape):
         """Builds the body and checks that it keeps all axes but the last."""
         made = output_spec_built(self.body, keras.KerasTensor(x_shape, dtype=self.compute_dtype))
@@ -337,20 +364,18 @@ class Concatenated(Unit):
                 "last axis, the channels, may differ; give a body that keeps the size."
             )
 
-    def branch(self, x, training=None):
-        """Returns body(x)."""
-        return self.body(x, training=training)
+    def with_body(self, body):
+        """Returns a Concatenated around another body."""
+        return Concatenated(body, name=self.name)
+
+    def joined(self, x, added, training=None):
+        """Returns `added`, which `combine` puts beside x."""
+        return added
 
     def otherwise(self, x, training=None):
         """Returns zeros of body(x)'s shape."""
         channels = output_spec(self.body, x).shape[-1]
         return ops.zeros((*ops.shape(x)[:-1], channels), dtype=x.dtype)
-
-    def masked(self, x, decision, training=None, groups=None):
-        """Returns decision * body(x)."""
-        made = self.body(x, training=training)
-        decision = ops.reshape(decision, (-1,) + (1,) * (len(made.shape) - 1))
-        return ops.cast(decision, made.dtype) * made
 
     def combine(self, x, y):
         """Returns x and y along the channels."""
@@ -362,10 +387,13 @@ class Concatenated(Unit):
         return keras.KerasTensor((*x.shape[:-1], x.shape[-1] + made.shape[-1]), dtype=made.dtype)
 
     def cost_node(self, x, guard: Guard | None, groups: tuple[Guard | None, ...] = ()) -> Node:
-        """Returns the body's cost under guard."""
-        return Node(self.name, children=(tree(self.body, x, f"{self.name}/body")._replace(when=guard),))
+        """Returns the body's cost under guard, that of its pieces under theirs."""
+        return Node(self.name, children=(self._body_node(x, guard, groups),))
 
 
 @register(Concatenated)
 def _concatenated_cost(layer, inputs):
     return layer.cost_node(inputs, None)
+
+
+REPLACEABLE = (Residual, Concatenated)  # of these very classes with_body gives the same with another body

@@ -1,16 +1,17 @@
-"""Groups the channels of a network's residual units."""
+"""Groups the channels inside a network's units."""
 
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Always, ChannelGroups, DynamicModel, Residual
+from keras_dynamic.layers import Always, ChannelGroups, DynamicModel
 from keras_dynamic.layers.dynamic_model import as_dynamic, dtype_policy_scope
 from keras_dynamic.layers.grouped_body import GroupedBody, check_positive
+from keras_dynamic.layers.units import REPLACEABLE
 from keras_dynamic.messages import did_you_mean
 
 
 def group_channels(network, granularity, forced=1) -> DynamicModel:
-    """Returns the network with the channels inside its residual units in groups; logits stay the same.
+    """Returns the network with the channels inside its units in groups; logits stay the same.
 
     The channels between a block's last two convolutions are grouped, so that a group that is off saves its filters in
     one and its inputs in the other. The layers themselves are used, not copied: give a network that nothing else uses.
@@ -27,15 +28,15 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
         forced: groups of each unit that always run.
 
     Returns:
-        DynamicModel, built, in which everything runs. Units that are no Residual around two convolutions or more, or
-        are of a class derived from it, are left as they are.
+        DynamicModel, built, in which everything runs. Units that are no Residual or Concatenated around two
+        convolutions or more, or are of a class derived from these, are left as they are.
 
     Raises:
         ValueError: if the network is not built or decides something itself, granularity or forced are no positive ints,
             granularity names an unknown unit or stage, does not divide a unit's filters or is for a unit that
             has groups already, or no unit is left to group.
 
-    Source: Herrmann et al., section 4.2.
+    Source: Herrmann et al., section 4.2; for dense networks DDI, section 3.1.3.
     """
     network = as_dynamic(network)
     if not isinstance(network, DynamicModel):
@@ -61,14 +62,14 @@ def group_channels(network, granularity, forced=1) -> DynamicModel:
                 f"unit {unit.name!r} has groups already, {unit.body.described}; give a network without "
                 "groups, loaded or built anew."
             )
-        parts = convolutions_of(unit) if filters is not None and type(unit) is Residual else None
+        parts = convolutions_of(unit) if filters is not None else None
         if parts is None:
             units.append(unit)
             continue
         before, expand, contract = parts
         with dtype_policy_scope(unit.dtype_policy):
             body = ChannelGroups(expand, contract, filters, forced, before=before or None, name=f"{unit.name}_body")
-            units.append(Residual(body, unit.shortcut, unit.activation, unit.mask, name=unit.name))
+            units.append(unit.with_body(body))
         units[-1].build(spec.shape)
     grouped = DynamicModel(chain.replace(units=units), name=network.name, dtype=network.dtype_policy)
     grouped.build(network.image_shape)
@@ -104,7 +105,7 @@ def value_of_unit(values, name):
 
 def convolutions_of(unit):
     """Returns the layers before a block's last but one convolution, those before its last, and the rest; or None."""
-    found = unit.body.layers if isinstance(unit.body, keras.Sequential) else []
+    found = unit.body.layers if type(unit) in REPLACEABLE and isinstance(unit.body, keras.Sequential) else []
     places = [index for index, layer in enumerate(found) if type(layer) is layers.Conv2D]
     if len(places) < 2:
         return None

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_dynamic.layers import Always, ChannelGroups, DynamicModel, Residual
+from keras_dynamic.layers import Always, ChannelGroups, DynamicModel
 from keras_dynamic.layers.dynamic_model import as_dynamic, dtype_policy_scope
 from keras_dynamic.layers.slices import slice_groups
 from keras_dynamic.messages import check_number, did_you_mean
@@ -35,7 +35,8 @@ def prune_filters(network, share, by="l1") -> DynamicModel:
 
     Raises:
         ValueError: if the network is not built or decides something itself, a share is out of range or names an unknown
-            unit or stage, `by` is unknown, or there is no Residual around two convolutions or more.
+            unit or stage, `by` is unknown, or there is no Residual or Concatenated around two
+            convolutions or more.
 
     Source: Li et al. 2017, Pruning Filters for Efficient ConvNets (arXiv 1608.08710), sections 3.1 and 3.3.
     """
@@ -52,7 +53,7 @@ def prune_filters(network, share, by="l1") -> DynamicModel:
     units, found = [], False
     for unit, spec in zip(chain.units, chain.input_specs, strict=True):
         own = value_of_unit(share, unit.name)
-        parts = convolutions_of(unit) if own is not None and type(unit) is Residual else None
+        parts = convolutions_of(unit) if own is not None else None
         units.append(unit if parts is None else _smaller(unit, spec, parts, own))
         found = found or parts is not None
     if not found:
@@ -87,4 +88,4 @@ def _smaller(unit, spec, parts, share):
         count = max(1, len(norms) - round(share * len(norms)))
         left = slice_groups(body, spec, np.sort(np.argsort(-norms, kind="stable")[:count]).tolist())
         body_layers = [left] if body.before is None else [body.before, left]
-        return Residual(body_layers, unit.shortcut, unit.activation, unit.mask, name=unit.name)
+        return unit.with_body(body_layers)

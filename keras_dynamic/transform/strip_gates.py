@@ -3,8 +3,9 @@
 import warnings
 
 from keras_dynamic.deciders import ChannelGates
-from keras_dynamic.layers import Always, DynamicModel, Residual
+from keras_dynamic.layers import Always, DynamicModel
 from keras_dynamic.layers.dynamic_model import dtype_policy_scope
+from keras_dynamic.layers.units import REPLACEABLE
 from keras_dynamic.transform.freeze_decisions import check_tolerance, decision_rates, gates_of
 from keras_dynamic.transform.prune import check_skips, plain_copy, without_units
 
@@ -31,7 +32,8 @@ def strip_gates(model, images=None, tolerance=_POLARISED, batch_size=250) -> Dyn
     Raises:
         ValueError: if the decider is another, the model is not built, tolerance is out of range, images are missing or
             of another shape, a gate has not polarised (the error lists these with their rates),
-            or a unit that is off as a whole, or whose groups are decided, is no Residual.
+            a unit that is off as a whole is no Residual, or one whose groups are decided no Residual or
+            Concatenated.
 
     Warns:
         UserWarning: if no gate is closed, so that the network is as large as before.
@@ -73,14 +75,14 @@ def _pruned(unit, spec, runs, decisions_of):
     _, *names = decisions_of(unit)
     if not any(name in runs for name in names):
         return unit
-    if type(unit) is not Residual:
+    if type(unit) not in REPLACEABLE:
         raise ValueError(
-            f"what is left of a unit without some of its groups is known for Residual, got {unit.name!r} of type "
-            f"{type(unit).__name__}; name it in the gates' `always`, or make it a Residual."
+            f"what is left of a unit without some of its groups is known for Residual and Concatenated, got "
+            f"{unit.name!r} of type {type(unit).__name__}; name it in the gates' `always`, or make it one of these."
         )
     with dtype_policy_scope(unit.dtype_policy):
         left = unit.body.pruned_layers(spec, [runs.get(name, True) for name in names])
-        return Residual(left, unit.shortcut, unit.activation, unit.mask, name=unit.name)
+        return unit.with_body(left)
 
 
 def _polarised(model, images, tolerance, batch_size):

@@ -7,7 +7,7 @@ from keras import layers
 from keras.src import testing
 
 from keras_dynamic import cost
-from keras_dynamic.layers import Concatenated
+from keras_dynamic.layers import ChannelGroups, Concatenated
 
 X = np.random.default_rng(0).normal(size=(4, 6, 6, 2)).astype(np.float32)
 D = np.array([1, 0, 1, 0], np.float32)
@@ -65,3 +65,29 @@ def test_a_body_that_changes_the_size_is_an_error():
 def test_a_body_that_is_no_layer_is_an_error():
     with pytest.raises(ValueError, match="body must be a Keras layer or a list of layers, got int 3"):
         Concatenated(3)
+
+
+def test_groups_of_channels_of_the_body():
+    """The body is a sum over its groups: what a group that is off would have added is left out."""
+    body = ChannelGroups([layers.Conv2D(6, 1, use_bias=False)], [layers.Conv2D(3, 1, use_bias=False)], 2, forced=1)
+    unit = Concatenated(body, name="unit")
+    unit.build(X.shape)
+    parts = (body.expand.layers[0], body.contract.layers[0])
+    first, second = (keras.ops.convert_to_numpy(part.kernel)[0, 0] for part in parts)
+    always, one, other = (X @ first[:, side] @ second[side] for side in (slice(0, 2), slice(2, 4), slice(4, 6)))
+    assert unit.group_names == ("unit[1]", "unit[2]")
+    d = D[:, None, None, None]
+    expected = np.concatenate([X, always + d * one + other], -1)
+    np.testing.assert_allclose(unit(X, groups=[D, np.ones_like(D)]), expected, atol=1e-5)
+    expected = np.concatenate([X, d * (always + other)], -1)
+    np.testing.assert_allclose(unit(X, decision=D, groups=[1 - D, np.ones_like(D)]), expected, atol=1e-5)
+    guards = tuple(map(cost.Guard, unit.group_names))
+    node = unit.cost_node(keras.KerasTensor((None, 6, 6, 2)), cost.Guard("unit"), guards)
+    on, off = np.ones(1), np.zeros(1)
+    assert cost.given(node, {"unit": on, "unit[1]": on, "unit[2]": off}) == [2 * 36 * (4 + 6)]
+
+
+def test_decisions_on_groups_of_a_body_without_any_are_an_error():
+    unit, _ = convolved()
+    with pytest.raises(ValueError, match="unit 'unit' has no groups that could be switched, got decisions on 1"):
+        unit(X, groups=[D])

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dynamic import cost, deciders, layers, lite, models
+from keras_dynamic import cost, deciders, layers, lite, models, serving, transform
 from keras_dynamic.lite import flatbuffer
 
 GROWTH = 4
@@ -74,3 +74,52 @@ def test_the_zeros_of_units_of_one_size_are_stored_once(model, images, quantize)
                 found.setdefault(shape[1], []).append(tensor.buffer)
     assert {size: len(buffers) for size, buffers in found.items() if size >= 8} == {32: 2, 16: 2, 8: 2}
     assert all(len(set(buffers)) == 1 for size, buffers in found.items() if size >= 8)
+
+
+@pytest.fixture
+def grouped():
+    """Units decided by the LSTM, and 3 of 4 groups of the filters between their two convolutions by small CNNs."""
+    keras.utils.set_random_seed(0)
+    network = models.densenet_bc(16, GROWTH, num_classes=3)
+    network.build((None, 32, 32, 3))
+    chain = transform.group_channels(network, 4).chain
+    units, groups = deciders.RecurrentGates(), deciders.ChannelCNNGates(filters=4, bottleneck=4)
+    made = layers.DynamicModel(chain, deciders.CombinedDecider([units, groups]))
+    made.build((None, 32, 32, 3))
+    rng = np.random.default_rng(1)
+    for layer in (*units.projections.values(), units.look, units.remember, units.score):
+        for weight in layer.trainable_variables:
+            weight.assign(rng.normal(0, 0.7, weight.shape))
+    for gate in groups.gates.values():
+        gate.score.kernel.assign(rng.normal(0, 2.0, gate.score.kernel.shape))
+        gate.score.bias.assign(rng.normal(0, 0.3, gate.score.bias.shape))
+    return made
+
+
+@pytest.mark.parametrize("quantize", [None, pytest.param("int8", marks=pytest.mark.ci)])
+def test_groups_inside_of_dense_units_are_skipped_in_the_file(grouped, images, quantize):
+    outputs = ("logits", "decisions", "macs")
+    exported = lite.export(grouped, quantize, images if quantize else None, outputs=outputs, fold="never")
+    found, names = run(exported, images), lite.read_metadata(exported)["decisions"]
+    decided = {name: found["decisions"][:, k].astype(np.float32) for k, name in enumerate(names)}
+    expected = grouped.outcome(images, decisions=decided, training=False)
+    groups = [name for name in names if "[" in name]
+    assert len(groups) == 3 * 6
+    assert 0.1 < np.mean([decided[name] for name in groups]) < 0.9
+    unit = lite.read_metadata(exported)["macs_unit"]
+    np.testing.assert_array_equal(found["macs"] * unit, cost.given(grouped.cost_tree, decided))
+    counted = [lite.count_macs(exported, {name: bool(value[k]) for name, value in decided.items()}) for k in range(24)]
+    np.testing.assert_array_equal(found["macs"] * unit, counted)
+    if quantize is None:
+        own = grouped.outcome(images, training=False)
+        np.testing.assert_allclose(found["logits"], np.asarray(own.logits), atol=1e-5)
+        for name, value in own.decisions.items():
+            np.testing.assert_array_equal(decided[name], np.asarray(value), err_msg=name)
+    else:
+        spread = np.ptp(np.asarray(expected.logits))
+        assert np.abs(found["logits"] - np.asarray(expected.logits)).max() < 0.1 * spread
+
+
+def test_batches_skip_groups_inside_of_dense_units_too(grouped, images):
+    expected, found = grouped.outcome(images, training=False), serving.compact(grouped)(images)
+    np.testing.assert_allclose(found.logits, np.asarray(expected.logits), atol=1e-5)

@@ -23,6 +23,7 @@ JOBS = {
     "exit_latency": "jobs.latency.exit_latency",
     "compact_time": "jobs.timing.compact_time",
     "fit_memory": "jobs.fit_memory.fit_memory",
+    "published_costs": "jobs.published_costs.published_costs",
     "keras_models": "jobs.keras_models.keras_models",
     "compare_seeds": "jobs.compare_seeds.compare_seeds",
 }
