@@ -11,6 +11,9 @@ Settings, and the folders that --workdir must name, as exits start from what ski
   energy_share (figure 9). Some 30 minutes. Not run yet.
 - resnet32_cpu_exits: both with two exits in each stage, trained on from runs/ddi/both; runs/ddi/exits. It is judged
   under limits: MACs that no image exceeds. Some 25 minutes. Not run yet.
+- resnet32_cpu_limits: no training; what resnet32_cpu_exits left, as files that take a budget with each image, held
+  against the path of each of the 10,000 test images; runs/ddi/limits. Some 10 minutes. Expect no image over its budget.
+  Not run yet.
 - resnet38_cifar10_{both,layers,channels}: the paper's network from weights, groups of 8, 16 and 32 filters;
   runs/ddi38/KIND. WEIGHTS_DIR holds resnet38_cifar10.npz. Some 10 minutes each on a recent GPU. Not run yet.
 - resnet74_cifar10_{both,layers,channels}: likewise; runs/ddi74/KIND. WEIGHTS_DIR holds resnet74_cifar10.npz. Some 20
@@ -42,6 +45,7 @@ KINDS = ("both", "layers", "channels")
 # MACs of plain networks, at which the paper's table 2 compares: of ResNet-14, -20, -26 and -32 here.
 LIMITS = (26.4e6, 40.6e6, 54.7e6, 69e6)
 PAPER_LIMITS = (29.5e6, 42.5e6, 55e6, 85e6)
+BROKEN = ("over", "elsewhere", "micro_over", "micro_elsewhere", "micro_unequal")
 DENSENETS = {46: 180e6, 58: 250e6, 64: 290e6, 82: 420e6}  # FLOPs by depth, table 2
 RESNETS = {14: 59e6, 20: 84e6, 26: 110e6, 38: 170e6}
 EXIT_FILTERS = (16, 16, 32, 32, 64, 64)  # classifiers that grow (figure 4)
@@ -98,6 +102,17 @@ def resnet32_cpu(kind):
         config.method.energy, config.label, config.evaluation.macs = True, "layers and channels, for energy", 0.0
         config.targets = ml_collections.ConfigDict({"energy_share": "<= 0.62"})
     return _with_exits(config, 5, LIMITS, "runs/ddi/both") if kind == "exits" else config
+
+
+def resnet32_cpu_limits(_=""):
+    """Returns the config that holds files with a budget against the paths of images."""
+    config = base.get_config()
+    with config.unlocked():
+        config.job, config.model, config.limits = "budget_input", "runs/ddi/exits/best.keras", LIMITS
+        config.budgets, config.micro_images = 10, 200
+    names = (f"{name}_{precision}" for name in BROKEN for precision in ("float32", "int8"))
+    config.targets = ml_collections.ConfigDict(dict.fromkeys(names, "<= 0"))
+    return config
 
 
 def _with_exits(config, units, limits, start_from):
@@ -182,6 +197,7 @@ def published_costs(_=""):
 SETTINGS = base.join_settings(
     {
         "resnet32_cpu": (resnet32_cpu, (*KINDS, "energy", "exits")),
+        "resnet32_cpu_limits": (resnet32_cpu_limits, ("",)),
         "resnet38_cifar10": (resnet_cifar10, KINDS),
         "resnet74_cifar10": (functools.partial(resnet_cifar10, depth=74), (*KINDS, "exits")),
         "densenet100_cifar10": (densenet100_cifar10, KINDS),

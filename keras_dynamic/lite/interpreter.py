@@ -123,6 +123,8 @@ BACKENDS = {
     "tensorflow": "tensorflow.lite.python.interpreter",
 }
 
+KERNELS = {"auto": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+
 
 class Interpreter:
     """Runs a .tflite on one image at a time.
@@ -139,7 +141,8 @@ class Interpreter:
         model: the .tflite's bytes, or the path of the file.
         threads: number of threads, at least 1.
         backend: a name in BACKENDS; None takes the first that is installed.
-        xnnpack: False runs the built-in kernels only.
+        kernels: a name in KERNELS: 'auto' runs XNNPACK's, the fastest, where the runtime has them; 'builtin' those of
+            the runtime alone; 'reference' the plain ones, which are what TensorFlow Lite Micro computes, bit for bit.
 
     Raises:
         ValueError: if the bytes are no whole .tflite, or an argument is none of those allowed.
@@ -151,19 +154,22 @@ class Interpreter:
         model: bytes | str | os.PathLike[str],
         threads: int = 1,
         backend: str | None = None,
-        xnnpack: bool = True,
+        kernels: str = "auto",
     ):
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads!r}.")
         self.backend, package = _load_backend(backend)
-        kernels = package.OpResolverType
+        if kernels not in KERNELS:
+            raise ValueError(
+                f"kernels must be one of {list(KERNELS)}, got {kernels!r}{did_you_mean(kernels, KERNELS)}."
+            )
         content = model if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
         self._model = data = flatbuffer.identified(content)
         try:
             self._interpreter = package.Interpreter(
                 model_content=data,
                 num_threads=threads,
-                experimental_op_resolver_type=kernels.AUTO if xnnpack else kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                experimental_op_resolver_type=getattr(package.OpResolverType, KERNELS[kernels]),
             )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:

@@ -1,6 +1,7 @@
 """Run or skip over nests of tensors: select (hard), blend (differentiable) and channel masks."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -70,7 +71,9 @@ def mask_channels(x, decisions):
     """
     batch = ops.shape(x)[0]
     columns = [ops.broadcast_to(ops.cast(decision, "float32"), (batch,)) for decision in decisions]
-    mask = ops.repeat(ops.stack(columns, axis=1), x.shape[-1] // len(columns), axis=1)
+    # Not ops.repeat, which becomes an operator that TensorFlow Lite Micro lacks, and which gathers by int32 alone.
+    groups = np.repeat(np.arange(len(columns), dtype="int32"), x.shape[-1] // len(columns))
+    mask = ops.take(ops.stack(columns, axis=1), groups, axis=1)
     return x * ops.cast(ops.reshape(mask, (-1, 1, 1, x.shape[-1])), x.dtype)
 
 

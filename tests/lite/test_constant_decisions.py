@@ -156,7 +156,7 @@ def test_an_unfitted_network_inside_a_fitted_cascade(exits, toy_images):
     outer.fit_thresholds(images, quantiles=[0.5])
     _, wanted, int8 = check(outer, images, 1, lambda decisions: exits * HEAD * decisions[:, 0])
     assert (wanted[:, 0] == wanted[:, 1]).all()
-    micro, litert = lite.MicroInterpreter(int8), lite.Interpreter(int8, xnnpack=False)
+    micro, litert = lite.MicroInterpreter(int8), lite.Interpreter(int8, kernels="builtin")
     for image in images:
         np.testing.assert_array_equal(micro.run(image)["decisions"], litert.run(image)["decisions"])
 

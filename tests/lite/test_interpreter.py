@@ -85,8 +85,8 @@ def test_a_path_serves_as_well(made, tmp_path):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("backend", ["ai_edge_litert", "tensorflow"])
 def test_backends_agree(made, backend, threads):
-    interpreter = Interpreter(made.outlined, threads=threads, backend=backend, xnnpack=False)
-    reference = Interpreter(made.outlined, xnnpack=False)
+    interpreter = Interpreter(made.outlined, threads=threads, backend=backend, kernels="builtin")
+    reference = Interpreter(made.outlined, kernels="builtin")
     assert interpreter.backend == backend
     for image in made.images[:4]:
         one, other = interpreter.run(image, raw=True), reference.run(image, raw=True)
@@ -188,7 +188,7 @@ for path in sys.argv[2:]:
     run_python(old_runtime, code, "KERAS_BACKEND=jax", arguments=arguments)
     for path, model in models.items():
         found = np.load(f"{path}.npz")
-        interpreter = Interpreter(model, xnnpack=False)
+        interpreter = Interpreter(model, kernels="builtin")
         expected = [interpreter.run(image, raw=True) for image in example("units", int8).images]
         for name in found.files:
             tolerance = 0 if name != "logits" else 1 if int8 else 1e-4

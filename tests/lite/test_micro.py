@@ -17,7 +17,7 @@ pytest.importorskip("tflite_micro")
 def test_micro_agrees_with_litert(example, name, int8):
     made = example(name, int8)
     model = simplify(made.outlined)
-    micro, litert = MicroInterpreter(model), Interpreter(model, xnnpack=False)
+    micro, litert = MicroInterpreter(model), Interpreter(model, kernels="builtin")
     for image in made.images[:12]:
         one, other = micro.run(image, raw=True), litert.run(image, raw=True)
         assert one.keys() == other.keys()

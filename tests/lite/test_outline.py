@@ -25,11 +25,11 @@ def conditionals(model):
 
 @KINDS
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("xnnpack", [False, True], ids=["builtin", "xnnpack"])
-def test_outlined_equals_select_bit_for_bit(example, name, int8, xnnpack):
+@pytest.mark.parametrize("kernels", ["builtin", "auto"])
+def test_outlined_equals_select_bit_for_bit(example, name, int8, kernels):
     made = example(name, int8)
-    expected = results(made.select, made.images, xnnpack=xnnpack)
-    got = results(made.outlined, made.images, xnnpack=xnnpack)
+    expected = results(made.select, made.images, kernels=kernels)
+    got = results(made.outlined, made.images, kernels=kernels)
     for one, other in zip(expected, got, strict=True):
         assert one.keys() == other.keys()
         for output in one:

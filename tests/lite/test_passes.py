@@ -25,9 +25,9 @@ def largest_difference(one, other, images, **how):
 def test_values_stay(example, name, int8):
     made = example(name, int8)
     simple = simplify(made.outlined)
-    assert largest_difference(made.outlined, simple, made.images, xnnpack=False) == 0
+    assert largest_difference(made.outlined, simple, made.images, kernels="builtin") == 0
     # XNNPACK's QUANTIZE rounds on its own: one step in a unit, rarely more than one in the logits.
-    assert largest_difference(made.outlined, simple, made.images, xnnpack=True) <= (2 if int8 else 0)
+    assert largest_difference(made.outlined, simple, made.images, kernels="auto") <= (2 if int8 else 0)
     verify(simple)
 
 
@@ -70,8 +70,8 @@ def test_relu_that_rectifies_stays_or_saturates(to_tflite, images, int8):
     simple = simplify(model)
     assert names(simple).count("RELU") == (0 if int8 else 1)
     assert names(simple).count("QUANTIZE") == names(model).count("QUANTIZE") + (1 if int8 else 0)
-    assert largest_difference(model, simple, images, xnnpack=False) == 0
-    assert largest_difference(model, simple, images, xnnpack=True) <= int8
+    assert largest_difference(model, simple, images, kernels="builtin") == 0
+    assert largest_difference(model, simple, images, kernels="auto") <= int8
     assert Interpreter(model).run(images[0])["x"].min() < 0
 
 

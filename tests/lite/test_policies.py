@@ -98,7 +98,7 @@ def test_int8_runs_on_litert_and_tflm(model, images):
     found = answers(exported, images[:8])
     expected = {name: keras.ops.convert_to_numpy(v)[:8] for name, v in model.outcome(images).decisions.items()}
     assert np.mean(found["decisions"] != np.stack(list(expected.values()), axis=1)) < 0.25  # medians are cut finely
-    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, xnnpack=False)
+    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, kernels="builtin")
     same = 0
     for image in images[:8]:
         one, other = micro.run(image, raw=True), litert.run(image, raw=True)

@@ -111,7 +111,7 @@ def test_what_cannot_be_cut_is_one_sentence(tiny, stopping, images):
 
 
 def test_bad_inputs_are_one_sentence(stopping_file, images):
-    staged = lite.Stages(lite.stages(stopping_file(False, "input")), xnnpack=False)
+    staged = lite.Stages(lite.stages(stopping_file(False, "input")), kernels="builtin")
     with pytest.raises(ValueError, match="thresholds must be 3 numbers from 0 to 1"):
         staged.run(images[0], [0.5])
     with pytest.raises(ValueError, match=r"got \[4, 8, 3\]"):

@@ -171,7 +171,7 @@ def test_patience_on_micro(int8, stopping, toy_images):
     pytest.importorskip("tflite_micro")
     images = toy_images(16)
     exported = lite.export(stopping(deciders.Patience(3)), "int8" if int8 else None, images, outputs="decisions")
-    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, xnnpack=False)
+    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, kernels="builtin")
     for image in images:
         np.testing.assert_array_equal(micro.run(image)["decisions"], litert.run(image)["decisions"])
 

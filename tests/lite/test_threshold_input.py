@@ -156,7 +156,7 @@ def test_beside_gates_the_confidences_alone_are_an_input(stopping, images, sprea
 def test_micro_runs_it(int8, stopping_file, images):
     pytest.importorskip("tflite_micro")
     exported = stopping_file(int8, "input")
-    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, xnnpack=False)
+    micro, litert = lite.MicroInterpreter(exported), lite.Interpreter(exported, kernels="builtin")
     for thresholds in (None, *several(3)):
         for image in images[:6]:
             one, other = (each.run(image, thresholds=thresholds) for each in (micro, litert))

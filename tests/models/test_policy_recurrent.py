@@ -133,7 +133,7 @@ def test_int8_on_litert_and_micro(model, batch):
     exported = lite.export(model, "int8", images(200, 8, seed=2), outputs=OUTPUTS)
     assert lite.verify(exported).quantize == "int8"
     stacked = expected_of(model, batch)[2]
-    litert = run(lite.Interpreter(exported, xnnpack=False), batch)
+    litert = run(lite.Interpreter(exported, kernels="builtin"), batch)
     micro = run(lite.MicroInterpreter(exported), batch)
     assert np.mean(litert["decisions"] != stacked) <= 0.1
     assert np.mean(litert["decisions"] != micro["decisions"]) <= 0.02

@@ -21,6 +21,7 @@ JOBS = {
     "baselines": "jobs.baselines.baselines",
     "channel_latency": "jobs.latency.channel_latency",
     "exit_latency": "jobs.latency.exit_latency",
+    "budget_input": "jobs.budget_input.budget_input",
     "compact_time": "jobs.timing.compact_time",
     "fit_memory": "jobs.fit_memory.fit_memory",
     "published_costs": "jobs.published_costs.published_costs",

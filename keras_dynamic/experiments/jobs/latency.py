@@ -113,7 +113,7 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
         ValueError: if the model does not decide its exits alone, by confidence.
     """
     start = time.time()
-    model, splits, folder = _load(config.model), load_splits(config.data, data_dir), Path(workdir)
+    model, splits, folder = load_model(config.model), load_splits(config.data, data_dir), Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     figures = {
         precision: _measured(model, quantize, splits, config, folder / precision)
@@ -129,7 +129,8 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
     return figures
 
 
-def _load(spec):
+def load_model(spec):
+    """Returns the model of a config: 'zoo:NAME', or the path of a .keras file, in which variables are expanded."""
     if spec.startswith("zoo:"):
         return zoo.load(spec.removeprefix("zoo:"))
     path = Path(os.path.expandvars(spec))
