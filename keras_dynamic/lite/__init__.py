@@ -1,5 +1,6 @@
 """From a .tflite with selects to one that really skips, checked, and run on LiteRT and TensorFlow Lite Micro."""
 
+from keras_dynamic.lite.c_source import CSource, to_c
 from keras_dynamic.lite.convert import simplify
 from keras_dynamic.lite.export import export, normalizes_pixels
 from keras_dynamic.lite.interpreter import BACKENDS, Interpreter, Port
@@ -20,6 +21,7 @@ from keras_dynamic.lite.verify import ListedOperator, Verified, count_macs, list
 
 __all__ = [
     "BACKENDS",
+    "CSource",
     "Interpreter",
     "ListedOperator",
     "MicroInterpreter",
@@ -43,6 +45,7 @@ __all__ = [
     "simplify",
     "stages",
     "thresholds_for",
+    "to_c",
     "unit_parts",
     "verify",
     "with_outputs",

@@ -1,0 +1,283 @@
+"""What a parsed .tflite computes, step by step, and where in one block of memory each tensor lies.
+
+A branch of an IF works on its caller's tensors and writes its results to where the caller reads them. Two tensors may
+share memory if no run needs both at one time, so that the two branches of an IF lie over each other; results of
+operators that go element by element replace an operand that nothing reads any more.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor
+
+ALIGNMENT = 4
+# Operators that read an element before they write it at the same place, so that a result may replace an operand.
+_IN_PLACE = frozenset(
+    "ADD SUB MUL MAXIMUM MINIMUM LOGICAL_AND LOGISTIC TANH QUANTIZE RELU RELU6 LEAKY_RELU RESHAPE SQUEEZE EXPAND_DIMS "
+    "HARD_SWISH SOFTMAX".split()
+)
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor in memory, which branches know under tensors of their own.
+
+    Attributes:
+        tensor: one that stands for it.
+        input: place among the model's inputs, which are not in the block of memory; None for others.
+    """
+
+    tensor: Tensor
+    input: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return math.prod(flatbuffer.shape(self.tensor)) * flatbuffer.dtype(self.tensor).itemsize
+
+
+class Constant(NamedTuple):
+    """A tensor of which the file has the values."""
+
+    tensor: Tensor
+
+
+class Step(NamedTuple):
+    """An operator.
+
+    Attributes:
+        name: of the operator; 'COPY' of one input for what is needed in another place.
+        graph: that it is part of; None for a copy.
+        place: its number in that graph.
+        inputs: a Value, a Constant, or None for one that is left out, each.
+        outputs: Values.
+    """
+
+    name: str
+    graph: Graph | None
+    place: int
+    inputs: tuple[Any, ...]
+    outputs: tuple[Value, ...]
+
+    @property
+    def operator(self) -> Operator:
+        """The file's operator."""
+        assert self.graph is not None
+        return self.graph.operators[self.place]
+
+
+class If(NamedTuple):
+    """One of two blocks, by a condition."""
+
+    condition: Value
+    then: "Block"
+    otherwise: "Block"
+
+
+@dataclass(eq=False)
+class Block:
+    """Steps in order.
+
+    Attributes:
+        number: of the subgraph.
+        steps: Steps and Ifs.
+    """
+
+    number: int
+    steps: list = field(default_factory=list)
+
+    def blocks(self) -> Iterator["Block"]:
+        """Yields the blocks of all branches inside, and this one last."""
+        for step in self.steps:
+            if isinstance(step, If):
+                yield from step.then.blocks()
+                yield from step.otherwise.blocks()
+        yield self
+
+
+class Program(NamedTuple):
+    """A model as steps.
+
+    Attributes:
+        main: block of the whole.
+        inputs: Values of the model's inputs, in the signature's order.
+        outputs: of its outputs.
+    """
+
+    main: Block
+    inputs: list[Value]
+    outputs: list[Value]
+
+
+def program_of(model: Model) -> Program:
+    """Returns a parsed model as steps, branches inside of them."""
+    main = model.subgraphs[0]
+    inputs = [Value(main.tensors[t], place) for place, t in enumerate(main.inputs)]
+    outputs = [Value(main.tensors[t]) for t in main.outputs]
+    return Program(_block(model, 0, inputs, outputs), inputs, outputs)
+
+
+def _block(model, index, given, wanted) -> Block:
+    """Returns a subgraph's steps, its inputs being these Values, which write its outputs to those wanted."""
+    graph = model.subgraphs[index]
+    block, known = Block(index), dict(zip(graph.inputs, given, strict=True))
+    made = flatbuffer.producers(graph)
+    for tensor, value in zip(graph.outputs, wanted, strict=True):
+        if tensor in made and tensor not in known:
+            known[tensor] = value
+
+    def read(tensor):
+        if tensor < 0:
+            return None
+        constant = flatbuffer.is_constant(model, graph.tensors[tensor])
+        return Constant(graph.tensors[tensor]) if constant else known[tensor]
+
+    for place, operator in enumerate(graph.operators):
+        results = [known.setdefault(t, Value(graph.tensors[t])) for t in operator.outputs]
+        pair = flatbuffer.branches(operator)
+        if pair:
+            condition, *operands = map(read, operator.inputs)
+            block.steps.append(If(condition, *(_block(model, side, operands, results) for side in pair)))
+            continue
+        name = flatbuffer.op_name(model, operator)
+        block.steps.append(Step(name, graph, place, tuple(map(read, operator.inputs)), tuple(results)))
+    for tensor, value in zip(graph.outputs, wanted, strict=True):
+        if known.get(tensor) is not value:
+            block.steps.append(Step("COPY", None, 0, (read(tensor),), (value,)))
+    return block
+
+
+class Memory(NamedTuple):
+    """A plan of one block of memory.
+
+    Attributes:
+        offsets: {Value: bytes from the start}.
+        size: bytes of the block.
+    """
+
+    offsets: dict[Value, int]
+    size: int
+
+
+def plan_memory(program: Program) -> Memory:
+    """Returns where each Value lies; those that share memory entirely have one offset."""
+    found = _Interference()
+    found.walk(program.main, set(program.outputs))
+    found.share()
+    members = defaultdict(list)
+    for value in found.values:
+        members[found.root(value)].append(value)
+    sizes = {root: max(value.size for value in values) for root, values in members.items()}
+    placed = min(
+        (_place(sizes, found.apart, order) for order in _orders(sizes, found.apart)), key=lambda each: each.size
+    )
+    offsets = {value: placed.offsets[root] for root, values in members.items() for value in values}
+    return Memory(offsets, placed.size)
+
+
+class _Interference:
+    """Which Values cannot share memory."""
+
+    def __init__(self):
+        self.values: dict[Value, None] = {}
+        self.apart: dict[Value, set[Value]] = defaultdict(set)
+        self._moves: list[tuple[int, Value, Value]] = []
+        self._roots: dict[Value, Value] = {}
+
+    def root(self, value) -> Value:
+        """Returns the Value that stands for those that share memory with this one."""
+        while value in self._roots:
+            value = self._roots[value]
+        return value
+
+    def walk(self, block, live) -> set[Value]:
+        """Notes what is needed at one time, from the last step to the first; returns what is needed before it.
+
+        Args:
+            block: of steps.
+            live: Values that are needed after it.
+        """
+        live = set(live)
+        for step in reversed(block.steps):
+            if isinstance(step, If):
+                live = self.walk(step.then, live) | self.walk(step.otherwise, live)
+                self._need([step.condition], live)
+                continue
+            outputs = step.outputs
+            for output in outputs:
+                self.values[output] = None
+                self._keep_apart(output, live.union(outputs))
+            live.difference_update(outputs)
+            operands = [each for each in step.inputs if isinstance(each, Value) and each.input is None]
+            for operand in operands:
+                if self._replaceable(step, operand) and operand not in live:
+                    self._moves.append((step.name != "COPY", operand, step.outputs[0]))
+                else:
+                    for output in outputs:
+                        self._keep_apart(output, [operand])
+            self._need(operands, live)
+        return live
+
+    def _need(self, operands, live):
+        for operand in operands:
+            if operand.input is None:
+                self.values[operand] = None
+                live.add(operand)
+
+    def _keep_apart(self, one, others):
+        for other in others:
+            if other is not one and other.input is None:
+                self.apart[one].add(other)
+                self.apart[other].add(one)
+
+    def _replaceable(self, step, operand):
+        if step.name == "COPY":
+            return True
+        return step.name in _IN_PLACE and step.inputs.count(operand) == 1 and operand.size == step.outputs[0].size
+
+    def share(self):
+        """Lets results take the place of operands where nothing needs both; copies first, the largest first."""
+        for _, operand, result in sorted(self._moves, key=lambda move: (move[0], -move[2].size)):
+            one, other = self.root(operand), self.root(result)
+            if one is other:
+                continue
+            if other in self.apart[one]:
+                self._keep_apart(one, [other])
+                continue
+            self._roots[other] = one
+            for neighbour in self.apart.pop(other, set()):
+                self.apart[neighbour].discard(other)
+                self._keep_apart(one, [neighbour])
+        for _, operand, result in self._moves:  # a part of an operand must not be replaced before it is read
+            if self.root(operand) is not self.root(result):
+                self._keep_apart(self.root(operand), [self.root(result)])
+
+
+def _orders(sizes, apart) -> Iterator[list[Value]]:
+    """Yields orders in which to place Values."""
+    roots = list(sizes)
+    yield sorted(roots, key=lambda root: -sizes[root])
+    yield sorted(roots, key=lambda root: -sizes[root] - sum(sizes[other] for other in apart[root] if other in sizes))
+    yield sorted(roots, key=lambda root: (-sizes[root], -len(apart[root])))
+
+
+def _place(sizes, apart, order) -> Memory:
+    """Returns a plan that puts each Value, in an order, at the first place that no neighbour takes."""
+    offsets: dict[Value, int] = {}
+    for root in order:
+        taken = sorted((offsets[other], offsets[other] + sizes[other]) for other in apart[root] if other in offsets)
+        start = 0
+        for first, end in taken:
+            if first - start >= sizes[root]:
+                break
+            start = max(start, _aligned(end))
+        offsets[root] = start
+    return Memory(offsets, _aligned(max((offsets[root] + sizes[root] for root in order), default=0)))
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

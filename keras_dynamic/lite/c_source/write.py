@@ -1,0 +1,226 @@
+"""Writes a .tflite as C that needs no interpreter."""
+
+import importlib.resources
+import re
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_dynamic.files import replacing_folder
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.budget import BUDGET, UNLIMITED
+from keras_dynamic.lite.c_source.calls import Source, statements
+from keras_dynamic.lite.c_source.program import Block, If, Memory, Program, plan_memory, program_of
+from keras_dynamic.lite.interpreter import encode, port_of
+from keras_dynamic.lite.metadata import metadata_needed, signature_names
+from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
+
+KERNELS = ("kd_convolution.c", "kd_elementwise.c", "kd_places.c", "kd_reduce.c")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class CSource(NamedTuple):
+    """What to_c has written.
+
+    Attributes:
+        folder: that holds it.
+        arena_bytes: memory for tensors.
+        constant_bytes: of weights and parameters, which stay in flash.
+    """
+
+    folder: Path
+    arena_bytes: int
+    constant_bytes: int
+
+
+def to_c(content, folder, name="kd_model") -> CSource:
+    """Writes an int8 .tflite as plain C99, in which a condition is an `if`, without an interpreter.
+
+    The folder gets `NAME.c` and `NAME.h`, the kernels, an example that classifies images from files, a Makefile, a
+    CMakeLists.txt for CMake and ESP-IDF, a library.properties for Arduino and a README.md. Answers, decisions and MACs
+    are those of LiteRT's reference kernels, bit for bit. Nothing is allocated: the caller gives one block of memory, in
+    which the two branches of a condition lie over each other. No state is kept between images.
+
+        written = kd.lite.to_c(kd.lite.export(model, "int8", images, ("logits", "decisions", "macs")), "firmware")
+
+    Args:
+        content: the bytes of an int8 .tflite that export has written.
+        folder: new or empty folder.
+        name: with which files, functions and types begin: lower case letters, digits and '_'.
+
+    Returns:
+        CSource: the folder and the bytes of memory that the model needs.
+
+    Raises:
+        ValueError: if the bytes are no whole .tflite, lack this package's metadata, are not int8, or have an operator
+            without a kernel; the folder is not empty, or name is not one.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"name must be of lower case letters, digits and '_', as C's names are, got {name!r}.")
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"folder must be new or empty, got {str(folder)!r}; give another or remove what it holds.")
+    model = flatbuffer.load(content)
+    metadata = metadata_needed(model)
+    if metadata["quantize"] != "int8":
+        raise ValueError(
+            f"to_c takes int8 files, got one with quantize={metadata['quantize']!r}; export the model with "
+            "quantize='int8' and held-out images for calibration."
+        )
+    written = _Writer(model, metadata, name)
+    with replacing_folder(folder) as made:
+        for path, text in written.files().items():
+            (made / path).parent.mkdir(parents=True, exist_ok=True)
+            (made / path).write_text(text)
+        kernels = importlib.resources.files("keras_dynamic.lite.c_source") / "kernels"
+        for each in ("kd_kernels.h", *KERNELS):
+            with importlib.resources.as_file(kernels / each) as file:
+                shutil.copy(file, made / "src" / each)
+    return CSource(folder, written.memory.size, written.constant_bytes)
+
+
+def _identifier(name: str) -> str:
+    """Returns a name as C has it: letters, digits and '_'."""
+    found = re.sub(r"\W+", "_", name).strip("_").lower()
+    return found if found and not found[0].isdigit() else f"x{found}"
+
+
+class _Writer:
+    """The text of one model's files.
+
+    Attributes:
+        memory: where its tensors lie.
+        constant_bytes: of weights and parameters.
+    """
+
+    def __init__(self, model, metadata, name):
+        self._model, self._metadata, self._name = model, metadata, name
+        inputs, outputs = signature_names(model)
+        main = model.subgraphs[0]
+        self._inputs = [port_of(port, main.tensors[t]) for port, t in zip(inputs, main.inputs, strict=True)]
+        self._outputs = [port_of(port, main.tensors[t]) for port, t in zip(outputs, main.outputs, strict=True)]
+        further = [port.name for port in self._inputs[1:]]
+        if not set(further) <= {BUDGET, THRESHOLDS}:
+            raise ValueError(
+                f"to_c takes files whose inputs are an image, and perhaps thresholds and a budget, got {inputs}."
+            )
+        self._program: Program = program_of(model)
+        self.memory: Memory = plan_memory(self._program)
+        self._source = Source(
+            model, self.memory.offsets, [f"inputs->{_identifier(port.name)}" for port in self._inputs]
+        )
+        self._functions = [self._function(block) for block in self._program.main.blocks()]
+        self.constant_bytes = self._source.constant_bytes
+
+    def files(self) -> dict[str, str]:
+        """Returns {path: text} of all but the kernels."""
+        values = self._values()
+        folder = importlib.resources.files("keras_dynamic.lite.c_source") / "templates"
+        paths = {
+            "model.h": f"src/{self._name}.h",
+            "model.c": f"src/{self._name}.c",
+            "classify.c": "examples/classify/classify.c",
+            "Makefile": "Makefile",
+            "CMakeLists.txt": "CMakeLists.txt",
+            "library.properties": "library.properties",
+            "README.md": "README.md",
+        }
+        found = {}
+        for template, path in paths.items():
+            text = (folder / template).read_text()
+            for key, value in values.items():
+                text = text.replace(f"@{key}@", str(value))
+            found[path] = text
+        return found
+
+    def _values(self) -> dict[str, Any]:
+        """Returns what stands for @NAME@ in the templates."""
+        image, logits = self._inputs[0], self._outputs[0]
+        classes = logits.shape[-1]
+        return {
+            "NAME": self._name,
+            "GUARD": f"{self._name.upper()}_H",
+            "UPPER": self._name.upper(),
+            "IMAGE_BYTES": int(np.prod(image.shape)),
+            "IMAGE_SHAPE": " x ".join(map(str, image.shape[1:])),
+            "IMAGE_TYPE": _port_type(image),
+            "IMAGE_SCALE": repr(image.scale),
+            "IMAGE_ZERO": image.zero_point,
+            "LOGITS_SCALE": repr(logits.scale),
+            "LOGITS_ZERO": logits.zero_point,
+            "CLASSES": classes,
+            "ARENA_BYTES": max(self.memory.size, 1),
+            "CONSTANT_BYTES": f"{self.constant_bytes:,}",
+            "ARENA": f"{self.memory.size:,}",
+            "OUTPUTS": "\n".join(
+                f"  {_port_type(port)} {_identifier(port.name)}[{int(np.prod(port.shape))}];" for port in self._outputs
+            ),
+            "SETTINGS": "".join(
+                f"  {_port_type(port)} {_identifier(port.name)}[{int(np.prod(port.shape))}];\n"
+                for port in self._inputs[1:]
+            )
+            or "  char none; /* nothing can be set */\n",
+            "DEFAULTS": "".join(self._default(port) for port in self._inputs[1:]) or "  settings->none = 0;\n",
+            "INPUTS": "".join(f"  const {_port_type(port)} *{_identifier(port.name)};\n" for port in self._inputs),
+            "GIVEN": ", ".join(["image", *(f"settings->{_identifier(port.name)}" for port in self._inputs[1:])]),
+            "CONSTANTS": "\n".join(self._source.constants),
+            "FUNCTIONS": "\n\n".join(self._functions),
+            "RESULTS": "\n".join(
+                self._result(port, value) for port, value in zip(self._outputs, self._program.outputs, strict=True)
+            ),
+            "LOGITS": _identifier(logits.name),
+            "SOURCES": " ".join(f"src/{each}" for each in (f"{self._name}.c", *KERNELS)),
+            "DECISIONS": len(self._metadata["decisions"]),
+            "PRINTED": self._printed(),
+            "MACS_UNIT": self._metadata.get("macs_unit", 1),
+        }
+
+    def _default(self, port) -> str:
+        """Returns the statements that set an input to the file's own value."""
+        if port.name == BUDGET:
+            return f"  settings->{BUDGET}[0] = {UNLIMITED};\n"
+        values = encode(given_or_noted(None, self._metadata), port).ravel().tolist()
+        return "".join(f"  settings->{THRESHOLDS}[{k}] = {value};\n" for k, value in enumerate(values))
+
+    def _result(self, port, value) -> str:
+        size = int(np.prod(port.shape)) * port.dtype.itemsize
+        return f"  memcpy(outputs->{_identifier(port.name)}, memory + {self.memory.offsets[value]}, {size});"
+
+    def _printed(self) -> str:
+        """Returns the example's statements that print what the file says of an image's path."""
+        names, found = [port.name for port in self._outputs], ""
+        if "decisions" in names:
+            count = len(self._metadata["decisions"])
+            found += (
+                f'    printf(" path ");\n    for (int k = 0; k < {count}; k++) {{\n'
+                '      printf("%d", (int)outputs.decisions[k]);\n    }\n'
+            )
+        if "macs" in names:
+            found += f'    printf(" MACs %ld", (long)outputs.macs[0] * {self._metadata["macs_unit"]});\n'
+        return found
+
+    def _function(self, block: Block) -> str:
+        """Returns the C function of a block."""
+        lines = []
+        for step in block.steps:
+            if isinstance(step, If):
+                lines.append(f"if (*{self._source.pointer(step.condition)}) {{")
+                lines.append(f"  {self._function_name(step.then)}(inputs, memory);")
+                lines.append("} else {")
+                lines.append(f"  {self._function_name(step.otherwise)}(inputs, memory);")
+                lines.append("}")
+                continue
+            lines += statements(self._source, step)
+        body = "\n".join(f"  {line}" for line in ["(void)inputs;", "(void)memory;", *lines])
+        return f"static void {self._function_name(block)}(const model_inputs *inputs, uint8_t *memory) {{\n{body}\n}}"
+
+    def _function_name(self, block) -> str:
+        if block is self._program.main:
+            return "run"
+        return f"branch{block.number}_{_identifier(self._model.subgraphs[block.number].name)}"
+
+
+def _port_type(port) -> str:
+    return {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}[port.dtype.name]

@@ -1,0 +1,187 @@
+"""C of exported files: compiled here, its answers, decisions and MACs are the reference kernels', bit for bit."""
+
+import re
+import shutil
+import subprocess
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dynamic import deciders, layers, lite, models, transform
+from keras_dynamic.lite import flatbuffer
+from tests.layers import grouped
+from tests.lite.c_source.compiled import Compiled, alone
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+OUTPUTS = ("logits", "decisions", "macs")
+
+
+def images(count, size=8, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.integers(0, 256, (count, size, size, 3)) * rng.random((count, 1, 1, 1))).astype(np.uint8)
+
+
+def head():
+    return [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+
+
+def equal(content, folder, x, **settings):
+    """Holds every output on every image against LiteRT's reference kernels; returns the decisions."""
+    own, reference = Compiled(content, folder), lite.Interpreter(content, kernels="reference")
+    seen = []
+    for image in x:
+        found, wanted = own.run(image, **settings), reference.run(image, raw=True, **settings)
+        for name, values in wanted.items():
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
+        assert own.label == int(wanted["logits"].argmax())
+        seen.append(wanted.get("decisions"))
+    return np.array(seen)
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """Gates of units and of groups, and exits after two of three units."""
+    exits = [layers.Exit(head(), f"unit{k}", name=f"exit{k}") for k in (1, 2)]
+    return grouped.guarded(images(40), 3, exits, [deciders.Confidence()])
+
+
+@pytest.mark.parametrize("fold", [pytest.param("auto", marks=pytest.mark.ci), "never"])
+@pytest.mark.filterwarnings("ignore:.*has masks, not IFs")
+def test_gates_groups_and_exits(guarded, fold, tmp_path):
+    seen = equal(lite.export(guarded, "int8", images(40), OUTPUTS, fold=fold), tmp_path / "c", images(20))
+    assert 0.05 < seen.mean() < 0.95
+
+
+def test_thresholds_and_a_budget_that_are_set_at_run_time(guarded, tmp_path):
+    content = lite.export(guarded, "int8", images(40), OUTPUTS, fold="never", thresholds="input", budget="input")
+    own, reference = Compiled(content, tmp_path / "c"), lite.Interpreter(content, kernels="reference")
+    noted = lite.read_metadata(content)
+    for thresholds, budget in ((None, None), ([0.5, 0.6], None), ([np.inf, np.inf], noted["budget"]["least"] * 1.5)):
+        given = {} if thresholds is None else {"thresholds": np.clip(thresholds, 0, 1)}
+        units = {} if budget is None else {"budget": np.array([budget // noted["budget"]["unit"]], np.int32)}
+        for image in images(8):
+            found = own.run(image, **given, **units)
+            wanted = reference.run(image, raw=True, thresholds=given.get("thresholds"), budget=budget)
+            for name, values in wanted.items():
+                np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+@pytest.mark.ci
+def test_a_cascade(tmp_path):
+    networks = [grouped.guarded(images(40), units).chain for units in (1, 2)]
+    model = models.cascade([layers.DynamicModel(chain, name=f"network{k}") for k, chain in enumerate(networks)])
+    model.build((None, 8, 8, 3))
+    model.fit_thresholds(images(40), quantiles=[0.5])
+    seen = equal(lite.export(model, "int8", images(40), OUTPUTS), tmp_path / "c", images(20))
+    assert 0 < seen.mean() < 1
+
+
+@pytest.mark.ci
+def test_dense_units_by_an_lstm_and_small_cnns(tmp_path):
+    keras.utils.set_random_seed(0)
+    network = models.densenet_bc(16, 4, num_classes=3)
+    network.build((None, 32, 32, 3))
+    gates = [deciders.RecurrentGates(), deciders.ChannelCNNGates(filters=4, bottleneck=4)]
+    model = layers.DynamicModel(transform.group_channels(network, 4).chain, deciders.CombinedDecider(gates))
+    model.build((None, 32, 32, 3))
+    x = images(24, 32)
+    equal(lite.export(model, "int8", x, OUTPUTS, fold="never"), tmp_path / "c", x[:6])
+
+
+def test_bytes_as_input(guarded, tmp_path):
+    model = layers.DynamicModel(guarded.chain, name="static")
+    model.build((None, 8, 8, 3))
+    content = lite.export(model, "int8", images(40), input_type="uint8", normalization=(0, 1))
+    equal(content, tmp_path / "c", images(10))
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.MaxPooling2D(3, 2, "same"),
+        keras.layers.AveragePooling2D(3, 1, "same"),
+        keras.layers.DepthwiseConv2D(3, 2, "same", depth_multiplier=2, activation="relu6"),
+        keras.layers.Conv2D(5, (3, 2), (2, 1), "same", activation="relu"),
+        keras.layers.Conv2D(5, 3, dilation_rate=2),
+        keras.layers.ZeroPadding2D(((1, 0), (2, 1))),
+        keras.layers.Cropping2D(((1, 2), (0, 3))),
+        keras.layers.Permute((2, 1, 3)),
+        keras.layers.Activation("hard_swish"),
+        keras.layers.LeakyReLU(0.2),
+        keras.layers.Softmax(),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_every_operator_of_a_plain_layer(layer, tmp_path):
+    keras.utils.set_random_seed(0)
+    stem = [
+        keras.layers.Rescaling(1 / 100, -1),
+        keras.layers.Conv2D(4, 3, padding="same"),
+        type(layer).from_config(layer.get_config()),
+    ]
+    model = layers.DynamicModel(layers.Chain(stem, [], [keras.layers.Flatten(), keras.layers.Dense(3)]))
+    model.build((None, 8, 8, 3))
+    content = lite.export(model, "int8", images(40))
+    parsed = flatbuffer.load(content)
+    equal(content, tmp_path / "c", images(6))
+    rng, graph = np.random.default_rng(0), parsed.subgraphs[0]
+    for place, operator in enumerate(graph.operators):  # and on numbers that images do not lead to
+        if flatbuffer.type_name(graph.tensors[operator.outputs[0]]) != "INT8":
+            continue
+        single = alone(parsed, graph, place)
+        own, reference = Compiled(single, tmp_path / f"alone{place}"), lite.Interpreter(single, kernels="reference")
+        for _ in range(3):
+            given = {port.name: rng.integers(-128, 128, port.shape).astype(np.int8) for port in own.inputs}
+            reference.feed(given)
+            reference.invoke()
+            wanted = reference.results(raw=True)["logits"]
+            found = own.run(given["image"], **{name: value for name, value in given.items() if name != "image"})
+            np.testing.assert_array_equal(found["logits"], wanted, err_msg=flatbuffer.op_name(parsed, operator))
+
+
+def test_what_the_folder_holds_and_the_example_says(guarded, tmp_path):
+    content = lite.export(guarded, "int8", images(40), OUTPUTS, fold="never")
+    written = lite.to_c(content, tmp_path / "made", name="toy")
+    assert {path.name for path in written.folder.iterdir()} == {
+        "src", "examples", "Makefile", "CMakeLists.txt", "library.properties", "README.md"
+    }  # fmt: skip
+    text = "".join(path.read_text() for path in written.folder.rglob("*") if path.is_file())
+    assert not re.search("@[A-Z_]+@", text)
+    assert f"TOY_ARENA_BYTES {written.arena_bytes}" in text
+    reference = lite.Interpreter(content, kernels="reference")
+    port, image = reference.inputs["image"], images(1)[0]
+    (tmp_path / "image.bin").write_bytes(lite.interpreter.encode_image(image, port).tobytes())
+    subprocess.run(["make", "-C", str(written.folder)], check=True, capture_output=True)
+    said = subprocess.run(
+        [str(written.folder / "classify"), str(tmp_path / "image.bin")], check=True, capture_output=True, text=True
+    ).stdout
+    wanted = reference.run(image, raw=True)
+    logits = " ".join(map(str, wanted["logits"].ravel()))
+    path = "".join(map(str, wanted["decisions"].ravel()))
+    macs = int(wanted["macs"].item()) * lite.read_metadata(content)["macs_unit"]
+    assert said.strip().endswith(f"class {wanted['logits'].argmax()} logits {logits} path {path} MACs {macs}")
+
+
+def test_what_cannot_be(guarded, tmp_path):
+    float32 = lite.export(guarded, fold="never")
+    with pytest.raises(ValueError, match="to_c takes int8 files, got one with quantize=None"):
+        lite.to_c(float32, tmp_path / "c")
+    content = lite.export(guarded, "int8", images(40), fold="never")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(ValueError, match=r"folder must be new or empty, got .*full"):
+        lite.to_c(content, tmp_path / "full")
+    with pytest.raises(ValueError, match="name must be of lower case letters"):
+        lite.to_c(content, tmp_path / "c", name="My Model")
+    with pytest.raises(ValueError, match="metadata"):
+        lite.to_c(flatbuffer.edited(content, lambda model: model.metadata.clear()), tmp_path / "c")
+
+    def unknown(model):
+        operator = next(each for each in model.subgraphs[0].operators if flatbuffer.op_name(model, each) == "CONV_2D")
+        operator.opcodeIndex = flatbuffer.op_code(model, "SPACE_TO_DEPTH")
+
+    with pytest.raises(ValueError, match=r"operator SPACE_TO_DEPTH of .* has no kernel in C, expected one of"):
+        lite.to_c(flatbuffer.edited(content, unknown), tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]  # nothing is left half-written
