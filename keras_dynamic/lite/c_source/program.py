@@ -2,10 +2,12 @@
 
 A branch of an IF works on its caller's tensors and writes its results to where the caller reads them. Two tensors may
 share memory if no run needs both at one time, so that the two branches of an IF lie over each other; results of
-operators that go element by element replace an operand that nothing reads any more.
+operators that go element by element replace an operand that nothing reads any more. What follows element by element
+from the model's inputs, such as a normalised image, is computed anew in a branch that reads it rather than kept for it.
 """
 
 import math
+import random
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor
 
 ALIGNMENT = 4
+_ORDERS = 200  # that are tried; most plans are the least there is at once
 # Operators that read an element before they write it at the same place, so that a result may replace an operand.
 _IN_PLACE = frozenset(
     "ADD SUB MUL MAXIMUM MINIMUM LOGICAL_AND LOGISTIC TANH QUANTIZE RELU RELU6 LEAKY_RELU RESHAPE SQUEEZE EXPAND_DIMS "
@@ -29,10 +32,14 @@ class Value:
     Attributes:
         tensor: one that stands for it.
         input: place among the model's inputs, which are not in the block of memory; None for others.
+        recipe: the step that makes it, if it follows from inputs of the model element by element; None for others.
+        block: that has this step.
     """
 
     tensor: Tensor
     input: int | None = None
+    recipe: "Step | None" = None
+    block: "Block | None" = None
 
     @property
     def size(self) -> int:
@@ -130,7 +137,20 @@ def _block(model, index, given, wanted) -> Block:
         if tensor in made and tensor not in known:
             known[tensor] = value
 
-    def read(tensor):
+    again: dict[Value, Value] = {}
+
+    def here(value):
+        """Returns a Value, made again in this block if that saves keeping it."""
+        if not isinstance(value, Value) or value.recipe is None or value.block is block:
+            return value
+        if value not in again:
+            recipe = value.recipe
+            made = recipe._replace(inputs=tuple(map(here, recipe.inputs)), outputs=(Value(value.tensor),))
+            again[value] = made.outputs[0]
+            _add(block, made)
+        return again[value]
+
+    def operand(tensor):
         if tensor < 0:
             return None
         constant = flatbuffer.is_constant(model, graph.tensors[tensor])
@@ -140,15 +160,24 @@ def _block(model, index, given, wanted) -> Block:
         results = [known.setdefault(t, Value(graph.tensors[t])) for t in operator.outputs]
         pair = flatbuffer.branches(operator)
         if pair:
-            condition, *operands = map(read, operator.inputs)
-            block.steps.append(If(condition, *(_block(model, side, operands, results) for side in pair)))
+            condition, *operands = map(operand, operator.inputs)
+            block.steps.append(If(here(condition), *(_block(model, side, operands, results) for side in pair)))
             continue
-        name = flatbuffer.op_name(model, operator)
-        block.steps.append(Step(name, graph, place, tuple(map(read, operator.inputs)), tuple(results)))
+        inputs = tuple(here(operand(tensor)) for tensor in operator.inputs)
+        _add(block, Step(flatbuffer.op_name(model, operator), graph, place, inputs, tuple(results)))
     for tensor, value in zip(graph.outputs, wanted, strict=True):
         if known.get(tensor) is not value:
-            block.steps.append(Step("COPY", None, 0, (read(tensor),), (value,)))
+            block.steps.append(Step("COPY", None, 0, (here(operand(tensor)),), (value,)))
     return block
+
+
+def _add(block, step):
+    """Adds a step to a block, and notes it on its result if that follows from the model's inputs."""
+    given = [each for each in step.inputs if isinstance(each, Value)]
+    follows = all(each.input is not None or each.recipe is not None for each in given)
+    if given and follows and step.name in _IN_PLACE:
+        step.outputs[0].recipe, step.outputs[0].block = step, block
+    block.steps.append(step)
 
 
 class Memory(NamedTuple):
@@ -168,15 +197,19 @@ def plan_memory(program: Program) -> Memory:
     found = _Interference()
     found.walk(program.main, set(program.outputs))
     found.share()
+    least = _most_at_once(program, found.root)
     members = defaultdict(list)
     for value in found.values:
         members[found.root(value)].append(value)
     sizes = {root: max(value.size for value in values) for root, values in members.items()}
-    placed = min(
-        (_place(sizes, found.apart, order) for order in _orders(sizes, found.apart)), key=lambda each: each.size
-    )
-    offsets = {value: placed.offsets[root] for root, values in members.items() for value in values}
-    return Memory(offsets, placed.size)
+    best: Memory | None = None
+    for order in _orders(sizes, found.apart):
+        placed = _place(sizes, found.apart, order)
+        best = placed if best is None or placed.size < best.size else best
+        if best.size <= least:
+            break
+    offsets = {value: best.offsets[root] for root, values in members.items() for value in values}
+    return Memory(offsets, best.size)
 
 
 class _Interference:
@@ -212,7 +245,7 @@ class _Interference:
                 self.values[output] = None
                 self._keep_apart(output, live.union(outputs))
             live.difference_update(outputs)
-            operands = [each for each in step.inputs if isinstance(each, Value) and each.input is None]
+            operands = [each for each in dict.fromkeys(step.inputs) if each in _kept(step.inputs)]
             for operand in operands:
                 if self._replaceable(step, operand) and operand not in live:
                     self._moves.append((step.name != "COPY", operand, step.outputs[0]))
@@ -257,12 +290,40 @@ class _Interference:
                 self._keep_apart(self.root(operand), [self.root(result)])
 
 
+def _most_at_once(program, root) -> int:
+    """Returns the most bytes that are needed at one time; no plan has fewer."""
+    most = 0
+
+    def walk(block, live):
+        nonlocal most
+        for step in reversed(block.steps):
+            if isinstance(step, If):
+                live = walk(step.then, live) | walk(step.otherwise, live) | _kept([step.condition])
+                continue
+            live = live | set(step.outputs)
+            needed = live | _kept(step.inputs)
+            most = max(most, sum(_aligned(value.size) for value in {root(value): value for value in needed}.values()))
+            live = needed - set(step.outputs)
+        return live
+
+    walk(program.main, _kept(program.outputs))
+    return most
+
+
+def _kept(operands) -> set[Value]:
+    """Returns those of some operands that lie in the block of memory."""
+    return {each for each in operands if isinstance(each, Value) and each.input is None}
+
+
 def _orders(sizes, apart) -> Iterator[list[Value]]:
-    """Yields orders in which to place Values."""
+    """Yields orders in which to place Values: the largest first, then likewise with sizes changed at random."""
     roots = list(sizes)
     yield sorted(roots, key=lambda root: -sizes[root])
     yield sorted(roots, key=lambda root: -sizes[root] - sum(sizes[other] for other in apart[root] if other in sizes))
-    yield sorted(roots, key=lambda root: (-sizes[root], -len(apart[root])))
+    rng = random.Random(0)
+    for _ in range(_ORDERS):
+        changed = {root: sizes[root] * rng.uniform(0.5, 1.5) for root in roots}
+        yield sorted(roots, key=lambda root: -changed[root])
 
 
 def _place(sizes, apart, order) -> Memory:
