@@ -278,7 +278,7 @@ def _dense(source, step):
     fields = _weighted(source, step)
     kind = step.operator.builtinOptions.fusedActivationFunction
     least, most = fixed_point.activation_range(kind, *_numbers(y))
-    zeros = {"in_zero": _numbers(x).zero, "weight_zero": 0, "out_zero": _numbers(y).zero}
+    zeros = {"in_zero": _numbers(x).zero, "out_zero": _numbers(y).zero}
     p = source.struct("kd_dense", inputs=inputs, outputs=outputs, **zeros, least=least, most=most, **fields)
     return [source.call("kd_dense_s8", p, *_ends(source, step))]
 

@@ -202,12 +202,10 @@ def plan_memory(program: Program) -> Memory:
     for value in found.values:
         members[found.root(value)].append(value)
     sizes = {root: max(value.size for value in values) for root, values in members.items()}
-    best: Memory | None = None
-    for order in _orders(sizes, found.apart):
-        placed = _place(sizes, found.apart, order)
-        best = placed if best is None or placed.size < best.size else best
-        if best.size <= least:
-            break
+    plans = (_place(sizes, found.apart, order) for order in _orders(sizes, found.apart))
+    best = next(plans)
+    while best.size > least and (plan := next(plans, None)):
+        best = min(best, plan, key=lambda each: each.size)
     offsets = {value: best.offsets[root] for root, values in members.items() for value in values}
     return Memory(offsets, best.size)
 

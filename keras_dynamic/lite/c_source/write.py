@@ -121,7 +121,8 @@ class _Writer:
         paths = {
             "model.h": f"src/{self._name}.h",
             "model.c": f"src/{self._name}.c",
-            "classify.c": "examples/classify/classify.c",
+            "classify.c": "examples/classify.c",
+            **{name: f"examples/emulator/{name}" for name in ("startup.c", "mps2.ld", "mps3.ld", "sections.ld")},
             "Makefile": "Makefile",
             "CMakeLists.txt": "CMakeLists.txt",
             "library.properties": "library.properties",

@@ -69,12 +69,20 @@ def test_thresholds_and_a_budget_that_are_set_at_run_time(guarded, tmp_path):
 
 @pytest.mark.ci
 def test_a_cascade(tmp_path):
-    networks = [grouped.guarded(images(40), units).chain for units in (1, 2)]
-    model = models.cascade([layers.DynamicModel(chain, name=f"network{k}") for k, chain in enumerate(networks)])
+    networks = []
+    for number, units in enumerate((1, 2)):
+        networks.append(layers.DynamicModel(grouped.chain(units), name=f"network{number}"))
+        networks[-1].build((None, 8, 8, 3))
+        grouped.enliven(networks[-1].chain, number)
+    model = models.cascade(networks)
     model.build((None, 8, 8, 3))
     model.fit_thresholds(images(40), quantiles=[0.5])
-    seen = equal(lite.export(model, "int8", images(40), OUTPUTS), tmp_path / "c", images(20))
+    content = lite.export(model, "int8", images(40), OUTPUTS)
+    seen = equal(content, tmp_path / "c", images(20))
     assert 0 < seen.mean() < 1
+    alone = lite.to_c(lite.export(networks[-1], "int8", images(40)), tmp_path / "alone")
+    # The normalised image is made again for the second network, not kept: only the first one's answer is.
+    assert lite.to_c(content, tmp_path / "both").arena_bytes <= alone.arena_bytes + 16
 
 
 @pytest.mark.ci

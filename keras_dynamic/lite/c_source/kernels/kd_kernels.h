@@ -31,7 +31,7 @@ typedef struct {
 } kd_window;
 
 typedef struct {
-  int32_t inputs, outputs, in_zero, weight_zero, out_zero, least, most;
+  int32_t inputs, outputs, in_zero, out_zero, least, most;
   const int8_t *weights; /* [outputs][inputs] */
   const int32_t *bias;   /* [outputs], or a null pointer for none */
   const kd_ratio *ratios; /* [outputs] */

@@ -3,6 +3,10 @@
 
 #include "@NAME@.h"
 
+#ifdef COUNT_INSTRUCTIONS
+uint64_t instructions(void);
+#endif
+
 int main(int argc, char **argv) {
   static @NAME@_arena arena;
   static @IMAGE_TYPE@ image[@UPPER@_IMAGE_SIZE];
@@ -16,12 +20,21 @@ int main(int argc, char **argv) {
       return 1;
     }
     (void)fclose(file);
+#ifdef COUNT_INSTRUCTIONS
+    const uint64_t before = instructions();
+#endif
     const int found = (int)@NAME@_run(&settings, image, &arena, &outputs);
+#ifdef COUNT_INSTRUCTIONS
+    const unsigned long taken = (unsigned long)(instructions() - before);
+#endif
     printf("%s class %d logits", argv[place], found);
     for (int k = 0; k < @UPPER@_CLASSES; k++) {
       printf(" %d", (int)outputs.@LOGITS@[k]);
     }
-@PRINTED@    printf("\n");
+@PRINTED@#ifdef COUNT_INSTRUCTIONS
+    printf(" instructions %lu", taken);
+#endif
+    printf("\n");
   }
   return 0;
 }
