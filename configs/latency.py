@@ -3,6 +3,7 @@
     CONFIG=configs/latency.py
     python train_main.py --config=$CONFIG:channels_64_16_16 --workdir=runs/channel_latency
     python train_main.py --config=$CONFIG:exits --workdir=runs/exit_latency --data_dir=$DATA_DIR
+    python train_main.py --config=$CONFIG:emulator_gated --workdir=runs/emulator/gated
     python train_main.py --config=$CONFIG:compact --workdir=runs/compact_time
     python train_main.py --config=$CONFIG:step_time --workdir=runs/step_time
     python train_main.py --config=$CONFIG:step_time_blockdrop --workdir=runs/step_time_blockdrop
@@ -19,6 +20,9 @@ docs/results.md has what each gave on 2 CPU cores:
 - compact: batched serving of ResNet-32 on CPU, the compact execution against the measured times of what images run, on
   the test images that ship: with two exits, at which a third of the images each stop, and with half of its units on, at
   random for each image. About two minutes.
+- emulator_{cascade,exits,gated,blockdrop}: the shipped networks as C (lite.to_c) on an emulated Cortex-M3 and M55:
+  instructions and memory over those of the static network, answers beside LiteRT's. Debian's gcc-arm-none-eabi,
+  libnewlib-arm-none-eabi and qemu-system-arm are needed. Some five minutes each. Not run yet.
 - step_time: a masked training step of gated ResNet-32 against plain Keras. Two minutes.
 - step_time_blockdrop: a step of BlockDrop's curriculum beside two forward passes and a step of its policy. About a
   minute.
@@ -70,6 +74,28 @@ def exits(_):
     return config
 
 
+EMULATED = {
+    "cascade": (("resnet8_cifar10_45k", "resnet20_cifar10_45k"), "resnet20_cifar10_45k"),
+    "exits": (("resnet32_cifar10_exits",), "resnet32_cifar10_45k"),
+    "gated": (("resnet32_cifar10_gated",), "resnet32_cifar10_45k"),
+    "blockdrop": (("resnet32_cifar10_blockdrop",), "resnet32_cifar10_45k"),
+}
+
+
+def emulator(kind):
+    """Returns the config of a shipped network as C on emulated microcontrollers."""
+    config = base.get_config()
+    with config.unlocked():
+        config.job = "emulated"
+        config.model, config.static = EMULATED[kind]
+        config.macs, config.machines, config.images = 22e6, ("m3", "m55"), 24
+        bounds = {"arena_ratio": "<= 1.02"}
+        for machine in config.machines:
+            bounds |= {f"instructions_over_macs_{machine}": "<= 1.05", f"equal_{machine}": ">= 1"}
+        config.targets = ml_collections.ConfigDict(bounds)
+    return config
+
+
 def compact(_):
     """Returns the config of batched serving."""
     config = base.get_config()
@@ -99,6 +125,7 @@ SETTINGS = base.join_settings(
     {
         "channels": (channels, SIZES),
         "exits": (exits, ("",)),
+        "emulator": (emulator, tuple(EMULATED)),
         "compact": (compact, ("",)),
         "step_time": (step_time, ("", "blockdrop")),
     }

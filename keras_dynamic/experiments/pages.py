@@ -290,6 +290,7 @@ TITLES = {
     "channels": "Channel groups",
     "exits": "Early exits",
     "serving": "Serving",
+    "edge": "C on microcontrollers",
     "models": "Keras models as chains",
 }
 _EVERYTHING = "all"

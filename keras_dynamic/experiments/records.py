@@ -18,7 +18,20 @@ from keras_dynamic.experiments.run_record import commit, machine
 from keras_dynamic.files import write_text
 from keras_dynamic.messages import did_you_mean, is_count
 
-METHODS = ("pay", "cascade", "gating", "blockdrop", "sgad", "ddi", "channels", "exits", "serving", "models", "static")
+METHODS = (
+    "pay",
+    "cascade",
+    "gating",
+    "blockdrop",
+    "sgad",
+    "ddi",
+    "channels",
+    "exits",
+    "serving",
+    "edge",
+    "models",
+    "static",
+)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FIGURE = re.compile(r"[a-z][a-z0-9_]*")

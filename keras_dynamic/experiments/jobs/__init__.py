@@ -23,6 +23,7 @@ JOBS = {
     "exit_latency": "jobs.latency.exit_latency",
     "budget_input": "jobs.budget_input.budget_input",
     "compact_time": "jobs.timing.compact_time",
+    "emulated": "jobs.emulator.emulated",
     "fit_memory": "jobs.fit_memory.fit_memory",
     "published_costs": "jobs.published_costs.published_costs",
     "keras_models": "jobs.keras_models.keras_models",
