@@ -3,7 +3,7 @@
 from keras_dynamic.lite.c_source import CSource, to_c
 from keras_dynamic.lite.convert import simplify
 from keras_dynamic.lite.export import export, normalizes_pixels
-from keras_dynamic.lite.interpreter import BACKENDS, Interpreter, Port
+from keras_dynamic.lite.interpreter import BACKENDS, KERNELS, Interpreter, Port, encode_image
 from keras_dynamic.lite.metadata import (
     read_labels,
     read_metadata,
@@ -21,6 +21,7 @@ from keras_dynamic.lite.verify import ListedOperator, Verified, count_macs, list
 
 __all__ = [
     "BACKENDS",
+    "KERNELS",
     "CSource",
     "Interpreter",
     "ListedOperator",
@@ -31,6 +32,7 @@ __all__ = [
     "Verified",
     "count_macs",
     "driven",
+    "encode_image",
     "export",
     "list_operators",
     "normalizes_pixels",

@@ -160,7 +160,7 @@ def test_what_the_folder_holds_and_the_example_says(guarded, tmp_path):
     assert f"TOY_ARENA_BYTES {written.arena_bytes}" in text
     reference = lite.Interpreter(content, kernels="reference")
     port, image = reference.inputs["image"], images(1)[0]
-    (tmp_path / "image.bin").write_bytes(lite.interpreter.encode_image(image, port).tobytes())
+    (tmp_path / "image.bin").write_bytes(lite.encode_image(image, port).tobytes())
     subprocess.run(["make", "-C", str(written.folder)], check=True, capture_output=True)
     said = subprocess.run(
         [str(written.folder / "classify"), str(tmp_path / "image.bin")], check=True, capture_output=True, text=True
