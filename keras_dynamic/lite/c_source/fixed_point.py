@@ -32,12 +32,8 @@ def ratio_of_mean(value: float, count: int) -> tuple[int, int]:
 
 
 def high_product(a: int, b: int) -> int:
-    """Returns a * b / 2^31 of int32 numbers, rounded to the nearest, halves away from zero."""
-    if a == b == -_ONE:
-        return _ONE - 1
-    product = a * b
-    nudged = product + ((1 << 30) if product >= 0 else 1 - (1 << 30))
-    return nudged // _ONE if nudged >= 0 else -(-nudged // _ONE)
+    """Returns a * b / 2^31 of int32 numbers, rounded to the nearest, halves up."""
+    return (a * b + (1 << 30)) >> 31
 
 
 def rounded_shift(x: int, exponent: int) -> int:

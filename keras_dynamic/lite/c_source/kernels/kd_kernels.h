@@ -93,14 +93,9 @@ void kd_fill_s8(int8_t value, int32_t count, int8_t *y);
 void kd_copy_8(const kd_places *p, const void *x, void *y);  /* elements of one byte */
 void kd_copy_32(const kd_places *p, const void *x, void *y); /* elements of four bytes */
 
-/* a * b / 2^31, rounded to the nearest, halves away from zero. */
+/* a * b / 2^31, rounded to the nearest, halves up; a and b are not both INT32_MIN. */
 static inline int32_t kd_high_product(int32_t a, int32_t b) {
-  if (a == INT32_MIN && b == INT32_MIN) {
-    return INT32_MAX;
-  }
-  const int64_t product = (int64_t)a * b;
-  const int64_t half = product >= 0 ? ((int64_t)1 << 30) : 1 - ((int64_t)1 << 30);
-  return (int32_t)((product + half) / ((int64_t)1 << 31));
+  return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
 }
 
 /* x / 2^exponent, rounded to the nearest, halves away from zero; exponent from 0 to 31. */
