@@ -202,11 +202,13 @@ class BodyUnit(Unit):
             return ()
         return tuple(f"{self.name}[{label}]" for label in self.body.labels)
 
-    def with_body(self, body):
-        """Returns a unit like this one around another body, with this one's other layers; not built.
+    @property
+    def replaceable(self) -> bool:
+        """Whether with_body gives the same with another body: of derived classes only if they define it themselves."""
+        return "with_body" in vars(type(self))
 
-        Classes that are derived from a unit may do more than it knows: see REPLACEABLE.
-        """
+    def with_body(self, body):
+        """Returns a unit like this one around another body, with this one's other layers; not built."""
         raise NotImplementedError(f"{type(self).__name__} must define with_body(body).")
 
     def branch(self, x, training=None, groups=None):
@@ -278,7 +280,7 @@ class Residual(BodyUnit):
 
     def with_body(self, body):
         """Returns a Residual around another body, with this one's shortcut."""
-        return Residual(body, self.shortcut, self.activation, self.mask, name=self.name)
+        return Residual(body, self.shortcut, self.activation, self.mask, name=self.name, dtype=self.dtype_policy)
 
     def otherwise(self, x, training=None):
         """Returns activation(shortcut(x))."""
@@ -366,7 +368,7 @@ class Concatenated(BodyUnit):
 
     def with_body(self, body):
         """Returns a Concatenated around another body."""
-        return Concatenated(body, name=self.name)
+        return Concatenated(body, name=self.name, dtype=self.dtype_policy)
 
     def joined(self, x, added, training=None):
         """Returns `added`, which `combine` puts beside x."""
@@ -394,6 +396,3 @@ class Concatenated(BodyUnit):
 @register(Concatenated)
 def _concatenated_cost(layer, inputs):
     return layer.cost_node(inputs, None)
-
-
-REPLACEABLE = (Residual, Concatenated)  # of these very classes with_body gives the same with another body

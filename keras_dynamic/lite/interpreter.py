@@ -142,7 +142,8 @@ class Interpreter:
         threads: number of threads, at least 1.
         backend: a name in BACKENDS; None takes the first that is installed.
         kernels: a name in KERNELS: 'auto' runs XNNPACK's, the fastest, where the runtime has them; 'builtin' those of
-            the runtime alone; 'reference' the plain ones, which are what TensorFlow Lite Micro computes, bit for bit.
+            the runtime alone; 'reference' the plain ones, which lite.to_c computes bit for bit and TensorFlow Lite
+            Micro nearly so: its dense layers may differ by one.
 
     Raises:
         ValueError: if the bytes are no whole .tflite, or an argument is none of those allowed.

@@ -6,7 +6,6 @@ from keras import layers
 from keras_dynamic.layers import Always, ChannelGroups, DynamicModel
 from keras_dynamic.layers.dynamic_model import as_dynamic, dtype_policy_scope
 from keras_dynamic.layers.grouped_body import GroupedBody, check_positive
-from keras_dynamic.layers.units import REPLACEABLE
 from keras_dynamic.messages import did_you_mean
 
 
@@ -105,7 +104,8 @@ def value_of_unit(values, name):
 
 def convolutions_of(unit):
     """Returns the layers before a block's last but one convolution, those before its last, and the rest; or None."""
-    found = unit.body.layers if type(unit) in REPLACEABLE and isinstance(unit.body, keras.Sequential) else []
+    sequence = getattr(unit, "replaceable", False) and isinstance(unit.body, keras.Sequential)
+    found = unit.body.layers if sequence else []
     places = [index for index, layer in enumerate(found) if type(layer) is layers.Conv2D]
     if len(places) < 2:
         return None

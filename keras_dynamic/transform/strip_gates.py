@@ -5,7 +5,6 @@ import warnings
 from keras_dynamic.deciders import ChannelGates
 from keras_dynamic.layers import Always, DynamicModel
 from keras_dynamic.layers.dynamic_model import dtype_policy_scope
-from keras_dynamic.layers.units import REPLACEABLE
 from keras_dynamic.transform.freeze_decisions import check_tolerance, decision_rates, gates_of
 from keras_dynamic.transform.prune import check_skips, plain_copy, without_units
 
@@ -75,7 +74,7 @@ def _pruned(unit, spec, runs, decisions_of):
     _, *names = decisions_of(unit)
     if not any(name in runs for name in names):
         return unit
-    if type(unit) not in REPLACEABLE:
+    if not getattr(unit, "replaceable", False):
         raise ValueError(
             f"what is left of a unit without some of its groups is known for Residual and Concatenated, got "
             f"{unit.name!r} of type {type(unit).__name__}; name it in the gates' `always`, or make it one of these."

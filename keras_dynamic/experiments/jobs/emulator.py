@@ -1,6 +1,7 @@
 """What a dynamic network's C costs on emulated Cortex-M: instructions, memory, code, against its static network's."""
 
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -27,8 +28,9 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
     Returns:
         {figure: number}: arena_bytes and arena_static_bytes, arena_ratio; constant_bytes; macs_share; and for each
         machine instructions, instructions_static, instructions_share, its least and most over images,
-        instructions_over_macs, the share over that of the MACs, code_bytes, of the program without weights, and equal,
-        the share of images whose logits, decisions and MACs are those of LiteRT's reference kernels.
+        instructions_over_macs, the share over that of the MACs, code_bytes, of the program without weights, C's library
+        and the example with it, and equal, the share of images whose logits, decisions and MACs are those of LiteRT's
+        reference kernels.
     """
     start, images = time.time(), shipped()
     model = _model(config, images)
@@ -83,6 +85,7 @@ class _Program:
     """A network's C and what it did on each machine."""
 
     def __init__(self, content, folder, x, machines):
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
         self.written = lite.to_c(content, folder)
         reference, metadata = lite.Interpreter(content, kernels="reference"), lite.read_metadata(content) or {}
         port, wanted, macs = reference.inputs["image"], [], []

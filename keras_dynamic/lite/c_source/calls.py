@@ -15,6 +15,7 @@ from keras_dynamic.lite.flatbuffer import Model, Tensor
 AXES = 5
 _C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "bool": "bool"}
 _SHIFT_OF_SUMS, _SHIFT_OF_COMPARISONS = 20, 8
+_MOST_COLUMNS = 4095  # of a softmax, whose sum has 12 bits before the point
 
 
 def c_type(tensor: Tensor) -> str:
@@ -37,8 +38,7 @@ class Source:
 
     Attributes:
         constants: text of all constants.
-        constant_bytes: of their arrays.
-        kernels: names of the kernels that are called.
+        constant_bytes: of them all, on a machine of 32 bits.
 
     Args:
         model: parsed.
@@ -50,7 +50,6 @@ class Source:
         self.model, self.offsets, self.inputs = model, offsets, inputs
         self.constants: list[str] = []
         self.constant_bytes = 0
-        self.kernels: dict[str, None] = {}
         self._names: dict[tuple, str] = {}
 
     def constant(self, kind: str, values, name: str) -> str:
@@ -68,7 +67,7 @@ class Source:
     def struct(self, kind: str, **fields) -> str:
         """Returns a pointer to a constant struct."""
         text = ", ".join(f".{name} = {_literal(value)}" for name, value in fields.items())
-        return "&" + self._named((kind, text), kind.removeprefix("kd_"), 0, text, 0)
+        return "&" + self._named((kind, text), kind.removeprefix("kd_"), 0, text, 4 * _numbers_in(fields))
 
     def _named(self, key, name, count, text, width) -> str:
         """Returns the name of a constant, an array if it has a count."""
@@ -76,7 +75,7 @@ class Source:
             self._names[key] = made = f"{name}_{len(self._names)}"
             array = f"[{count}]" if count else ""
             self.constants.append(f"static const {key[0]} {made}{array} = {{{text}}};")
-            self.constant_bytes += count * width
+            self.constant_bytes += max(count, 1) * width
         return self._names[key]
 
     def pointer(self, operand: Value | Constant) -> str:
@@ -90,8 +89,14 @@ class Source:
 
     def call(self, kernel: str, *arguments) -> str:
         """Returns the statement that calls a kernel."""
-        self.kernels[kernel] = None
         return f"{kernel}({', '.join(map(str, arguments))});"
+
+
+def _numbers_in(value) -> int:
+    """Returns how many numbers and pointers nested fields hold."""
+    if isinstance(value, dict):
+        return sum(map(_numbers_in, value.values()))
+    return sum(map(_numbers_in, value)) if isinstance(value, (tuple, list)) else 1
 
 
 def _literal(value) -> str:
@@ -117,13 +122,28 @@ class _Numbers(NamedTuple):
     zero: int
 
 
+def _refused(operand, what) -> ValueError:
+    """Returns the error for an operator that makes or reads an operand in a way that kernels cannot."""
+    return ValueError(
+        f"{operand.tensor.name!r} {what}, for which there is no kernel in C; express the layer in another way, or run "
+        "the file on TensorFlow Lite Micro."
+    )
+
+
 def _numbers(operand) -> _Numbers:
     scales, zeros = flatbuffer.quantization(operand.tensor)
     if len(scales) != 1:
-        raise ValueError(
-            f"tensor {operand.tensor.name!r} has {len(scales)} scales, a kernel in C needs one; export the model again."
-        )
+        raise _refused(operand, f"has {len(scales)} scales where one is needed")
     return _Numbers(scales[0], zeros[0])
+
+
+def _known(source, operand) -> np.ndarray:
+    """Returns the values of an operand that the file must hold."""
+    if not isinstance(operand, Constant):
+        raise _refused(operand, "is computed where the file must have the values")
+    if not flatbuffer.is_constant(source.model, operand.tensor):
+        return np.zeros(0, np.int64)  # a vector of no elements
+    return flatbuffer.constant(source.model, operand.tensor)
 
 
 def _shape(operand) -> tuple[int, ...]:
@@ -146,6 +166,14 @@ def statements(source: Source, step: Step) -> list[str]:
             f"operator {made} has no kernel in C, expected one of {sorted(set(_OPERATORS) - {'COPY'})}; express the "
             "layer by these, or run the file on TensorFlow Lite Micro."
         )
+    types = _TYPES.get(step.name, ("INT8",))
+    operands = [each for each in step.inputs if isinstance(each, Value)]
+    for operand in operands if types else ():
+        if flatbuffer.type_name(operand.tensor) not in types:
+            raise _refused(operand, f"is of {flatbuffer.type_name(operand.tensor)}, read by {step.name},")
+    activation = getattr(step.operator.builtinOptions, "fusedActivationFunction", 0) if step.graph else 0
+    if activation and step.name not in _ACTIVATED:
+        raise _refused(step.outputs[0], f"is an activation in {step.name}")
     return _OPERATORS[step.name](source, step)
 
 
@@ -168,7 +196,7 @@ def _copy(source, operand, result, size, from_step, to_step, start=0, to=0) -> s
     """Returns the call that copies a block of elements from steps of their own to others."""
     width = flatbuffer.dtype(result.tensor).itemsize
     if width not in (1, 4):
-        raise ValueError(f"tensor {result.tensor.name!r} has elements of {width} bytes, kernels in C move 1 or 4.")
+        raise _refused(result, f"has elements of {width} bytes")
     size, from_step, to_step = _merged(size, from_step, to_step)
     places = source.struct("kd_places", size=size, from_step=from_step, to_step=to_step, **{"from": start, "to": to})
     return source.call(f"kd_copy_{8 * width}", places, source.pointer(operand), source.pointer(result))
@@ -204,7 +232,7 @@ def _window(source, step, weights=None) -> dict[str, Any]:
     x, (y,), options = step.inputs[0], step.outputs, step.operator.builtinOptions
     (_, height, width, channels), (_, *out) = _shape(x), _shape(y)
     if _shape(x)[0] != 1:
-        raise ValueError(f"tensor {x.tensor.name!r} has a batch of {_shape(x)[0]}, kernels in C take one image.")
+        raise _refused(x, f"has a batch of {_shape(x)[0]}")
     kernel = (options.filterHeight, options.filterWidth) if weights is None else weights
     dilation = (1, 1) if weights is None else (options.dilationHFactor, options.dilationWFactor)
     strides = options.strideH, options.strideW
@@ -234,7 +262,7 @@ def _weighted(source, step) -> dict[str, str]:
     x, weights, bias = (*step.inputs, None)[:3]
     scales, zeros = flatbuffer.quantization(weights.tensor)
     if any(zeros):
-        raise ValueError(f"weights {weights.tensor.name!r} have zero points, kernels in C take symmetric ones.")
+        raise _refused(weights, "has weights with zero points")
     given, made = _numbers(x).scale, _numbers(step.outputs[0]).scale
     outputs = _shape(step.outputs[0])[-1]
     scales = scales if len(scales) == outputs else scales * outputs
@@ -250,9 +278,7 @@ def _weighted(source, step) -> dict[str, str]:
 def _conv(source, step):
     channels, (_, height, width, given) = _shape(step.inputs[0])[-1], _shape(step.inputs[1])
     if given != channels:
-        raise ValueError(
-            f"convolution {step.outputs[0].tensor.name!r} has groups, which have no kernel in C; use a depthwise one."
-        )
+        raise _refused(step.outputs[0], "is a convolution of groups of channels")
     p = source.struct("kd_window", **_window(source, step, (height, width)), **_weighted(source, step))
     return [source.call("kd_conv_s8", p, *_ends(source, step))]
 
@@ -274,7 +300,7 @@ def _dense(source, step):
     x, weights, (y,) = step.inputs[0], step.inputs[1], step.outputs
     outputs, inputs = _shape(weights)
     if _count(x) != inputs or _count(y) != outputs:
-        raise ValueError(f"dense layer {y.tensor.name!r} takes {_shape(x)}, kernels in C take one row of {inputs}.")
+        raise _refused(y, f"is a dense layer of {_count(x) // inputs} rows")
     fields = _weighted(source, step)
     kind = step.operator.builtinOptions.fusedActivationFunction
     least, most = fixed_point.activation_range(kind, *_numbers(y))
@@ -366,10 +392,12 @@ def _by_type(int8, int32):
     """An operator on two tensors, of int8 or of int32."""
 
     def make(source, step):
-        if flatbuffer.type_name(step.outputs[0].tensor) == "INT32":
-            p = source.struct("kd_pairs", **_pairs(*step.inputs, *step.outputs))
-            return [source.call(int32, p, *_operands(source, step))]
-        return int8(source, step)
+        if flatbuffer.type_name(step.outputs[0].tensor) == "INT8":
+            return int8(source, step)
+        if step.operator.builtinOptions is not None and step.operator.builtinOptions.fusedActivationFunction:
+            raise _refused(step.outputs[0], "is an activation of int32 numbers")
+        p = source.struct("kd_pairs", **_pairs(*step.inputs, *step.outputs))
+        return [source.call(int32, p, *_operands(source, step))]
 
     return make
 
@@ -406,7 +434,7 @@ def _cast(source, step):
     x, (y,) = step.inputs[0], step.outputs
     kinds = c_type(x.tensor), c_type(y.tensor)
     if kinds != ("bool", "int32_t"):
-        raise ValueError(f"a cast of {kinds[0]} to {kinds[1]} has no kernel in C, only one of bool to int32_t.")
+        raise _refused(y, f"is a cast of {kinds[0]} to {kinds[1]}")
     return [source.call("kd_bool_to_s32", _count(y), *_ends(source, step))]
 
 
@@ -414,7 +442,7 @@ def _reduce(kernel):
     def make(source, step):
         (x, axes), (y,) = step.inputs, step.outputs
         shape = _shape(x)
-        over = sorted({int(axis) % len(shape) for axis in flatbuffer.constant(source.model, axes.tensor).ravel()})
+        over = sorted({int(axis) % len(shape) for axis in _values(source, axes)})
         wide = [axis for axis in over if shape[axis] > 1]
         first, end = (wide[0], wide[-1] + 1) if wide else (0, 0)
         if any(shape[axis] > 1 and axis not in over for axis in range(first, end)):
@@ -437,8 +465,10 @@ def _reduce(kernel):
 def _softmax(source, step):
     x, (y,) = step.inputs[0], step.outputs
     if _numbers(y) != _Numbers(1 / 256, -128):
-        raise ValueError(f"softmax {y.tensor.name!r} has scale and zero {tuple(_numbers(y))}, expected 1/256 and -128.")
+        raise _refused(y, f"is a softmax of scale {_numbers(y).scale:g} and zero {_numbers(y).zero}")
     columns = _shape(x)[-1]
+    if columns > _MOST_COLUMNS:
+        raise _refused(y, f"is a softmax over {columns} numbers, more than {_MOST_COLUMNS}")
     table, least = fixed_point.softmax_table(_numbers(x).scale, step.operator.builtinOptions.beta)
     exponentials = source.constant("int32_t", table, "exponentials")
     fields = {"rows": _count(x) // columns, "columns": columns, "least_difference": least}
@@ -447,7 +477,7 @@ def _softmax(source, step):
 
 
 def _values(source, operand) -> list[int]:
-    return flatbuffer.constant(source.model, operand.tensor).ravel().tolist()
+    return _known(source, operand).ravel().tolist()
 
 
 def _pad(source, step):
@@ -470,7 +500,7 @@ def _strided_slice(source, step):
     x, (y,), options = step.inputs[0], step.outputs, step.operator.builtinOptions
     begin, end, strides = (_values(source, each) for each in step.inputs[1:])
     if options.ellipsisMask or options.newAxisMask or options.offset or any(stride < 1 for stride in strides):
-        raise ValueError(f"{y.tensor.name!r} slices with new axes or backwards, for which there is no kernel in C.")
+        raise _refused(y, "is a slice with new axes, or backwards")
     start, size, from_step = 0, [], []
     for axis, (whole, step_of_axis) in enumerate(zip(_shape(x), _steps(_shape(x)), strict=True)):
         if axis >= len(begin):
@@ -505,7 +535,7 @@ def _joined(source, step, shapes, axis, shape):
     (y,), found, place, steps = step.outputs, [], 0, _steps(shape)
     for operand, own in zip(step.inputs, shapes, strict=True):
         if flatbuffer.quantization(operand.tensor) != flatbuffer.quantization(y.tensor):
-            raise ValueError(f"{y.tensor.name!r} joins tensors of different scales, for which there is no kernel in C.")
+            raise _refused(y, "joins tensors of different scales")
         found.append(_copy(source, operand, y, own, _steps(own), steps, 0, place * steps[axis]))
         place += own[axis]
     return found
@@ -534,6 +564,8 @@ def _parts(source, x, outputs, axis, widths):
 
 def _gather(source, step):
     x, (y,), options = step.inputs[0], step.outputs, step.operator.builtinOptions
+    if options.batchDims:
+        raise _refused(y, "takes other elements of each row")
     places, shape = _values(source, step.inputs[1]), _shape(x)
     axis, steps = options.axis % len(shape), _steps(_shape(x))
     own = [*shape[:axis], len(places), *shape[axis + 1 :]]
@@ -588,3 +620,17 @@ _OPERATORS: dict[str, Callable[[Source, Step], list[str]]] = {
     "GATHER": _gather,
     "TRANSPOSE": _transpose,
 }
+
+# Types of the computed operands; () for those that only move elements.
+_TYPES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("ADD", "MUL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"), ("INT8", "INT32")),
+    **dict.fromkeys(("SELECT", "SELECT_V2"), ("BOOL", "INT8")),
+    "LOGICAL_AND": ("BOOL",),
+    "CAST": ("BOOL",),
+    "QUANTIZE": ("INT8", "UINT8"),
+    **dict.fromkeys(
+        "COPY RESHAPE SQUEEZE EXPAND_DIMS SLICE STRIDED_SLICE PACK UNPACK SPLIT GATHER TRANSPOSE".split(), ()
+    ),
+    "CONCATENATION": (),
+}
+_ACTIVATED = frozenset("ADD SUB MUL CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED AVERAGE_POOL_2D MAX_POOL_2D".split())

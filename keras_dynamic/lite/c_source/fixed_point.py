@@ -91,7 +91,10 @@ def activation_range(kind: int, scale: float, zero: int) -> tuple[int, int]:
     types = flatbuffer.schema().ActivationFunctionType
     ranges = {types.NONE: (None, None), types.RELU: (0, None), types.RELU6: (0, 6), types.RELU_N1_TO_1: (-1, 1)}
     if kind not in ranges:
-        raise ValueError(f"a fused activation of type {kind} has no kernel in C; export the model again.")
+        raise ValueError(
+            f"a fused activation of type {kind} has no kernel in C; make it a layer of its own, or run the file on "
+            "TensorFlow Lite Micro."
+        )
 
     def quantized(value, otherwise):
         return otherwise if value is None else zero + math.floor(value / scale + 0.5)

@@ -125,7 +125,24 @@ def program_of(model: Model) -> Program:
     main = model.subgraphs[0]
     inputs = [Value(main.tensors[t], place) for place, t in enumerate(main.inputs)]
     outputs = [Value(main.tensors[t]) for t in main.outputs]
-    return Program(_block(model, 0, inputs, outputs), inputs, outputs)
+    block = _block(model, 0, inputs, outputs)
+    _drop_unread(block, set(outputs))
+    return Program(block, inputs, outputs)
+
+
+def _drop_unread(block, live) -> set[Value]:
+    """Drops, in place, the steps whose results nothing reads; returns what is needed before the block."""
+    kept = []
+    for step in reversed(block.steps):
+        if isinstance(step, If):
+            live = _drop_unread(step.then, set(live)) | _drop_unread(step.otherwise, set(live)) | {step.condition}
+        elif live.isdisjoint(step.outputs):
+            continue
+        else:
+            live = (live - set(step.outputs)) | {each for each in step.inputs if isinstance(each, Value)}
+        kept.append(step)
+    block.steps = kept[::-1]
+    return live
 
 
 def _block(model, index, given, wanted) -> Block:
@@ -153,8 +170,7 @@ def _block(model, index, given, wanted) -> Block:
     def operand(tensor):
         if tensor < 0:
             return None
-        constant = flatbuffer.is_constant(model, graph.tensors[tensor])
-        return Constant(graph.tensors[tensor]) if constant else known[tensor]
+        return known.get(tensor) or Constant(graph.tensors[tensor])
 
     for place, operator in enumerate(graph.operators):
         results = [known.setdefault(t, Value(graph.tensors[t])) for t in operator.outputs]
@@ -168,6 +184,7 @@ def _block(model, index, given, wanted) -> Block:
     for tensor, value in zip(graph.outputs, wanted, strict=True):
         if known.get(tensor) is not value:
             block.steps.append(Step("COPY", None, 0, (here(operand(tensor)),), (value,)))
+        value.recipe = None  # after an IF a result is that of either branch
     return block
 
 

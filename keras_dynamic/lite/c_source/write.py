@@ -19,6 +19,16 @@ from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
 
 KERNELS = ("kd_convolution.c", "kd_elementwise.c", "kd_places.c", "kd_reduce.c")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Files of C's library and of the kernels, and targets of the Makefile, that a model's own would hide.
+_TAKEN = frozenset(
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg stdbool stddef "
+    "stdint stdio stdlib string tgmath time wchar wctype classify clean test all install".split()
+) | {Path(name).stem for name in (*KERNELS, "kd_kernels.h")}
+_KEYWORDS = frozenset(
+    "auto bool break case char class const continue default delete do double else enum extern false float for goto if "
+    "inline int long namespace new private protected public register restrict return short signed sizeof static struct "
+    "switch template this true typedef union unsigned void volatile while".split()
+)
 
 
 class CSource(NamedTuple):
@@ -54,11 +64,14 @@ def to_c(content, folder, name="kd_model") -> CSource:
         CSource: the folder and the bytes of memory that the model needs.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite, lack this package's metadata, are not int8, or have an operator
-            without a kernel; the folder is not empty, or name is not one.
+        ValueError: if the bytes are no whole .tflite, lack this package's metadata or an output named 'logits', are not
+            int8, are a stage's, or have an operator without a kernel; the folder is not empty, or name is not one.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"name must be of lower case letters, digits and '_', as C's names are, got {name!r}.")
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN | _KEYWORDS:
+        raise ValueError(
+            "name must be of lower case letters, digits and '_', and none that C, the kernels or the Makefile have, "
+            f"got {name!r}; take e.g. 'kd_model'."
+        )
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"folder must be new or empty, got {str(folder)!r}; give another or remove what it holds.")
@@ -83,8 +96,8 @@ def to_c(content, folder, name="kd_model") -> CSource:
 
 def _identifier(name: str) -> str:
     """Returns a name as C has it: letters, digits and '_'."""
-    found = re.sub(r"\W+", "_", name).strip("_").lower()
-    return found if found and not found[0].isdigit() else f"x{found}"
+    found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
+    return found if found and not found[0].isdigit() and found not in _KEYWORDS else f"x_{found}"
 
 
 class _Writer:
@@ -101,6 +114,14 @@ class _Writer:
         main = model.subgraphs[0]
         self._inputs = [port_of(port, main.tensors[t]) for port, t in zip(inputs, main.inputs, strict=True)]
         self._outputs = [port_of(port, main.tensors[t]) for port, t in zip(outputs, main.outputs, strict=True)]
+        names = [port.name for port in self._outputs]
+        if "logits" not in names or "stage" in metadata:
+            raise ValueError(
+                f"to_c takes whole files with an output 'logits', got the outputs {names}; export it again."
+            )
+        if len(set(map(_identifier, names))) < len(names):
+            raise ValueError(f"names of outputs must differ in C too, got {names}; rename the exits.")
+        self._logits = self._outputs[names.index("logits")]
         further = [port.name for port in self._inputs[1:]]
         if not set(further) <= {BUDGET, THRESHOLDS}:
             raise ValueError(
@@ -138,8 +159,7 @@ class _Writer:
 
     def _values(self) -> dict[str, Any]:
         """Returns what stands for @NAME@ in the templates."""
-        image, logits = self._inputs[0], self._outputs[0]
-        classes = logits.shape[-1]
+        image, logits = self._inputs[0], self._logits
         return {
             "NAME": self._name,
             "GUARD": f"{self._name.upper()}_H",
@@ -149,9 +169,11 @@ class _Writer:
             "IMAGE_TYPE": _port_type(image),
             "IMAGE_SCALE": repr(image.scale),
             "IMAGE_ZERO": image.zero_point,
-            "LOGITS_SCALE": repr(logits.scale),
-            "LOGITS_ZERO": logits.zero_point,
-            "CLASSES": classes,
+            "LOGITS_COUNT": int(np.prod(logits.shape)),
+            "RETURNS": "The class" if self._classifies else "0",
+            "CLASS": self._class(),
+            "PORTS": self._ports(),
+            "NAMES": self._names(),
             "ARENA_BYTES": max(self.memory.size, 1),
             "CONSTANT_BYTES": f"{self.constant_bytes:,}",
             "ARENA": f"{self.memory.size:,}",
@@ -171,12 +193,44 @@ class _Writer:
             "RESULTS": "\n".join(
                 self._result(port, value) for port, value in zip(self._outputs, self._program.outputs, strict=True)
             ),
-            "LOGITS": _identifier(logits.name),
             "SOURCES": " ".join(f"src/{each}" for each in (f"{self._name}.c", *KERNELS)),
             "DECISIONS": len(self._metadata["decisions"]),
             "PRINTED": self._printed(),
             "MACS_UNIT": self._metadata.get("macs_unit", 1),
         }
+
+    @property
+    def _classifies(self) -> bool:
+        return self._metadata.get("task", "classes") == "classes" and len(self._logits.shape) == 2
+
+    def _class(self) -> str:
+        """Returns the statements that return the image's class."""
+        if not self._classifies:
+            return "  return 0;"
+        if self._logits.shape[-1] == 1:
+            return f"  return outputs->logits[0] > {self._logits.zero_point} ? 1 : 0;"
+        return (
+            "  int32_t best = 0;\n"
+            f"  for (int32_t k = 1; k < {self._logits.shape[-1]}; k++) {{\n"
+            "    best = outputs->logits[k] > outputs->logits[best] ? k : best;\n  }\n  return best;"
+        )
+
+    def _ports(self) -> str:
+        """Returns the scales and zeros of inputs and outputs but the image."""
+        return "\n".join(
+            f"#define {self._name.upper()}_{_identifier(port.name).upper()}_SCALE {port.scale!r}f\n"
+            f"#define {self._name.upper()}_{_identifier(port.name).upper()}_ZERO {port.zero_point}"
+            for port in (*self._inputs[1:], *self._outputs)
+            if port.scale
+        )
+
+    def _names(self) -> str:
+        """Returns comments that say what thresholds and decisions are of."""
+        rows = {"thresholds": self._metadata.get("threshold_names"), "decisions": self._metadata["decisions"]}
+        present = {port.name for port in (*self._inputs, *self._outputs)}
+        return "\n".join(
+            f"/* {name}: {', '.join(values)} */" for name, values in rows.items() if name in present and values
+        )
 
     def _default(self, port) -> str:
         """Returns the statements that set an input to the file's own value."""
@@ -199,7 +253,7 @@ class _Writer:
                 '      printf("%d", (int)outputs.decisions[k]);\n    }\n'
             )
         if "macs" in names:
-            found += f'    printf(" MACs %ld", (long)outputs.macs[0] * {self._metadata["macs_unit"]});\n'
+            found += f'    printf(" MACs %lu", (unsigned long)outputs.macs[0] * {self._metadata["macs_unit"]}UL);\n'
         return found
 
     def _function(self, block: Block) -> str:
@@ -224,4 +278,7 @@ class _Writer:
 
 
 def _port_type(port) -> str:
-    return {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}[port.dtype.name]
+    types = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
+    if port.dtype.name not in types:
+        raise ValueError(f"to_c takes inputs and outputs of {list(types)}, got {port.name!r} of {port.dtype.name}.")
+    return types[port.dtype.name]

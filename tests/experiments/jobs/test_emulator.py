@@ -19,9 +19,9 @@ def test_a_cascade_on_two_machines(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["train_main.py", "--config=configs/latency.py:emulator_cascade", "--record=edge"])
     config = get_config("emulator_cascade")
     config.model, config.static = ("resnet8_cifar10_45k", "resnet14_cifar10_45k"), "resnet14_cifar10_45k"
-    config.images, config.machines, config.targets = 2, ("m3", "m4"), {"equal_m3": ">= 1"}
+    config.images, config.machines, config.targets = 2, ("m3", "m55"), {"equal_m3": ">= 1"}
     figures = run(config, tmp_path / "run", record="edge")
-    for machine in ("m3", "m4"):
+    for machine in ("m3", "m55"):
         assert figures[f"equal_{machine}"] == 1
         assert figures[f"instructions_{machine}"] > figures["macs_mean"]
         assert figures[f"instructions_share_least_{machine}"] <= figures[f"instructions_share_{machine}"]

@@ -76,13 +76,28 @@ def _array(port):
 
 
 def alone(model, graph, place):
-    """Returns the bytes of one operator of a parsed model; a second operand becomes an input named 'thresholds'."""
+    """Returns the bytes of one operator of a parsed model, None if it reads more than two tensors that are computed.
+
+    A second one becomes an input named 'thresholds', as these and a budget are all that a model may take besides.
+    """
     made = graph.operators[place]
     operands = [t for t in made.inputs if t >= 0 and not flatbuffer.is_constant(model, graph.tensors[t])]
+    if len(operands) > 2:
+        return None
     part = flatbuffer.submodel(model, flatbuffer.cut(graph, [place], operands, made.outputs))
     part.metadata, part.files = [], {}
-    set_signature(part, ["image", "thresholds"][: len(operands)], ["logits"])
+    outputs = ["logits", *(f"more{k}" for k in range(1, len(made.outputs)))]
+    set_signature(part, ["image", "thresholds"][: len(operands)], outputs)
     main = part.subgraphs[0]
     second = [np.zeros(flatbuffer.shape(main.tensors[t])).tolist() for t in main.inputs[1:]]
-    set_metadata(part, {"quantize": "int8", "decisions": [], "cost": [], "thresholds": second[0] if second else None})
+    set_metadata(
+        part,
+        {
+            "quantize": "int8",
+            "decisions": [],
+            "cost": [],
+            "task": "values",
+            "thresholds": second[0] if second else None,
+        },
+    )
     return flatbuffer.pack(part)

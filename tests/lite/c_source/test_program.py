@@ -1,6 +1,6 @@
 """A plan of memory, held against runs that note whose bytes are whose."""
 
-import itertools
+import random
 
 import keras
 import numpy as np
@@ -12,37 +12,79 @@ from keras_dynamic.lite.c_source.program import If, Value, plan_memory, program_
 from tests.layers import grouped
 
 
-def replay(program, memory, choose):
-    """Runs the steps, writing to each byte whose it is; fails where a step reads bytes that are another Value's."""
-    owners = np.full(memory.size, -1)
-    numbers = {value: k for k, value in enumerate(memory.offsets)}
+def run_graph(model, choose, index=0, given=None):
+    """Returns what a subgraph's outputs are, as words: the operator, its place and what it reads."""
+    graph = model.subgraphs[index]
+    inputs = given if given is not None else [f"input{k}" for k in range(len(graph.inputs))]
+    known = dict(zip(graph.inputs, inputs, strict=True))
+
+    def read(tensor):
+        return known.get(tensor, f"constant of {graph.tensors[tensor].buffer}" if tensor >= 0 else "nothing")
+
+    for operator in graph.operators:
+        pair = flatbuffer.branches(operator)
+        operands = [read(t) for t in operator.inputs]
+        if pair:
+            side = pair[0] if choose(operands[0]) else pair[1]
+            results = run_graph(model, choose, side, operands[1:])
+        else:
+            name = flatbuffer.op_name(model, operator)
+            results = [f"{k} of {name}({', '.join(operands)})" for k in range(len(operator.outputs))]
+            results = [str(hash(result)) for result in results]
+        known |= dict(zip(operator.outputs, results, strict=True))
+    return [read(t) for t in graph.outputs]
+
+
+def run_program(model, program, memory, choose):
+    """Returns the same of a program, whose words lie in memory: each byte has that of the last step that wrote it."""
+    held = np.full(memory.size, "", object)
 
     def place(value):
         return slice(memory.offsets[value], memory.offsets[value] + value.size)
 
     def read(value):
-        if isinstance(value, Value) and value.input is None:
-            assert (owners[place(value)] == numbers[value]).all(), f"{value.tensor.name} was written over"
+        if value is None:
+            return "nothing"
+        if not isinstance(value, Value):
+            return f"constant of {value.tensor.buffer}"
+        if value.input is not None:
+            return f"input{value.input}"
+        (word,) = set(held[place(value)])  # else a part was written over
+        return word
 
     def run(block):
         for step in block.steps:
             if isinstance(step, If):
-                read(step.condition)
-                run(step.then if choose() else step.otherwise)
+                run(step.then if choose(read(step.condition)) else step.otherwise)
                 continue
-            for operand in step.inputs:
-                read(operand)
-            for result in step.outputs:
+            operands = [read(operand) for operand in step.inputs]
+            for k, result in enumerate(step.outputs):
                 for operand in (each for each in step.inputs if isinstance(each, Value) and each.input is None):
-                    both = set(range(*place(result).indices(memory.size))) & set(
-                        range(*place(operand).indices(memory.size))
-                    )
-                    assert not both or place(result) == place(operand), "a result lies over a part of its operand"
-                owners[place(result)] = numbers[result]
+                    own, other = place(result), place(operand)
+                    apart = own.stop <= other.start or other.stop <= own.start
+                    assert apart or own == other, "a result lies over a part of its operand"
+                word = operands[0] if step.name == "COPY" else str(hash(f"{k} of {step.name}({', '.join(operands)})"))
+                held[place(result)] = word
 
     run(program.main)
-    for output in program.outputs:
-        read(output)
+    return [read(output) for output in program.outputs]
+
+
+def alike(content, runs=30):
+    """Holds a program against its graph under all conditions on, all off, and at random; returns its memory's size."""
+    model = flatbuffer.load(content)
+    program = program_of(model)
+    memory = plan_memory(program)
+    for number in range(runs + 2):
+        rng = random.Random(number)
+        decided = {}
+
+        def choose(word, number=number, rng=rng, decided=decided):
+            return bool(number) if number < 2 else decided.setdefault(word, rng.random() < 0.5)
+
+        wanted = run_graph(model, choose)
+        assert run_program(model, program, memory, choose) == wanted
+    return memory.size
 
 
 def images(count):
@@ -61,13 +103,20 @@ def gated():
 
 
 @pytest.mark.parametrize("arguments", [{}, {"budget": "input"}], ids=["thresholds", "budget"])
-def test_no_step_reads_what_another_has_written_over(gated, arguments):
-    content = lite.export(gated, "int8", images(40), ("logits", "decisions", "macs"), fold="never", **arguments)
-    program = program_of(flatbuffer.load(content))
-    memory = plan_memory(program)
-    rng = np.random.default_rng(0)
-    for choose in (lambda: True, lambda: False, *itertools.repeat(lambda: rng.random() < 0.5, 30)):
-        replay(program, memory, choose)
+def test_every_step_reads_what_the_graph_does(gated, arguments):
+    alike(lite.export(gated, "int8", images(40), ("logits", "decisions", "macs"), fold="never", **arguments))
+
+
+def test_a_unit_that_skips_to_the_image(spread_gates):
+    """Both branches make the result of the IF element by element from the image: it is neither's alone."""
+    keras.utils.set_random_seed(0)
+    body = [keras.layers.Conv2D(3, 3, padding="same")]
+    units = [layers.Residual(body, None, "relu", name="unit1"), keras.layers.Conv2D(4, 3, name="unit2")]
+    chain = layers.Chain([keras.layers.Rescaling(1 / 255)], units, head())
+    model = layers.DynamicModel(chain, deciders.PerUnitGates(hidden=2))
+    model.build((None, 8, 8, 3))
+    spread_gates(model, images(40))
+    alike(lite.export(model, "int8", images(40), ("logits", "decisions", "macs")))
 
 
 def test_branches_lie_over_each_other_and_results_in_place(gated):

@@ -7,8 +7,9 @@ import subprocess
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
-from keras_dynamic import deciders, layers, lite, models, transform
+from keras_dynamic import cost, deciders, layers, lite, models, transform
 from keras_dynamic.lite import flatbuffer
 from tests.layers import grouped
 from tests.lite.c_source.compiled import Compiled, alone
@@ -131,22 +132,31 @@ def test_every_operator_of_a_plain_layer(layer, tmp_path):
     ]
     model = layers.DynamicModel(layers.Chain(stem, [], [keras.layers.Flatten(), keras.layers.Dense(3)]))
     model.build((None, 8, 8, 3))
-    content = lite.export(model, "int8", images(40))
+    each_operator(lite.export(model, "int8", images(40)), tmp_path)
+
+
+def each_operator(content, folder):
+    """Holds a file against the reference on images, and each of its operators on numbers that images do not lead to."""
+    equal(content, folder / "c", images(6))
     parsed = flatbuffer.load(content)
-    equal(content, tmp_path / "c", images(6))
     rng, graph = np.random.default_rng(0), parsed.subgraphs[0]
-    for place, operator in enumerate(graph.operators):  # and on numbers that images do not lead to
-        if flatbuffer.type_name(graph.tensors[operator.outputs[0]]) != "INT8":
+    for place, operator in enumerate(graph.operators):
+        if any(flatbuffer.type_name(graph.tensors[t]) != "INT8" for t in operator.outputs):
             continue
         single = alone(parsed, graph, place)
-        own, reference = Compiled(single, tmp_path / f"alone{place}"), lite.Interpreter(single, kernels="reference")
+        if single is None:
+            continue
+        own = Compiled(single, folder / f"alone{place}")
+        names = [port.name for port in own.inputs], [port.name for port in own.outputs]
+        renamed = lite.write_signature(single, ["image", "other"][: len(own.inputs)], names[1])
+        reference = lite.Interpreter(renamed, kernels="reference")
         for _ in range(3):
-            given = {port.name: rng.integers(-128, 128, port.shape).astype(np.int8) for port in own.inputs}
-            reference.feed(given)
+            given = [rng.integers(-128, 128, port.shape).astype(np.int8) for port in own.inputs]
+            reference.feed(dict(zip(("image", "other"), given, strict=False)))
             reference.invoke()
-            wanted = reference.results(raw=True)["logits"]
-            found = own.run(given["image"], **{name: value for name, value in given.items() if name != "image"})
-            np.testing.assert_array_equal(found["logits"], wanted, err_msg=flatbuffer.op_name(parsed, operator))
+            found = own.run(given[0], **dict(zip(names[0][1:], given[1:], strict=True)))
+            for name, values in reference.results(raw=True).items():
+                np.testing.assert_array_equal(found[name], values, err_msg=flatbuffer.op_name(parsed, operator))
 
 
 def test_what_the_folder_holds_and_the_example_says(guarded, tmp_path):
@@ -183,6 +193,12 @@ def test_what_cannot_be(guarded, tmp_path):
         lite.to_c(content, tmp_path / "full")
     with pytest.raises(ValueError, match="name must be of lower case letters"):
         lite.to_c(content, tmp_path / "c", name="My Model")
+    for name in ("string", "classify", "kd_reduce", "short"):
+        with pytest.raises(ValueError, match="none that C, the kernels or the Makefile have"):
+            lite.to_c(content, tmp_path / "c", name=name)
+    whole = lite.export(guarded, "int8", images(40), OUTPUTS, fold="never")
+    with pytest.raises(ValueError, match=r"an output 'logits', got the outputs \['macs'\]"):
+        lite.to_c(lite.with_outputs(whole, ["macs"]), tmp_path / "c")
     with pytest.raises(ValueError, match="metadata"):
         lite.to_c(flatbuffer.edited(content, lambda model: model.metadata.clear()), tmp_path / "c")
 
@@ -192,4 +208,67 @@ def test_what_cannot_be(guarded, tmp_path):
 
     with pytest.raises(ValueError, match=r"operator SPACE_TO_DEPTH of .* has no kernel in C, expected one of"):
         lite.to_c(flatbuffer.edited(content, unknown), tmp_path / "c")
+
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]  # nothing is left half-written
+
+
+class Operator(keras.layers.Layer):
+    """A layer of one function of feature maps."""
+
+    def __init__(self, function):
+        super().__init__(name="operator")
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+
+@cost.register(Operator)
+def _operator_cost(layer, inputs):
+    return 0
+
+
+OPERATORS = {
+    "difference": lambda x: x[:, 1:] - x[:, :-1],
+    "product by channel": lambda x: x * ops.mean(x, (1, 2), keepdims=True),
+    "maximum and minimum": lambda x: ops.maximum(x[:, 1:], 0.3) + ops.minimum(x[:, :-1], x[:, 1:]),
+    "largest of channels": lambda x: x + ops.max(x, -1, keepdims=True),
+    "mean of rows": lambda x: ops.mean(x, 1),
+    "concatenated rows": lambda x: ops.concatenate([x[:, 2:4], ops.relu(x), x[:, :1]], 1),
+    "split and stacked": lambda x: ops.stack(ops.split(x, 2, -1), 1),
+    "strided": lambda x: x[:, ::2, 1::3, 1],
+    "last": lambda x: x[:, -2, :-1],
+    "taken": lambda x: ops.take(x, np.array([3, 0, 1, 3], "int32"), axis=2),
+    "rows of softmax": lambda x: ops.softmax(x * 3, axis=-1),
+    "sigmoid": lambda x: ops.sigmoid(x) * ops.tanh(x),
+}
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("function", OPERATORS.values(), ids=OPERATORS)
+def test_every_operator_of_a_function(function, tmp_path):
+    keras.utils.set_random_seed(0)
+    stem = [keras.layers.Rescaling(1 / 100, -1), keras.layers.Conv2D(4, 3, padding="same"), Operator(function)]
+    model = layers.DynamicModel(layers.Chain(stem, [], [keras.layers.Flatten(), keras.layers.Dense(3)]))
+    model.build((None, 8, 8, 3))
+    each_operator(lite.export(model, "int8", images(40)), tmp_path)
+
+
+@pytest.mark.parametrize(("logits", "task"), [(1, "classes"), (3, "classes"), (3, "labels"), (2, "values")])
+def test_what_is_returned_of_each_task(logits, task, tmp_path):
+    stem = [keras.layers.Rescaling(1 / 100, -1), keras.layers.Conv2D(4, 3)]
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(logits)]
+    keras.utils.set_random_seed(0)
+    model = layers.DynamicModel(layers.Chain(stem, [], head), task=task)
+    model.build((None, 8, 8, 3))
+    model.chain.head.layers[-1].bias.assign(-np.mean(model(images(20)), axis=0))
+    content = lite.export(model, "int8", images(40))
+    own, reference = Compiled(content, tmp_path / "c"), lite.Interpreter(content, kernels="reference")
+    seen = set()
+    for image in images(20):
+        found, wanted = own.run(image), reference.run(image)["logits"].ravel()
+        np.testing.assert_array_equal(found["logits"], reference.run(image, raw=True)["logits"])
+        label = int(wanted[0] > 0) if logits == 1 else int(wanted.argmax())
+        assert own.label == (label if task == "classes" else 0)
+        seen.add(own.label)
+    assert len(seen) > 1 or task != "classes"

@@ -23,7 +23,7 @@
   }
 
 static inline int32_t common(int32_t x, int32_t zero, int32_t left_shift, kd_ratio ratio) {
-  return kd_scaled((x - zero) * (1 << left_shift), ratio);
+  return kd_scaled((x - zero) * ((int32_t)1 << left_shift), ratio);
 }
 
 void kd_add_s8(const kd_arithmetic *p, const int8_t *x1, const int8_t *x2, int8_t *y) {
@@ -78,6 +78,10 @@ void kd_add_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, int32_t
 
 void kd_mul_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, int32_t *y) {
   KD_EACH(*p, { *y = x1[a] * x2[b]; })
+}
+
+void kd_greater_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, bool *y) {
+  KD_EACH(*p, { *y = x1[a] > x2[b]; })
 }
 
 void kd_greater_equal_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, bool *y) {

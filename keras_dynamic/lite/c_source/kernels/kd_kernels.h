@@ -79,6 +79,7 @@ void kd_maximum_s8(const kd_pairs *p, const int8_t *x1, const int8_t *x2, int8_t
 void kd_minimum_s8(const kd_pairs *p, const int8_t *x1, const int8_t *x2, int8_t *y);
 void kd_add_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, int32_t *y);
 void kd_mul_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, int32_t *y);
+void kd_greater_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, bool *y);
 void kd_greater_equal_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, bool *y);
 void kd_and(const kd_pairs *p, const bool *x1, const bool *x2, bool *y);
 void kd_select_s8(const kd_pairs *p, const bool *condition, const int8_t *x1, const int8_t *x2, int8_t *y);

@@ -68,9 +68,10 @@ void kd_softmax_s8(const kd_softmax *p, const int8_t *x, int8_t *y) {
     const int32_t scale = reciprocal_of_one_plus(rest);
     for (int32_t k = 0; k < p->columns; k++) {
       const int32_t below = most - x[k];
+      const int32_t exponent = 12 - headroom + 31 - 8;
       int32_t found = 0;
-      if (-below >= p->least_difference) {
-        found = kd_rounded_shift(kd_high_product(scale, p->exponentials[below]), 12 - headroom + 31 - 8);
+      if (-below >= p->least_difference && exponent <= 31) { /* of more: so many alike that all are as good as 0 */
+        found = kd_rounded_shift(kd_high_product(scale, p->exponentials[below]), exponent);
       }
       y[k] = (int8_t)kd_clamped(found + INT8_MIN, INT8_MIN, INT8_MAX);
     }

@@ -28,8 +28,8 @@ int main(int argc, char **argv) {
     const unsigned long taken = (unsigned long)(instructions() - before);
 #endif
     printf("%s class %d logits", argv[place], found);
-    for (int k = 0; k < @UPPER@_CLASSES; k++) {
-      printf(" %d", (int)outputs.@LOGITS@[k]);
+    for (int k = 0; k < @UPPER@_LOGITS_COUNT; k++) {
+      printf(" %d", (int)outputs.logits[k]);
     }
 @PRINTED@#ifdef COUNT_INSTRUCTIONS
     printf(" instructions %lu", taken);

@@ -21,9 +21,5 @@ int32_t @NAME@_run(const @NAME@_settings *settings, const @IMAGE_TYPE@ image[@UP
   (void)settings;
   run(&inputs, memory);
 @RESULTS@
-  int32_t best = 0;
-  for (int32_t k = 1; k < @UPPER@_CLASSES; k++) {
-    best = outputs->@LOGITS@[k] > outputs->@LOGITS@[best] ? k : best;
-  }
-  return best;
+@CLASS@
 }

@@ -12,11 +12,13 @@ extern "C" {
 #define @UPPER@_IMAGE_SIZE @IMAGE_BYTES@ /* @IMAGE_SHAPE@: height, width, channels */
 #define @UPPER@_IMAGE_SCALE @IMAGE_SCALE@f
 #define @UPPER@_IMAGE_ZERO @IMAGE_ZERO@ /* an input value v stands for scale * (v - zero) */
-#define @UPPER@_CLASSES @CLASSES@
-#define @UPPER@_LOGITS_SCALE @LOGITS_SCALE@f
-#define @UPPER@_LOGITS_ZERO @LOGITS_ZERO@
+#define @UPPER@_LOGITS_COUNT @LOGITS_COUNT@
 #define @UPPER@_ARENA_BYTES @ARENA_BYTES@
 #define @UPPER@_MACS_UNIT @MACS_UNIT@ /* what one of `macs` and of `budget` stands for */
+
+/* Settings and outputs of int8 stand for numbers likewise. */
+@PORTS@
+@NAMES@
 
 /* Memory for one image; it need not be kept. */
 typedef union {
@@ -35,7 +37,7 @@ typedef struct {
 /* The settings that the network was exported with. */
 void @NAME@_init(@NAME@_settings *settings);
 
-/* Runs the network on one image and returns its class, the place of the largest logit. */
+/* Runs the network on one image. Returns: @RETURNS@. */
 int32_t @NAME@_run(const @NAME@_settings *settings, const @IMAGE_TYPE@ image[@UPPER@_IMAGE_SIZE], @NAME@_arena *arena,
                    @NAME@_outputs *outputs);
 

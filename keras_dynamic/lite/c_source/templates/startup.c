@@ -3,6 +3,7 @@
  * QEMU's -icount shift=0 lets an instruction take 1 ns; SysTick counts the machine's clock.
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 extern uint32_t stack_top, bss_start, bss_end;
@@ -36,7 +37,13 @@ static int read_arguments(char *text, uint32_t size, char **arguments) {
   register const uint32_t *parameter __asm__("r1") = block;
   __asm__ volatile("bkpt 0xab" : "+r"(operation) : "r"(parameter) : "memory");
   int count = 0;
-  while (operation == 0 && *text != 0 && count < ARGUMENTS) {
+  if (operation != 0) {
+    return -1; /* longer than `size` */
+  }
+  while (*text != 0) {
+    if (count == ARGUMENTS) {
+      return -1;
+    }
     arguments[count++] = text;
     while (*text != 0 && *text != ' ') {
       text++;
@@ -60,7 +67,12 @@ static void reset(void) {
   SYSTICK_CONTROL = 7;
   initialise_monitor_handles();
   __libc_init_array();
-  exit(main(read_arguments(text, sizeof text, arguments), arguments));
+  const int count = read_arguments(text, sizeof text, arguments);
+  if (count < 0) {
+    puts("expected at most 15 images, in a command line of less than 1024 bytes");
+    exit(1);
+  }
+  exit(main(count, arguments));
 }
 
 uint64_t instructions(void) {
