@@ -122,7 +122,7 @@ def _with_exits(config, units, limits, start_from):
         config.network.exits = tuple(f"stage{stage}_unit{unit}" for stage in (1, 2, 3) for unit in places)
         config.network.exit_filters = EXIT_FILTERS
     config.label, config.start_from, config.evaluation.limits = "with exits", start_from, limits
-    config.method.gate_epochs, config.evaluation.macs, config.epochs = 0, 0.0, 10
+    config.method.gate_epochs, config.evaluation.macs, config.epochs = 0, 0.0, 8
     config.anneal.start = config.method.target
     # What plain networks reach at these costs: ResNet-14, -20, between -20 and -32, and -32.
     static = (0.9099, 0.9240, 0.9295, 0.9349)
