@@ -254,6 +254,31 @@ def test_every_operator_of_a_function(function, tmp_path):
     each_operator(lite.export(model, "int8", images(40)), tmp_path)
 
 
+def test_halves_in_dense_layers(tmp_path):
+    """With scales that are powers of two, x / 2 is rounded away from zero."""
+    model = layers.DynamicModel(
+        layers.Chain(keras.layers.Rescaling(1.0), [], [keras.layers.Flatten(), keras.layers.Dense(2)])
+    )
+    model.build((None, 1, 4, 1))
+    parsed = flatbuffer.load(lite.export(model, "int8", np.random.default_rng(0).normal(size=(50, 1, 4, 1))))
+    names = [flatbuffer.op_name(parsed, each) for each in parsed.subgraphs[0].operators]
+    part = flatbuffer.load(alone(parsed, parsed.subgraphs[0], names.index("FULLY_CONNECTED")))
+    graph = part.subgraphs[0]
+    x, weights, bias, y = (graph.tensors[t] for t in (*graph.operators[0].inputs, *graph.outputs))
+    for tensor, scale in ((x, 0.5), (weights, 0.5), (bias, 0.25), (y, 0.5)):
+        tensor.quantization.scale = np.full(len(tensor.quantization.scale), scale, np.float32)
+        tensor.quantization.zeroPoint = np.zeros(len(tensor.quantization.zeroPoint), np.int64)
+    for tensor, values in ((weights, np.eye(2, 4, dtype=np.int8)), (bias, np.zeros(2, np.int32))):
+        part.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
+    content = flatbuffer.pack(part)
+    own, reference = Compiled(content, tmp_path / "c"), lite.Interpreter(content, kernels="reference")
+    for number in (-5, -3, -2, -1, 0, 1, 2, 3, 5):
+        given = np.array([[number, -number, 0, 0]], np.int8)
+        reference.feed({"image": given})
+        reference.invoke()
+        np.testing.assert_array_equal(own.run(given)["logits"], reference.results(raw=True)["logits"])
+
+
 @pytest.mark.parametrize(("logits", "task"), [(1, "classes"), (3, "classes"), (3, "labels"), (2, "values")])
 def test_what_is_returned_of_each_task(logits, task, tmp_path):
     stem = [keras.layers.Rescaling(1 / 100, -1), keras.layers.Conv2D(4, 3)]

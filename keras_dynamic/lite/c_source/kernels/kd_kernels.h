@@ -113,10 +113,12 @@ static inline int32_t kd_scaled(int32_t x, kd_ratio ratio) {
   return kd_rounded_shift(kd_high_product((int32_t)((uint32_t)x << left), ratio.multiplier), right);
 }
 
-/* As kd_scaled, but rounded once, halves up, as LiteRT's dense layers are. */
+/* As kd_scaled, but rounded once, halves away from zero, as LiteRT's dense layers are. */
 static inline int32_t kd_scaled_once(int32_t x, kd_ratio ratio) {
   const int32_t right = 31 - ratio.shift;
-  return (int32_t)(((int64_t)x * ratio.multiplier + ((int64_t)1 << (right - 1))) >> right);
+  const int64_t product = (int64_t)x * ratio.multiplier;
+  const int64_t half = (int64_t)1 << (right - 1);
+  return (int32_t)(product >= 0 ? (product + half) >> right : -((half - product) >> right));
 }
 
 static inline int32_t kd_clamped(int32_t x, int32_t least, int32_t most) {
