@@ -11,8 +11,9 @@ import numpy as np
 from keras_dynamic.files import replacing_folder
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.budget import BUDGET, UNLIMITED
-from keras_dynamic.lite.c_source.calls import Source, statements
+from keras_dynamic.lite.c_source.calls import statements
 from keras_dynamic.lite.c_source.program import Block, If, Memory, Program, plan_memory, program_of
+from keras_dynamic.lite.c_source.source import Source
 from keras_dynamic.lite.interpreter import encode, port_of
 from keras_dynamic.lite.metadata import metadata_needed, signature_names
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
