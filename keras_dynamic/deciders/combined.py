@@ -103,14 +103,19 @@ class CombinedDecider(Decider):
         return [node for each in self.deciders for node in each.begin_nodes()]
 
     def unit_nodes(self, k):
-        """Returns the cost of all; of those that decide only the unit's groups, where the unit runs."""
-        unit, found = self._binding.chain.units[k], []
-        for each in self.deciders:
+        """Returns the cost of all; of those that decide only the unit's groups, where the unit runs.
+
+        Of two of one name the later has its decider's number, so that each part of a network has a name of its own.
+        """
+        unit = self._binding.chain.units[k]
+        found: list[Node] = []
+        for number, each in enumerate(self.deciders, 1):
             nodes, own = each.unit_nodes(k), [name for name in each.decisions_of(unit) if name in each.names]
             if own and all(name in self.within for name in own):
                 guard = Guard(self.within[own[0]])
                 nodes = [Node(node.name, when=guard, children=(node,)) for node in nodes]
-            found += nodes
+            taken = {node.name for node in found}
+            found += [node._replace(name=f"{node.name}{number}") if node.name in taken else node for node in nodes]
         return found
 
     def exit_nodes(self, name):

@@ -158,6 +158,17 @@ def test_coarse_decisions_guard_fine_ones_and_their_gates():
     assert saved <= parts["stage2_unit1"] + parts["stage3_unit1"] + gates
 
 
+def test_parts_of_both_grains_have_names_of_their_own():
+    """Energy and times are given by the names of parts."""
+    model = both()
+    names = [part.name for part in model.cost_tree.children]
+    assert len(set(names)) == len(names)
+    assert {"stage2_unit1_gate", "stage2_unit1_gate2"} <= set(names)
+    energy = lite.part_energy(model)
+    assert sorted(energy) == sorted(names)
+    assert all(energy[f"stage2_unit1_gate{number}"] > 0 for number in ("", 2))
+
+
 @pytest.mark.ci
 def test_both_grains_in_files_decide_as_in_keras():
     model, x = both(), images(12)

@@ -68,6 +68,8 @@ def test_gates_learn_before_the_network(data_dir, tmp_path):
 @pytest.mark.ci
 def test_exits_start_from_what_skips(data_dir, tmp_path):
     first = small()
+    measured = train_and_evaluate(first, tmp_path / "both", data_dir)
+    assert 0 < measured["energy_share"] <= 1
     trained = train(Run.load(first, tmp_path / "both", data_dir), verbose=0)
     config = small()
     with config.unlocked(), config.network.unlocked():
