@@ -149,9 +149,7 @@ def test_coarse_decisions_guard_fine_ones_and_their_gates():
     off = {name: np.array([float(name not in ("stage2_unit1", "stage3_unit1"))]) for name in model.decision_names}
     on = {name: np.ones(1) for name in model.decision_names}
     parts = {part.name: part.total_macs for part in model.cost_tree.children}
-    gates = sum(
-        part.total_macs for part in model.cost_tree.children if "_gate" in part.name and any(part.guards())
-    )
+    gates = sum(part.total_macs for part in model.cost_tree.children if "_gate" in part.name and any(part.guards()))
     saved = int(cost.given(model.cost_tree, on)[0] - cost.given(model.cost_tree, off)[0])
     assert gates > 0
     assert saved >= gates
