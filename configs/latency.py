@@ -89,7 +89,7 @@ def emulator(kind):
         config.job = "emulated"
         config.model, config.static = EMULATED[kind]
         config.macs, config.machines, config.images = 22e6, ("m3", "m55"), 24
-        bounds = {"arena_ratio": "<= 1.02"}
+        bounds = {"ram_ratio": "<= 1.02"}
         for machine in config.machines:
             bounds |= {f"instructions_over_macs_{machine}": "<= 1.05", f"equal_{machine}": ">= 1"}
         config.targets = ml_collections.ConfigDict(bounds)

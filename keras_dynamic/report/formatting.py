@@ -51,6 +51,42 @@ _WORDS = {
     "arena_bytes": "memory on TensorFlow Lite Micro",
     "arena_static_bytes": "memory on TensorFlow Lite Micro, static",
     "arena_ratio": "memory on TensorFlow Lite Micro over the static model's",
+    "ram_bytes": "RAM for tensors",
+    "ram_static_bytes": "RAM for tensors, static",
+    "ram_ratio": "RAM over the static model's",
+    "constant_bytes": "flash for weights and parameters",
+    **{
+        f"{figure}_{machine}": f"{words}, Cortex-{machine.upper()}"
+        for machine in ("m3", "m4", "m55")
+        for figure, words in (
+            ("instructions", "instructions an image"),
+            ("instructions_static", "instructions of the static network"),
+            ("instructions_share", "instructions over the static network's"),
+            ("instructions_share_least", "instructions over the static network's, easiest image"),
+            ("instructions_share_most", "instructions over the static network's, hardest image"),
+            ("instructions_over_macs", "share of instructions over share of MACs"),
+            ("code_bytes", "program without weights"),
+            ("equal", "images with the answers of LiteRT's reference kernels"),
+        )
+    },
+    "gate_recurrent": "an LSTM gate's step over a residual block, pooling counted",
+    "gate_recurrent_macs": "an LSTM gate's step over a residual block, MACs",
+    "gate_channels": "a CNN gate over a residual block",
+    "gate_dense": "the CNN gates over a DenseNet",
+    **{
+        f"{figure}_{name}": f"{words}, {name}"
+        for name in (
+            "densenet46",
+            "densenet58",
+            "densenet64",
+            "densenet82",
+            "resnet14",
+            "resnet20",
+            "resnet26",
+            "resnet38",
+        )
+        for figure, words in (("flops", "FLOPs"), ("off", "distance from the published FLOPs"))
+    },
     "static_ms": "time, static",
     "accuracy_static": "accuracy of the static network",
     "macs": "MACs",

@@ -26,8 +26,8 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
     how many of the shipped test images; targets and seed.
 
     Returns:
-        {figure: number}: arena_bytes and arena_static_bytes, arena_ratio; constant_bytes; macs_share; and for each
-        machine instructions, instructions_static, instructions_share, its least and most over images,
+        {figure: number}: ram_bytes, of the arena, ram_static_bytes and ram_ratio; constant_bytes; macs_share; and for
+        each machine instructions, instructions_static, instructions_share, its least and most over images,
         instructions_over_macs, the share over that of the MACs, code_bytes, of the program without weights, C's library
         and the example with it, and equal, the share of images whose logits, decisions and MACs are those of LiteRT's
         reference kernels.
@@ -43,9 +43,9 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
     }
     one, other = runs["dynamic"], runs["static"]
     figures = {
-        "arena_bytes": one.written.arena_bytes,
-        "arena_static_bytes": other.written.arena_bytes,
-        "arena_ratio": one.written.arena_bytes / other.written.arena_bytes,
+        "ram_bytes": one.written.arena_bytes,
+        "ram_static_bytes": other.written.arena_bytes,
+        "ram_ratio": one.written.arena_bytes / other.written.arena_bytes,
         "constant_bytes": one.written.constant_bytes,
         "macs_mean": one.macs.mean(),
         "macs_share": one.macs.mean() / other.macs.mean(),

@@ -26,6 +26,6 @@ def test_a_cascade_on_two_machines(tmp_path, monkeypatch):
         assert figures[f"instructions_{machine}"] > figures["macs_mean"]
         assert figures[f"instructions_share_least_{machine}"] <= figures[f"instructions_share_{machine}"]
         assert figures[f"code_bytes_{machine}"] < 100_000
-    assert figures["arena_ratio"] <= 1.02
+    assert figures["ram_ratio"] <= 1.02
     (record,) = records.load_all("results")
     assert record.method == "edge"

@@ -101,7 +101,7 @@ static inline int32_t kd_high_product(int32_t a, int32_t b) {
 
 /* x / 2^exponent, rounded to the nearest, halves away from zero; exponent from 0 to 31. */
 static inline int32_t kd_rounded_shift(int32_t x, int32_t exponent) {
-  const int32_t mask = (int32_t)(((int64_t)1 << exponent) - 1);
+  const int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1u);
   const int32_t rest = x & mask;
   const int32_t threshold = (mask >> 1) + (x < 0 ? 1 : 0);
   return (x >> exponent) + (rest > threshold ? 1 : 0);
