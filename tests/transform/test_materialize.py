@@ -210,7 +210,7 @@ def test_what_decides_nothing_is_ordinary_already():
 def test_units_of_derived_classes_are_not_slimmed():
     made = chain(1)
     other = Chain(made.stem, [Halved(made.units[0].body, None, "relu", name="unit1")], made.head)
-    with pytest.raises(ValueError, match="is known for Residual, got 'unit1' of type Halved; name it in the gates'"):
+    with pytest.raises(ValueError, match="is known for Residual and Concatenated, got 'unit1' of type Halved"):
         strip_gates(pruned(other, {"unit1": [1, 0, 1]}))
 
 
