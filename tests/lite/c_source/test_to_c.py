@@ -171,7 +171,8 @@ def test_what_the_folder_holds_and_the_example_says(guarded, tmp_path):
     reference = lite.Interpreter(content, kernels="reference")
     port, image = reference.inputs["image"], images(1)[0]
     (tmp_path / "image.bin").write_bytes(lite.encode_image(image, port).tobytes())
-    subprocess.run(["make", "-C", str(written.folder)], check=True, capture_output=True)
+    careful = "CFLAGS=-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+    subprocess.run(["make", "-C", str(written.folder), careful], check=True, capture_output=True)
     said = subprocess.run(
         [str(written.folder / "classify"), str(tmp_path / "image.bin")], check=True, capture_output=True, text=True
     ).stdout
