@@ -55,20 +55,14 @@ _WORDS = {
     "ram_static_bytes": "RAM for tensors, static",
     "ram_ratio": "RAM over the static model's",
     "constant_bytes": "flash for weights and parameters",
-    **{
-        f"{figure}_{machine}": f"{words}, Cortex-{machine.upper()}"
-        for machine in ("m3", "m4", "m55")
-        for figure, words in (
-            ("instructions", "instructions an image"),
-            ("instructions_static", "instructions of the static network"),
-            ("instructions_share", "instructions over the static network's"),
-            ("instructions_share_least", "instructions over the static network's, easiest image"),
-            ("instructions_share_most", "instructions over the static network's, hardest image"),
-            ("instructions_over_macs", "share of instructions over share of MACs"),
-            ("code_bytes", "program without weights"),
-            ("equal", "images with the answers of LiteRT's reference kernels"),
-        )
-    },
+    "instructions": "instructions an image",
+    "instructions_static": "instructions of the static network",
+    "instructions_share": "instructions over the static network's",
+    "instructions_share_least": "instructions over the static network's, easiest image",
+    "instructions_share_most": "instructions over the static network's, hardest image",
+    "instructions_over_macs": "share of instructions over share of MACs",
+    "code_bytes": "program without weights",
+    "equal": "images with the answers of LiteRT's reference kernels",
     "gate_recurrent": "an LSTM gate's step over a residual block, pooling counted",
     "gate_recurrent_macs": "an LSTM gate's step over a residual block, MACs",
     "gate_channels": "a CNN gate over a residual block",
@@ -153,21 +147,27 @@ for _way, _words in _WAYS.items():
         f"deviations_{_way}": f"margin of {_words} over plain, in standard deviations",
     }
 _TITLES = {"blockdrop": "BlockDrop", "ddi": "DDI", "sgad": "SGAD", "imta": "IMTA"}
-_PRECISION = re.compile(r"(.+)_(float32|int8)")
+_SUFFIXES = {
+    "float32": "float32",
+    "int8": "int8",
+    **{machine: f"Cortex-{machine.upper()}" for machine in ("m3", "m4", "m55")},
+}
+_SUFFIX = re.compile(rf"(.+)_({'|'.join(_SUFFIXES)})")
 
 
 def name_of(figure: str) -> str:
     """The words for a figure's name.
 
     Args:
-        figure: A name as in report.json or a record, perhaps with the suffix _float32 or _int8.
+        figure: A name as in report.json or a record, perhaps with the suffix of a precision or of a machine, such as
+            _int8 or _m3.
 
     Returns:
         Words such as 'time, dynamic (int8)'; an unknown name with its underscores as spaces.
     """
-    match = None if figure in _WORDS else _PRECISION.fullmatch(figure)
+    match = None if figure in _WORDS else _SUFFIX.fullmatch(figure)
     if match:
-        return f"{name_of(match.group(1))} ({match.group(2)})"
+        return f"{name_of(match.group(1))} ({_SUFFIXES[match.group(2)]})"
     return _WORDS.get(figure, figure.replace("_", " "))
 
 
@@ -196,7 +196,7 @@ def show(figure: str, value: float | None) -> str:
     """
     if value is None:
         return NOT_MEASURED
-    base = _PRECISION.sub(r"\1", figure)
+    base = _SUFFIX.sub(r"\1", figure)
     for pattern, printer in _PRINTERS:
         if re.fullmatch(pattern, base):
             return printer(value)

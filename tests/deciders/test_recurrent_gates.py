@@ -10,6 +10,7 @@ from keras_dynamic.layers import Chain, ConvolutionGate, DynamicModel, Residual
 from keras_dynamic.methods import ActivationGating
 from keras_dynamic.models import resnet_cifar
 from keras_dynamic.transform import group_channels
+from tests.layers.grouped import draw_gates
 
 FEATURES, HIDDEN = 3, 2
 
@@ -170,14 +171,7 @@ def test_parts_of_both_grains_have_names_of_their_own():
 @pytest.mark.ci
 def test_both_grains_in_files_decide_as_in_keras():
     model, x = both(), images(12)
-    rng = np.random.default_rng(1)
-    recurrent, fine = model.decider.deciders
-    for layer in (*recurrent.projections.values(), recurrent.look, recurrent.remember, recurrent.score):
-        for weight in layer.trainable_variables:
-            weight.assign(rng.normal(0, 0.7, weight.shape))
-    for gate in fine.gates.values():
-        gate.score.kernel.assign(rng.normal(0, 2.0, gate.score.kernel.shape))
-        gate.score.bias.assign(rng.normal(0, 0.3, gate.score.bias.shape))
+    draw_gates(*model.decider.deciders)
     outcome = model.outcome(x, training=False)
     content = lite.export(model, outputs=("logits", "decisions", "macs"), fold="never")
     names, unit = lite.read_metadata(content)["decisions"], lite.read_metadata(content)["macs_unit"]

@@ -76,6 +76,17 @@ def spread(model, images, seed=0):
     return model
 
 
+def draw_gates(units, groups):
+    """Gives built RecurrentGates and ChannelCNNGates weights at random under which decisions vary."""
+    rng = np.random.default_rng(1)
+    for layer in (*units.projections.values(), units.look, units.remember, units.score):
+        for weight in layer.trainable_variables:
+            weight.assign(rng.normal(0, 0.7, weight.shape))
+    for gate in groups.gates.values():
+        gate.score.kernel.assign(rng.normal(0, 2.0, gate.score.kernel.shape))
+        gate.score.bias.assign(rng.normal(0, 0.3, gate.score.bias.shape))
+
+
 def as_numpy(values):
     """Returns {name: array} of {name: tensor}."""
     return {name: keras.ops.convert_to_numpy(value) for name, value in values.items()}

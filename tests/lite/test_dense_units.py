@@ -6,6 +6,7 @@ import pytest
 
 from keras_dynamic import cost, deciders, layers, lite, models, serving, transform
 from keras_dynamic.lite import flatbuffer
+from tests.layers.grouped import draw_gates
 
 GROWTH = 4
 
@@ -86,13 +87,7 @@ def grouped():
     units, groups = deciders.RecurrentGates(), deciders.ChannelCNNGates(filters=4, bottleneck=4)
     made = layers.DynamicModel(chain, deciders.CombinedDecider([units, groups]))
     made.build((None, 32, 32, 3))
-    rng = np.random.default_rng(1)
-    for layer in (*units.projections.values(), units.look, units.remember, units.score):
-        for weight in layer.trainable_variables:
-            weight.assign(rng.normal(0, 0.7, weight.shape))
-    for gate in groups.gates.values():
-        gate.score.kernel.assign(rng.normal(0, 2.0, gate.score.kernel.shape))
-        gate.score.bias.assign(rng.normal(0, 0.3, gate.score.bias.shape))
+    draw_gates(units, groups)
     return made
 
 

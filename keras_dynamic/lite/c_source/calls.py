@@ -187,37 +187,26 @@ def _compared(kernel, swapped):
     """A comparison; swapped for those that are others with their operands exchanged."""
 
     def make(source, step):
-        one, other = reversed(step.inputs) if swapped else step.inputs
-        (y,) = step.outputs
+        if swapped:
+            step = step._replace(inputs=step.inputs[::-1])
+        (one, other), (y,) = step.inputs, step.outputs
         if flatbuffer.type_name(one.tensor) == "INT32":
-            p = source.struct("kd_pairs", **_pairs(one, other, y))
-            return [source.call(f"{kernel}_s32", p, *map(source.pointer, (one, other, y)))]
+            return _plain_pairs(f"{kernel}_s32")(source, step)
         (scale1, zero1), (scale2, zero2) = numbers_of(one), numbers_of(other)
-        fields = {
-            "left_shift": _SHIFT_OF_COMPARISONS,
-            "zero1": zero1,
-            "zero2": zero2,
-            "out_zero": 0,
-            "least": 0,
-            "most": 1,
-        }
-        factors = {"ratio1": ratio(scale1), "ratio2": ratio(scale2), "out_ratio": (0, 0)}
-        p = source.struct("kd_arithmetic", pairs=_pairs(one, other, y), **fields, **factors)
-        return [source.call(f"{kernel}_s8", p, *map(source.pointer, (one, other, y)))]
-
-    return make
-
-
-def _by_type(int8, int32):
-    """An operator on two tensors, of int8 or of int32."""
-
-    def make(source, step):
-        if flatbuffer.type_name(step.outputs[0].tensor) == "INT8":
-            return int8(source, step)
-        if step.operator.builtinOptions is not None and step.operator.builtinOptions.fusedActivationFunction:
-            raise refused(step.outputs[0], "is an activation of int32 numbers")
-        p = source.struct("kd_pairs", **_pairs(*step.inputs, *step.outputs))
-        return [source.call(int32, p, *_operands(source, step))]
+        p = source.struct(
+            "kd_arithmetic",
+            pairs=_pairs(one, other, y),
+            left_shift=_SHIFT_OF_COMPARISONS,
+            zero1=zero1,
+            zero2=zero2,
+            out_zero=0,
+            least=0,
+            most=1,
+            ratio1=ratio(scale1),
+            ratio2=ratio(scale2),
+            out_ratio=(0, 0),
+        )
+        return [source.call(f"{kernel}_s8", p, *_operands(source, step))]
 
     return make
 
@@ -230,12 +219,23 @@ def _plain_pairs(kernel):
     return make
 
 
+def _by_type(int8, int32):
+    """An operator on two tensors, of int8 or of int32."""
+
+    def make(source, step):
+        if flatbuffer.type_name(step.outputs[0].tensor) == "INT8":
+            return int8(source, step)
+        if step.operator.builtinOptions is not None and step.operator.builtinOptions.fusedActivationFunction:
+            raise refused(step.outputs[0], "is an activation of int32 numbers")
+        return int32(source, step)
+
+    return make
+
+
 def _select(source, step):
     condition, one, other = step.inputs
     if count_of(condition) != 1:
-        raise ValueError(
-            f"{step.outputs[0].tensor.name!r} selects by {count_of(condition)} conditions, kernels in C by one."
-        )
+        raise refused(step.outputs[0], f"selects by {count_of(condition)} conditions")
     p = source.struct("kd_pairs", **_pairs(one, other, step.outputs[0]))
     return [source.call("kd_select_s8", p, *_operands(source, step))]
 
@@ -266,9 +266,7 @@ def _reduce(kernel):
         wide = [axis for axis in over if shape[axis] > 1]
         first, end = (wide[0], wide[-1] + 1) if wide else (0, 0)
         if any(shape[axis] > 1 and axis not in over for axis in range(first, end)):
-            raise ValueError(
-                f"{y.tensor.name!r} reduces the axes {over} of {shape}, kernels in C those that lie together."
-            )
+            raise refused(y, f"reduces the axes {over} of {list(shape)}, which do not lie together")
         (given, zero), (made, out_zero) = numbers_of(x), numbers_of(y)
         factor = fixed_point.ratio_of_mean(given / made, math.prod(shape[first:end]))
         sizes = {
@@ -298,9 +296,9 @@ def _softmax(source, step):
 
 _OPERATORS: dict[str, Callable[[Source, Step], list[str]]] = {
     **MOVES,
-    "ADD": _by_type(_arithmetic("kd_add_s8", _ratios_of_sum, _SHIFT_OF_SUMS), "kd_add_s32"),
+    "ADD": _by_type(_arithmetic("kd_add_s8", _ratios_of_sum, _SHIFT_OF_SUMS), _plain_pairs("kd_add_s32")),
     "SUB": _arithmetic("kd_sub_s8", _ratios_of_sum, _SHIFT_OF_SUMS),
-    "MUL": _by_type(_arithmetic("kd_mul_s8", _ratios_of_product, 0), "kd_mul_s32"),
+    "MUL": _by_type(_arithmetic("kd_mul_s8", _ratios_of_product, 0), _plain_pairs("kd_mul_s32")),
     "MAXIMUM": _plain_pairs("kd_maximum_s8"),
     "MINIMUM": _plain_pairs("kd_minimum_s8"),
     "LOGICAL_AND": _plain_pairs("kd_and"),

@@ -214,7 +214,7 @@ def plan_memory(program: Program) -> Memory:
     found = _Interference()
     found.walk(program.main, set(program.outputs))
     found.share()
-    least = _most_at_once(program, found.root)
+    least = max(map(found.bytes_of, found.moments), default=0)  # no plan has fewer
     members = defaultdict(list)
     for value in found.values:
         members[found.root(value)].append(value)
@@ -232,6 +232,7 @@ class _Interference:
 
     def __init__(self):
         self.values: dict[Value, None] = {}
+        self.moments: list[set[Value]] = []  # what is needed while each step runs
         self.apart: dict[Value, set[Value]] = defaultdict(set)
         self._moves: list[tuple[int, Value, Value]] = []
         self._roots: dict[Value, Value] = {}
@@ -252,33 +253,37 @@ class _Interference:
         live = set(live)
         for step in reversed(block.steps):
             if isinstance(step, If):
+                needed = _kept([step.condition])
                 live = self.walk(step.then, live) | self.walk(step.otherwise, live)
-                self._need([step.condition], live)
-                continue
-            outputs = step.outputs
-            for output in outputs:
-                self.values[output] = None
-                self._keep_apart(output, live.union(outputs))
-            live.difference_update(outputs)
-            operands = [each for each in dict.fromkeys(step.inputs) if each in _kept(step.inputs)]
-            for operand in operands:
-                if self._replaceable(step, operand) and operand not in live:
-                    self._moves.append((step.name != "COPY", operand, step.outputs[0]))
-                else:
-                    for output in outputs:
-                        self._keep_apart(output, [operand])
-            self._need(operands, live)
+            else:
+                needed = _kept(step.inputs)
+                self._run(step, needed, live)
+            self.values |= dict.fromkeys(needed)
+            live.update(needed)
         return live
 
-    def _need(self, operands, live):
+    def _run(self, step, operands, live):
+        """Notes what a step keeps apart; takes its results out of what is needed after it."""
+        outputs = step.outputs
+        self.values |= dict.fromkeys(outputs)
+        self.moments.append(live.union(outputs, operands))
+        for output in outputs:
+            self._keep_apart(output, live.union(outputs))
+        live.difference_update(outputs)
         for operand in operands:
-            if operand.input is None:
-                self.values[operand] = None
-                live.add(operand)
+            if self._replaceable(step, operand) and operand not in live:
+                self._moves.append((step.name != "COPY", operand, outputs[0]))
+            else:
+                for output in outputs:
+                    self._keep_apart(output, [operand])
+
+    def bytes_of(self, values) -> int:
+        """Returns the bytes that some Values take together."""
+        return sum(_aligned(value.size) for value in {self.root(value): value for value in values}.values())
 
     def _keep_apart(self, one, others):
         for other in others:
-            if other is not one and other.input is None:
+            if other is not one:
                 self.apart[one].add(other)
                 self.apart[other].add(one)
 
@@ -305,29 +310,9 @@ class _Interference:
                 self._keep_apart(self.root(operand), [self.root(result)])
 
 
-def _most_at_once(program, root) -> int:
-    """Returns the most bytes that are needed at one time; no plan has fewer."""
-    most = 0
-
-    def walk(block, live):
-        nonlocal most
-        for step in reversed(block.steps):
-            if isinstance(step, If):
-                live = walk(step.then, live) | walk(step.otherwise, live) | _kept([step.condition])
-                continue
-            live = live | set(step.outputs)
-            needed = live | _kept(step.inputs)
-            most = max(most, sum(_aligned(value.size) for value in {root(value): value for value in needed}.values()))
-            live = needed - set(step.outputs)
-        return live
-
-    walk(program.main, _kept(program.outputs))
-    return most
-
-
-def _kept(operands) -> set[Value]:
-    """Returns those of some operands that lie in the block of memory."""
-    return {each for each in operands if isinstance(each, Value) and each.input is None}
+def _kept(operands) -> list[Value]:
+    """Returns those of some operands that lie in the block of memory, each once."""
+    return [each for each in dict.fromkeys(operands) if isinstance(each, Value) and each.input is None]
 
 
 def _orders(sizes, apart) -> Iterator[list[Value]]:

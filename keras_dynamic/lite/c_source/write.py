@@ -1,12 +1,10 @@
 """Writes a .tflite as C that needs no interpreter."""
 
-import importlib.resources
+import math
 import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from keras_dynamic.files import replacing_folder
 from keras_dynamic.lite import flatbuffer
@@ -18,6 +16,7 @@ from keras_dynamic.lite.interpreter import encode, port_of
 from keras_dynamic.lite.metadata import metadata_needed, signature_names
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
 
+_HERE = Path(__file__).parent
 KERNELS = ("kd_convolution.c", "kd_elementwise.c", "kd_places.c", "kd_reduce.c")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Files of C's library and of the kernels, and targets of the Makefile, that a model's own would hide.
@@ -88,10 +87,8 @@ def to_c(content, folder, name="kd_model") -> CSource:
         for path, text in written.files().items():
             (made / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).write_text(text)
-        kernels = importlib.resources.files("keras_dynamic.lite.c_source") / "kernels"
         for each in ("kd_kernels.h", *KERNELS):
-            with importlib.resources.as_file(kernels / each) as file:
-                shutil.copy(file, made / "src" / each)
+            shutil.copy(_HERE / "kernels" / each, made / "src" / each)
     return CSource(folder, written.memory.size, written.constant_bytes)
 
 
@@ -99,6 +96,36 @@ def _identifier(name: str) -> str:
     """Returns a name as C has it: letters, digits and '_'."""
     found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
     return found if found and not found[0].isdigit() and found not in _KEYWORDS else f"x_{found}"
+
+
+class _Port(NamedTuple):
+    """An input or output as C has it.
+
+    Attributes:
+        name: of the variable.
+        type: of an element.
+        elements: how many.
+        bytes: of them all.
+        scale: of what elements stand for; 0 if they are the numbers themselves.
+        zero: likewise.
+    """
+
+    name: str
+    type: str
+    elements: int
+    bytes: int
+    scale: float
+    zero: int
+
+
+def _as_c(port) -> _Port:
+    """Returns a Port as C has it, or raises a ValueError if it has no type for it."""
+    types = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
+    if port.dtype.name not in types:
+        raise ValueError(f"to_c takes inputs and outputs of {list(types)}, got {port.name!r} of {port.dtype.name}.")
+    count = math.prod(port.shape)
+    size = count * port.dtype.itemsize
+    return _Port(_identifier(port.name), types[port.dtype.name], count, size, port.scale, port.zero_point)
 
 
 class _Writer:
@@ -138,124 +165,60 @@ class _Writer:
 
     def files(self) -> dict[str, str]:
         """Returns {path: text} of all but the kernels."""
-        values = self._values()
-        folder = importlib.resources.files("keras_dynamic.lite.c_source") / "templates"
+        import jinja2
+
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_HERE / "templates"),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,
+        )
         paths = {
             "model.h": f"src/{self._name}.h",
             "model.c": f"src/{self._name}.c",
             "classify.c": "examples/classify.c",
             **{name: f"examples/emulator/{name}" for name in ("startup.c", "mps2.ld", "mps3.ld", "sections.ld")},
-            "Makefile": "Makefile",
-            "CMakeLists.txt": "CMakeLists.txt",
-            "library.properties": "library.properties",
-            "README.md": "README.md",
+            **{name: name for name in ("Makefile", "CMakeLists.txt", "library.properties", "README.md")},
         }
-        found = {}
-        for template, path in paths.items():
-            text = (folder / template).read_text()
-            for key, value in values.items():
-                text = text.replace(f"@{key}@", str(value))
-            found[path] = text
-        return found
+        values = self._values()
+        return {path: environment.get_template(name).render(values) for name, path in paths.items()}
 
     def _values(self) -> dict[str, Any]:
-        """Returns what stands for @NAME@ in the templates."""
-        image, logits = self._inputs[0], self._logits
+        """Returns what the templates name."""
+        image, *settings = map(_as_c, self._inputs)
+        outputs = list(map(_as_c, self._outputs))
+        shape, metadata = self._logits.shape, self._metadata
+        classifies = metadata.get("task", "classes") == "classes" and len(shape) == 2
+        noted = {THRESHOLDS: metadata.get("threshold_names"), "decisions": metadata["decisions"]}
+        present = {port.name for port in (*settings, *outputs)}
         return {
-            "NAME": self._name,
-            "GUARD": f"{self._name.upper()}_H",
-            "UPPER": self._name.upper(),
-            "IMAGE_BYTES": int(np.prod(image.shape)),
-            "IMAGE_SHAPE": " x ".join(map(str, image.shape[1:])),
-            "IMAGE_TYPE": _port_type(image),
-            "IMAGE_SCALE": repr(image.scale),
-            "IMAGE_ZERO": image.zero_point,
-            "LOGITS_COUNT": int(np.prod(logits.shape)),
-            "RETURNS": "The class" if self._classifies else "0",
-            "CLASS": self._class(),
-            "PORTS": self._ports(),
-            "NAMES": self._names(),
-            "ARENA_BYTES": max(self.memory.size, 1),
-            "CONSTANT_BYTES": f"{self.constant_bytes:,}",
-            "ARENA": f"{self.memory.size:,}",
-            "OUTPUTS": "\n".join(
-                f"  {_port_type(port)} {_identifier(port.name)}[{int(np.prod(port.shape))}];" for port in self._outputs
-            ),
-            "SETTINGS": "".join(
-                f"  {_port_type(port)} {_identifier(port.name)}[{int(np.prod(port.shape))}];\n"
-                for port in self._inputs[1:]
-            )
-            or "  char none; /* nothing can be set */\n",
-            "DEFAULTS": "".join(self._default(port) for port in self._inputs[1:]) or "  settings->none = 0;\n",
-            "INPUTS": "".join(f"  const {_port_type(port)} *{_identifier(port.name)};\n" for port in self._inputs),
-            "GIVEN": ", ".join(["image", *(f"settings->{_identifier(port.name)}" for port in self._inputs[1:])]),
-            "CONSTANTS": "\n".join(self._source.constants),
-            "FUNCTIONS": "\n\n".join(self._functions),
-            "RESULTS": "\n".join(
-                self._result(port, value) for port, value in zip(self._outputs, self._program.outputs, strict=True)
-            ),
-            "SOURCES": " ".join(f"src/{each}" for each in (f"{self._name}.c", *KERNELS)),
-            "DECISIONS": len(self._metadata["decisions"]),
-            "PRINTED": self._printed(),
-            "MACS_UNIT": self._metadata.get("macs_unit", 1),
+            "name": self._name,
+            "image": image,
+            "image_shape": " x ".join(map(str, self._inputs[0].shape[1:])),
+            "settings": settings,
+            "defaults": {port.name: self._defaults(port) for port in self._inputs[1:]},
+            "outputs": outputs,
+            "offsets": {
+                port.name: self.memory.offsets[value]
+                for port, value in zip(outputs, self._program.outputs, strict=True)
+            },
+            "logits": _as_c(self._logits),
+            "classes": shape[-1] if classifies else 0,
+            "named": {name: values for name, values in noted.items() if name in present and values},
+            "macs_unit": metadata.get("macs_unit", 1),
+            "arena_bytes": self.memory.size,
+            "constant_bytes": self.constant_bytes,
+            "constants": self._source.constants,
+            "functions": self._functions,
+            "sources": [f"src/{each}" for each in (f"{self._name}.c", *KERNELS)],
         }
 
-    @property
-    def _classifies(self) -> bool:
-        return self._metadata.get("task", "classes") == "classes" and len(self._logits.shape) == 2
-
-    def _class(self) -> str:
-        """Returns the statements that return the image's class."""
-        if not self._classifies:
-            return "  return 0;"
-        if self._logits.shape[-1] == 1:
-            return f"  return outputs->logits[0] > {self._logits.zero_point} ? 1 : 0;"
-        return (
-            "  int32_t best = 0;\n"
-            f"  for (int32_t k = 1; k < {self._logits.shape[-1]}; k++) {{\n"
-            "    best = outputs->logits[k] > outputs->logits[best] ? k : best;\n  }\n  return best;"
-        )
-
-    def _ports(self) -> str:
-        """Returns the scales and zeros of inputs and outputs but the image."""
-        return "\n".join(
-            f"#define {self._name.upper()}_{_identifier(port.name).upper()}_SCALE {port.scale!r}f\n"
-            f"#define {self._name.upper()}_{_identifier(port.name).upper()}_ZERO {port.zero_point}"
-            for port in (*self._inputs[1:], *self._outputs)
-            if port.scale
-        )
-
-    def _names(self) -> str:
-        """Returns comments that say what thresholds and decisions are of."""
-        rows = {"thresholds": self._metadata.get("threshold_names"), "decisions": self._metadata["decisions"]}
-        present = {port.name for port in (*self._inputs, *self._outputs)}
-        return "\n".join(
-            f"/* {name}: {', '.join(values)} */" for name, values in rows.items() if name in present and values
-        )
-
-    def _default(self, port) -> str:
-        """Returns the statements that set an input to the file's own value."""
+    def _defaults(self, port) -> list[int]:
+        """Returns the file's own values of an input."""
         if port.name == BUDGET:
-            return f"  settings->{BUDGET}[0] = {UNLIMITED};\n"
-        values = encode(given_or_noted(None, self._metadata), port).ravel().tolist()
-        return "".join(f"  settings->{THRESHOLDS}[{k}] = {value};\n" for k, value in enumerate(values))
-
-    def _result(self, port, value) -> str:
-        size = int(np.prod(port.shape)) * port.dtype.itemsize
-        return f"  memcpy(outputs->{_identifier(port.name)}, memory + {self.memory.offsets[value]}, {size});"
-
-    def _printed(self) -> str:
-        """Returns the example's statements that print what the file says of an image's path."""
-        names, found = [port.name for port in self._outputs], ""
-        if "decisions" in names:
-            count = len(self._metadata["decisions"])
-            found += (
-                f'    printf(" path ");\n    for (int k = 0; k < {count}; k++) {{\n'
-                '      printf("%d", (int)outputs.decisions[k]);\n    }\n'
-            )
-        if "macs" in names:
-            found += f'    printf(" MACs %lu", (unsigned long)outputs.macs[0] * {self._metadata["macs_unit"]}UL);\n'
-        return found
+            return [UNLIMITED]
+        return encode(given_or_noted(None, self._metadata), port).ravel().tolist()
 
     def _function(self, block: Block) -> str:
         """Returns the C function of a block."""
@@ -276,10 +239,3 @@ class _Writer:
         if block is self._program.main:
             return "run"
         return f"branch{block.number}_{_identifier(self._model.subgraphs[block.number].name)}"
-
-
-def _port_type(port) -> str:
-    types = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
-    if port.dtype.name not in types:
-        raise ValueError(f"to_c takes inputs and outputs of {list(types)}, got {port.name!r} of {port.dtype.name}.")
-    return types[port.dtype.name]

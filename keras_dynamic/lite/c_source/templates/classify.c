@@ -1,37 +1,46 @@
-/* Classifies images from files of input values, one byte each: @IMAGE_SHAPE@. */
+/* Classifies images from files of input values, one byte each: {{ image_shape }}. */
 #include <stdio.h>
 
-#include "@NAME@.h"
+#include "{{ name }}.h"
 
 #ifdef COUNT_INSTRUCTIONS
 uint64_t instructions(void);
 #endif
 
 int main(int argc, char **argv) {
-  static @NAME@_arena arena;
-  static @IMAGE_TYPE@ image[@UPPER@_IMAGE_SIZE];
-  @NAME@_settings settings;
-  @NAME@_outputs outputs;
-  @NAME@_init(&settings);
+  static {{ name }}_arena arena;
+  static {{ image.type }} image[{{ name | upper }}_IMAGE_SIZE];
+  {{ name }}_settings settings;
+  {{ name }}_outputs outputs;
+  {{ name }}_init(&settings);
   for (int place = 1; place < argc; place++) {
     FILE *file = fopen(argv[place], "rb");
     if (file == NULL || fread(image, 1, sizeof image, file) != sizeof image) {
-      fprintf(stderr, "%s: expected a file of %d bytes\n", argv[place], @UPPER@_IMAGE_SIZE);
+      fprintf(stderr, "%s: expected a file of %d bytes\n", argv[place], {{ name | upper }}_IMAGE_SIZE);
       return 1;
     }
     (void)fclose(file);
 #ifdef COUNT_INSTRUCTIONS
     const uint64_t before = instructions();
 #endif
-    const int found = (int)@NAME@_run(&settings, image, &arena, &outputs);
+    const int found = (int){{ name }}_run(&settings, image, &arena, &outputs);
 #ifdef COUNT_INSTRUCTIONS
     const unsigned long taken = (unsigned long)(instructions() - before);
 #endif
     printf("%s class %d logits", argv[place], found);
-    for (int k = 0; k < @UPPER@_LOGITS_COUNT; k++) {
+    for (int k = 0; k < {{ name | upper }}_LOGITS_COUNT; k++) {
       printf(" %d", (int)outputs.logits[k]);
     }
-@PRINTED@#ifdef COUNT_INSTRUCTIONS
+{% for port in outputs if port.name == "decisions" %}
+    printf(" path ");
+    for (int k = 0; k < {{ port.elements }}; k++) {
+      printf("%d", (int)outputs.decisions[k]);
+    }
+{% endfor %}
+{% for port in outputs if port.name == "macs" %}
+    printf(" MACs %lu", (unsigned long)outputs.macs[0] * {{ macs_unit }}UL);
+{% endfor %}
+#ifdef COUNT_INSTRUCTIONS
     printf(" instructions %lu", taken);
 #endif
     printf("\n");

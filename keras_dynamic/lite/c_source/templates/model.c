@@ -1,25 +1,47 @@
-#include "@NAME@.h"
+#include "{{ name }}.h"
 
 #include <string.h>
 
 #include "kd_kernels.h"
 
 typedef struct {
-@INPUTS@} model_inputs;
+{% for port in [image] + settings %}
+  const {{ port.type }} *{{ port.name }};
+{% endfor %}
+} model_inputs;
 
-@CONSTANTS@
+{{ constants | join('\n') }}
 
-@FUNCTIONS@
+{{ functions | join('\n\n') }}
 
-void @NAME@_init(@NAME@_settings *settings) {
-@DEFAULTS@}
+void {{ name }}_init({{ name }}_settings *settings) {
+{% for port in settings %}
+{% for value in defaults[port.name] %}
+  settings->{{ port.name }}[{{ loop.index0 }}] = {{ value }};
+{% endfor %}
+{% else %}
+  settings->none = 0;
+{% endfor %}
+}
 
-int32_t @NAME@_run(const @NAME@_settings *settings, const @IMAGE_TYPE@ image[@UPPER@_IMAGE_SIZE], @NAME@_arena *arena,
-                   @NAME@_outputs *outputs) {
-  const model_inputs inputs = {@GIVEN@};
+int32_t {{ name }}_run(const {{ name }}_settings *settings, const {{ image.type }} image[{{ name | upper }}_IMAGE_SIZE], {{ name }}_arena *arena,
+                   {{ name }}_outputs *outputs) {
+  const model_inputs inputs = {image{% for port in settings %}, settings->{{ port.name }}{% endfor %}};
   uint8_t *memory = arena->bytes;
   (void)settings;
   run(&inputs, memory);
-@RESULTS@
-@CLASS@
+{% for port in outputs %}
+  memcpy(outputs->{{ port.name }}, memory + {{ offsets[port.name] }}, {{ port.bytes }});
+{% endfor %}
+{% if not classes %}
+  return 0;
+{% elif classes == 1 %}
+  return outputs->logits[0] > {{ logits.zero }} ? 1 : 0;
+{% else %}
+  int32_t best = 0;
+  for (int32_t k = 1; k < {{ classes }}; k++) {
+    best = outputs->logits[k] > outputs->logits[best] ? k : best;
+  }
+  return best;
+{% endif %}
 }

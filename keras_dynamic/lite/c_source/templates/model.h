@@ -1,6 +1,6 @@
 /* A network that decides for each image how much of itself to run. Made by keras_dynamic. */
-#ifndef @GUARD@
-#define @GUARD@
+#ifndef {{ name | upper }}_H
+#define {{ name | upper }}_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,37 +9,49 @@
 extern "C" {
 #endif
 
-#define @UPPER@_IMAGE_SIZE @IMAGE_BYTES@ /* @IMAGE_SHAPE@: height, width, channels */
-#define @UPPER@_IMAGE_SCALE @IMAGE_SCALE@f
-#define @UPPER@_IMAGE_ZERO @IMAGE_ZERO@ /* an input value v stands for scale * (v - zero) */
-#define @UPPER@_LOGITS_COUNT @LOGITS_COUNT@
-#define @UPPER@_ARENA_BYTES @ARENA_BYTES@
-#define @UPPER@_MACS_UNIT @MACS_UNIT@ /* what one of `macs` and of `budget` stands for */
+#define {{ name | upper }}_IMAGE_SIZE {{ image.elements }} /* {{ image_shape }}: height, width, channels */
+#define {{ name | upper }}_IMAGE_SCALE {{ image.scale }}f
+#define {{ name | upper }}_IMAGE_ZERO {{ image.zero }} /* an input value v stands for scale * (v - zero) */
+#define {{ name | upper }}_LOGITS_COUNT {{ logits.elements }}
+#define {{ name | upper }}_ARENA_BYTES {{ arena_bytes or 1 }}
+#define {{ name | upper }}_MACS_UNIT {{ macs_unit }} /* what one of `macs` and of `budget` stands for */
 
 /* Settings and outputs of int8 stand for numbers likewise. */
-@PORTS@
-@NAMES@
+{% for port in settings + outputs if port.scale %}
+#define {{ name | upper }}_{{ port.name | upper }}_SCALE {{ port.scale }}f
+#define {{ name | upper }}_{{ port.name | upper }}_ZERO {{ port.zero }}
+{% endfor %}
+{% for kind, names in named.items() %}
+/* {{ kind }}: {{ names | join(', ') }} */
+{% endfor %}
 
 /* Memory for one image; it need not be kept. */
 typedef union {
   int32_t aligned;
-  uint8_t bytes[@UPPER@_ARENA_BYTES];
-} @NAME@_arena;
+  uint8_t bytes[{{ name | upper }}_ARENA_BYTES];
+} {{ name }}_arena;
 
 /* What may be changed between images. */
 typedef struct {
-@SETTINGS@} @NAME@_settings;
+{% for port in settings %}
+  {{ port.type }} {{ port.name }}[{{ port.elements }}];
+{% else %}
+  char none; /* nothing can be set */
+{% endfor %}
+} {{ name }}_settings;
 
 typedef struct {
-@OUTPUTS@
-} @NAME@_outputs;
+{% for port in outputs %}
+  {{ port.type }} {{ port.name }}[{{ port.elements }}];
+{% endfor %}
+} {{ name }}_outputs;
 
 /* The settings that the network was exported with. */
-void @NAME@_init(@NAME@_settings *settings);
+void {{ name }}_init({{ name }}_settings *settings);
 
-/* Runs the network on one image. Returns: @RETURNS@. */
-int32_t @NAME@_run(const @NAME@_settings *settings, const @IMAGE_TYPE@ image[@UPPER@_IMAGE_SIZE], @NAME@_arena *arena,
-                   @NAME@_outputs *outputs);
+/* Runs the network on one image. Returns: {{ 'The class' if classes else '0' }}. */
+int32_t {{ name }}_run(const {{ name }}_settings *settings, const {{ image.type }} image[{{ name | upper }}_IMAGE_SIZE], {{ name }}_arena *arena,
+                   {{ name }}_outputs *outputs);
 
 #ifdef __cplusplus
 }
