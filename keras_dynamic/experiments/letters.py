@@ -66,11 +66,11 @@ def _image(letter, rng, fonts) -> Image.Image:
     pixels = ground + (slope if rng.random() < 0.5 else slope.transpose(1, 0, 2))
     pixels = np.broadcast_to(pixels, (SIZE, SIZE, 3)) + rng.normal(0, rng.uniform(2, 25), (SIZE, SIZE, 3))
     image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    for _ in range(rng.integers(0, 6)):  # small ones beside it
+    for _ in range(rng.integers(0, 5)):  # small ones beside it
         _put(image, rng.choice(list(LETTERS)), int(rng.integers(10, 22)), _colour(ground, rng, 60), rng, fonts, 48)
-    _put(image, letter, int(rng.integers(34, 76)), _colour(ground, rng, rng.uniform(20, 200)), rng, fonts, 14)
+    _put(image, letter, int(rng.integers(40, 80)), _colour(ground, rng, rng.uniform(80, 220)), rng, fonts, 10)
     draw = ImageDraw.Draw(image)
-    for _ in range(rng.integers(0, 5)):  # strokes over it
+    for _ in range(rng.integers(0, 4)):  # strokes over it
         ends = rng.integers(0, SIZE, 4).tolist()
         draw.line(ends, fill=tuple(rng.integers(0, 256, 3).tolist()), width=int(rng.integers(1, 6)))
     return image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 2.5))) if rng.random() < 0.4 else image
