@@ -34,19 +34,23 @@ class DDI(Annealed):
         target: None for the paper's penalty, alpha E; or the share in [0, 1] that E is to have, alpha (E - target)^2,
             which keeps decisions that depend on the image, where a mere penalty closes gates for all of them.
             callbacks.AnnealTarget lowers it.
+        balance: weight of the balance loss: over the decisions on units and groups, the sum of the squared distance of
+            each one's rate in a batch, of a group's where its unit runs, from their mean; 0, as in the paper, for none.
+            With some 4 no decision closes or opens for all images, as many do where only the cost is held.
         table: None for MACs; or {part: cost} in another unit, such as the energy of lite.part_energy, see cost.priced.
         **kwargs: of Method (weight_decay, teacher, distillation_weight, ...) and keras.Model.
 
     Raises:
-        ValueError: if alpha or target is out of range; or, when it is built, if no unit is decided, a teacher shares
+        ValueError: if alpha, balance or target is out of range; or, when it is built, if no unit is decided, a teacher shares
             weights with it, or the table does not fit.
 
-    Source: DDI, equations 4 and 5, sections 3.1 to 3.3. The target is this project's.
+    Source: DDI, equations 4 and 5, sections 3.1 to 3.3. The target and the balance are this project's.
     """
 
-    def __init__(self, chain, decider=None, alpha=1.0, target=None, table=None, **kwargs):
+    def __init__(self, chain, decider=None, alpha=1.0, target=None, balance=0.0, table=None, **kwargs):
         super().__init__(chain, RecurrentGates() if decider is None else decider, **kwargs)
         self.alpha = check_number("alpha", alpha)
+        self.balance = check_number("balance", balance)
         self.target = None if target is None else check_fraction("target", target)
         self.table = None if table is None else dict(table)
 
@@ -89,6 +93,8 @@ class DDI(Annealed):
         mean = ops.mean(cost)
         held = mean if self.target is None else ops.square(mean - self.current_target)
         losses = {"cost": self.alpha * held}
+        if self.balance:
+            losses["balance"] = self.balance * self._imbalance(outcome)
         names = self.chain.exit_names
         if names:
             deepest = self.compiled_loss(y, outcome.logits, sample_weight)
@@ -96,3 +102,10 @@ class DDI(Annealed):
                 own = self.compiled_loss(y, outcome.exits[name], sample_weight)
                 losses[name] = ops.stop_gradient(deepest / ops.maximum(own, 1e-7)) * own
         return losses | super().outcome_losses(x, y, outcome, sample_weight)
+
+    def _imbalance(self, outcome):
+        """Returns the sum of the squared distances of the decisions' rates in the batch from their mean."""
+        exits, decider = set(self.chain.exit_names), self.decider
+        names = [name for name in decider.names if name not in exits and name not in decider.constants]
+        rates = ops.stack([ops.mean(outcome.conditional[name]) for name in names])
+        return ops.sum(ops.square(rates - ops.mean(rates)))

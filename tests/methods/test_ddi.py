@@ -43,6 +43,20 @@ def test_the_cost_is_the_mean_share_of_macs(target, toy_chain, toy_images):
     assert found == pytest.approx(2 * share if target is None else 2 * (share - 0.3) ** 2, rel=1e-5)
 
 
+def test_the_balance_holds_rates_alike(toy_chain, toy_images):
+    """Rates 1, 1/2 and 0 are 1/2, 0 and 1/2 off their mean: 4 * (1/4 + 1/4). Exits, which no gate decides, don't count."""
+    exits = [layers.Exit([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)], "unit1", name="exit1")]
+    decider = CombinedDecider([RecurrentGates(), Confidence()])
+    model, images = ddi(toy_chain(units=4, exits=exits), decider=decider, balance=4.0), toy_images(4)
+    model.compile("sgd", LOSS)
+    rates = {"unit2": [1.0] * 4, "unit3": [1.0, 0.0, 0.0, 1.0], "unit4": [0.0] * 4}
+    outcome = model.outcome(images, training=True)
+    given = {name: keras.ops.array(values) for name, values in rates.items()}
+    losses = model.outcome_losses(images, LABELS[:4], outcome._replace(conditional=outcome.conditional | given))
+    assert float(losses["balance"]) == pytest.approx(2.0)
+    assert "balance" not in ddi(toy_chain(units=4)).outcome_losses(images, LABELS[:4], outcome)
+
+
 def test_another_unit_than_macs(toy_chain, toy_images):
     table = {"stem": 0.1, "unit1": 0.2, "unit2": 0.05, "unit3": 0.3, "unit4": 0.1, "head": 0.01, "decider": 0.04}
     model, images = ddi(toy_chain(units=4), table=table), toy_images(12)
@@ -98,6 +112,8 @@ def test_saved_with_its_arguments(toy_chain, toy_images, tmp_path):
 def test_arguments_that_cannot_be(toy_chain):
     with pytest.raises(ValueError, match="alpha must be a non-negative number, got -1"):
         DDI(toy_chain(units=3), alpha=-1)
+    with pytest.raises(ValueError, match="balance must be a non-negative number, got -1"):
+        DDI(toy_chain(units=3), balance=-1)
     with pytest.raises(ValueError, match="target must be"):
         DDI(toy_chain(units=3), target=2)
     with pytest.raises(ValueError, match="a penalty on the cost has no target to anneal"):

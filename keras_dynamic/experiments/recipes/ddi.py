@@ -30,6 +30,7 @@ def build(run):
         _gates(run),
         alpha=config.alpha,
         target=config.target or None,
+        balance=config.balance,
         table=_energy_table(run) if config.energy else None,
         **shared_arguments(run),
         name="ddi",
