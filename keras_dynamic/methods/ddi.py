@@ -41,8 +41,8 @@ class DDI(Annealed):
         **kwargs: of Method (weight_decay, teacher, distillation_weight, ...) and keras.Model.
 
     Raises:
-        ValueError: if alpha, balance or target is out of range; or, when it is built, if no unit is decided, a teacher shares
-            weights with it, or the table does not fit.
+        ValueError: if alpha, balance or target is out of range; or, when it is built, if no unit is decided, a teacher
+            shares weights with it, or the table does not fit.
 
     Source: DDI, equations 4 and 5, sections 3.1 to 3.3. The target and the balance are this project's.
     """

@@ -44,7 +44,7 @@ def test_the_cost_is_the_mean_share_of_macs(target, toy_chain, toy_images):
 
 
 def test_the_balance_holds_rates_alike(toy_chain, toy_images):
-    """Rates 1, 1/2 and 0 are 1/2, 0 and 1/2 off their mean: 4 * (1/4 + 1/4). Exits, which no gate decides, don't count."""
+    """Rates 1, 1/2 and 0 are 1/2, 0 and 1/2 off their mean: 4 * (1/4 + 1/4). Exits do not count."""
     exits = [layers.Exit([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)], "unit1", name="exit1")]
     decider = CombinedDecider([RecurrentGates(), Confidence()])
     model, images = ddi(toy_chain(units=4, exits=exits), decider=decider, balance=4.0), toy_images(4)
