@@ -40,7 +40,7 @@ PACKAGE_DATA = {
     "keras_dynamic": ["weights/*.npz", "weights/*.keras", "weights/*.json"],
     "keras_dynamic.data": ["shipped/*"],
     "keras_dynamic.experiments": ["templates/*"],
-    "keras_dynamic.lite.c_source": ["kernels/*", "templates/*"],
+    "keras_dynamic.lite.c_source": ["kernels/*", "templates/*.*", "templates/Makefile", "templates/tflm/*"],
     "keras_dynamic.report": ["templates/*"],
 }
 

@@ -1,6 +1,6 @@
 """From a .tflite with selects to one that really skips, checked, and run on LiteRT and TensorFlow Lite Micro."""
 
-from keras_dynamic.lite.c_source import CSource, to_c
+from keras_dynamic.lite.c_source import CSource, Firmware, firmware, to_c
 from keras_dynamic.lite.convert import simplify
 from keras_dynamic.lite.export import export, normalizes_pixels
 from keras_dynamic.lite.interpreter import BACKENDS, KERNELS, Interpreter, Port, encode_image
@@ -23,6 +23,7 @@ __all__ = [
     "BACKENDS",
     "KERNELS",
     "CSource",
+    "Firmware",
     "Interpreter",
     "ListedOperator",
     "MicroInterpreter",
@@ -34,6 +35,7 @@ __all__ = [
     "driven",
     "encode_image",
     "export",
+    "firmware",
     "list_operators",
     "normalizes_pixels",
     "operator_table",

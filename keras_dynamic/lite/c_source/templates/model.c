@@ -15,13 +15,7 @@ typedef struct {
 {{ functions | join('\n\n') }}
 
 void {{ name }}_init({{ name }}_settings *settings) {
-{% for port in settings %}
-{% for value in defaults[port.name] %}
-  settings->{{ port.name }}[{{ loop.index0 }}] = {{ value }};
-{% endfor %}
-{% else %}
-  settings->none = 0;
-{% endfor %}
+{% include "defaults.c" %}
 }
 
 int32_t {{ name }}_run(const {{ name }}_settings *settings, const {{ image.type }} image[{{ name | upper }}_IMAGE_SIZE], {{ name }}_arena *arena,
@@ -33,15 +27,5 @@ int32_t {{ name }}_run(const {{ name }}_settings *settings, const {{ image.type 
 {% for port in outputs %}
   memcpy(outputs->{{ port.name }}, memory + {{ offsets[port.name] }}, {{ port.bytes }});
 {% endfor %}
-{% if not classes %}
-  return 0;
-{% elif classes == 1 %}
-  return outputs->logits[0] > {{ logits.zero }} ? 1 : 0;
-{% else %}
-  int32_t best = 0;
-  for (int32_t k = 1; k < {{ classes }}; k++) {
-    best = outputs->logits[k] > outputs->logits[best] ? k : best;
-  }
-  return best;
-{% endif %}
+{% include "found.c" %}
 }
