@@ -60,7 +60,7 @@ def firmware(content, folder, name="kd_model", arena_bytes=None) -> Firmware:
     interface = Interface(model, metadata_needed(model))
     least = MicroInterpreter(content).arena_bytes()  # raises if it cannot run there
     if arena_bytes is None:
-        given, note = _rounded(_MARGIN * least), f"The interpreter takes {least:,} bytes on the computer that wrote this."
+        given, note = _rounded(_MARGIN * least), f"The computer that wrote this takes {least:,} bytes."
     elif not is_count(arena_bytes):
         raise ValueError(f"arena_bytes must be a positive int or None, got {arena_bytes!r}.")
     else:

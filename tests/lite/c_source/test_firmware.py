@@ -35,7 +35,8 @@ def written(folder):
 def test_the_model_its_operators_and_its_settings(guarded, tmp_path):
     content = lite.export(guarded, "int8", images(40), OUTPUTS, fold="never", thresholds="input", budget="input")
     made = lite.firmware(content, tmp_path / "made", name="toy")
-    assert {path.name for path in made.folder.iterdir()} == {"src", "examples", "Makefile", "CMakeLists.txt", "README.md"}
+    files = {"src", "examples", "Makefile", "CMakeLists.txt", "README.md"}
+    assert {path.name for path in made.folder.iterdir()} == files
     source = written(made.folder)
     array = source["toy_data.cc"].split("] = {", 1)[1]
     assert bytes(map(int, re.findall(r"\d+", array))) == content
