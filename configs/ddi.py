@@ -96,6 +96,7 @@ def resnet32_cpu(kind):
     granularity = {"stage1": 8, "stage2": 8, "stage3": 16} if kind == "channels" else {"stage2": 16, "stage3": 16}
     config = defaults(kind if kind in KINDS else "both", granularity)
     config.method.gate_epochs, config.method.gate_filters = 0, 8
+    config.method.open_probability = 0.98
     config.method.target = 0.55  # of what is sampled; what inference decides costs some 0.05 more
     config.epochs = 9
     config.mixed_precision = True

@@ -9,6 +9,7 @@ from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, prune, redirect, schedule
 from keras_dynamic.lite.interpreter import decode, port_of
 from keras_dynamic.lite.micro import native_output
+from keras_dynamic.lite.scaled_channels import scale_by_convolution
 
 # An operator that may rescale, so that the quantiser does not give its input and its output one scale; it is removed or
 # becomes QUANTIZE afterwards.
@@ -211,6 +212,7 @@ def convert(frozen, quantize=None, calibration=None, byte_range=None) -> Model:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    scale_by_convolution(frozen.graph)
     if quantize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":

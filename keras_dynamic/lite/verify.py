@@ -13,6 +13,7 @@ from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import decision_of_branch
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, branches, op_name
 from keras_dynamic.lite.metadata import macs_under, metadata_needed, metadata_of
+from keras_dynamic.lite.scaled_channels import is_scaling
 from keras_dynamic.messages import did_you_mean
 
 
@@ -176,7 +177,7 @@ def work_of(model: Model, names: list[str], index: int = 0, above: tuple[int, ..
 
 def _macs(model: Model, graph: Graph, operator: Operator) -> int:
     name = op_name(model, operator)
-    if name in FREE:
+    if name in FREE or is_scaling(graph.tensors[operator.outputs[0]].name):
         return 0
     if name not in _RULES:
         raise ValueError(

@@ -1,0 +1,96 @@
+"""Lets a convolution scale the channels of an image, as a normalisation by mean and deviation does.
+
+XNNPACK multiplies and adds numbers for each of three channels some ten times as slowly as it convolves by them: the
+rows over which it repeats these are too short. A normalised image of 96 pixels takes 0.15 ms so, in int8, and 0.02 ms
+as a 1x1 convolution with a diagonal kernel, which is also rounded once, not twice.
+"""
+
+import numpy as np
+
+NAME = "scaled_channels"  # in the names of these convolutions
+_MOST_CHANNELS = 4  # rows of more are fast
+_STEPS = {"AddV2": np.add, "BiasAdd": np.add, "Mul": np.multiply, "RealDiv": np.divide, "Sub": np.subtract}
+_COMPUTED = _STEPS | {"Maximum": np.maximum, "Rsqrt": lambda x: 1 / np.sqrt(x), "Sqrt": np.sqrt}
+
+
+def is_scaling(tensor_name) -> bool:
+    """Returns whether a tensor is what such a convolution gives: its multiplications are no layer's, and not counted."""
+    return NAME in tensor_name
+
+
+def scale_by_convolution(graph) -> None:
+    """Replaces a feature map of two to four channels that constants for each channel multiply and shift, in place.
+
+    Args:
+        graph: TensorFlow graph whose variables are constants.
+    """
+    done: set[str] = set()
+    for operation in graph.get_operations():
+        found = None if operation.name in done else _scaled(operation)
+        if found is None:
+            continue
+        factor, offset, last = 1.0, 0.0, operation
+        while True:
+            done.add(last.name)
+            factor, offset = _then(last, found[1], factor, offset)
+            readers = last.outputs[0].consumers()
+            after = _scaled(readers[0]) if len(readers) == 1 else None
+            if after is None or after[0] is not last.outputs[0]:
+                break
+            last, found = readers[0], after
+        if max(np.size(factor), np.size(offset)) > 1:
+            _replace(graph, last, _scaled(operation)[0], factor, offset)
+
+
+def _scaled(operation):
+    """Returns the feature map that an operation multiplies or shifts, and the constant; None if it does neither."""
+    if operation.type not in _STEPS or operation.outputs[0].dtype != "float32":
+        return None
+    shape = operation.outputs[0].shape
+    if shape.rank != 4 or not 1 < (shape[-1] or 0) <= _MOST_CHANNELS:
+        return None
+    first, second = operation.inputs
+    for x, other in ((first, second), (second, first)):
+        constant = _constant(other) if x.shape == shape else None
+        if constant is not None and constant.size in (1, shape[-1]) and constant.shape[-1:] in ((), (1,), (shape[-1],)):
+            divides = operation.type == "RealDiv" and x is second
+            return None if divides else (x, constant.reshape(-1))
+    return None
+
+
+def _then(operation, constant, factor, offset):
+    """Returns factor and offset of x after one more operation on factor * x + offset."""
+    if operation.type == "Mul":
+        return factor * constant, offset * constant
+    if operation.type == "RealDiv":
+        return factor / constant, offset / constant
+    if operation.type == "Sub" and _constant(operation.inputs[0]) is not None:
+        return -factor, constant - offset
+    return factor, offset - constant if operation.type == "Sub" else offset + constant
+
+
+def _constant(tensor):
+    """Returns a tensor's value, float64, if it follows from constants by what a normalisation computes; else None."""
+    import tensorflow as tf
+
+    value, operation = tf.get_static_value(tensor), tensor.op
+    if value is None and operation.type in _COMPUTED:
+        values = [_constant(each) for each in operation.inputs]
+        value = None if any(each is None for each in values) else _COMPUTED[operation.type](*values)
+    return None if value is None else np.asarray(value, np.float64)
+
+
+def _replace(graph, last, x, factor, offset):
+    """Lets all that reads an operation's result read factor * x + offset, of a convolution."""
+    import tensorflow as tf
+
+    channels = x.shape[-1]
+    kernel = np.diag(np.broadcast_to(factor, channels)).astype(np.float32)[None, None]
+    readers = last.outputs[0].consumers()
+    with graph.as_default(), tf.name_scope(f"{last.name}/{NAME}/"):
+        scaled = tf.nn.conv2d(x, kernel, 1, "VALID")
+        scaled = tf.nn.bias_add(scaled, np.broadcast_to(offset, channels).astype(np.float32))
+    for reader in readers:
+        for place, tensor in enumerate(reader.inputs):
+            if tensor is last.outputs[0]:
+                reader._update_input(place, scaled)  # TensorFlow offers no public way to change a graph

@@ -1,0 +1,108 @@
+"""Channels of an image are scaled by a convolution in files: same numbers, no further MACs, and only where it pays."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_dynamic import cost, layers, lite
+
+MEAN, DEVIATION = np.array([125.0, 120.0, 110.0], "float32"), np.array([63.0, 60.0, 70.0], "float32")
+
+
+class Function(keras.layers.Layer):
+    """A layer of one function of feature maps."""
+
+    def __init__(self, function):
+        super().__init__(name="function")
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+
+@cost.register(Function)
+def _function_cost(layer, inputs):
+    return 0
+
+
+def images(count, channels=3):
+    return np.random.default_rng(0).integers(0, 256, (count, 8, 8, channels)).astype(np.float32)
+
+
+def network(*stem, channels=3):
+    keras.utils.set_random_seed(0)
+    body = [keras.layers.Conv2D(4, 3, padding="same", activation="relu")]
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    model = layers.DynamicModel(layers.Chain([*stem, *body], [], head))
+    model.build((None, 8, 8, channels))
+    return model
+
+
+def operators(content):
+    return [row.name for row in lite.list_operators(content)]
+
+
+def trained_normalization():
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 8, 8, 3))
+    for weight, values in zip(layer.weights, ([2, 1, 0.5], [0, 1, -1], MEAN, DEVIATION**2), strict=True):
+        weight.assign(values)
+    return layer
+
+
+STEMS = {
+    "a factor and an offset": lambda: [keras.layers.Rescaling(list(1 / DEVIATION), list(-MEAN / DEVIATION))],
+    "mean and variance": lambda: [keras.layers.Normalization(mean=MEAN, variance=DEVIATION**2)],
+    "batch normalisation": lambda: [trained_normalization()],
+    "two after each other": lambda: [
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Normalization(mean=[0.5, 0.4, 0.3], variance=[0.1, 0.2, 0.3]),
+    ],
+    "subtracted and divided": lambda: [Function(lambda x: (MEAN - x) / DEVIATION - 1.0)],
+}
+
+
+@pytest.mark.parametrize("stem", STEMS.values(), ids=STEMS)
+def test_the_same_numbers_by_a_convolution(stem):
+    model, x = network(*stem()), images(20)
+    wanted = keras.ops.convert_to_numpy(model(x))
+    for quantize, off in ((None, 1e-5), ("int8", 0.03 * np.ptp(wanted))):
+        content = lite.export(model, quantize, x, normalization=None if quantize is None else (0, 1))
+        assert operators(content)[:2] == ["CONV_2D", "CONV_2D"]
+        assert not {"ADD", "MUL", "SUB", "DIV"} & set(operators(content))
+        runner = lite.Interpreter(content)
+        found = np.concatenate([runner.run(image)["logits"] for image in x])
+        np.testing.assert_allclose(found, wanted, atol=off)
+        lite.verify(content)
+        assert lite.count_macs(content, {}) == cost.tree(model).total_macs  # the convolution stands for no layer
+
+
+OTHERS = {
+    "one number for all": (lambda: [keras.layers.Rescaling(1 / 127.5, -1)], 3),
+    "one channel": (lambda: [keras.layers.Rescaling([1 / 60], [-2])], 1),
+    "many channels": (lambda: [keras.layers.Rescaling([0.01] * 5 + [0.02], -1)], 6),
+    "a number for each row": (lambda: [Function(lambda x: x * (np.arange(8, dtype="float32")[:, None, None] / 900))], 3),
+}
+
+
+@pytest.mark.parametrize(("stem", "channels"), OTHERS.values(), ids=OTHERS)
+def test_what_stays(stem, channels):
+    model, x = network(*stem(), channels=channels), images(4, channels)
+    content = lite.export(model)
+    assert operators(content).count("CONV_2D") == 1
+    assert "MUL" in operators(content)
+    runner = lite.Interpreter(content)
+    found = np.concatenate([runner.run(image)["logits"] for image in x])
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(x)), atol=1e-5)
+
+
+def test_an_intermediate_result_that_others_read():
+    def both(x):
+        scaled = x * (1 / DEVIATION)
+        return ops.concatenate([scaled, scaled - MEAN / DEVIATION], -1)
+
+    model, x = network(Function(both)), images(4)
+    runner = lite.Interpreter(lite.export(model))
+    found = np.concatenate([runner.run(image)["logits"] for image in x])
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(x)), atol=1e-5)
