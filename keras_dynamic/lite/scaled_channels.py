@@ -1,8 +1,8 @@
 """Lets a convolution scale the channels of an image, as a normalisation by mean and deviation does.
 
-XNNPACK multiplies and adds numbers for each of three channels some ten times as slowly as it convolves by them: the
-rows over which it repeats these are too short. A normalised image of 96 pixels takes 0.15 ms so, in int8, and 0.02 ms
-as a 1x1 convolution with a diagonal kernel, which is also rounded once, not twice.
+XNNPACK is slow where it multiplies by and adds numbers for each of three channels, as the rows over which it repeats
+them are short; in int8 that takes longer than the first convolution. A 1x1 convolution with a diagonal kernel does the
+same in a small part of the time, and is rounded once, not twice.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ _COMPUTED = _STEPS | {"Maximum": np.maximum, "Rsqrt": lambda x: 1 / np.sqrt(x), 
 
 
 def is_scaling(tensor_name) -> bool:
-    """Returns whether a tensor is what such a convolution gives: its multiplications are no layer's, and not counted."""
+    """Returns whether a tensor is what such a convolution gives, whose work stands for no layer and is not counted."""
     return NAME in tensor_name
 
 

@@ -82,7 +82,10 @@ OTHERS = {
     "one number for all": (lambda: [keras.layers.Rescaling(1 / 127.5, -1)], 3),
     "one channel": (lambda: [keras.layers.Rescaling([1 / 60], [-2])], 1),
     "many channels": (lambda: [keras.layers.Rescaling([0.01] * 5 + [0.02], -1)], 6),
-    "a number for each row": (lambda: [Function(lambda x: x * (np.arange(8, dtype="float32")[:, None, None] / 900))], 3),
+    "a number for each row": (
+        lambda: [Function(lambda x: x * (np.arange(8, dtype="float32")[:, None, None] / 900))],
+        3,
+    ),
 }
 
 

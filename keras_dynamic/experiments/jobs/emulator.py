@@ -1,5 +1,6 @@
 """What a dynamic network's C costs on emulated Cortex-M: instructions, memory, code, against its static network's."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from keras_dynamic.lite.interpreter import encode_image
 from keras_dynamic.models import cascade
 
 _SAID = re.compile(r"(\S+) class (.*?)(?: path (\d+))?(?: MACs (\d+))? instructions (\d+)")
+_ARENA = re.compile(r"^arena (\d+) bytes$", re.MULTILINE)
 _AT_ONCE = 12  # images that one run of an emulator takes
 
 
@@ -23,25 +25,25 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
 
     The config has model, names in the zoo: one network that decides, or several that are a cascade; static, of one that
     runs whole; macs, the mean to which a cascade's thresholds are fitted; machines, of 'm3', 'm4' and 'm55'; images,
-    how many of the shipped test images; targets and seed.
+    how many of the shipped test images; tflm, whether TensorFlow Lite Micro runs the same on the machines for which the
+    environment names its library, see lite.firmware: TFLM_LIB_M3 and so on, TFLM_INCLUDE, its headers' folders with
+    spaces between, and TFLM_FLAGS; targets and seed.
 
     Returns:
         {figure: number}: ram_bytes, of the arena, ram_static_bytes and ram_ratio; constant_bytes; macs_share; and for
         each machine instructions, instructions_static, instructions_share, its least and most over images,
         instructions_over_macs, the share over that of the MACs, code_bytes, of the program without weights, C's library
         and the example with it, and equal, the share of images whose logits, decisions and MACs are those of LiteRT's
-        reference kernels.
+        reference kernels. With TensorFlow Lite Micro: tflm_instructions, tflm_instructions_share and tflm_equal,
+        instructions_over_tflm, code_over_tflm and ram_over_tflm, of the arena that its interpreter takes there.
     """
     start, images = time.time(), shipped()
     model = _model(config, images)
     x = images.x_test[: config.images]
     static = lite.export(zoo.load(config.static), "int8", images.x_heldout)
     dynamic = lite.export(model, "int8", images.x_heldout, ("logits", "decisions", "macs"))
-    runs = {
-        name: _Program(content, Path(workdir) / name, x, config.machines)
-        for name, content in (("static", static), ("dynamic", dynamic))
-    }
-    one, other = runs["dynamic"], runs["static"]
+    files, folder = {"dynamic": dynamic, "static": static}, Path(workdir)
+    one, other = (_Program(files[name], folder / name, x, config.machines, lite.to_c) for name in files)
     figures = {
         "ram_bytes": one.written.arena_bytes,
         "ram_static_bytes": other.written.arena_bytes,
@@ -64,12 +66,42 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
             "equal": min(one.equal[machine], other.equal[machine]),
         }
         figures |= {f"{name}_{machine}": float(value) for name, value in found.items()}
+    if config.tflm:
+        micro = [_Program(files[name], folder / f"tflm_{name}", x, config.machines, lite.firmware) for name in files]
+        figures |= _beside_tflm(config.machines, one, *micro)
     print("\n".join(f"{name} {value:.6g}" for name, value in figures.items()), flush=True)
     if record:
         name, data = f"{model.name} as C, int8, beside {config.static}", f"{len(x)} shipped test images"
         targets = config.targets.to_dict()
         write_record(record, "edge", name, data, config.to_dict(), figures, targets, time.time() - start)
     return figures
+
+
+def _beside_tflm(machines, one, micro, micro_static) -> dict:
+    """Returns what TensorFlow Lite Micro takes for the dynamic network and the static one, and C's share of it."""
+    figures = {}
+    for machine in machines:
+        own, whole = micro.instructions[machine].mean(), micro_static.instructions[machine].mean()
+        found = {
+            "tflm_instructions": own,
+            "tflm_instructions_share": own / whole,
+            "tflm_equal": min(micro.equal[machine], micro_static.equal[machine]),
+            "instructions_over_tflm": one.instructions[machine].mean() / own,
+            "code_over_tflm": one.code[machine] / micro.code[machine],
+            "ram_over_tflm": one.written.arena_bytes / micro.arena[machine],
+        }
+        figures |= {f"{name}_{machine}": float(value) for name, value in found.items()}
+    return figures
+
+
+def library(machine) -> list[str]:
+    """Returns what `make` needs to know of the user's library of TensorFlow Lite Micro."""
+    names = {"TFLM_LIB": f"TFLM_LIB_{machine.upper()}", "TFLM_INCLUDE": "TFLM_INCLUDE"}
+    missing = [name for name in names.values() if name not in os.environ]
+    if missing:
+        raise ValueError(f"config.tflm needs {' and '.join(missing)} in the environment; see docs/on_the_device.md.")
+    given = {name: os.environ[source] for name, source in names.items()}
+    return [f"{name}={value}" for name, value in (given | {"TFLM_FLAGS": os.environ.get("TFLM_FLAGS", "")}).items()]
 
 
 def _model(config, images):
@@ -82,11 +114,11 @@ def _model(config, images):
 
 
 class _Program:
-    """A network's C and what it did on each machine."""
+    """A network's C, or its program for TensorFlow Lite Micro, and what it did on each machine."""
 
-    def __init__(self, content, folder, x, machines):
+    def __init__(self, content, folder, x, machines, write):
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
-        self.written = lite.to_c(content, folder)
+        self.written, self._interpreted = write(content, folder), write is lite.firmware
         reference, metadata = lite.Interpreter(content, kernels="reference"), lite.read_metadata(content) or {}
         port, wanted, macs = reference.inputs["image"], [], []
         for place, image in enumerate(x):
@@ -100,7 +132,7 @@ class _Program:
             path = "".join(map(str, found["decisions"].ravel()))
             wanted.append((found["logits"].ravel().tolist(), path, macs[-1]))
         self.macs = np.array(macs)
-        self.instructions, self.equal, self.code = {}, {}, {}
+        self.instructions, self.equal, self.code, self.arena = {}, {}, {}, {}
         for machine in machines:
             said = [line for part in range(0, len(x), _AT_ONCE) for line in self._run(machine, part, len(x))]
             self.instructions[machine] = np.array([int(line[4]) for line in said])
@@ -113,7 +145,10 @@ class _Program:
 
     def _run(self, machine, first, count):
         names = " ".join(f"{place}.bin" for place in range(first, min(first + _AT_ONCE, count)))
-        text = self._made(["make", "-s", f"run-{machine}", f"IMAGES={names}"])
+        given = library(machine) if self._interpreted else []
+        text = self._made(["make", "-s", f"run-{machine}", f"IMAGES={names}", *given])
+        if self._interpreted:
+            self.arena[machine] = int(_ARENA.search(text).group(1))
         return [match.groups() for match in map(_SAID.match, text.splitlines()) if match]
 
     def _made(self, command):

@@ -1,5 +1,6 @@
 """The job that runs networks as C on emulated microcontrollers: a shipped cascade on two images."""
 
+import os
 import shutil
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from configs.latency import get_config
 from keras_dynamic.experiments import records
 from keras_dynamic.experiments.jobs import run
+from keras_dynamic.experiments.jobs.emulator import library
 
 TOOLS = ("make", "gcc", "arm-none-eabi-gcc", "qemu-system-arm")
 missing = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -29,3 +31,22 @@ def test_a_cascade_on_two_machines(tmp_path, monkeypatch):
     assert figures["ram_ratio"] <= 1.02
     (record,) = records.load_all("results")
     assert record.method == "edge"
+
+
+def test_without_a_library_of_tflm(tmp_path, monkeypatch):
+    monkeypatch.delenv("TFLM_LIB_M3", raising=False)
+    monkeypatch.setenv("TFLM_INCLUDE", "folder")
+    with pytest.raises(ValueError, match="tflm needs TFLM_LIB_M3 in the environment"):
+        library("m3")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(missing) or "TFLM_LIB_M3" not in os.environ, reason="no TFLM_LIB_M3, or no emulator")
+def test_beside_tflm(tmp_path):
+    config = get_config("emulator_cascade")
+    config.model, config.static = ("resnet8_cifar10_45k", "resnet14_cifar10_45k"), "resnet14_cifar10_45k"
+    config.images, config.machines, config.tflm = 2, ("m3",), True
+    figures = run(config, tmp_path)
+    assert figures["tflm_equal_m3"] == 1
+    assert figures["instructions_over_tflm_m3"] < 1
+    assert figures["ram_over_tflm_m3"] < 1
