@@ -101,7 +101,7 @@ def resnet32_cpu(kind):
     config.epochs = 9
     config.mixed_precision = True
     config.anneal.a, config.anneal.k = 0.15, 1
-    config.optimizer.schedule, config.optimizer.learning_rate = "one_cycle", 0.05
+    config.optimizer.schedule, config.optimizer.learning_rate = "one_cycle", 0.02
     config.evaluation.twin_images = 500
     config.evaluation.macs = 41.4e6
     config.targets = ml_collections.ConfigDict({"margin_static_line": ">= 0", "margin_static_twin": ">= 0.005"})
@@ -110,7 +110,7 @@ def resnet32_cpu(kind):
         config.targets = ml_collections.ConfigDict({"energy_share": "<= 0.62"})
     if kind == "exits":
         config = _with_exits(config, 5, LIMITS, "runs/ddi/both")
-        config.epochs, config.optimizer.learning_rate = 5, 0.02
+        config.epochs, config.optimizer.learning_rate = 5, 0.01
     return config
 
 

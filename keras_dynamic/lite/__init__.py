@@ -14,6 +14,7 @@ from keras_dynamic.lite.metadata import (
 from keras_dynamic.lite.micro import MicroInterpreter
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.part_costs import part_energy, part_times, read_part_times, write_parts
+from keras_dynamic.lite.pooled_means import pool_means
 from keras_dynamic.lite.stages import Stages, Stopped, stages
 from keras_dynamic.lite.thresholds import thresholds_for
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
@@ -42,6 +43,7 @@ __all__ = [
     "outline",
     "part_energy",
     "part_times",
+    "pool_means",
     "read_labels",
     "read_metadata",
     "read_normalization",

@@ -5,11 +5,19 @@ them are short; in int8 that takes longer than the first convolution. A 1x1 conv
 same in a small part of the time, and is rounded once, not twice.
 """
 
+from typing import Any
+
 import numpy as np
 
 NAME = "scaled_channels"  # in the names of these convolutions
 _MOST_CHANNELS = 4  # rows of more are fast
-_STEPS = {"AddV2": np.add, "BiasAdd": np.add, "Mul": np.multiply, "RealDiv": np.divide, "Sub": np.subtract}
+_STEPS: dict[str, Any] = {
+    "AddV2": np.add,
+    "BiasAdd": np.add,
+    "Mul": np.multiply,
+    "RealDiv": np.divide,
+    "Sub": np.subtract,
+}
 _COMPUTED = _STEPS | {"Maximum": np.maximum, "Rsqrt": lambda x: 1 / np.sqrt(x), "Sqrt": np.sqrt}
 
 

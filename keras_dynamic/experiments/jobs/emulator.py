@@ -79,7 +79,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
 
 def _beside_tflm(machines, one, micro, micro_static) -> dict:
     """Returns what TensorFlow Lite Micro takes for the dynamic network and the static one, and C's share of it."""
-    figures = {}
+    figures: dict[str, float] = {}
     for machine in machines:
         own, whole = micro.instructions[machine].mean(), micro_static.instructions[machine].mean()
         found = {
@@ -119,6 +119,7 @@ class _Program:
     def __init__(self, content, folder, x, machines, write):
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
         self.written, self._interpreted = write(content, folder), write is lite.firmware
+        content = self.written.content if self._interpreted else content  # means are computed in other steps there
         reference, metadata = lite.Interpreter(content, kernels="reference"), lite.read_metadata(content) or {}
         port, wanted, macs = reference.inputs["image"], [], []
         for place, image in enumerate(x):
@@ -148,7 +149,7 @@ class _Program:
         given = library(machine) if self._interpreted else []
         text = self._made(["make", "-s", f"run-{machine}", f"IMAGES={names}", *given])
         if self._interpreted:
-            self.arena[machine] = int(_ARENA.search(text).group(1))
+            self.arena[machine] = int(_ARENA.findall(text)[0])
         return [match.groups() for match in map(_SAID.match, text.splitlines()) if match]
 
     def _made(self, command):

@@ -8,8 +8,10 @@ from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.c_source.interface import SHARED, Interface, check_folder, check_name, render
 from keras_dynamic.lite.metadata import metadata_needed
 from keras_dynamic.lite.micro import MicroInterpreter
+from keras_dynamic.lite.pooled_means import pool_means
 from keras_dynamic.messages import is_count
 
+MEANS = ("pooled", "whole")
 _MARGIN = 1.1  # of the arena over what the interpreter takes here, where its kernels and pointers are others
 _ROW = 24  # bytes of the model in a line
 # The resolver's functions whose names are not the operator's with capitals.
@@ -22,18 +24,20 @@ class Firmware(NamedTuple):
     Attributes:
         folder: that holds it.
         arena_bytes: memory for the interpreter and its tensors.
-        operators: the file's operators, the only ones that the program has.
+        operators: the model's operators, the only ones that the program has.
+        content: the .tflite that the program has.
     """
 
     folder: Path
     arena_bytes: int
     operators: tuple[str, ...]
+    content: bytes
 
 
-def firmware(content, folder, name="kd_model", arena_bytes=None) -> Firmware:
+def firmware(content, folder, name="kd_model", arena_bytes=None, means="pooled") -> Firmware:
     """Writes a .tflite as a program for TensorFlow Lite Micro, whose library the user brings.
 
-    The folder gets the model as an array, `NAME.h` and `NAME.cc`, which make an interpreter with exactly the file's
+    The folder gets the model as an array, `NAME.h` and `NAME.cc`, which make an interpreter with exactly the model's
     operators, an example that classifies images from files, start-up code and linker scripts for emulated Cortex-M
     machines, a Makefile, a CMakeLists.txt and a README.md. Names and calls are those of to_c, but that the interpreter
     is started once and keeps its memory.
@@ -45,18 +49,23 @@ def firmware(content, folder, name="kd_model", arena_bytes=None) -> Firmware:
         folder: new or empty folder.
         name: with which files, functions and types begin: lower case letters, digits and '_'.
         arena_bytes: memory for the interpreter; None measures it here and adds a tenth.
+        means: 'pooled' for the file as pool_means gives it, without which gates of int8 files may cost more than they
+            save there; 'whole' for the file as it is.
 
     Returns:
-        Firmware: the folder, the memory and the operators.
+        Firmware: the folder, the memory, the operators, and the .tflite itself, to run here on MicroInterpreter.
 
     Raises:
         ValueError: if the bytes are no whole .tflite, lack this package's metadata or an output named 'logits', are a
-            stage's, or TensorFlow Lite Micro refuses them; the memory is not enough here, or no positive int; the
-            folder is not empty, or name is not one.
+            stage's, or TensorFlow Lite Micro refuses them; arena_bytes is no positive int or means
+            neither; the folder is not empty, or name is not one.
         ImportError: if tflite_micro isn't installed.
     """
     check_name(name)
-    folder, model = check_folder(folder), flatbuffer.load(content)
+    if means not in MEANS:
+        raise ValueError(f"means must be one of {MEANS}, got {means!r}.")
+    folder, content = check_folder(folder), pool_means(content) if means == "pooled" else bytes(content)
+    model = flatbuffer.load(content)
     interface = Interface(model, metadata_needed(model))
     least = MicroInterpreter(content).arena_bytes()  # raises if it cannot run there
     if arena_bytes is None:
@@ -79,7 +88,7 @@ def firmware(content, folder, name="kd_model", arena_bytes=None) -> Firmware:
     own = {f"tflm/{each}": each for each in ("Makefile", "CMakeLists.txt", "README.md")}
     with replacing_folder(folder) as made:
         render(templates | SHARED | own, values, made)
-    return Firmware(folder, given, tuple(operators))
+    return Firmware(folder, given, tuple(operators), content)
 
 
 def _rounded(size) -> int:

@@ -39,8 +39,8 @@ def test_the_model_its_operators_and_its_settings(guarded, tmp_path):
     assert {path.name for path in made.folder.iterdir()} == files
     source = written(made.folder)
     array = source["toy_data.cc"].split("] = {", 1)[1]
-    assert bytes(map(int, re.findall(r"\d+", array))) == content
-    parsed = flatbuffer.load(content)
+    assert bytes(map(int, re.findall(r"\d+", array))) == made.content == lite.pool_means(content)
+    parsed = flatbuffer.load(made.content)
     names = {flatbuffer.op_name(parsed, each) for graph in parsed.subgraphs for each in graph.operators}
     assert set(made.operators) == names >= {"IF", "CONV_2D"}
     added = re.findall(r"operators\.Add(\w+)\(\)", source["toy.cc"])
@@ -67,10 +67,18 @@ def test_the_memory_is_enough(guarded, tmp_path):
     assert lite.firmware(content, tmp_path / "other", arena_bytes=100_001).arena_bytes == 100_016
 
 
+def test_the_file_as_it_is(guarded, tmp_path):
+    content = lite.export(guarded, "int8", images(40), OUTPUTS, fold="never")
+    assert lite.firmware(content, tmp_path / "whole", means="whole").content == content
+    assert "AVERAGE_POOL_2D" in lite.firmware(content, tmp_path / "pooled").operators
+
+
 def test_what_cannot_be(guarded, tmp_path):
     content = lite.export(guarded, fold="never")
     with pytest.raises(ValueError, match="arena_bytes must be a positive int or None, got 0"):
         lite.firmware(content, tmp_path / "c", arena_bytes=0)
+    with pytest.raises(ValueError, match=r"means must be one of \('pooled', 'whole'\), got 'half'"):
+        lite.firmware(content, tmp_path / "c", means="half")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(ValueError, match=r"folder must be new or empty, got .*full"):
