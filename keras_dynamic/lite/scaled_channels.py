@@ -27,19 +27,17 @@ def is_scaling(tensor_name) -> bool:
 
 
 def scale_by_convolution(graph) -> None:
-    """Replaces a feature map of two to four channels that constants for each channel multiply and shift, in place.
+    """Lets a convolution scale an image of two to four channels that constants for each channel multiply and shift.
 
     Args:
-        graph: TensorFlow graph whose variables are constants.
+        graph: TensorFlow graph whose variables are constants; it is changed in place.
     """
-    done: set[str] = set()
     for operation in graph.get_operations():
-        found = None if operation.name in done else _scaled(operation)
-        if found is None:
+        found = _scaled(operation)
+        if found is None or found[0].op.type != "Placeholder":  # the converter fuses those after layers
             continue
         factor, offset, last = 1.0, 0.0, operation
         while True:
-            done.add(last.name)
             factor, offset = _then(last, found[1], factor, offset)
             readers = last.outputs[0].consumers()
             after = _scaled(readers[0]) if len(readers) == 1 else None
