@@ -3,6 +3,7 @@
 from keras_dynamic.lite.c_source import CSource, Firmware, firmware, to_c
 from keras_dynamic.lite.convert import simplify
 from keras_dynamic.lite.export import export, normalizes_pixels
+from keras_dynamic.lite.float_io import float_io
 from keras_dynamic.lite.interpreter import BACKENDS, KERNELS, Interpreter, Port, encode_image
 from keras_dynamic.lite.metadata import (
     read_labels,
@@ -37,6 +38,7 @@ __all__ = [
     "encode_image",
     "export",
     "firmware",
+    "float_io",
     "list_operators",
     "normalizes_pixels",
     "operator_table",
