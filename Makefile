@@ -21,7 +21,7 @@ WORKERS ?= 2
 PYTEST := $(PYTHON) -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-edge run test ci slow bench serve-demo results lint format lock clean
+.PHONY: help setup setup-edge setup-web run test ci slow bench serve-demo results lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ $(INSTALLED):
 setup-edge: ## build .venv-edge with tflite-runtime 2.14, for tests of what old boards run
 	python3.11 -m venv .venv-edge
 	.venv-edge/bin/pip install --quiet "tflite-runtime==2.14.0" "numpy<2" pillow
+
+setup-web: ## install LiteRT.js, which tflite/web_demo.py puts into its page (needs npm)
+	npm ci --prefix tflite/web --no-audit --no-fund
 
 run: $(INSTALLED) ## run the main job; its models and its report land in runs/quickstart
 	$(PYTHON) $(MAIN_JOB) $(ARGS)

@@ -224,8 +224,8 @@ def verify(model: bytes) -> Verified:
 
     Every branch subgraph is used once; shapes are static; the branches' inputs and outputs have the types, shapes and
     scales of the IF's; no constant is an operand of an IF; no tensor of an int8 model is float but at its ends, see
-    float_io; no constant is NaN, and scales are such as every runtime computes with; and the MACs counted by walking the
-    file equal its cost table exactly, with all decisions on, all off, each one off, and 64 random patterns.
+    float_io; no constant is NaN, and scales are such as every runtime computes with; and the MACs counted by walking
+    the file equal its cost table exactly, with all decisions on, all off, each one off, and 64 random patterns.
 
     Args:
         model: the .tflite's bytes, with the metadata that export writes.

@@ -1,0 +1,250 @@
+r"""Writes a web page on which a dynamic .tflite classifies images in the browser, beside its static network.
+
+    make setup-web
+    python tflite/web_demo.py --output=site --serve
+    python tflite/web_demo.py --model=exits.tflite --static=plain.tflite --output=site
+
+The page, by LiteRT.js, shows which parts of the network each image ran and its time over the static network's, for
+files and the camera. A model exported with --outputs=logits,decisions,macs tells the most; of one exported with
+--thresholds=input and calibration images a slider chooses the budget. int8 files get float32 ends. Without --model it
+is a cascade of the zoo. The folder is a static site: any web server serves it, and --serve does so here. --measure
+opens it in headless Chromium and prints the mean times.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import terminal
+from absl import app, flags
+from class_names import class_names
+from PIL import Image
+
+_MODEL = flags.DEFINE_string("model", None, "the dynamic .tflite; a cascade of the zoo by default")
+_STATIC = flags.DEFINE_string("static", None, "the static .tflite that it is compared with; needed with --model")
+_OUTPUT = flags.DEFINE_string("output", None, "new or empty folder for the site", required=True)
+_SAMPLES = flags.DEFINE_integer("samples", 12, "test images that ship, to begin with; 0 with --model", lower_bound=0)
+_QUANTIZE = flags.DEFINE_enum("quantize", "none", ["none", "int8"], "of the cascade of the zoo")
+_SERVE = flags.DEFINE_bool("serve", False, "serve the site on this computer until Ctrl-C")
+_MEASURE = flags.DEFINE_string("measure", None, "JSON file for what headless Chromium finds of the samples")
+_CHROMIUM = flags.DEFINE_string("chromium", "chromium", "the browser of --measure")
+_PORT = flags.DEFINE_integer("port", 8000, "of --serve", lower_bound=0)
+
+_WEB = Path(__file__).parent / "web"
+_UNUSED = ("*.map", "*.d.ts", "*metafile*", "*_threaded_*", "*_jspi_*")  # of LiteRT: the page runs on one thread
+_BUDGETS = 12  # places of the slider
+_WAIT = 600  # seconds that a browser may take
+
+
+def main(argv):
+    """Writes the site and, if asked, serves or measures it."""
+    if len(argv) > 1:
+        raise app.UsageError(f"expected flags only, got {argv[1:]}.")
+    try:
+        with terminal.quiet():
+            write_site(Path(_OUTPUT.value))
+        print(f"{_OUTPUT.value} holds the site; {_OUTPUT.value}/index.html is its page.")
+        if _MEASURE.value:
+            print(measure(Path(_OUTPUT.value), Path(_MEASURE.value)))
+    except terminal.EXPECTED as error:
+        sys.exit(f"web_demo: {error}")
+    if _SERVE.value:
+        serve(Path(_OUTPUT.value))
+
+
+def write_site(folder: Path):
+    """Writes page, models, samples and LiteRT into a folder.
+
+    Args:
+        folder: new or empty.
+
+    Raises:
+        ValueError: if the folder is not, --static is missing or of other classes, or LiteRT is not installed.
+    """
+    from keras_dynamic import lite
+    from keras_dynamic.files import replacing_folder
+
+    package = _WEB / "node_modules/@litertjs"
+    if not package.is_dir():
+        raise ValueError(f"LiteRT.js is not in {package}; install it by `make setup-web` (it needs Node.js's npm).")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"--output must be a new or empty folder, got {str(folder)!r}.")
+    dynamic, static, samples = _files()
+    config = _config(dynamic, static) | {"samples": [f"{number}.png" for number in range(len(samples))]}
+    with replacing_folder(folder) as made:
+        for name in ("index.html", "page.js", "style.css"):
+            shutil.copy(_WEB / name, made / name)
+        for part, name in (("core/dist", "core"), ("wasm-utils/dist", "utils"), ("core/wasm", "wasm")):
+            shutil.copytree(package / part, made / "litert" / name, ignore=shutil.ignore_patterns(*_UNUSED))
+        (made / "samples").mkdir()
+        for number, image in enumerate(samples):
+            Image.fromarray(image).save(made / f"samples/{number}.png")
+        for name, content in (("dynamic", dynamic), ("static", static)):
+            (made / f"{name}.tflite").write_bytes(lite.float_io(content))
+        (made / "config.json").write_text(json.dumps(config))
+
+
+def _files():
+    """Returns the bytes of the dynamic .tflite and of the static one, and images to begin with."""
+    if _MODEL.value is not None:
+        if _STATIC.value is None:
+            raise ValueError("--model needs --static, the .tflite of the network that it is compared with.")
+        return Path(_MODEL.value).read_bytes(), Path(_STATIC.value).read_bytes(), []
+    from keras_dynamic import data, lite, zoo
+    from keras_dynamic.models import cascade
+
+    images = data.shipped()
+    model = cascade([zoo.load("resnet8_cifar10_45k"), zoo.load("resnet20_cifar10_45k")])
+    model.fit_temperatures(images.x_heldout, images.y_heldout)
+    model.fit_thresholds(images.x_heldout, images.y_heldout, macs=22e6)
+    how = {"quantize": None if _QUANTIZE.value == "none" else "int8", "calibration": images.x_heldout}
+    how["labels"] = list(images.class_names)
+    dynamic = lite.export(model, outputs=("logits", "decisions", "macs"), thresholds="input", **how)
+    return dynamic, lite.export(zoo.load("resnet20_cifar10_45k"), **how), images.x_test[: _SAMPLES.value]
+
+
+def _config(dynamic, static) -> dict:
+    """Returns what the page must know of the two models."""
+    from keras_dynamic import lite
+    from keras_dynamic.lite import flatbuffer
+    from keras_dynamic.lite.metadata import signature_names
+
+    metadata, port = lite.read_metadata(dynamic) or {}, {}
+    for name, content in (("dynamic", dynamic), ("static", static)):
+        inputs, outputs = signature_names(flatbuffer.load(content))
+        further = [each for each in inputs[1:] if each != "thresholds"]
+        if "logits" not in outputs or inputs[0] != "image" or further:
+            raise ValueError(
+                f"the {name} model must take 'image', and perhaps 'thresholds', and give 'logits', got {inputs} and "
+                f"{outputs}; export it with export_model.py."
+            )
+        port[name] = {"inputs": inputs, "outputs": outputs}
+    sizes = [tuple(lite.Interpreter(content).inputs["image"].shape) for content in (dynamic, static)]
+    classes = [lite.Interpreter(content).outputs["logits"].shape[-1] for content in (dynamic, static)]
+    if sizes[0] != sizes[1] or classes[0] != classes[1]:
+        raise ValueError(
+            f"both models must take images of one size and have the same classes, got {sizes[0]} and {classes[0]} "
+            f"classes, and {sizes[1]} and {classes[1]}."
+        )
+    mean, std = lite.read_normalization(dynamic) or (0.0, 1.0)
+    budgets, chosen = _budgets(dynamic, metadata)
+    port["static"]["macs"] = lite.count_macs(static, {})
+    return port | {
+        "size": sizes[0][1:],
+        "mean": [mean] if isinstance(mean, (int, float)) else list(mean),
+        "std": [std] if isinstance(std, (int, float)) else list(std),
+        "labels": class_names(classes[0], lite.read_labels(dynamic)),
+        "decisions": metadata.get("decisions", []),
+        "macs_unit": metadata.get("macs_unit", 1),
+        "budgets": budgets,
+        "budget": chosen,
+    }
+
+
+def _budgets(content, metadata):
+    """Returns rows of thresholds for mean MACs, cheapest first, and the place of the one that spends about half."""
+    from keras_dynamic import lite
+
+    rows = metadata.get("budgets") or []
+    if "thresholds" not in metadata:
+        return [], 0
+    if not rows:
+        raise ValueError("the model takes thresholds, but has no table of them; export it with --calibration.")
+    spent = sorted({row["macs_mean"] for row in rows})
+    picked = [spent[round(k * (len(spent) - 1) / (_BUDGETS - 1))] for k in range(_BUDGETS)]
+    picked = sorted(set(picked))
+    made = [
+        {"macs": macs, "thresholds": [min(float(t), 3e38) for t in lite.thresholds_for(content, macs=macs)]}
+        for macs in picked
+    ]
+    return made, next(k for k, macs in enumerate(picked) if macs >= (picked[0] + picked[-1]) / 2)
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, quietly, and takes the page's report."""
+
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".wasm": "application/wasm", ".js": "text/javascript"}
+    reported: list = []  # noqa: RUF012  a class of its own for each server
+
+    def log_message(self, format, *arguments):
+        pass
+
+    def do_POST(self):
+        self.reported.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(204)
+        self.end_headers()
+
+
+def serve(folder: Path):
+    """Serves the site on this computer until it is interrupted."""
+    with ThreadingHTTPServer(("127.0.0.1", _PORT.value), partial(_Handler, directory=str(folder))) as server:
+        print(f"http://127.0.0.1:{server.server_address[1]} (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return
+
+
+def measure(folder: Path, output: Path) -> str:
+    """Opens the site in headless Chromium and writes what it found of each sample.
+
+    Args:
+        folder: of the site.
+        output: the JSON file.
+
+    Returns:
+        The mean times in words.
+
+    Raises:
+        ValueError: if there is no Chromium, or its page does not report.
+    """
+    from keras_dynamic.files import write_text
+
+    if shutil.which(_CHROMIUM.value) is None:
+        raise ValueError(f"--measure needs Chromium, got --chromium={_CHROMIUM.value!r}, which is no program here.")
+    handler = type("Handler", (_Handler,), {"reported": []})
+    arrived = threading.Event()
+    handler.reported = _Reports(arrived)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/?report"
+        with tempfile.TemporaryDirectory() as profile:
+            quiet = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
+            quiet += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+            browser = subprocess.Popen(
+                [_CHROMIUM.value, *quiet, address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            try:
+                reported = arrived.wait(_WAIT)
+            finally:
+                browser.kill()
+                browser.wait()
+        server.shutdown()
+    if not reported:
+        raise ValueError(f"the page did not report within {_WAIT} seconds; open it with --serve and see what it says.")
+    found = json.loads(handler.reported[0])
+    write_text(output, json.dumps(found))
+    dynamic, static = (sum(each[name] for each in found) / len(found) for name in ("dynamic", "static"))
+    return f"{len(found)} images: {dynamic:.3f} ms, static {static:.3f} ms, share {dynamic / static:.3f}"
+
+
+class _Reports(list):
+    """A list that says when something was added."""
+
+    def __init__(self, arrived):
+        super().__init__()
+        self._arrived = arrived
+
+    def append(self, each):
+        super().append(each)
+        self._arrived.set()
+
+
+if __name__ == "__main__":
+    app.run(main)
