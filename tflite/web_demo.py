@@ -12,7 +12,9 @@ opens it in headless Chromium and prints the mean times.
 """
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -214,16 +216,19 @@ def measure(folder: Path, output: Path) -> str:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}/?report"
-        with tempfile.TemporaryDirectory() as profile:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             quiet = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
             quiet += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
             browser = subprocess.Popen(
-                [_CHROMIUM.value, *quiet, address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                [_CHROMIUM.value, *quiet, address],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
             try:
                 reported = arrived.wait(_WAIT)
             finally:
-                browser.kill()
+                os.killpg(browser.pid, signal.SIGKILL)  # it has started processes of its own
                 browser.wait()
         server.shutdown()
     if not reported:

@@ -31,8 +31,8 @@ def _surround(model: Model) -> None:
                 continue
             name = f"{tensor.name}_float32"
             outside = flatbuffer.add_tensor(main, name, list(flatbuffer.shape(tensor)), kinds.FLOAT32)
-            between = ([outside], [inside]) if kind == "QUANTIZE" else ([inside], [outside])
-            main.operators.append(flatbuffer.new_operator(model, kind, *between, kind.capitalize()))
+            source, result = (outside, inside) if kind == "QUANTIZE" else (inside, outside)
+            main.operators.append(flatbuffer.new_operator(model, kind, [source], [result], kind.capitalize()))
             ends[place] = outside
             for signature in model.signatureDefs:
                 for named in (*signature.inputs, *signature.outputs):

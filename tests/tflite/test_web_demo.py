@@ -1,0 +1,97 @@
+"""tflite/web_demo.py: what it refuses, what the site holds, and in headless Chromium the answers of LiteRT."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_dynamic as kd
+from tests.tflite.conftest import ROOT
+
+SCRIPT = "web_demo.py"
+INSTALLED = (ROOT / "tflite/web/node_modules/@litertjs/core").is_dir()
+needs_litert = pytest.mark.skipif(not INSTALLED, reason="LiteRT.js is not installed; make setup-web")
+needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
+
+
+@pytest.fixture
+def files(model, images, tmp_path):
+    """dynamic.tflite and static.tflite of the small gated network, int8."""
+    static = kd.layers.DynamicModel(model.chain, name="static")
+    static.build((None, *images.shape[1:]))
+    for name, each, outputs in (("dynamic", model, ("logits", "decisions", "macs")), ("static", static, "logits")):
+        (tmp_path / f"{name}.tflite").write_bytes(kd.lite.export(each, "int8", images, outputs))
+
+
+def test_without_litert(run, tmp_path):
+    if INSTALLED:
+        pytest.skip("LiteRT.js is installed")
+    done = run(SCRIPT, "--output=site")
+    assert done.returncode == 1
+    assert "install it by `make setup-web`" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_litert
+def test_the_site_of_ones_own_files(run, files, tmp_path):
+    done = run(SCRIPT, "--model=dynamic.tflite", "--static=static.tflite", "--output=site")
+    assert (done.returncode, done.stderr) == (0, "")
+    site = tmp_path / "site"
+    assert {path.name for path in site.iterdir()} >= {"index.html", "page.js", "style.css", "litert", "config.json"}
+    config = json.loads((site / "config.json").read_text())
+    assert config["size"] == [16, 16, 3]
+    assert config["decisions"] == ["unit1", "unit2"]
+    assert config["dynamic"] == {"inputs": ["image"], "outputs": ["logits", "decisions", "macs"]}
+    assert config["static"]["macs"] == kd.lite.count_macs((tmp_path / "static.tflite").read_bytes(), {})
+    assert config["samples"] == config["budgets"] == []
+    for name in ("dynamic", "static"):
+        content = (site / f"{name}.tflite").read_bytes()
+        assert kd.lite.Interpreter(content).inputs["image"].dtype == np.float32
+    assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < 25e6
+
+
+@needs_litert
+def test_what_is_refused(run, files, tmp_path):
+    other = kd.lite.with_outputs((tmp_path / "dynamic.tflite").read_bytes(), ["decisions"])
+    (tmp_path / "other.tflite").write_bytes(other)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    both = ["--model=dynamic.tflite", "--static=static.tflite"]
+    refused = {
+        "--model needs --static": ["--model=dynamic.tflite", "--output=site"],
+        "--output must be a new or empty folder": [*both, "--output=full"],
+        "and give 'logits', got": ["--model=other.tflite", "--static=static.tflite", "--output=site"],
+        "got --chromium='nothing', which is no program here": [
+            *both, "--output=made", "--measure=m.json", "--chromium=nothing"
+        ],
+    }  # fmt: skip
+    for message, flags in refused.items():
+        done = run(SCRIPT, *flags)
+        assert done.returncode == 1
+        assert message in done.stderr
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.slow
+@needs_litert
+@needs_chromium
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_the_browser_decides_alike(run, quantize, tmp_path):
+    done = run(SCRIPT, "--output=site", f"--quantize={quantize}", "--samples=60", "--measure=found.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    config = json.loads((tmp_path / "site/config.json").read_text())
+    interpreter = kd.lite.Interpreter((tmp_path / "site/dynamic.tflite").read_bytes())
+    thresholds = np.float32(config["budgets"][config["budget"]]["thresholds"])
+    equal = []
+    for number, own in enumerate(found):
+        image = np.asarray(Image.open(tmp_path / f"site/samples/{number}.png"))
+        wanted = interpreter.run(image, thresholds=thresholds)
+        equal.append(own["decisions"] == wanted["decisions"].ravel().tolist())
+        assert own["label"] == wanted["logits"].argmax()
+        assert own["macs"] == wanted["macs"].item() * config["macs_unit"]
+    assert len(found) == 60
+    assert all(equal)
+    assert 0 < np.mean([each["decisions"] for each in found]) < 1
