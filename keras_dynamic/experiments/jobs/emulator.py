@@ -27,7 +27,8 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
     runs whole; macs, the mean to which a cascade's thresholds are fitted; machines, of 'm3', 'm4' and 'm55'; images,
     how many of the shipped test images; tflm, whether TensorFlow Lite Micro runs the same on the machines for which the
     environment names its library, see lite.firmware: TFLM_LIB_M3 and so on, TFLM_INCLUDE, its headers' folders with
-    spaces between, and TFLM_FLAGS; targets and seed.
+    spaces between, and TFLM_FLAGS; cmsis_nn, whether C runs with CMSIS-NN's kernels too, on the machines for which
+    CMSIS_NN_LIB_M55 and so on name its library, and CMSIS_NN its sources; targets and seed.
 
     Returns:
         {figure: number}: ram_bytes, of the arena, ram_static_bytes and ram_ratio; constant_bytes; macs_share; and for
@@ -35,7 +36,8 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
         instructions_over_macs, the share over that of the MACs, code_bytes, of the program without weights, C's library
         and the example with it, and equal, the share of images whose logits, decisions and MACs are those of LiteRT's
         reference kernels. With TensorFlow Lite Micro: tflm_instructions, tflm_instructions_share and tflm_equal,
-        instructions_over_tflm, code_over_tflm and ram_over_tflm, of the arena that its interpreter takes there.
+        instructions_over_tflm, code_over_tflm and ram_over_tflm, of the arena that its interpreter takes there. With
+        CMSIS-NN: cmsis_nn_instructions, cmsis_nn_instructions_share, cmsis_nn_equal, cmsis_nn_over_tflm.
     """
     start, images = time.time(), shipped()
     model = _model(config, images)
@@ -67,8 +69,14 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
         }
         figures |= {f"{name}_{machine}": float(value) for name, value in found.items()}
     if config.tflm:
-        micro = [_Program(files[name], folder / f"tflm_{name}", x, config.machines, lite.firmware) for name in files]
+        micro = [
+            _Program(files[name], folder / f"tflm_{name}", x, config.machines, lite.firmware, tflm) for name in files
+        ]
         figures |= _beside_tflm(config.machines, one, *micro)
+    if config.cmsis_nn:
+        machines = [each for each in config.machines if _CMSIS_NN_LIB + each.upper() in os.environ]
+        fast = [_Program(files[name], folder / f"cmsis_nn_{name}", x, machines, lite.to_c, cmsis_nn) for name in files]
+        figures |= _with_cmsis_nn(machines, *fast, figures)
     print("\n".join(f"{name} {value:.6g}" for name, value in figures.items()), flush=True)
     if record:
         name, data = f"{model.name} as C, int8, beside {config.static}", f"{len(x)} shipped test images"
@@ -94,14 +102,41 @@ def _beside_tflm(machines, one, micro, micro_static) -> dict:
     return figures
 
 
-def library(machine) -> list[str]:
+def _with_cmsis_nn(machines, fast, fast_static, figures) -> dict:
+    """Returns what C takes with CMSIS-NN's kernels."""
+    found: dict[str, float] = {}
+    for machine in machines:
+        own, whole = fast.instructions[machine].mean(), fast_static.instructions[machine].mean()
+        found[f"cmsis_nn_instructions_{machine}"] = float(own)
+        found[f"cmsis_nn_instructions_share_{machine}"] = float(own / whole)
+        found[f"cmsis_nn_equal_{machine}"] = float(min(fast.equal[machine], fast_static.equal[machine]))
+        if f"tflm_instructions_{machine}" in figures:
+            found[f"cmsis_nn_over_tflm_{machine}"] = float(own / figures[f"tflm_instructions_{machine}"])
+    return found
+
+
+_CMSIS_NN_LIB = "CMSIS_NN_LIB_"
+
+
+def cmsis_nn(machine) -> list[str]:
+    """Returns what `make` needs to know of the user's CMSIS-NN."""
+    return _named("cmsis_nn", {"CMSIS_NN_LIB": _CMSIS_NN_LIB + machine.upper(), "CMSIS_NN": "CMSIS_NN"})
+
+
+def tflm(machine) -> list[str]:
     """Returns what `make` needs to know of the user's library of TensorFlow Lite Micro."""
     names = {"TFLM_LIB": f"TFLM_LIB_{machine.upper()}", "TFLM_INCLUDE": "TFLM_INCLUDE"}
+    return [*_named("tflm", names), f"TFLM_FLAGS={os.environ.get('TFLM_FLAGS', '')}"]
+
+
+def _named(setting, names) -> list[str]:
+    """Returns NAME=value of variables of the environment, or raises a ValueError if one is not set."""
     missing = [name for name in names.values() if name not in os.environ]
     if missing:
-        raise ValueError(f"config.tflm needs {' and '.join(missing)} in the environment; see docs/on_the_device.md.")
-    given = {name: os.environ[source] for name, source in names.items()}
-    return [f"{name}={value}" for name, value in (given | {"TFLM_FLAGS": os.environ.get("TFLM_FLAGS", "")}).items()]
+        raise ValueError(
+            f"config.{setting} needs {' and '.join(missing)} in the environment; see docs/on_the_device.md."
+        )
+    return [f"{name}={os.environ[source]}" for name, source in names.items()]
 
 
 def _model(config, images):
@@ -116,10 +151,10 @@ def _model(config, images):
 class _Program:
     """A network's C, or its program for TensorFlow Lite Micro, and what it did on each machine."""
 
-    def __init__(self, content, folder, x, machines, write):
+    def __init__(self, content, folder, x, machines, write, brought=lambda machine: []):
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
-        self.written, self._interpreted = write(content, folder), write is lite.firmware
-        content = self.written.content if self._interpreted else content  # means are computed in other steps there
+        self.written, self._brought = write(content, folder), brought
+        content = getattr(self.written, "content", content)  # firmware computes means in other steps
         reference, metadata = lite.Interpreter(content, kernels="reference"), lite.read_metadata(content) or {}
         port, wanted, macs = reference.inputs["image"], [], []
         for place, image in enumerate(x):
@@ -146,10 +181,9 @@ class _Program:
 
     def _run(self, machine, first, count):
         names = " ".join(f"{place}.bin" for place in range(first, min(first + _AT_ONCE, count)))
-        given = library(machine) if self._interpreted else []
-        text = self._made(["make", "-s", f"run-{machine}", f"IMAGES={names}", *given])
-        if self._interpreted:
-            self.arena[machine] = int(_ARENA.findall(text)[0])
+        text = self._made(["make", "-s", f"run-{machine}", f"IMAGES={names}", *self._brought(machine)])
+        for taken in _ARENA.findall(text):
+            self.arena[machine] = int(taken)
         return [match.groups() for match in map(_SAID.match, text.splitlines()) if match]
 
     def _made(self, command):

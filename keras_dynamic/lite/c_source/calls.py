@@ -83,8 +83,8 @@ def _window(source, step, weights=None) -> dict[str, Any]:
     }
 
 
-def _weighted(source, step) -> dict[str, str]:
-    """Returns the fields for weights, biases and ratios of scales."""
+def _weighted(source, step) -> tuple[dict[str, str], list[float]]:
+    """Returns the fields for weights and biases, and the ratios of scales."""
     x, weights, bias = (*step.inputs, None)[:3]
     scales, zeros = flatbuffer.quantization(weights.tensor)
     if any(zeros):
@@ -92,24 +92,33 @@ def _weighted(source, step) -> dict[str, str]:
     given, made = numbers_of(x).scale, numbers_of(step.outputs[0]).scale
     outputs = shape_of(step.outputs[0])[-1]
     scales = scales if len(scales) == outputs else scales * outputs
-    return {
+    fields = {
         "weights": source.constant("int8_t", known(source, weights), "weights"),
         "bias": "0" if bias is None else source.constant("int32_t", known(source, bias), "bias"),
-        "ratios": source.ratios([given * scale / made for scale in scales]),
     }
+    return fields, [given * scale / made for scale in scales]
+
+
+def _filtered(source, step, kernel) -> str:
+    """Returns a pointer to the struct of a convolution, with kernel (height, width)."""
+    fields, ratios = _weighted(source, step)
+    pairs = zip(*map(ratio, ratios), strict=True)
+    for name, values in zip(("multipliers", "shifts"), pairs, strict=True):
+        fields[name] = source.constant("int32_t", np.array(values), name)
+    return source.struct("kd_window", **_window(source, step, kernel), **fields)
 
 
 def _conv(source, step):
     channels, (_, height, width, given) = shape_of(step.inputs[0])[-1], shape_of(step.inputs[1])
     if given != channels:
         raise refused(step.outputs[0], "is a convolution of groups of channels")
-    p = source.struct("kd_window", **_window(source, step, (height, width)), **_weighted(source, step))
+    p = _filtered(source, step, (height, width))
     return [source.call("kd_conv_s8", p, *ends(source, step))]
 
 
 def _depthwise(source, step):
     _, height, width, _ = shape_of(step.inputs[1])
-    p = source.struct("kd_window", **_window(source, step, (height, width)), **_weighted(source, step))
+    p = _filtered(source, step, (height, width))
     return [source.call("kd_depthwise_conv_s8", p, *ends(source, step))]
 
 
@@ -125,7 +134,8 @@ def _dense(source, step):
     outputs, inputs = shape_of(weights)
     if count_of(x) != inputs or count_of(y) != outputs:
         raise refused(y, f"is a dense layer of {count_of(x) // inputs} rows")
-    fields = _weighted(source, step)
+    fields, ratios = _weighted(source, step)
+    fields["ratios"] = source.ratios(ratios)
     kind = step.operator.builtinOptions.fusedActivationFunction
     least, most = fixed_point.activation_range(kind, *numbers_of(y))
     zeros = {"in_zero": numbers_of(x).zero, "out_zero": numbers_of(y).zero}

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TAKEN = frozenset(
     "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg stdbool stddef "
     "stdint stdio stdlib string tgmath time wchar wctype classify startup clean test all install "
-    "kd_convolution kd_elementwise kd_places kd_reduce kd_kernels tflite".split()
+    "kd_cmsis_nn kd_convolution kd_elementwise kd_places kd_reduce kd_kernels tflite".split()
 )
 _KEYWORDS = frozenset(
     "auto bool break case char class const continue default delete do double else enum extern false float for goto if "

@@ -13,7 +13,7 @@ from keras_dynamic.lite.c_source.source import Source
 from keras_dynamic.lite.metadata import metadata_needed
 
 _HERE = Path(__file__).parent
-KERNELS = ("kd_convolution.c", "kd_elementwise.c", "kd_places.c", "kd_reduce.c")
+KERNELS = ("kd_cmsis_nn.c", "kd_convolution.c", "kd_elementwise.c", "kd_places.c", "kd_reduce.c")
 
 
 class CSource(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 from configs.latency import get_config
 from keras_dynamic.experiments import records
 from keras_dynamic.experiments.jobs import run
-from keras_dynamic.experiments.jobs.emulator import library
+from keras_dynamic.experiments.jobs.emulator import cmsis_nn, tflm
 
 TOOLS = ("make", "gcc", "arm-none-eabi-gcc", "qemu-system-arm")
 missing = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -33,11 +33,14 @@ def test_a_cascade_on_two_machines(tmp_path, monkeypatch):
     assert record.method == "edge"
 
 
-def test_without_a_library_of_tflm(tmp_path, monkeypatch):
-    monkeypatch.delenv("TFLM_LIB_M3", raising=False)
+def test_without_what_the_user_brings(monkeypatch):
+    for name in ("TFLM_LIB_M3", "CMSIS_NN_LIB_M55", "CMSIS_NN"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TFLM_INCLUDE", "folder")
-    with pytest.raises(ValueError, match="tflm needs TFLM_LIB_M3 in the environment"):
-        library("m3")
+    with pytest.raises(ValueError, match=r"config\.tflm needs TFLM_LIB_M3 in the environment"):
+        tflm("m3")
+    with pytest.raises(ValueError, match=r"config\.cmsis_nn needs CMSIS_NN_LIB_M55 and CMSIS_NN in the environment"):
+        cmsis_nn("m55")
 
 
 @pytest.mark.slow
@@ -46,7 +49,9 @@ def test_beside_tflm(tmp_path):
     config = get_config("emulator_cascade")
     config.model, config.static = ("resnet8_cifar10_45k", "resnet14_cifar10_45k"), "resnet14_cifar10_45k"
     config.images, config.machines, config.tflm = 2, ("m3",), True
+    config.cmsis_nn = "CMSIS_NN_LIB_M3" in os.environ
     figures = run(config, tmp_path)
     assert figures["tflm_equal_m3"] == 1
     assert figures["instructions_over_tflm_m3"] < 1
     assert figures["ram_over_tflm_m3"] < 1
+    assert figures.get("cmsis_nn_equal_m3", 1) == 1

@@ -110,11 +110,21 @@ static int32_t start(const int32_t *bias, int32_t first, int32_t channels, int32
   return rows;
 }
 
+static kd_ratio ratio(const kd_window *p, int32_t channel) {
+  const kd_ratio found = {p->multipliers[channel], p->shifts[channel]};
+  return found;
+}
+
 static int8_t answered(int32_t scaled, int32_t zero, int32_t least, int32_t most) {
   return (int8_t)kd_clamped(scaled + zero, least, most);
 }
 
 void kd_conv_s8(const kd_window *p, const int8_t *x, int8_t *y) {
+#ifdef KD_CMSIS_NN
+  if (kd_cmsis_nn_conv_s8(p, x, y)) {
+    return;
+  }
+#endif
   const int32_t row = p->in.width * p->in.channels;
   const int32_t kernel_row = p->kernel_width * p->in.channels;
   const int32_t filter = p->kernel_height * kernel_row;
@@ -145,7 +155,7 @@ void kd_conv_s8(const kd_window *p, const int8_t *x, int8_t *y) {
           }
         }
         for (int32_t r = 0; r < channels; r++) {
-          *y++ = answered(kd_scaled(sums[r], p->ratios[c + r]), p->out_zero, p->least, p->most);
+          *y++ = answered(kd_scaled(sums[r], ratio(p, c + r)), p->out_zero, p->least, p->most);
         }
       }
     }
@@ -153,6 +163,11 @@ void kd_conv_s8(const kd_window *p, const int8_t *x, int8_t *y) {
 }
 
 void kd_depthwise_conv_s8(const kd_window *p, const int8_t *x, int8_t *y) {
+#ifdef KD_CMSIS_NN
+  if (kd_cmsis_nn_depthwise_conv_s8(p, x, y)) {
+    return;
+  }
+#endif
   const int32_t repeats = p->out.channels / p->in.channels;
   for (int32_t i = 0; i < p->out.height; i++) {
     const int32_t top = i * p->stride_height - p->pad_top;
@@ -169,7 +184,7 @@ void kd_depthwise_conv_s8(const kd_window *p, const int8_t *x, int8_t *y) {
             sum += (x[place] - p->in_zero) * p->weights[(a * p->kernel_width + b) * p->out.channels + c];
           }
         }
-        *y++ = answered(kd_scaled(sum, p->ratios[c]), p->out_zero, p->least, p->most);
+        *y++ = answered(kd_scaled(sum, ratio(p, c)), p->out_zero, p->least, p->most);
       }
     }
   }
@@ -201,7 +216,14 @@ static void pool(const kd_window *p, const int8_t *x, int8_t *y, bool average) {
   }
 }
 
-void kd_average_pool_s8(const kd_window *p, const int8_t *x, int8_t *y) { pool(p, x, y, true); }
+void kd_average_pool_s8(const kd_window *p, const int8_t *x, int8_t *y) {
+#ifdef KD_CMSIS_NN
+  if (kd_cmsis_nn_average_pool_s8(p, x, y)) {
+    return;
+  }
+#endif
+  pool(p, x, y, true);
+}
 
 void kd_max_pool_s8(const kd_window *p, const int8_t *x, int8_t *y) { pool(p, x, y, false); }
 

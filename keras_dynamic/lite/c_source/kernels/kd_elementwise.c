@@ -27,6 +27,11 @@ static inline int32_t common(int32_t x, int32_t zero, int32_t left_shift, kd_rat
 }
 
 void kd_add_s8(const kd_arithmetic *p, const int8_t *x1, const int8_t *x2, int8_t *y) {
+#ifdef KD_CMSIS_NN
+  if (kd_cmsis_nn_add_s8(p, x1, x2, y)) {
+    return;
+  }
+#endif
   const kd_arithmetic q = *p;
   KD_EACH(q.pairs, {
     const int32_t sum = common(x1[a], q.zero1, q.left_shift, q.ratio1) + common(x2[b], q.zero2, q.left_shift, q.ratio2);

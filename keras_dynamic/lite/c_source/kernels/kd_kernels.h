@@ -25,9 +25,10 @@ typedef struct {
   kd_map in, out;
   int32_t kernel_height, kernel_width, stride_height, stride_width, pad_top, pad_left, dilation_height, dilation_width;
   int32_t in_zero, out_zero, least, most;
-  const int8_t *weights;   /* conv: [out][kernel_height][kernel_width][in]; depthwise: [kernel_height][kernel_width][out] */
-  const int32_t *bias;     /* [out], or a null pointer for none */
-  const kd_ratio *ratios;  /* [out] */
+  const int8_t *weights;      /* conv: [out][kernel_height][kernel_width][in]; depthwise: [kernel_height][kernel_width][out] */
+  const int32_t *bias;        /* [out], or a null pointer for none */
+  const int32_t *multipliers; /* [out], and of the same ratios */
+  const int32_t *shifts;
 } kd_window;
 
 typedef struct {
@@ -69,6 +70,13 @@ void kd_depthwise_conv_s8(const kd_window *p, const int8_t *x, int8_t *y);
 void kd_average_pool_s8(const kd_window *p, const int8_t *x, int8_t *y);
 void kd_max_pool_s8(const kd_window *p, const int8_t *x, int8_t *y);
 void kd_dense_s8(const kd_dense *p, const int8_t *x, int8_t *y);
+
+#ifdef KD_CMSIS_NN /* whether CMSIS-NN has computed it */
+bool kd_cmsis_nn_conv_s8(const kd_window *p, const int8_t *x, int8_t *y);
+bool kd_cmsis_nn_depthwise_conv_s8(const kd_window *p, const int8_t *x, int8_t *y);
+bool kd_cmsis_nn_average_pool_s8(const kd_window *p, const int8_t *x, int8_t *y);
+bool kd_cmsis_nn_add_s8(const kd_arithmetic *p, const int8_t *x1, const int8_t *x2, int8_t *y);
+#endif
 
 void kd_add_s8(const kd_arithmetic *p, const int8_t *x1, const int8_t *x2, int8_t *y);
 void kd_sub_s8(const kd_arithmetic *p, const int8_t *x1, const int8_t *x2, int8_t *y);
