@@ -28,7 +28,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
     how many of the shipped test images; tflm, whether TensorFlow Lite Micro runs the same on the machines for which the
     environment names its library, see lite.firmware: TFLM_LIB_M3 and so on, TFLM_INCLUDE, its headers' folders with
     spaces between, and TFLM_FLAGS; cmsis_nn, whether C runs with CMSIS-NN's kernels too, on the machines for which
-    CMSIS_NN_LIB_M55 and so on name its library, and CMSIS_NN its sources; targets and seed.
+    CMSIS_NN_LIB_M55 and so on name its library, and CMSIS_NN_DIR its folder; targets and seed.
 
     Returns:
         {figure: number}: ram_bytes, of the arena, ram_static_bytes and ram_ratio; constant_bytes; macs_share; and for
@@ -76,7 +76,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
     if config.cmsis_nn:
         machines = [each for each in config.machines if _CMSIS_NN_LIB + each.upper() in os.environ]
         fast = [_Program(files[name], folder / f"cmsis_nn_{name}", x, machines, lite.to_c, cmsis_nn) for name in files]
-        figures |= _with_cmsis_nn(machines, *fast, figures)
+        figures |= _with_cmsis_nn(machines, fast[0], fast[1], figures)
     print("\n".join(f"{name} {value:.6g}" for name, value in figures.items()), flush=True)
     if record:
         name, data = f"{model.name} as C, int8, beside {config.static}", f"{len(x)} shipped test images"
@@ -120,7 +120,7 @@ _CMSIS_NN_LIB = "CMSIS_NN_LIB_"
 
 def cmsis_nn(machine) -> list[str]:
     """Returns what `make` needs to know of the user's CMSIS-NN."""
-    return _named("cmsis_nn", {"CMSIS_NN_LIB": _CMSIS_NN_LIB + machine.upper(), "CMSIS_NN": "CMSIS_NN"})
+    return _named("cmsis_nn", {"CMSIS_NN_LIB": _CMSIS_NN_LIB + machine.upper(), "CMSIS_NN": "CMSIS_NN_DIR"})
 
 
 def tflm(machine) -> list[str]:

@@ -34,12 +34,14 @@ def test_a_cascade_on_two_machines(tmp_path, monkeypatch):
 
 
 def test_without_what_the_user_brings(monkeypatch):
-    for name in ("TFLM_LIB_M3", "CMSIS_NN_LIB_M55", "CMSIS_NN"):
+    for name in ("TFLM_LIB_M3", "CMSIS_NN_LIB_M55", "CMSIS_NN_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TFLM_INCLUDE", "folder")
     with pytest.raises(ValueError, match=r"config\.tflm needs TFLM_LIB_M3 in the environment"):
         tflm("m3")
-    with pytest.raises(ValueError, match=r"config\.cmsis_nn needs CMSIS_NN_LIB_M55 and CMSIS_NN in the environment"):
+    with pytest.raises(
+        ValueError, match=r"config\.cmsis_nn needs CMSIS_NN_LIB_M55 and CMSIS_NN_DIR in the environment"
+    ):
         cmsis_nn("m55")
 
 
