@@ -138,7 +138,8 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
         MACs of one inference.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite, a decision is missing or unknown, or an operator's MACs are.
+        ValueError: if the bytes are no whole .tflite, a decision is missing or unknown, or an operator's MACs are, as
+            those of one whose size only the run decides.
     """
     parsed = flatbuffer.load(model)
     names = list((metadata_of(parsed) or {}).get("decisions", []))
@@ -184,8 +185,23 @@ def _macs(model: Model, graph: Graph, operator: Operator) -> int:
             f"The MACs of operator {name} are unknown, expected one of {sorted(_RULES)} or one without any; "
             "express the layer by these."
         )
-    inputs = [flatbuffer.shape(graph.tensors[t]) for t in operator.inputs if t >= 0]
-    return _RULES[name](inputs, flatbuffer.shape(graph.tensors[operator.outputs[0]]), operator)
+    inputs = [_known_shape(graph.tensors[t]) for t in operator.inputs if t >= 0]
+    return _RULES[name](inputs, _known_shape(graph.tensors[operator.outputs[0]]), operator)
+
+
+def _known_shape(tensor: Tensor) -> tuple[int, ...]:
+    """Returns a tensor's shape for one image: a batch that only the run decides is 1.
+
+    Raises:
+        ValueError: if another size is decided by the run.
+    """
+    first, *rest = flatbuffer.shape(tensor) or (1,)
+    if min(rest, default=0) < 0:
+        raise ValueError(
+            f"Tensor {tensor.name!r} has shape {[first, *rest]}, of which the run decides more than the batch, so that "
+            "its MACs are unknown; export the model for one size of image."
+        )
+    return (abs(first), *rest) if flatbuffer.shape(tensor) else ()
 
 
 RANDOM_PATTERNS = 64

@@ -92,7 +92,7 @@ function describe(each) {
   filled.style.width = `${Math.min(100, 100 * share)}%`;
   bar.append(filled);
   const work = macs === null ? '' : `, ${(macs / 1e6).toFixed(1)} M MACs`;
-  const times = `${dynamic.toFixed(2)} ms, ${Math.round(100 * share)} % of the static network${work}`;
+  const times = `${dynamic.toFixed(2)} ms, ${Math.round(100 * share)} % of the static network's time${work}`;
   each.caption.replaceChildren(text('strong', site.labels[label] ?? `class ${label}`), path, text('div', times), bar);
 }
 
