@@ -98,20 +98,19 @@ def test_static_model_without_metadata(to_tflite, images):
     assert count_macs(outline(model), {}) == count_macs(model, {}) == 36 * 9 * 3 * 4
 
 
-def foreign(size):
-    """The bytes of a file that another converter call made: of any batch, and perhaps any size of image."""
+def foreign(size, folder):
+    """The bytes of a file that TensorFlow's converter made alone: of any batch, and perhaps any size of image."""
     import tensorflow as tf
 
     layers = [keras.layers.Conv2D(4, 3, padding="same"), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(7)]
-    model = keras.Sequential([keras.Input((size, size, 3)), *layers])
-    traced = tf.function(model, input_signature=[tf.TensorSpec((None, size, size, 3))]).get_concrete_function()
-    return tf.lite.TFLiteConverter.from_concrete_functions([traced], model).convert()
+    keras.Sequential([keras.Input((size, size, 3)), *layers]).export(folder, verbose=False)
+    return tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert()
 
 
-def test_files_of_any_batch_count_one_image():
-    assert count_macs(foreign(8), {}) == 64 * 9 * 3 * 4 + 4 * 7
+def test_files_of_any_batch_count_one_image(tmp_path):
+    assert count_macs(foreign(8, tmp_path), {}) == 64 * 9 * 3 * 4 + 4 * 7
 
 
-def test_files_of_any_size_are_refused():
+def test_files_of_any_size_are_refused(tmp_path):
     with pytest.raises(ValueError, match="of which the run decides more than the batch, so that its MACs are unknown"):
-        count_macs(foreign(None), {})
+        count_macs(foreign(None, tmp_path), {})
