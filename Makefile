@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 
 # cpu or gpu: which TensorFlow is installed.
 ACCELERATOR ?= cpu
-EXTRAS ?= $(ACCELERATOR),jax,tflite,micro,data,dev
+EXTRAS ?= $(ACCELERATOR),jax,tflite,micro,onnx,data,dev
 
 # What the targets run; ARGS is added to each.
 MAIN_JOB ?= train_main.py --config=configs/quickstart.py --workdir=runs/quickstart

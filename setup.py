@@ -27,6 +27,8 @@ EXTRAS = {
     "tflite": ["ai-edge-litert>=2.0", "flatbuffers>=24.3"],
     # tflite-micro has pre-releases only; a bound that names one lets pip take them.
     "micro": ["tflite-micro>=0.dev20250101"],
+    # Writing ONNX models and running them.
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.20"],
     # tensorflow-datasets imports importlib_resources without declaring it.
     "data": ["tensorflow-datasets>=4.9.6", "importlib_resources>=6.4"],
     # These two bring the package tensorflow and hold absl-py at 1.4: not for one environment with cpu.

@@ -13,6 +13,7 @@ from keras_dynamic.lite.metadata import (
     write_signature,
 )
 from keras_dynamic.lite.micro import MicroInterpreter
+from keras_dynamic.lite.onnx import to_onnx
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.part_costs import part_energy, part_times, read_part_times, write_parts
 from keras_dynamic.lite.pooled_means import pool_means
@@ -54,6 +55,7 @@ __all__ = [
     "stages",
     "thresholds_for",
     "to_c",
+    "to_onnx",
     "unit_parts",
     "verify",
     "with_outputs",
