@@ -7,7 +7,8 @@ Copy this file and a .tflite there:
 
 For each image it prints the class, the path that it took (1 for each part that ran; of files exported with the output
 decisions) and the time. Old boards: pip install "tflite-runtime==2.14.0" "numpy<2" pillow; the interpreter that is
-installed is taken. run_model.py, which needs the package, also knows labels, budgets and defaults.
+installed is taken. What the file notes is not read: if the model does not normalise pixels itself, give --mean and
+--std. run_model.py, which needs the package, knows these, labels, budgets and the file's own thresholds.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 import time
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 RUNTIMES = {
     "ai_edge_litert": "ai_edge_litert.interpreter",
@@ -35,20 +36,28 @@ def main():
     parser.add_argument("--runtime", choices=list(RUNTIMES), help="the interpreter; the first installed by default")
     parser.add_argument("--mean", type=float, nargs="+", default=[0.0], help="of pixels, if the model does not know it")
     parser.add_argument("--std", type=float, nargs="+", default=[1.0], help="likewise")
-    parser.add_argument("--thresholds", type=float, nargs="+", help="of a model that takes them as an input")
+    parser.add_argument(
+        "--thresholds", type=float, nargs="+", default=[], help="of a model that takes them as an input"
+    )
     parser.add_argument("--budget", type=int, default=2**31 - 1, help="of a model that takes it, in the model's unit")
     parser.add_argument("--repeat", type=int, default=5, help="runs of each image, of which the median time is told")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each image, with the raw numbers")
     given = parser.parse_args()
-    model = Model(given)
+    model, unread = Model(given), 0
     for path in given.images:
-        found, milliseconds = model.run(path)
+        try:
+            found, milliseconds = model.run(path)
+        except (OSError, ValueError) as error:
+            print(f"on_a_board: cannot read image {path}, so it is left out: {error}", file=sys.stderr)
+            unread += 1
+            continue
         if given.json:
             print(json.dumps({"image": path, "ms": milliseconds, **{k: v.ravel().tolist() for k, v in found.items()}}))
             continue
         path_taken = "".join(str(int(run)) for run in found.get("decisions", np.array([])).ravel())
         taken = f"  path {path_taken}" if path_taken else ""
-        print(f"{path}: class {found['logits'].argmax()}{taken}  {milliseconds:.2f} ms")
+        print(f"{path}: class {model.label(found['logits'])}{taken}  {milliseconds:.2f} ms")
+    sys.exit(1 if unread else 0)
 
 
 class Model:
@@ -60,19 +69,35 @@ class Model:
 
     def __init__(self, given):
         self.given = given
-        self.interpreter = _installed(given.runtime).Interpreter(model_path=given.model, num_threads=1)
-        self.interpreter.allocate_tensors()
-        # The signature only tells the names: called by it, tflite-runtime 2.14 leaves out its fast kernels.
-        signature = self.interpreter.get_signature_runner()
+        try:
+            self.interpreter = _installed(given.runtime).Interpreter(model_path=given.model, num_threads=1)
+            self.interpreter.allocate_tensors()
+            # The signature only tells the names: called by it, tflite-runtime 2.14 leaves out its fast kernels.
+            signature = self.interpreter.get_signature_runner()
+        except (ValueError, RuntimeError) as error:
+            _end(f"{given.model} is no .tflite that runs here ({str(error).splitlines()[0]}); export or copy it again.")
         self.inputs, self.outputs = signature.get_input_details(), signature.get_output_details()
-        if "image" not in self.inputs or "logits" not in self.outputs:
-            sys.exit(
-                "on_a_board: expected a model with an input 'image' and an output 'logits', got the inputs "
-                f"{list(self.inputs)} and the outputs {list(self.outputs)}; export it with keras_dynamic."
+        if not {"image"} <= set(self.inputs) <= {"image", "thresholds", "budget"} or "logits" not in self.outputs:
+            _end(
+                "expected a model with an input 'image', perhaps 'thresholds' and 'budget', and an output 'logits', "
+                f"got inputs {list(self.inputs)} and outputs {list(self.outputs)}; export it with keras_dynamic."
             )
-        if "thresholds" in self.inputs and given.thresholds is None:
-            count = int(self.inputs["thresholds"]["shape"][-1])
-            sys.exit(f"on_a_board: the model takes {count} thresholds as an input, got none; give --thresholds.")
+        ends = self.inputs["image"], self.outputs["logits"]
+        shape, logits = ([int(size) for size in port["shape"]] for port in ends)
+        if len(shape) != 4 or shape[-1] not in (1, 3) or len(logits) != 2:
+            _end(f"expected a classifier of images of 1 or 3 channels, got {shape} to {logits}.")
+        count = int(self.inputs["thresholds"]["shape"][-1]) if "thresholds" in self.inputs else 0
+        if len(given.thresholds) != count:
+            _end(f"the model takes {count} thresholds as an input, got {len(given.thresholds)}; give --thresholds.")
+        normalised = given.mean != [0.0] or given.std != [1.0]
+        if normalised and self.inputs["image"]["dtype"] == np.uint8:
+            _end("the model takes bytes and normalises them itself; leave out --mean and --std.")
+
+    def label(self, logits):
+        """Returns the class: of one logit, 1 if it is positive."""
+        if logits.size > 1:
+            return int(logits.argmax())
+        return int(logits.item() > self.outputs["logits"]["quantization"][1])
 
     def run(self, path):
         """Returns {output: array} and the milliseconds that an image took.
@@ -97,7 +122,9 @@ class Model:
         port = self.inputs["image"]
         _, height, width, channels = port["shape"]
         with Image.open(path) as image:
-            image = image.convert("L" if channels == 1 else "RGB")
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"expected pixels of 8 bits, got mode {image.mode}")
+            image = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
             if image.size != (width, height):
                 image = image.resize((width, height), Image.BILINEAR)
             pixels = np.asarray(image).reshape(1, height, width, channels)
@@ -121,8 +148,11 @@ def _installed(name):
             return importlib.import_module(module)
         except ModuleNotFoundError:
             continue
-    missing = f"{name} is not installed" if name else "no interpreter is installed"
-    sys.exit(f"on_a_board: {missing}; pip install ai-edge-litert.")
+    _end(f"{name or 'an interpreter'} is not installed; pip install ai-edge-litert.")
+
+
+def _end(message):
+    sys.exit(f"on_a_board: {message}")
 
 
 if __name__ == "__main__":

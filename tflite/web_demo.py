@@ -49,15 +49,35 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"expected flags only, got {argv[1:]}.")
     try:
+        check_flags()
         with terminal.quiet():
             write_site(Path(_OUTPUT.value))
         print(f"{_OUTPUT.value} holds the site; {_OUTPUT.value}/index.html is its page.")
         if _MEASURE.value:
             print(measure(Path(_OUTPUT.value), Path(_MEASURE.value)))
+        if _SERVE.value:
+            serve(Path(_OUTPUT.value))
     except terminal.EXPECTED as error:
         sys.exit(f"web_demo: {error}")
-    if _SERVE.value:
-        serve(Path(_OUTPUT.value))
+
+
+def check_flags():
+    """Raises a ValueError for flags that do not go together, before anything is written."""
+    given = [f"--{name}" for name in ("quantize", "samples") if flags.FLAGS[name].present]
+    if _MODEL.value is None:
+        if _STATIC.value is not None:
+            raise ValueError("--static is compared with --model, got none; give the dynamic .tflite too.")
+    elif _STATIC.value is None:
+        raise ValueError("--model needs --static, the .tflite of the network that it is compared with.")
+    elif given or _MEASURE.value:
+        raise ValueError(
+            f"{' and '.join(given) or '--measure'}: only for the cascade of the zoo and its sample images; leave it "
+            "out beside --model."
+        )
+    if _MEASURE.value and not _SAMPLES.value:
+        raise ValueError("--measure needs images, got --samples=0.")
+    if _MEASURE.value and shutil.which(_CHROMIUM.value) is None:
+        raise ValueError(f"--measure needs Chromium, got --chromium={_CHROMIUM.value!r}, which is no program here.")
 
 
 def write_site(folder: Path):
@@ -95,8 +115,6 @@ def write_site(folder: Path):
 def _files():
     """Returns the bytes of the dynamic .tflite and of the static one, and images to begin with."""
     if _MODEL.value is not None:
-        if _STATIC.value is None:
-            raise ValueError("--model needs --static, the .tflite of the network that it is compared with.")
         return Path(_MODEL.value).read_bytes(), Path(_STATIC.value).read_bytes(), []
     from keras_dynamic import data, lite, zoo
     from keras_dynamic.models import cascade
@@ -127,21 +145,28 @@ def _config(dynamic, static) -> dict:
                 f"{outputs}; export it with export_model.py."
             )
         port[name] = {"inputs": inputs, "outputs": outputs}
-    sizes = [tuple(lite.Interpreter(content).inputs["image"].shape) for content in (dynamic, static)]
-    classes = [lite.Interpreter(content).outputs["logits"].shape[-1] for content in (dynamic, static)]
-    if sizes[0] != sizes[1] or classes[0] != classes[1]:
+    opened = [lite.Interpreter(content) for content in (dynamic, static)]
+    (size, logits), (other_size, other_logits) = (
+        (each.inputs["image"].shape, each.outputs["logits"].shape) for each in opened
+    )
+    if (size, logits) != (other_size, other_logits):
         raise ValueError(
-            f"both models must take images of one size and have the same classes, got {sizes[0]} and {classes[0]} "
-            f"classes, and {sizes[1]} and {classes[1]}."
+            "both models must take images of one size and have the same classes, got images and logits of shape "
+            f"{list(size)} and {list(logits)}, and {list(other_size)} and {list(other_logits)}."
+        )
+    if metadata.get("task", "classes") != "classes" or len(size) != 4 or size[-1] not in (1, 3) or len(logits) != 2:
+        raise ValueError(
+            f"the page shows the class of images of 1 or 3 channels, got images {list(size)}, logits {list(logits)} "
+            f"and the task {metadata.get('task', 'classes')!r}."
         )
     mean, std = lite.read_normalization(dynamic) or (0.0, 1.0)
     budgets, chosen = _budgets(dynamic, metadata)
     port["static"]["macs"] = lite.count_macs(static, {})
     return port | {
-        "size": sizes[0][1:],
+        "size": size[1:],
         "mean": [mean] if isinstance(mean, (int, float)) else list(mean),
         "std": [std] if isinstance(std, (int, float)) else list(std),
-        "labels": class_names(classes[0], lite.read_labels(dynamic)),
+        "labels": class_names(logits[-1], lite.read_labels(dynamic)),
         "decisions": metadata.get("decisions", []),
         "macs_unit": metadata.get("macs_unit", 1),
         "budgets": budgets,
@@ -153,11 +178,12 @@ def _budgets(content, metadata):
     """Returns rows of thresholds for mean MACs, cheapest first, and the place of the one that spends about half."""
     from keras_dynamic import lite
 
-    rows = metadata.get("budgets") or []
     if "thresholds" not in metadata:
         return [], 0
-    if not rows:
-        raise ValueError("the model takes thresholds, but has no table of them; export it with --calibration.")
+    rows = metadata.get("budgets") or []
+    if not rows:  # other things are decided too, or there were no calibration images: the file's own
+        noted = [3e38 if threshold is None else threshold for threshold in metadata["thresholds"]]
+        return [{"macs": None, "thresholds": noted}], 0
     spent = sorted({row["macs_mean"] for row in rows})
     picked = [spent[round(k * (len(spent) - 1) / (_BUDGETS - 1))] for k in range(_BUDGETS)]
     picked = sorted(set(picked))
@@ -204,12 +230,10 @@ def measure(folder: Path, output: Path) -> str:
         The mean times in words.
 
     Raises:
-        ValueError: if there is no Chromium, or its page does not report.
+        ValueError: if the page fails, or does not report.
     """
     from keras_dynamic.files import write_text
 
-    if shutil.which(_CHROMIUM.value) is None:
-        raise ValueError(f"--measure needs Chromium, got --chromium={_CHROMIUM.value!r}, which is no program here.")
     handler = type("Handler", (_Handler,), {"reported": []})
     arrived = threading.Event()
     handler.reported = _Reports(arrived)
@@ -234,6 +258,9 @@ def measure(folder: Path, output: Path) -> str:
     if not reported:
         raise ValueError(f"the page did not report within {_WAIT} seconds; open it with --serve and see what it says.")
     found = json.loads(handler.reported[0])
+    if "error" in found:
+        raise ValueError(f"the page failed: {found['error']}.")
+    found = found["images"]
     write_text(output, json.dumps(found))
     dynamic, static = (sum(each[name] for each in found) / len(found) for name in ("dynamic", "static"))
     return f"{len(found)} images: {dynamic:.3f} ms, static {static:.3f} ms, share {dynamic / static:.3f}"

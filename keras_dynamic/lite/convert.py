@@ -206,13 +206,13 @@ def convert(frozen, quantize=None, calibration=None, byte_range=None) -> Model:
         byte_range: the numbers that the bytes 0 and 255 stand for, where the input is uint8; else None.
 
     Raises:
-        ValueError: if an operation has no TFLite builtin, the quantiser leaves one in float, or bytes come to stand for
-            other numbers.
+        ValueError: if an operation has no TFLite builtin, the quantiser leaves one in float or cannot hold the factor of
+            an image's channel, or bytes come to stand for other numbers.
     """
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
-    scale_by_convolution(frozen.graph)
+    scale_by_convolution(frozen.graph, quantize == "int8")
     if quantize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":

@@ -30,7 +30,8 @@ def _surround(model: Model) -> None:
             if not flatbuffer.quantization(tensor)[0]:
                 continue
             name = f"{tensor.name}_float32"
-            outside = flatbuffer.add_tensor(main, name, list(flatbuffer.shape(tensor)), kinds.FLOAT32)
+            outside = flatbuffer.add_tensor(main, name, list(tensor.shape), kinds.FLOAT32)
+            main.tensors[outside].shapeSignature = tensor.shapeSignature
             source, result = (outside, inside) if kind == "QUANTIZE" else (inside, outside)
             main.operators.append(flatbuffer.new_operator(model, kind, [source], [result], kind.capitalize()))
             ends[place] = outside

@@ -287,6 +287,25 @@ class Interpreter:
         return self.results(raw)
 
 
+def shapes_of_one(model: bytes) -> dict[int, tuple[int, ...]]:
+    """Returns {tensor: shape} of the main graph of a model that takes any batch, for a batch of one.
+
+    Raises:
+        ValueError: if no backend can give its inputs these shapes.
+        ImportError: if none is installed.
+    """
+    _, package = _load_backend(None)
+    kernels = getattr(package.OpResolverType, KERNELS["builtin"])  # others leave tensors without a shape
+    runner = package.Interpreter(model_content=model, experimental_op_resolver_type=kernels)
+    for found in runner.get_input_details():
+        runner.resize_tensor_input(found["index"], [1 if size < 0 else size for size in found["shape_signature"]])
+    try:
+        runner.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"The model takes no batch of one image ({error}); export it again.") from error
+    return {found["index"]: tuple(map(int, found["shape"])) for found in runner.get_tensor_details()}
+
+
 def _port(name: str, details: Mapping[str, Any]) -> Port:
     scale, zero_point = details["quantization"]
     shape = tuple(int(size) for size in details["shape"])

@@ -14,7 +14,8 @@ def pool_means(content: bytes) -> bytes:
     TensorFlow Lite Micro's MEAN takes more than a hundred instructions a number, so that a gate, which begins with one,
     may cost as much as the unit that it skips; pooling has a fast kernel. Pooled numbers keep the scale of the map, so
     that pooling alone would round them to few values: it leaves two by two, or as many as the size divides by, and MEAN
-    takes these to a scale of their own. Answers may differ by a step. LiteRT, whose MEAN is fast, needs none of this.
+    takes these to a scale of their own. A mean may differ by a step, and so a decision near its threshold may change,
+    and the answer with it. LiteRT, whose MEAN is fast, needs none of this.
 
     Args:
         content: the bytes of an int8 .tflite; of another nothing changes.
@@ -39,7 +40,8 @@ def _pool(model: Model) -> None:
 def _averages(model: Model, graph: Graph, operator: Operator) -> bool:
     """Returns whether an operator is the mean over height and width of an int8 feature map."""
     x, axes = (graph.tensors[t] for t in operator.inputs)
-    if flatbuffer.type_name(x) != "INT8" or len(flatbuffer.shape(x)) != 4 or not flatbuffer.is_constant(model, axes):
+    known = len(flatbuffer.shape(x)) == 4 and min(flatbuffer.shape(x)) > 0
+    if flatbuffer.type_name(x) != "INT8" or not known or not flatbuffer.is_constant(model, axes):
         return False
     return {int(axis) % 4 for axis in flatbuffer.constant(model, axes).ravel()} == _BETWEEN
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-NAME = "scaled_channels"  # in the names of these convolutions
-_MOST_CHANNELS = 4  # rows of more are fast
+NAME = "kd/scaled_channels"  # in the names of these convolutions; a layer's own name has no slash
+MOST_CHANNELS = 4  # rows of more are fast
+_MOST_FACTOR = 1e5  # deviations of pixels, or of numbers from 0 to 1, are far over its inverse
+_MOST_OFFSET = 1e4  # of what is scaled: beyond it the sum with a large product would cancel in float32
 _STEPS: dict[str, Any] = {
     "AddV2": np.add,
     "BiasAdd": np.add,
@@ -18,19 +20,18 @@ _STEPS: dict[str, Any] = {
     "RealDiv": np.divide,
     "Sub": np.subtract,
 }
-_COMPUTED = _STEPS | {"Maximum": np.maximum, "Rsqrt": lambda x: 1 / np.sqrt(x), "Sqrt": np.sqrt}
+_COMPUTED = _STEPS | {"Maximum": np.maximum, "Rsqrt": lambda x: np.divide(1, np.sqrt(x)), "Sqrt": np.sqrt}
 
 
-def is_scaling(tensor_name) -> bool:
-    """Returns whether a tensor is what such a convolution gives, whose work stands for no layer and is not counted."""
-    return NAME in tensor_name
-
-
-def scale_by_convolution(graph) -> None:
+def scale_by_convolution(graph, int8: bool) -> None:
     """Lets a convolution scale an image of two to four channels that constants for each channel multiply and shift.
 
     Args:
         graph: TensorFlow graph whose variables are constants; it is changed in place.
+        int8: whether it is quantised then.
+
+    Raises:
+        ValueError: if int8 cannot hold what a channel is multiplied by, as where it never changes.
     """
     for operation in graph.get_operations():
         found = _scaled(operation)
@@ -44,7 +45,13 @@ def scale_by_convolution(graph) -> None:
             if after is None or after[0] is not last.outputs[0]:
                 break
             last, found = readers[0], after
-        if max(np.size(factor), np.size(offset)) > 1:
+        if int8 and not np.abs(factor).max() <= _MOST_FACTOR:
+            raise ValueError(
+                f"{last.name!r} multiplies a channel of the image by {np.abs(factor).max():.3g}, which int8 cannot hold; "
+                "a channel without deviation says nothing: leave it out, or give its normalisation a variance of 1."
+            )
+        by_channel = max(np.size(factor), np.size(offset)) > 1
+        if by_channel and np.isfinite(factor).all() and np.abs(offset).max() <= _MOST_OFFSET:
             _replace(graph, last, _scaled(operation)[0], factor, offset)
 
 
@@ -53,12 +60,12 @@ def _scaled(operation):
     if operation.type not in _STEPS or operation.outputs[0].dtype != "float32":
         return None
     shape = operation.outputs[0].shape
-    if shape.rank != 4 or not 1 < (shape[-1] or 0) <= _MOST_CHANNELS:
+    if shape.rank != 4 or not 1 < (shape[-1] or 0) <= MOST_CHANNELS:
         return None
     first, second = operation.inputs
     for x, other in ((first, second), (second, first)):
         constant = _constant(other) if x.shape == shape else None
-        if constant is not None and constant.size in (1, shape[-1]) and constant.shape[-1:] in ((), (1,), (shape[-1],)):
+        if constant is not None and (constant.size == 1 or constant.size == constant.shape[-1] == shape[-1]):
             divides = operation.type == "RealDiv" and x is second
             return None if divides else (x, constant.reshape(-1))
     return None
@@ -69,7 +76,8 @@ def _then(operation, constant, factor, offset):
     if operation.type == "Mul":
         return factor * constant, offset * constant
     if operation.type == "RealDiv":
-        return factor / constant, offset / constant
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return factor / constant, offset / constant
     if operation.type == "Sub" and _constant(operation.inputs[0]) is not None:
         return -factor, constant - offset
     return factor, offset - constant if operation.type == "Sub" else offset + constant
@@ -82,7 +90,8 @@ def _constant(tensor):
     value, operation = tf.get_static_value(tensor), tensor.op
     if value is None and operation.type in _COMPUTED:
         values = [_constant(each) for each in operation.inputs]
-        value = None if any(each is None for each in values) else _COMPUTED[operation.type](*values)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = None if any(each is None for each in values) else _COMPUTED[operation.type](*values)
     return None if value is None else np.asarray(value, np.float64)
 
 

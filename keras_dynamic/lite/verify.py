@@ -12,8 +12,9 @@ import numpy as np
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import decision_of_branch
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, branches, op_name
+from keras_dynamic.lite.interpreter import shapes_of_one
 from keras_dynamic.lite.metadata import macs_under, metadata_needed, metadata_of
-from keras_dynamic.lite.scaled_channels import is_scaling
+from keras_dynamic.lite.scaled_channels import MOST_CHANNELS, NAME
 from keras_dynamic.messages import did_you_mean
 
 
@@ -142,11 +143,28 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
             those of one whose size only the run decides.
     """
     parsed = flatbuffer.load(model)
+    if any(min(flatbuffer.shape(tensor), default=0) < 0 for tensor in parsed.subgraphs[0].tensors):
+        _set_shapes(parsed, model)
     names = list((metadata_of(parsed) or {}).get("decisions", []))
     for name in decisions:
         if name not in names:
             raise ValueError(f"The model's decisions are {names}, got {name!r}{did_you_mean(name, names)}.")
     return work_of(parsed, names).count(decisions)
+
+
+def _set_shapes(parsed: Model, content: bytes) -> None:
+    """Sets the shapes of a model whose batch only the run decides to those of one image, as the runtime finds them."""
+    main = parsed.subgraphs[0]
+    for t in main.inputs:
+        first, *rest = flatbuffer.shape(main.tensors[t]) or (1,)
+        if min(rest, default=0) < 0:
+            raise ValueError(
+                f"Input {main.tensors[t].name!r} has shape {[first, *rest]}, of which the run decides more than the "
+                "batch, so that the MACs are unknown; export the model for one size of image."
+            )
+    found = shapes_of_one(content)
+    for t, tensor in enumerate(main.tensors):
+        tensor.shape, tensor.shapeSignature = list(found.get(t, tensor.shape)), None
 
 
 def work_of(model: Model, names: list[str], index: int = 0, above: tuple[int, ...] = ()) -> Work:
@@ -178,30 +196,24 @@ def work_of(model: Model, names: list[str], index: int = 0, above: tuple[int, ..
 
 def _macs(model: Model, graph: Graph, operator: Operator) -> int:
     name = op_name(model, operator)
-    if name in FREE or is_scaling(graph.tensors[operator.outputs[0]].name):
+    if name in FREE or _scales_channels(graph, operator, name):
         return 0
     if name not in _RULES:
         raise ValueError(
             f"The MACs of operator {name} are unknown, expected one of {sorted(_RULES)} or one without any; "
             "express the layer by these."
         )
-    inputs = [_known_shape(graph.tensors[t]) for t in operator.inputs if t >= 0]
-    return _RULES[name](inputs, _known_shape(graph.tensors[operator.outputs[0]]), operator)
+    inputs = [flatbuffer.shape(graph.tensors[t]) for t in operator.inputs if t >= 0]
+    return _RULES[name](inputs, flatbuffer.shape(graph.tensors[operator.outputs[0]]), operator)
 
 
-def _known_shape(tensor: Tensor) -> tuple[int, ...]:
-    """Returns a tensor's shape for one image: a batch that only the run decides is 1.
-
-    Raises:
-        ValueError: if another size is decided by the run.
-    """
-    first, *rest = flatbuffer.shape(tensor) or (1,)
-    if min(rest, default=0) < 0:
-        raise ValueError(
-            f"Tensor {tensor.name!r} has shape {[first, *rest]}, of which the run decides more than the batch, so that "
-            "its MACs are unknown; export the model for one size of image."
-        )
-    return (abs(first), *rest) if flatbuffer.shape(tensor) else ()
+def _scales_channels(graph: Graph, operator: Operator, name: str) -> bool:
+    """Returns whether an operator is a convolution that only scales an image's channels, which is no layer's work."""
+    result = graph.tensors[operator.outputs[0]]
+    if name != "CONV_2D" or NAME not in result.name:
+        return False
+    outputs, height, width, channels = flatbuffer.shape(graph.tensors[operator.inputs[1]])
+    return height == width == 1 and outputs == channels <= MOST_CHANNELS
 
 
 RANDOM_PATTERNS = 64

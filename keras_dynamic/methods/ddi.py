@@ -35,8 +35,9 @@ class DDI(Annealed):
             which keeps decisions that depend on the image, where a mere penalty closes gates for all of them.
             callbacks.AnnealTarget lowers it.
         balance: weight of the balance loss: over the decisions on units and groups, the sum of the squared distance of
-            each one's rate in a batch, of a group's where its unit runs, from their mean; 0, as in the paper, for none.
-            With some 4 no decision closes or opens for all images, as many do where only the cost is held.
+            each one's rate over all images of a batch, of a group's as if its unit ran, from their mean; 0, as in the
+            paper, for none. With some 4 no decision closes or opens for all images, as many do where only the cost is
+            held.
         table: None for MACs; or {part: cost} in another unit, such as the energy of lite.part_energy, see cost.priced.
         **kwargs: of Method (weight_decay, teacher, distillation_weight, ...) and keras.Model.
 

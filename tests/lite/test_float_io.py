@@ -56,3 +56,28 @@ def test_what_stays(guarded):
 
     with pytest.raises(ValueError, match="is FLOAT32 in an int8 model"):
         lite.verify(flatbuffer.edited(once, float_inside))
+
+
+@pytest.mark.parametrize("edit", [lite.float_io, lite.pool_means])
+def test_files_of_any_batch(edit, tmp_path):
+    """TensorFlow's converter leaves the batch to the run."""
+    import tensorflow as tf
+
+    parts = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    keras.Sequential([keras.Input((8, 8, 3)), *parts]).export(tmp_path, verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in images(10))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    content = converter.convert()
+    one, other = lite.Interpreter(content), lite.Interpreter(edit(content))
+    (name,), (result,) = one.inputs, one.outputs
+    for image in images(5):
+        given = (image[None].astype(int) - 128).astype(np.int8)
+        one.feed({name: given})
+        other.feed({name: given if edit is lite.pool_means else image[None].astype(np.float32)})
+        one.invoke()
+        other.invoke()
+        scale = one.outputs[result].scale
+        np.testing.assert_allclose(other.results()[result], one.results()[result], atol=3 * scale)

@@ -98,19 +98,30 @@ def test_static_model_without_metadata(to_tflite, images):
     assert count_macs(outline(model), {}) == count_macs(model, {}) == 36 * 9 * 3 * 4
 
 
-def foreign(size, folder):
+def foreign(layers, size, folder):
     """The bytes of a file that TensorFlow's converter made alone: of any batch, and perhaps any size of image."""
     import tensorflow as tf
 
-    layers = [keras.layers.Conv2D(4, 3, padding="same"), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(7)]
     keras.Sequential([keras.Input((size, size, 3)), *layers]).export(folder, verbose=False)
     return tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert()
 
 
-def test_files_of_any_batch_count_one_image(tmp_path):
-    assert count_macs(foreign(8, tmp_path), {}) == 64 * 9 * 3 * 4 + 4 * 7
+def some_layers(name):
+    conv = keras.layers.Conv2D(4, 3, padding="same", name=name)
+    return [conv, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(7)]
+
+
+@pytest.mark.parametrize("name", ["conv", "conv_scaled_channels"])  # as the convolutions of scaled channels are named
+def test_files_of_any_batch_count_one_image(name, tmp_path):
+    assert count_macs(foreign(some_layers(name), 8, tmp_path), {}) == 64 * 9 * 3 * 4 + 4 * 7
+
+
+def test_a_batch_that_is_mixed_with_places(tmp_path):
+    rows = keras.layers.Lambda(lambda x: keras.ops.reshape(x, (-1, 4)), output_shape=(4,))
+    layers = [keras.layers.Conv2D(4, 3, padding="same"), rows, keras.layers.Dense(7)]
+    assert count_macs(foreign(layers, 8, tmp_path), {}) == 64 * 9 * 3 * 4 + 64 * 4 * 7
 
 
 def test_files_of_any_size_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="of which the run decides more than the batch, so that its MACs are unknown"):
-        count_macs(foreign(None, tmp_path), {})
+    with pytest.raises(ValueError, match="of which the run decides more than the batch, so that the MACs are unknown"):
+        count_macs(foreign(some_layers("conv"), None, tmp_path), {})

@@ -30,12 +30,12 @@ def images(count, channels=3):
     return np.random.default_rng(0).integers(0, 256, (count, 8, 8, channels)).astype(np.float32)
 
 
-def network(*stem, channels=3):
+def network(*stem, channels=3, size=(8, 8)):
     keras.utils.set_random_seed(0)
     body = [keras.layers.Conv2D(4, 3, padding="same", activation="relu")]
     head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
     model = layers.DynamicModel(layers.Chain([*stem, *body], [], head))
-    model.build((None, 8, 8, channels))
+    model.build((None, *size, channels))
     return model
 
 
@@ -116,3 +116,25 @@ def test_an_intermediate_result_that_others_read():
     runner = lite.Interpreter(lite.export(model))
     found = np.concatenate([runner.run(image)["logits"] for image in x])
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "shape"), [((3, 8), (3, 1, 1)), ((8, 3), (3, 1))])
+def test_a_number_for_each_of_as_many_rows_as_channels(size, shape):
+    factors = np.float32([0.001, 0.01, 0.1]).reshape(shape)
+    model = network(Function(lambda x: x * factors), size=size)
+    x = np.random.default_rng(0).integers(0, 256, (6, *size, 3)).astype(np.float32)
+    runner = lite.Interpreter(lite.export(model))
+    found = np.concatenate([runner.run(image)["logits"] for image in x])
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(x)), atol=1e-5)
+
+
+def test_a_channel_that_never_changes():
+    """An opaque alpha has no deviation: 255 less its mean, over next to nothing, is 0; int8 has no such numbers."""
+    x = np.concatenate([images(20), np.full((20, 8, 8, 1), 255, np.float32)], -1)
+    normalization = keras.layers.Normalization(mean=[*MEAN, 255.0], variance=[*DEVIATION**2, 0.0])
+    model = network(normalization, channels=4)
+    runner = lite.Interpreter(lite.export(model))
+    found = np.concatenate([runner.run(image)["logits"] for image in x])
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(x)), atol=1e-4)
+    with pytest.raises(ValueError, match=r"multiplies a channel of the image by 1e\+07, which int8 cannot hold"):
+        lite.export(model, "int8", x)

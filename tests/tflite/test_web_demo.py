@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -56,6 +57,11 @@ def test_the_site_of_ones_own_files(run, files, tmp_path):
 def test_what_is_refused(run, files, tmp_path):
     other = kd.lite.with_outputs((tmp_path / "dynamic.tflite").read_bytes(), ["decisions"])
     (tmp_path / "other.tflite").write_bytes(other)
+    four = kd.layers.DynamicModel(
+        kd.layers.Chain(keras.layers.Conv2D(4, 3), [], [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])
+    )
+    four.build((None, 16, 16, 4))
+    (tmp_path / "four.tflite").write_bytes(kd.lite.export(four))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     both = ["--model=dynamic.tflite", "--static=static.tflite"]
@@ -64,7 +70,14 @@ def test_what_is_refused(run, files, tmp_path):
         "--output must be a new or empty folder": [*both, "--output=full"],
         "and give 'logits', got": ["--model=other.tflite", "--static=static.tflite", "--output=site"],
         "got --chromium='nothing', which is no program here": [
-            *both, "--output=made", "--measure=m.json", "--chromium=nothing"
+            "--output=site", "--measure=m.json", "--chromium=nothing"
+        ],
+        "--measure needs images, got --samples=0": ["--output=site", "--measure=m.json", "--samples=0"],
+        "--quantize and --samples: only for the cascade": [*both, "--output=site", "--quantize=int8", "--samples=2"],
+        "--measure: only for the cascade": [*both, "--output=site", "--measure=m.json"],
+        "--static is compared with --model, got none": ["--static=static.tflite", "--output=site"],
+        "the page shows the class of images of 1 or 3 channels, got images [1, 16, 16, 4]": [
+            "--model=four.tflite", "--static=four.tflite", "--output=site"
         ],
     }  # fmt: skip
     for message, flags in refused.items():
@@ -72,6 +85,25 @@ def test_what_is_refused(run, files, tmp_path):
         assert done.returncode == 1
         assert message in done.stderr
     assert not (tmp_path / "site").exists()
+
+
+@needs_litert
+def test_thresholds_without_a_table_are_the_files_own(run, files, images, tmp_path):
+    """A network with gates and exits has no table of budgets."""
+    network = kd.zoo.load("resnet8_cifar10_45k")
+    gated = kd.layers.DynamicModel(network.chain, kd.deciders.PerUnitGates())
+    gated.build((None, 32, 32, 3))
+    exited = kd.transform.attach_exits(gated, ["stage1_unit1"])
+    confident = kd.deciders.Confidence()
+    model = kd.layers.DynamicModel(exited.chain, kd.deciders.CombinedDecider([exited.decider, confident]))
+    model.build((None, 32, 32, 3))
+    confident.set_thresholds([0.7])
+    (tmp_path / "own.tflite").write_bytes(kd.lite.export(model, thresholds="input"))
+    (tmp_path / "plain.tflite").write_bytes(kd.lite.export(network))
+    done = run(SCRIPT, "--model=own.tflite", "--static=plain.tflite", "--output=site")
+    assert (done.returncode, done.stderr) == (0, "")
+    config = json.loads((tmp_path / "site/config.json").read_text())
+    assert config["budgets"] == [{"macs": None, "thresholds": [pytest.approx(0.7)]}]
 
 
 @pytest.mark.slow
@@ -82,6 +114,7 @@ def test_the_browser_decides_alike(run, quantize, tmp_path):
     done = run(SCRIPT, "--output=site", f"--quantize={quantize}", "--samples=60", "--measure=found.json")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found) == 60
     config = json.loads((tmp_path / "site/config.json").read_text())
     interpreter = kd.lite.Interpreter((tmp_path / "site/dynamic.tflite").read_bytes())
     thresholds = np.float32(config["budgets"][config["budget"]]["thresholds"])
@@ -92,6 +125,5 @@ def test_the_browser_decides_alike(run, quantize, tmp_path):
         equal.append(own["decisions"] == wanted["decisions"].ravel().tolist())
         assert own["label"] == wanted["logits"].argmax()
         assert own["macs"] == wanted["macs"].item() * config["macs_unit"]
-    assert len(found) == 60
     assert all(equal)
     assert 0 < np.mean([each["decisions"] for each in found]) < 1

@@ -35,9 +35,12 @@ async function run(name, pixels, thresholds) {
   return [found, milliseconds];
 }
 
+/** Returns the place of the budget in force. */
+const place = () => (site.budgets.length > 1 ? byId('slider').value : 0);
+
 /** Returns class, path, MACs and times of an image: the models take turns, so that both meet the same machine. */
 async function classify(pixels) {
-  const thresholds = Float32Array.from(site.budgets.length ? site.budgets[byId('slider').value].thresholds : []);
+  const thresholds = Float32Array.from(site.budgets.length ? site.budgets[place()].thresholds : []);
   const times = {dynamic: [], static: []};
   let found;
   for (let repeat = 0; repeat < REPEATS; repeat++) {
@@ -47,7 +50,8 @@ async function classify(pixels) {
       if (name === 'dynamic') found = outputs;
     }
   }
-  const label = found.logits.indexOf(Math.max(...found.logits));
+  const one = found.logits.length === 1; // a single logit tells two classes apart
+  const label = one ? Number(found.logits[0] > 0) : found.logits.indexOf(Math.max(...found.logits));
   return {
     label,
     logits: [...found.logits],
@@ -140,7 +144,10 @@ async function addFiles(files) {
 
 /** Runs jobs after each other, and says what went wrong. */
 function then(job) {
-  working = working.then(job).catch((error) => say(`It failed: ${error.message ?? error}`, true));
+  working = working.then(job).catch((error) => {
+    say(`It failed: ${error.message ?? error}`, true);
+    return report({error: String(error.message ?? error)});
+  });
   return working;
 }
 
@@ -185,7 +192,7 @@ async function start() {
   for (const name of ['dynamic', 'static']) {
     models[name] = await loadAndCompile(`${name}.tflite`, {accelerator: 'wasm'});
   }
-  if (site.budgets.length) {
+  if (site.budgets.length > 1) {
     byId('slider').max = site.budgets.length - 1;
     byId('slider').value = site.budget;
     byId('budget').hidden = false;
@@ -199,9 +206,13 @@ async function start() {
     await judge(add(bitmap, bitmap.width, bitmap.height));
   }
   summarize();
-  // web_demo.py --measure asks for the numbers themselves.
+  await report({images: shown.map((each) => each.result)});
+}
+
+/** Sends what was found to web_demo.py --measure, which asks for it. */
+async function report(found) {
   if (new URLSearchParams(location.search).has('report')) {
-    await fetch('report', {method: 'POST', body: JSON.stringify(shown.map((each) => each.result))});
+    await fetch('report', {method: 'POST', body: JSON.stringify(found)});
   }
 }
 

@@ -50,7 +50,7 @@ def firmware(content, folder, name="kd_model", arena_bytes=None, means="pooled")
         name: with which files, functions and types begin: lower case letters, digits and '_'.
         arena_bytes: memory for the interpreter; None measures it here and adds a tenth.
         means: 'pooled' for the file as pool_means gives it, without which gates of int8 files may cost more than they
-            save there; 'whole' for the file as it is.
+            save there, but of which a few decisions may differ; 'whole' for the file as it is.
 
     Returns:
         Firmware: the folder, the memory, the operators, and the .tflite itself, to run here on MicroInterpreter.

@@ -183,6 +183,22 @@ def test_what_the_folder_holds_and_the_example_says(guarded, tmp_path):
     assert said.strip().endswith(f"class {wanted['logits'].argmax()} logits {logits} path {path} MACs {macs}")
 
 
+def test_other_flags_build_anew(guarded, tmp_path):
+    folder = lite.to_c(lite.export(guarded, "int8", images(40), fold="never"), tmp_path / "made").folder
+
+    def built(*flags):
+        subprocess.run(["make", "-C", str(folder), *flags], check=True, capture_output=True)
+        return (folder / "classify").stat().st_mtime_ns
+
+    first = built("CFLAGS=-O0")
+    assert built("CFLAGS=-O0") == first
+    assert built("CFLAGS=-O1") > first
+    done = subprocess.run(
+        ["make", "-C", str(folder), "CMSIS_NN=somewhere"], check=False, capture_output=True, text=True
+    )
+    assert "give both CMSIS_NN and CMSIS_NN_LIB, or neither" in done.stderr
+
+
 def test_what_cannot_be(guarded, tmp_path):
     float32 = lite.export(guarded, fold="never")
     with pytest.raises(ValueError, match="to_c takes int8 files, got one with quantize=None"):
