@@ -206,8 +206,8 @@ def convert(frozen, quantize=None, calibration=None, byte_range=None) -> Model:
         byte_range: the numbers that the bytes 0 and 255 stand for, where the input is uint8; else None.
 
     Raises:
-        ValueError: if an operation has no TFLite builtin, the quantiser leaves one in float or cannot hold the factor of
-            an image's channel, or bytes come to stand for other numbers.
+        ValueError: if an operation has no TFLite builtin, the quantiser leaves one in float or cannot hold the factor
+            of an image's channel, or bytes come to stand for other numbers.
     """
     import tensorflow as tf
 

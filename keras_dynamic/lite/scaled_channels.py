@@ -47,8 +47,8 @@ def scale_by_convolution(graph, int8: bool) -> None:
             last, found = readers[0], after
         if int8 and not np.abs(factor).max() <= _MOST_FACTOR:
             raise ValueError(
-                f"{last.name!r} multiplies a channel of the image by {np.abs(factor).max():.3g}, which int8 cannot hold; "
-                "a channel without deviation says nothing: leave it out, or give its normalisation a variance of 1."
+                f"{last.name!r} multiplies a channel of the image by {np.abs(factor).max():.3g}, which int8 cannot "
+                "hold; a channel without deviation says nothing: leave it out, or give its normalisation a variance of 1."
             )
         by_channel = max(np.size(factor), np.size(offset)) > 1
         if by_channel and np.isfinite(factor).all() and np.abs(offset).max() <= _MOST_OFFSET:
