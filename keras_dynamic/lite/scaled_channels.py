@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 NAME = "kd/scaled_channels"  # in the names of these convolutions; a layer's own name has no slash
-MOST_CHANNELS = 4  # rows of more are fast
+_MOST_CHANNELS = 4  # rows of more are fast
 _MOST_FACTOR = 1e5  # deviations of pixels, or of numbers from 0 to 1, are far over its inverse
 _MOST_OFFSET = 1e4  # of what is scaled: beyond it the sum with a large product would cancel in float32
 _STEPS: dict[str, Any] = {
@@ -21,6 +21,12 @@ _STEPS: dict[str, Any] = {
     "Sub": np.subtract,
 }
 _COMPUTED = _STEPS | {"Maximum": np.maximum, "Rsqrt": lambda x: np.divide(1, np.sqrt(x)), "Sqrt": np.sqrt}
+
+
+def may_scale(kernel) -> bool:
+    """Returns whether a convolution's kernel, of TFLite's shape, may be one that scales an image's channels."""
+    outputs, *size, channels = kernel
+    return size == [1, 1] and outputs == channels <= _MOST_CHANNELS
 
 
 def scale_by_convolution(graph, int8: bool) -> None:
@@ -48,7 +54,7 @@ def scale_by_convolution(graph, int8: bool) -> None:
         if int8 and not np.abs(factor).max() <= _MOST_FACTOR:
             raise ValueError(
                 f"{last.name!r} multiplies a channel of the image by {np.abs(factor).max():.3g}, which int8 cannot "
-                "hold; a channel without deviation says nothing: leave it out, or give its normalisation a variance of 1."
+                "hold; a channel without deviation says nothing: leave it out, or give it a variance of 1."
             )
         by_channel = max(np.size(factor), np.size(offset)) > 1
         if by_channel and np.isfinite(factor).all() and np.abs(offset).max() <= _MOST_OFFSET:
@@ -60,7 +66,7 @@ def _scaled(operation):
     if operation.type not in _STEPS or operation.outputs[0].dtype != "float32":
         return None
     shape = operation.outputs[0].shape
-    if shape.rank != 4 or not 1 < (shape[-1] or 0) <= MOST_CHANNELS:
+    if shape.rank != 4 or not 1 < (shape[-1] or 0) <= _MOST_CHANNELS:
         return None
     first, second = operation.inputs
     for x, other in ((first, second), (second, first)):

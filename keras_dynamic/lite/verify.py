@@ -14,7 +14,7 @@ from keras_dynamic.lite.branching import decision_of_branch
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, branches, op_name
 from keras_dynamic.lite.interpreter import shapes_of_one
 from keras_dynamic.lite.metadata import macs_under, metadata_needed, metadata_of
-from keras_dynamic.lite.scaled_channels import MOST_CHANNELS, NAME
+from keras_dynamic.lite.scaled_channels import NAME, may_scale
 from keras_dynamic.messages import did_you_mean
 
 
@@ -209,11 +209,8 @@ def _macs(model: Model, graph: Graph, operator: Operator) -> int:
 
 def _scales_channels(graph: Graph, operator: Operator, name: str) -> bool:
     """Returns whether an operator is a convolution that only scales an image's channels, which is no layer's work."""
-    result = graph.tensors[operator.outputs[0]]
-    if name != "CONV_2D" or NAME not in result.name:
-        return False
-    outputs, height, width, channels = flatbuffer.shape(graph.tensors[operator.inputs[1]])
-    return height == width == 1 and outputs == channels <= MOST_CHANNELS
+    named = name == "CONV_2D" and NAME in graph.tensors[operator.outputs[0]].name
+    return named and may_scale(flatbuffer.shape(graph.tensors[operator.inputs[1]]))
 
 
 RANDOM_PATTERNS = 64

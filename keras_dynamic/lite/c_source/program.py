@@ -2,8 +2,9 @@
 
 A branch of an IF works on its caller's tensors and writes its results to where the caller reads them. Two tensors may
 share memory if no run needs both at one time, so that the two branches of an IF lie over each other; results of
-operators that go element by element replace an operand that nothing reads any more. What follows element by element
-from the model's inputs, such as a normalised image, is computed anew in a branch that reads it rather than kept for it.
+operators that go element by element replace an operand that nothing reads any more. What follows element by element,
+or by a scaling of channels, from the model's inputs, such as a normalised image, is computed anew in a branch that
+reads it rather than kept for it.
 """
 
 import math
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor
+from keras_dynamic.lite.scaled_channels import may_scale
 
 ALIGNMENT = 4
 _ORDERS = 200  # that are tried; most plans are the least there is at once
@@ -192,7 +194,8 @@ def _add(block, step):
     """Adds a step to a block, and notes it on its result if that follows from the model's inputs."""
     given = [each for each in step.inputs if isinstance(each, Value)]
     follows = all(each.input is not None or each.recipe is not None for each in given)
-    if given and follows and step.name in _IN_PLACE:
+    scales = step.name == "CONV_2D" and may_scale(flatbuffer.shape(step.inputs[1].tensor))
+    if given and follows and (step.name in _IN_PLACE or scales):
         step.outputs[0].recipe, step.outputs[0].block = step, block
     block.steps.append(step)
 

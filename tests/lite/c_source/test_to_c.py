@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_dynamic import cost, deciders, layers, lite, models, transform
+from keras_dynamic import cost, data, deciders, layers, lite, models, transform, zoo
 from keras_dynamic.lite import flatbuffer
 from tests.layers import grouped
 from tests.lite.c_source.compiled import Compiled, alone
@@ -84,6 +84,17 @@ def test_a_cascade(tmp_path):
     alone = lite.to_c(lite.export(networks[-1], "int8", images(40)), tmp_path / "alone")
     # The normalised image is made again for the second network, not kept: only the first one's answer is.
     assert lite.to_c(content, tmp_path / "both").arena_bytes <= alone.arena_bytes + 16
+
+
+def test_channels_scaled_anew_for_a_second_network(tmp_path):
+    """The shipped networks normalise by one mean and deviation, which is one convolution in the file."""
+    shipped = data.shipped()
+    networks = [zoo.load(name) for name in ("resnet8_cifar10_45k", "resnet14_cifar10_45k")]
+    model = models.cascade(networks)
+    model.fit_thresholds(shipped.x_heldout[:100], quantiles=[0.5])
+    both = lite.to_c(lite.export(model, "int8", shipped.x_heldout[:50]), tmp_path / "both").arena_bytes
+    alone = lite.to_c(lite.export(networks[-1], "int8", shipped.x_heldout[:50]), tmp_path / "alone").arena_bytes
+    assert both <= alone + 64
 
 
 @pytest.mark.ci
