@@ -125,7 +125,8 @@ class _Body:
     """
 
     def __init__(self, writer: _Writer, graph: Graph, given: dict[int, str]):
-        self.writer, self.graph, self.nodes, self._names = writer, graph, [], dict(given)  # type: ignore[var-annotated]
+        self.writer, self.graph, self._names = writer, graph, dict(given)
+        self.nodes: list[Any] = []
         for operator in graph.operators:
             self._add(operator)
 
