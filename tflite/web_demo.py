@@ -8,7 +8,7 @@ The page, by LiteRT.js, shows which parts of the network each image ran and its 
 files and the camera. A model exported with --outputs=logits,decisions,macs tells the most; of one exported with
 --thresholds=input and calibration images a slider chooses the budget. int8 files get float32 ends. Without --model it
 is a cascade of the zoo. The folder is a static site: any web server serves it, and --serve does so here. --measure
-opens it in headless Chromium and prints the mean times.
+opens it in headless Chromium and prints the mean times; --record=ID writes them to results/.
 """
 
 import json
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +36,7 @@ _SAMPLES = flags.DEFINE_integer("samples", 12, "test images that ship, to begin 
 _QUANTIZE = flags.DEFINE_enum("quantize", "none", ["none", "int8"], "of the cascade of the zoo")
 _SERVE = flags.DEFINE_bool("serve", False, "serve the site on this computer until Ctrl-C")
 _MEASURE = flags.DEFINE_string("measure", None, "JSON file for what headless Chromium finds of the samples")
+_RECORD = flags.DEFINE_string("record", None, "id of the record of --measure to write to results/")
 _CHROMIUM = flags.DEFINE_string("chromium", "chromium", "the browser of --measure")
 _PORT = flags.DEFINE_integer("port", 8000, "of --serve", lower_bound=0)
 
@@ -54,7 +56,11 @@ def main(argv):
             write_site(Path(_OUTPUT.value))
         print(f"{_OUTPUT.value} holds the site; {_OUTPUT.value}/index.html is its page.")
         if _MEASURE.value:
-            print(measure(Path(_OUTPUT.value), Path(_MEASURE.value)))
+            start = time.time()
+            figures = measure(Path(_OUTPUT.value), Path(_MEASURE.value))
+            print("\n".join(f"{name} {value:.4g}" for name, value in figures.items()))
+            if _RECORD.value:
+                write(figures, time.time() - start)
         if _SERVE.value:
             serve(Path(_OUTPUT.value))
     except terminal.EXPECTED as error:
@@ -74,6 +80,8 @@ def check_flags():
             f"{' and '.join(given) or '--measure'}: only for the cascade of the zoo and its sample images; leave it "
             "out beside --model."
         )
+    if _RECORD.value and not _MEASURE.value:
+        raise ValueError("--record is of what --measure finds; give both.")
     if _MEASURE.value and not _SAMPLES.value:
         raise ValueError("--measure needs images, got --samples=0.")
     if _MEASURE.value and shutil.which(_CHROMIUM.value) is None:
@@ -219,7 +227,7 @@ def serve(folder: Path):
             return
 
 
-def measure(folder: Path, output: Path) -> str:
+def measure(folder: Path, output: Path) -> dict:
     """Opens the site in headless Chromium and writes what it found of each sample.
 
     Args:
@@ -227,7 +235,8 @@ def measure(folder: Path, output: Path) -> str:
         output: the JSON file.
 
     Returns:
-        The mean times in words.
+        browser_ms and browser_static_ms, means of an image; browser_share of the two; macs_share; browser_over_macs,
+        the one share over the other; images.
 
     Raises:
         ValueError: if the page fails, or does not report.
@@ -262,8 +271,26 @@ def measure(folder: Path, output: Path) -> str:
         raise ValueError(f"the page failed: {found['error']}.")
     found = found["images"]
     write_text(output, json.dumps(found))
-    dynamic, static = (sum(each[name] for each in found) / len(found) for name in ("dynamic", "static"))
-    return f"{len(found)} images: {dynamic:.3f} ms, static {static:.3f} ms, share {dynamic / static:.3f}"
+    count = len(found)
+    dynamic, static, macs = (sum(each[name] for each in found) / count for name in ("dynamic", "static", "macs"))
+    share = macs / json.loads((folder / "config.json").read_text())["static"]["macs"]
+    return {
+        "browser_ms": dynamic,
+        "browser_static_ms": static,
+        "browser_share": dynamic / static,
+        "macs_share": share,
+        "browser_over_macs": dynamic / static / share,
+        "images": count,
+    }
+
+
+def write(figures, seconds):
+    """Writes the record of what was measured."""
+    from keras_dynamic.experiments.records import write_record
+
+    name = f"ResNet-8, then ResNet-20, beside ResNet-20, in Chromium, {_QUANTIZE.value.replace('none', 'float32')}"
+    data, settings = f"{figures['images']} shipped test images", {"quantize": _QUANTIZE.value, "seed": 0}
+    write_record(_RECORD.value, "edge", name, data, settings, figures, {"browser_over_macs": "<= 1.1"}, seconds)
 
 
 class _Reports(list):

@@ -290,7 +290,7 @@ TITLES = {
     "channels": "Channel groups",
     "exits": "Early exits",
     "serving": "Serving",
-    "edge": "C on microcontrollers",
+    "edge": "Microcontrollers and browsers",
     "models": "Keras models as chains",
 }
 _EVERYTHING = "all"

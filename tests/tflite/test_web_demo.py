@@ -75,6 +75,7 @@ def test_what_is_refused(run, files, tmp_path):
         "--measure needs images, got --samples=0": ["--output=site", "--measure=m.json", "--samples=0"],
         "--quantize and --samples: only for the cascade": [*both, "--output=site", "--quantize=int8", "--samples=2"],
         "--measure: only for the cascade": [*both, "--output=site", "--measure=m.json"],
+        "--record is of what --measure finds; give both": ["--output=site", "--record=web"],
         "--static is compared with --model, got none": ["--static=static.tflite", "--output=site"],
         "the page shows the class of images of 1 or 3 channels, got images [1, 16, 16, 4]": [
             "--model=four.tflite", "--static=four.tflite", "--output=site"
@@ -113,6 +114,7 @@ def test_thresholds_without_a_table_are_the_files_own(run, files, images, tmp_pa
 def test_the_browser_decides_alike(run, quantize, tmp_path):
     done = run(SCRIPT, "--output=site", f"--quantize={quantize}", "--samples=60", "--measure=found.json")
     assert done.returncode == 0, done.stderr
+    assert "images 60" in done.stdout
     found = json.loads((tmp_path / "found.json").read_text())
     assert len(found) == 60
     config = json.loads((tmp_path / "site/config.json").read_text())
