@@ -56,7 +56,7 @@ def main():
             continue
         path_taken = "".join(str(int(run)) for run in found.get("decisions", np.array([])).ravel())
         taken = f"  path {path_taken}" if path_taken else ""
-        print(f"{path}: class {model.label(found['logits'])}{taken}  {milliseconds:.2f} ms")
+        print(f"{path}: class {model.label(found['logits'])}{taken}  {milliseconds:.3g} ms")
     sys.exit(1 if unread else 0)
 
 

@@ -2,7 +2,7 @@ r"""Writes a web page on which a dynamic .tflite classifies images in the browse
 
     make setup-web
     python tflite/web_demo.py --output=site --serve
-    python tflite/web_demo.py --model=exits.tflite --static=plain.tflite --output=site
+    python tflite/web_demo.py --model=exits.tflite --static=plain.tflite --images=photos --output=site
 
 The page, by LiteRT.js, shows which parts of the network each image ran and its time over the static network's, for
 files and the camera. A model exported with --outputs=logits,decisions,macs tells the most; of one exported with
@@ -27,12 +27,13 @@ from pathlib import Path
 import terminal
 from absl import app, flags
 from class_names import class_names
-from PIL import Image
+from PIL import Image, ImageOps
 
 _MODEL = flags.DEFINE_string("model", None, "the dynamic .tflite; a cascade of the zoo by default")
 _STATIC = flags.DEFINE_string("static", None, "the static .tflite that it is compared with; needed with --model")
 _OUTPUT = flags.DEFINE_string("output", None, "new or empty folder for the site", required=True)
-_SAMPLES = flags.DEFINE_integer("samples", 12, "test images that ship, to begin with; 0 with --model", lower_bound=0)
+_SAMPLES = flags.DEFINE_integer("samples", 12, "of the cascade of the zoo: test images that ship", lower_bound=1)
+_IMAGES = flags.DEFINE_string("images", None, "of --model: folder of image files that the page begins with")
 _QUANTIZE = flags.DEFINE_enum("quantize", "none", ["none", "int8"], "of the cascade of the zoo")
 _SERVE = flags.DEFINE_bool("serve", False, "serve the site on this computer until Ctrl-C")
 _MEASURE = flags.DEFINE_string("measure", None, "JSON file for what headless Chromium finds of the samples")
@@ -75,15 +76,18 @@ def check_flags():
             raise ValueError("--static is compared with --model, got none; give the dynamic .tflite too.")
     elif _STATIC.value is None:
         raise ValueError("--model needs --static, the .tflite of the network that it is compared with.")
-    elif given or _MEASURE.value:
+    elif given or _RECORD.value:
         raise ValueError(
-            f"{' and '.join(given) or '--measure'}: only for the cascade of the zoo and its sample images; leave it "
-            "out beside --model."
+            f"{' and '.join(given) or '--record'}: only for the cascade of the zoo; leave it out beside --model."
+        )
+    elif _MEASURE.value and _IMAGES.value is None:
+        raise ValueError("--measure needs images; give --images, a folder of image files.")
+    if _IMAGES.value is not None and (_MODEL.value is None or not Path(_IMAGES.value).is_dir()):
+        raise ValueError(
+            f"--images is a folder of image files, of --model, got {_IMAGES.value!r}; the zoo has --samples."
         )
     if _RECORD.value and not _MEASURE.value:
         raise ValueError("--record is of what --measure finds; give both.")
-    if _MEASURE.value and not _SAMPLES.value:
-        raise ValueError("--measure needs images, got --samples=0.")
     if _MEASURE.value and shutil.which(_CHROMIUM.value) is None:
         raise ValueError(f"--measure needs Chromium, got --chromium={_CHROMIUM.value!r}, which is no program here.")
 
@@ -114,7 +118,7 @@ def write_site(folder: Path):
             shutil.copytree(package / part, made / "litert" / name, ignore=shutil.ignore_patterns(*_UNUSED))
         (made / "samples").mkdir()
         for number, image in enumerate(samples):
-            Image.fromarray(image).save(made / f"samples/{number}.png")
+            image.save(made / f"samples/{number}.png")
         for name, content in (("dynamic", dynamic), ("static", static)):
             (made / f"{name}.tflite").write_bytes(lite.float_io(content))
         (made / "config.json").write_text(json.dumps(config))
@@ -123,7 +127,9 @@ def write_site(folder: Path):
 def _files():
     """Returns the bytes of the dynamic .tflite and of the static one, and images to begin with."""
     if _MODEL.value is not None:
-        return Path(_MODEL.value).read_bytes(), Path(_STATIC.value).read_bytes(), []
+        paths = sorted(Path(_IMAGES.value).iterdir()) if _IMAGES.value else []
+        samples = [ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in paths]
+        return Path(_MODEL.value).read_bytes(), Path(_STATIC.value).read_bytes(), samples
     from keras_dynamic import data, lite, zoo
     from keras_dynamic.models import cascade
 
@@ -134,7 +140,8 @@ def _files():
     how = {"quantize": None if _QUANTIZE.value == "none" else "int8", "calibration": images.x_heldout}
     how["labels"] = list(images.class_names)
     dynamic = lite.export(model, outputs=("logits", "decisions", "macs"), thresholds="input", **how)
-    return dynamic, lite.export(zoo.load("resnet20_cifar10_45k"), **how), images.x_test[: _SAMPLES.value]
+    samples = [Image.fromarray(image) for image in images.x_test[: _SAMPLES.value]]
+    return dynamic, lite.export(zoo.load("resnet20_cifar10_45k"), **how), samples
 
 
 def _config(dynamic, static) -> dict:
@@ -144,6 +151,10 @@ def _config(dynamic, static) -> dict:
     from keras_dynamic.lite.metadata import signature_names
 
     metadata, port = lite.read_metadata(dynamic) or {}, {}
+    if (lite.read_metadata(static) or {}).get("decisions"):
+        raise ValueError(
+            "--static must be a file without decisions, got one with some; are --model and --static swapped?"
+        )
     for name, content in (("dynamic", dynamic), ("static", static)):
         inputs, outputs = signature_names(flatbuffer.load(content))
         further = [each for each in inputs[1:] if each != "thresholds"]

@@ -36,8 +36,10 @@ def test_without_litert(run, tmp_path):
 
 
 @needs_litert
-def test_the_site_of_ones_own_files(run, files, tmp_path):
-    done = run(SCRIPT, "--model=dynamic.tflite", "--static=static.tflite", "--output=site")
+def test_the_site_of_ones_own_files(run, files, images, tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(images[0]).save(tmp_path / "photos" / "one.bmp")
+    done = run(SCRIPT, "--model=dynamic.tflite", "--static=static.tflite", "--images=photos", "--output=site")
     assert (done.returncode, done.stderr) == (0, "")
     site = tmp_path / "site"
     assert {path.name for path in site.iterdir()} >= {"index.html", "page.js", "style.css", "litert", "config.json"}
@@ -46,7 +48,8 @@ def test_the_site_of_ones_own_files(run, files, tmp_path):
     assert config["decisions"] == ["unit1", "unit2"]
     assert config["dynamic"] == {"inputs": ["image"], "outputs": ["logits", "decisions", "macs"]}
     assert config["static"]["macs"] == kd.lite.count_macs((tmp_path / "static.tflite").read_bytes(), {})
-    assert config["samples"] == config["budgets"] == []
+    assert (config["samples"], config["budgets"]) == (["0.png"], [])
+    np.testing.assert_array_equal(np.asarray(Image.open(site / "samples/0.png")), images[0])
     for name in ("dynamic", "static"):
         content = (site / f"{name}.tflite").read_bytes()
         assert kd.lite.Interpreter(content).inputs["image"].dtype == np.float32
@@ -72,9 +75,10 @@ def test_what_is_refused(run, files, tmp_path):
         "got --chromium='nothing', which is no program here": [
             "--output=site", "--measure=m.json", "--chromium=nothing"
         ],
-        "--measure needs images, got --samples=0": ["--output=site", "--measure=m.json", "--samples=0"],
+        "--measure needs images; give --images": [*both, "--output=site", "--measure=m.json"],
+        "--images is a folder of image files, of --model, got 'nowhere'": [*both, "--output=site", "--images=nowhere"],
+        "are --model and --static swapped?": ["--model=static.tflite", "--static=dynamic.tflite", "--output=site"],
         "--quantize and --samples: only for the cascade": [*both, "--output=site", "--quantize=int8", "--samples=2"],
-        "--measure: only for the cascade": [*both, "--output=site", "--measure=m.json"],
         "--record is of what --measure finds; give both": ["--output=site", "--record=web"],
         "--static is compared with --model, got none": ["--static=static.tflite", "--output=site"],
         "the page shows the class of images of 1 or 3 channels, got images [1, 16, 16, 4]": [

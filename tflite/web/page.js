@@ -109,13 +109,11 @@ function summarize() {
   say(`${done.length} ${done.length > 1 ? 'images' : 'image'}: ${Math.round(100 * time)} % of the static network's time${macs}.`);
 }
 
-/** Adds an image, anything that a canvas draws, of this width and height, cropped to the model's shape. */
-function add(source, width, height) {
+/** Adds an image, anything that a canvas draws, resized to the model's shape. */
+function add(source) {
   const [high, wide] = site.size;
   const canvas = Object.assign(document.createElement('canvas'), {width: wide, height: high});
-  const scale = Math.max(wide / width, high / height);
-  const context = canvas.getContext('2d', {willReadFrequently: true});
-  context.drawImage(source, (wide - scale * width) / 2, (high - scale * height) / 2, scale * width, scale * height);
+  canvas.getContext('2d', {willReadFrequently: true}).drawImage(source, 0, 0, wide, high);
   const figure = document.createElement('figure');
   const caption = document.createElement('figcaption');
   figure.append(canvas, caption);
@@ -134,7 +132,7 @@ async function addFiles(files) {
   for (const file of files) {
     try {
       const bitmap = await createImageBitmap(file);
-      await judge(add(bitmap, bitmap.width, bitmap.height));
+      await judge(add(bitmap));
     } catch (error) {
       return say(`${file.name} cannot be read as an image (${error.message}).`, true);
     }
@@ -165,13 +163,11 @@ async function useCamera() {
   video.hidden = false;
   byId('camera').textContent = 'Stop the camera';
   await video.play();
-  const each = add(video, video.videoWidth, video.videoHeight);
+  const each = add(video);
   const step = async () => {
     if (!video.srcObject) return;
     const [high, wide] = site.size;
-    const scale = Math.max(wide / video.videoWidth, high / video.videoHeight);
-    const [width, height] = [scale * video.videoWidth, scale * video.videoHeight];
-    each.canvas.getContext('2d').drawImage(video, (wide - width) / 2, (high - height) / 2, width, height);
+    each.canvas.getContext('2d').drawImage(video, 0, 0, wide, high);
     each.pixels = pixelsOf(each.canvas);
     await judge(each);
     summarize();
@@ -203,7 +199,7 @@ async function start() {
   runs = Math.min(100, Math.ceil(LEAST / Math.max(0.05, (await classify(grey)).static)));
   for (const name of site.samples) {
     const bitmap = await createImageBitmap(await (await fetch(`samples/${name}`)).blob());
-    await judge(add(bitmap, bitmap.width, bitmap.height));
+    await judge(add(bitmap));
   }
   summarize();
   await report({images: shown.map((each) => each.result)});

@@ -187,6 +187,16 @@ def test_what_the_folder_holds_and_the_example_says(guarded, tmp_path):
     said = subprocess.run(
         [str(written.folder / "classify"), str(tmp_path / "image.bin")], check=True, capture_output=True, text=True
     ).stdout
+    wrong = {"cannot be opened": None, "expected a file of 192 bytes: input": b"short", "192 bytes:": bytes(193)}
+    for words, held in wrong.items():
+        other = tmp_path / "other.bin"
+        if held is not None:
+            other.write_bytes(held)
+        command = [str(written.folder / "classify"), str(other)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert words in done.stderr
+    assert subprocess.run([str(written.folder / "classify")], check=False, capture_output=True).returncode == 1
     wanted = reference.run(image, raw=True)
     logits = " ".join(map(str, wanted["logits"].ravel()))
     path = "".join(map(str, wanted["decisions"].ravel()))

@@ -8,6 +8,10 @@ uint64_t instructions(void);
 #endif
 
 int main(int argc, char **argv) {
+  if (argc < 2) {
+    fprintf(stderr, "expected files of images\n");
+    return 1;
+  }
   static {{ name }}_arena arena;
   static {{ image.type }} image[{{ name | upper }}_IMAGE_SIZE];
   {{ name }}_settings settings;
@@ -22,8 +26,13 @@ int main(int argc, char **argv) {
 {% endif %}
   for (int place = 1; place < argc; place++) {
     FILE *file = fopen(argv[place], "rb");
-    if (file == NULL || fread(image, 1, sizeof image, file) != sizeof image) {
-      fprintf(stderr, "%s: expected a file of %d bytes\n", argv[place], (int)sizeof image);
+    if (file == NULL) {
+      fprintf(stderr, "%s: cannot be opened\n", argv[place]);
+      return 1;
+    }
+    if (fread(image, 1, sizeof image, file) != sizeof image || fgetc(file) != EOF) {
+      fprintf(stderr, "%s: expected a file of %d bytes: input values, no picture file\n", argv[place],
+              (int)sizeof image);
       return 1;
     }
     (void)fclose(file);
