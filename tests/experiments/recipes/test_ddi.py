@@ -39,7 +39,7 @@ def small(kind="both"):
 def test_what_a_config_builds(kind, decider, names):
     model = Run(small(kind)).model
     assert (type(model), type(model.decider), model.decision_names) == (DDI, decider, names)
-    assert (model.alpha, model.target, model.table) == (20.0, 0.6, None)
+    assert (model.alpha, model.balance, model.target, model.table) == (60.0, 4.0, 0.6, None)
 
 
 def test_a_penalty_and_energy():
