@@ -54,7 +54,7 @@ def calibrate(model, x, y=None, risk=0.01, delta=0.1, seed=0) -> Calibrated:
     Thresholds are tried from the strictest on, all stages with the same one, until for one of them the hypothesis that
     the promise is broken cannot be rejected any more: a fixed sequence of tests, each at level delta. One image in ten
     chooses which are tried, and of a cascade the discount, of models.DISCOUNTS the one with which all networks together
-    are right most often.
+    are right most often, the smallest of equals.
 
     Args:
         model: Cascade; or built DynamicModel with a Confidence decider for its exits, or with gates or a policy (tau).
@@ -146,7 +146,8 @@ def _best_stages(model, x, labels, path):
     def right(discount):
         return float((~_differ(of(discount).predictions[path, -1], wanted)).mean())
 
-    model.set_discount(max((model.discount, *DISCOUNTS), key=right))
+    # Not the one that an earlier call has left; of equals the smallest, nearest to the last network alone.
+    model.set_discount(max(sorted(DISCOUNTS), key=right))
     return of(model.discount)
 
 

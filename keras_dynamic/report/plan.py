@@ -28,6 +28,7 @@ from keras_dynamic.ops import (
     right_answers,
     stops,
 )
+from keras_dynamic.ops.risk import images_needed
 from keras_dynamic.report import formatting
 from keras_dynamic.report.frontier import error_of
 from keras_dynamic.report.measure import labelled_pair
@@ -302,6 +303,11 @@ class _Bench(NamedTuple):
         chance = 1 / self.probes.whole.shape[-1]
         return float(max(chance, 1 - (1 - self.accuracy) * share**-self.exponent))
 
+    def risk(self) -> float:
+        """Returns the risk of a promise that so many inputs are likely to show: it needs a sixth of them."""
+        shown = [risk for risk in (0.01, 0.02, 0.03, 0.05) if 6 * images_needed(risk, 0.1) <= len(self.y)]
+        return shown[0] if shown else 0.1
+
     def way(self, name, points, ceiling, overhead, run, because="") -> Way:
         """Returns a Way, with what follows from its points."""
         points = sorted(points)
@@ -398,7 +404,7 @@ def _cascades(bench, say) -> list[Way]:
             f"{names} = kd.models.distil_front(model, x_train, y_train, share={asked})\n"
             f"cascade = kd.models.cascade([{names}, model])\n"
             "cascade.fit_temperatures(x_validation, y_validation)\n"
-            "kd.evaluation.calibrate(cascade, x_validation, y_validation, risk=0.01, delta=0.1)"
+            f"kd.evaluation.calibrate(cascade, x_validation, y_validation, risk={bench.risk():g}, delta=0.1)"
         )
         ways.append(bench.way(name, points, ceiling, overhead, run))
     return ways
@@ -546,7 +552,11 @@ def _remarks(bench, data) -> list[str]:
     """Returns sentences on what the figures rest on, and what stands in the way."""
     network, found = bench.network, []
     name, ms = max(network.parts.items(), key=lambda each: each[1])
-    if ms > network.ms / 3:
+    if ms > 0.99 * network.ms:
+        found.append(
+            "The network is one part: only cascades, which run it whole or not, and smaller networks save any of it."
+        )
+    elif ms > network.ms / 3:
         found.append(
             f"{formatting.milliseconds(ms)} of {formatting.milliseconds(network.ms)} are spent in one part, {name!r}: "
             "decisions about other parts save nothing of it."
@@ -571,4 +581,10 @@ def _remarks(bench, data) -> list[str]:
         f"error on {len(bench.y):,} inputs is {100 * error:.1f} points. Equal means {100 * bench.max_loss:.1f} points "
         "less at most."
     )
+    if error > bench.max_loss:
+        enough = int(np.ceil(len(bench.y) * (error / bench.max_loss) ** 2))
+        found.append(
+            "That error is larger than what counts as equal, so that other inputs may turn a verdict over: see by how "
+            f"much each way is off, or give some {enough:,} held-out inputs."
+        )
     return found

@@ -174,6 +174,17 @@ def test_the_discount_is_the_best_of_those_tried(classifier_pair):
     assert model.discount < 1
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_what_an_earlier_call_left_changes_nothing(cascade, labelled):
+    x, y = drawn(np.random.default_rng(0), 600)
+    found = []
+    for discount in (1.0, 0.0, 0.5):
+        cascade.set_discount(discount)
+        calibrated = calibrate(cascade, x, y if labelled else None, risk=0.05)
+        found.append((cascade.discount, calibrated.p_value, *calibrated.thresholds))
+    assert len(set(found)) == 1
+
+
 @pytest.fixture
 def classifier_pair():
     """A first network that is surely wrong for half of the inputs, and a last one that is nearly always right."""
