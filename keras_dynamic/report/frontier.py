@@ -323,9 +323,9 @@ def judge(report: Mapping[str, Any], name: str) -> Verdict:
 def headline(report: Mapping[str, Any], name: str) -> str:
     """Answers in one sentence whether a system pays.
 
-    It does not if it is merely pruned, is in no precision faster than the static network, or lies under any measured
-    line by more than the standard error of its accuracy. Of the rest, what lies within that error of the static line or
-    of its static twin breaks even.
+    It does not if it is merely pruned, by more than the standard error of its accuracy, is in no precision faster than
+    the static network, or lies under any measured line by more than that error. Of the rest, what lies within that
+    error of the static line or of its static twin breaks even.
 
     Args:
         report: The content of report.json.
@@ -336,7 +336,10 @@ def headline(report: Mapping[str, Any], name: str) -> str:
         points above the static line.'
     """
     system, found = report["systems"][name], margins_of(report, name)
-    error, word = standard_error(report, system), judge(report, name).word
+    error = standard_error(report, system)
+    twin = found.get("margin_static_twin")
+    # Under its twin by less than the error, it may be either.
+    pruned = judge(report, name).word == PRUNED and not (twin is not None and -error < twin < 0)
     reference, known = reference_of(report, system)
     times = {
         precision: system[precision]["latency_dynamic_ms"] / system[precision]["latency_static_ms"]
@@ -345,12 +348,12 @@ def headline(report: Mapping[str, Any], name: str) -> str:
     }
     slow = bool(times) and min(times.values()) >= 1
     nothing = max(error, _NOTHING)
-    if word == PRUNED or slow or min(found.values()) < -nothing:
+    if pruned or slow or min(found.values()) < -nothing:
         answer = DOES_NOT_PAY
     else:
         static = [margin for line, margin in found.items() if line != "margin_cascade"]
         answer = BREAKS_EVEN if min(static) < nothing else PAYS
-    reasons = [reason for reason, holds in ((PRUNED, word == PRUNED), ("no faster", slow)) if holds]
+    reasons = [reason for reason, holds in ((PRUNED, pruned), ("no faster", slow)) if holds]
     because = f" ({' and '.join(reasons)})" if reasons else ""
     shown = [line for line in found if line != "margin_static_twin" or found[line] <= 0 or len(found) == 1]
     places = " and ".join(f"{_where(found[line])} {_LINES[line]}{_doubt(found[line], error)}" for line in shown)

@@ -82,6 +82,15 @@ def test_level_with_the_cascade_frontier_and_above_the_static_line_pays(report):
     assert frontier.headline(report, "cascade").startswith("Cascade does not pay: ")
 
 
+def test_under_its_twin_by_less_than_the_error_is_not_called_pruned(report):
+    gated = report["systems"]["gated"]
+    gated["accuracy"], report["images"] = 0.942, 400  # above both lines; the standard error is 1.17 points
+    gated["accuracy_static_twin"] = 0.944
+    assert frontier.headline(report, "gated").startswith("Gated breaks even: ")
+    gated["accuracy_static_twin"] = 0.96
+    assert frontier.headline(report, "gated").startswith("Gated does not pay (merely pruned): ")
+
+
 def test_under_its_twin_names_the_twin(report):
     report["systems"]["gated"]["accuracy_static_twin"] = 0.9121
     assert "0.11 points under its static twin" in frontier.headline(report, "gated")
