@@ -6,9 +6,10 @@ r"""Writes a web page on which a dynamic .tflite classifies images in the browse
 
 The page, by LiteRT.js, shows which parts of the network each image ran and its time over the static network's, for
 files and the camera. A model exported with --outputs=logits,decisions,macs tells the most; of one exported with
---thresholds=input and calibration images a slider chooses the budget. int8 files get float32 ends. Without --model it
-is a cascade of the zoo. The folder is a static site: any web server serves it, and --serve does so here. --measure
-opens it in headless Chromium and prints the mean times; --record=ID writes them to results/.
+--thresholds=input and calibration images a slider chooses the budget, at first half of the static network's MACs. int8
+files get float32 ends. Without --model it is a cascade of the zoo. The folder is a static site: any web server serves
+it, and --serve does so here. --measure opens it in headless Chromium and prints the mean times; --record=ID writes them
+to results/.
 """
 
 import json
@@ -179,8 +180,8 @@ def _config(dynamic, static) -> dict:
             f"and the task {metadata.get('task', 'classes')!r}."
         )
     mean, std = lite.read_normalization(dynamic) or (0.0, 1.0)
-    budgets, chosen = _budgets(dynamic, metadata)
     port["static"]["macs"] = lite.count_macs(static, {})
+    budgets, chosen = _budgets(dynamic, metadata, port["static"]["macs"] / 2)
     return port | {
         "size": size[1:],
         "mean": [mean] if isinstance(mean, (int, float)) else list(mean),
@@ -193,8 +194,8 @@ def _config(dynamic, static) -> dict:
     }
 
 
-def _budgets(content, metadata):
-    """Returns rows of thresholds for mean MACs, cheapest first, and the place of the one that spends about half."""
+def _budgets(content, metadata, wanted):
+    """Returns rows of thresholds for mean MACs, cheapest first, and the place of the one nearest to those wanted."""
     from keras_dynamic import lite
 
     if "thresholds" not in metadata:
@@ -210,7 +211,7 @@ def _budgets(content, metadata):
         {"macs": macs, "thresholds": [min(float(t), 3e38) for t in lite.thresholds_for(content, macs=macs)]}
         for macs in picked
     ]
-    return made, next(k for k, macs in enumerate(picked) if macs >= (picked[0] + picked[-1]) / 2)
+    return made, min(range(len(picked)), key=lambda place: abs(picked[place] - wanted))
 
 
 class _Handler(SimpleHTTPRequestHandler):
