@@ -9,7 +9,7 @@ from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, prune, redirect, schedule
 from keras_dynamic.lite.interpreter import decode, port_of
 from keras_dynamic.lite.micro import native_output
-from keras_dynamic.lite.scaled_channels import scale_by_convolution
+from keras_dynamic.lite.scaled_channels import read_instead, scale_by_convolution
 
 # An operator that may rescale, so that the quantiser does not give its input and its output one scale; it is removed or
 # becomes QUANTIZE afterwards.
@@ -171,10 +171,7 @@ def _restate(graph):
                 continue
             same = instead[operation.type](operation, *operation.inputs)
             for output, other in zip(operation.outputs, same, strict=True):
-                for reader in output.consumers():
-                    for place, tensor in enumerate(reader.inputs):
-                        if tensor is output:
-                            reader._update_input(place, other)  # TensorFlow offers no public way to change a graph
+                read_instead(output.consumers(), output, other)
 
 
 def _slices(split, axis, x) -> list:

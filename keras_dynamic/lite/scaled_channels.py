@@ -43,7 +43,7 @@ def scale_by_convolution(graph, int8: bool) -> None:
         found = _scaled(operation)
         if found is None or found[0].op.type != "Placeholder":  # the converter fuses those after layers
             continue
-        factor, offset, last = 1.0, 0.0, operation
+        image, factor, offset, last = found[0], 1.0, 0.0, operation
         while True:
             factor, offset = _then(last, found[1], factor, offset)
             readers = last.outputs[0].consumers()
@@ -58,7 +58,7 @@ def scale_by_convolution(graph, int8: bool) -> None:
             )
         by_channel = max(np.size(factor), np.size(offset)) > 1
         if by_channel and np.isfinite(factor).all() and np.abs(offset).max() <= _MOST_OFFSET:
-            _replace(graph, last, _scaled(operation)[0], factor, offset)
+            _replace(graph, last, image, factor, offset)
 
 
 def _scaled(operation):
@@ -111,7 +111,12 @@ def _replace(graph, last, x, factor, offset):
     with graph.as_default(), tf.name_scope(f"{last.name}/{NAME}/"):
         scaled = tf.nn.conv2d(x, kernel, 1, "VALID")
         scaled = tf.nn.bias_add(scaled, np.broadcast_to(offset, channels).astype(np.float32))
+    read_instead(readers, last.outputs[0], scaled)
+
+
+def read_instead(readers, result, other):
+    """Lets operations of a TensorFlow graph read another tensor in place of a result."""
     for reader in readers:
         for place, tensor in enumerate(reader.inputs):
-            if tensor is last.outputs[0]:
-                reader._update_input(place, scaled)  # TensorFlow offers no public way to change a graph
+            if tensor is result:
+                reader._update_input(place, other)  # TensorFlow offers no public way to change a graph

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_dynamic import cost, data, deciders, layers, lite, models, transform, zoo
+from keras_dynamic import data, deciders, layers, lite, models, transform, zoo
 from keras_dynamic.lite import flatbuffer
 from tests.layers import grouped
+from tests.lite.functions import Function
 
 onnxruntime = pytest.importorskip("onnxruntime")
 OUTPUTS = ("logits", "decisions", "macs")
@@ -111,28 +112,12 @@ def test_dense_units_by_an_lstm_and_small_cnns():
     equal(lite.export(model, outputs=OUTPUTS, fold="never"), images(6, 32))
 
 
-class Operator(keras.layers.Layer):
-    """A layer of one function of feature maps."""
-
-    def __init__(self, function):
-        super().__init__(name="operator")
-        self.function = function
-
-    def call(self, x):
-        return self.function(x)
-
-
-@cost.register(Operator)
-def _operator_cost(layer, inputs):
-    return 0
-
-
 def layer(kind, *arguments, **named):
     return lambda: getattr(keras.layers, kind)(*arguments, **named)
 
 
 def function(of):
-    return lambda: Operator(of)
+    return lambda: Function(of)
 
 
 OPERATORS = {

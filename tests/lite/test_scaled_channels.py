@@ -6,24 +6,9 @@ import pytest
 from keras import ops
 
 from keras_dynamic import cost, layers, lite
+from tests.lite.functions import Function
 
 MEAN, DEVIATION = np.array([125.0, 120.0, 110.0], "float32"), np.array([63.0, 60.0, 70.0], "float32")
-
-
-class Function(keras.layers.Layer):
-    """A layer of one function of feature maps."""
-
-    def __init__(self, function):
-        super().__init__(name="function")
-        self.function = function
-
-    def call(self, x):
-        return self.function(x)
-
-
-@cost.register(Function)
-def _function_cost(layer, inputs):
-    return 0
 
 
 def images(count, channels=3):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_dynamic import cost, data, deciders, layers, lite, models, transform, zoo
+from keras_dynamic import data, deciders, layers, lite, models, transform, zoo
 from keras_dynamic.lite import flatbuffer
 from tests.layers import grouped
 from tests.lite.c_source.compiled import Compiled, alone
+from tests.lite.functions import Function
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 OUTPUTS = ("logits", "decisions", "macs")
@@ -250,22 +251,6 @@ def test_what_cannot_be(guarded, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]  # nothing is left half-written
 
 
-class Operator(keras.layers.Layer):
-    """A layer of one function of feature maps."""
-
-    def __init__(self, function):
-        super().__init__(name="operator")
-        self.function = function
-
-    def call(self, x):
-        return self.function(x)
-
-
-@cost.register(Operator)
-def _operator_cost(layer, inputs):
-    return 0
-
-
 OPERATORS = {
     "difference": lambda x: x[:, 1:] - x[:, :-1],
     "product by channel": lambda x: x * ops.mean(x, (1, 2), keepdims=True),
@@ -286,7 +271,7 @@ OPERATORS = {
 @pytest.mark.parametrize("function", OPERATORS.values(), ids=OPERATORS)
 def test_every_operator_of_a_function(function, tmp_path):
     keras.utils.set_random_seed(0)
-    stem = [keras.layers.Rescaling(1 / 100, -1), keras.layers.Conv2D(4, 3, padding="same"), Operator(function)]
+    stem = [keras.layers.Rescaling(1 / 100, -1), keras.layers.Conv2D(4, 3, padding="same"), Function(function)]
     model = layers.DynamicModel(layers.Chain(stem, [], [keras.layers.Flatten(), keras.layers.Dense(3)]))
     model.build((None, 8, 8, 3))
     each_operator(lite.export(model, "int8", images(40)), tmp_path)
