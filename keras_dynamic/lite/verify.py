@@ -250,7 +250,8 @@ def verify(model: bytes) -> Verified:
     Every branch subgraph is used once; shapes are static; the branches' inputs and outputs have the types, shapes and
     scales of the IF's; no constant is an operand of an IF; no tensor of an int8 model is float but at its ends, see
     float_io; no constant is NaN, and scales are such as every runtime computes with; and the MACs counted by walking
-    the file equal its cost table exactly, with all decisions on, all off, each one off, and 64 random patterns.
+    the file equal its cost table exactly, with all decisions on, all off, each one off, and 64 random patterns. The
+    digest in the metadata, which this package's functions renew where they change a file, must be that of the bytes.
 
     Args:
         model: the .tflite's bytes, with the metadata that export writes.
@@ -259,9 +260,17 @@ def verify(model: bytes) -> Verified:
         A small report.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite or lack the metadata, or with all that is wrong, one line each.
+        ValueError: if the bytes are no whole .tflite, lack the metadata, or were changed since they were written; or
+            with all that is wrong, one line each.
     """
-    return check(flatbuffer.load(model), len(model))
+    parsed = flatbuffer.load(model)
+    found = check(parsed, len(model))
+    if not flatbuffer.is_as_packed(bytes(model), parsed):
+        raise ValueError(
+            "The file is not as it was written: the digest in its metadata is of other bytes; copy the file again or "
+            "export the model again."
+        )
+    return found
 
 
 def check(model: Model, size_bytes: int = 0) -> Verified:
