@@ -43,7 +43,7 @@ def adopt(content: bytes) -> bytes:
         tensor.shapeSignature = None
     _take_off_end(model)
     set_signature(model, ["image"], ["logits"])
-    quantize = _precision(model)
+    taken, given = (flatbuffer.shape(main.tensors[ends[0]]) for ends in (main.inputs, main.outputs))
     set_metadata(
         model,
         {
@@ -57,9 +57,9 @@ def adopt(content: bytes) -> bytes:
             "names": [],
             "macs_unit": 1,
             "notes": [],
-            "quantize": quantize,
+            "quantize": _precision(model),
             "pixels": False,
-            "task": "classes" if len(flatbuffer.shape(main.tensors[main.outputs[0]])) == 2 else "values",
+            "task": "classes" if len(given) == 2 and given != taken else "values",
             "normalization": None,
         },
     )

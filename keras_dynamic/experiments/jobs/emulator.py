@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_dynamic import lite, zoo
@@ -24,7 +25,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
     """Runs a dynamic int8 network and its static one as C on emulated machines, and holds answers against LiteRT's.
 
     The config has model, names in the zoo: one network that decides, or several that are a cascade; static, of one that
-    runs whole; macs, the mean to which a cascade's thresholds are fitted; machines, of 'm3', 'm4' and 'm55'; images,
+    runs whole, or the path of its .keras file or int8 .tflite, from whatever tool; macs, the mean to which a cascade's thresholds are fitted; machines, of 'm3', 'm4' and 'm55'; images,
     how many of the shipped test images; tflm, whether TensorFlow Lite Micro runs the same, see lite.firmware: the
     environment names its library for each machine, TFLM_LIB_M3 and so on, TFLM_INCLUDE, its headers' folders with
     spaces between, and TFLM_FLAGS; cmsis_nn, whether C runs with CMSIS-NN's kernels too, on the machines for which
@@ -50,7 +51,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
         cmsis_nn(machine)
     model = _model(config, images)
     x = images.x_test[: config.images]
-    static = lite.export(zoo.load(config.static), "int8", images.x_heldout)
+    static = _static(config.static, images)
     dynamic = lite.export(model, "int8", images.x_heldout, ("logits", "decisions", "macs"))
     files, folder = {"dynamic": dynamic, "static": static}, Path(workdir)
     one, other = (_Program(files[name], folder / name, x, config.machines, lite.to_c) for name in files)
@@ -161,6 +162,13 @@ def _model(config, images):
     model.fit_temperatures(images.x_heldout, images.y_heldout)
     model.fit_thresholds(images.x_heldout, images.y_heldout, macs=config.macs)
     return model
+
+
+def _static(name, images) -> bytes:
+    if Path(name).suffix == ".tflite":
+        return lite.adopt(Path(name).read_bytes())
+    model = keras.models.load_model(name, compile=False) if Path(name).suffix == ".keras" else zoo.load(name)
+    return lite.export(model, "int8", images.x_heldout)
 
 
 class _Program:
