@@ -41,7 +41,9 @@ def adopt(content: bytes) -> bytes:
     set_shapes_of_one(model, content)
     for tensor in main.tensors:
         tensor.shapeSignature = None
+    _set_reshapes(model)
     _take_off_end(model)
+    flatbuffer.prune(model)
     set_signature(model, ["image"], ["logits"])
     taken, given = (flatbuffer.shape(main.tensors[ends[0]]) for ends in (main.inputs, main.outputs))
     set_metadata(
@@ -67,6 +69,18 @@ def adopt(content: bytes) -> bytes:
     return flatbuffer.pack(model)
 
 
+def _set_reshapes(model: Model) -> None:
+    """Gives reshapings of computed shapes constant ones, those of one image."""
+    main = model.subgraphs[0]
+    for operator in main.operators:
+        if flatbuffer.op_name(model, operator) == "RESHAPE" and len(operator.inputs) > 1:
+            if not flatbuffer.is_constant(model, main.tensors[operator.inputs[1]]):
+                made = main.tensors[operator.outputs[0]]
+                operator.inputs[1] = flatbuffer.add_int32(
+                    model, main, f"{made.name}/shape", flatbuffer.shape(made)
+                )
+
+
 def _take_off_end(model: Model) -> None:
     """Makes the operand of a softmax or sigmoid at the end, perhaps behind a change of type, the output."""
     main = model.subgraphs[0]
@@ -77,9 +91,7 @@ def _take_off_end(model: Model) -> None:
         last = makers.get(main.operators[last].inputs[0])
     if last is None or flatbuffer.op_name(model, main.operators[last]) not in ("SOFTMAX", "LOGISTIC"):
         return
-    main.outputs = [main.operators[last].inputs[0]]
-    model.signatureDefs = []
-    flatbuffer.prune(model)
+    main.outputs, model.signatureDefs = [main.operators[last].inputs[0]], []
 
 
 def _precision(model: Model) -> str | None:

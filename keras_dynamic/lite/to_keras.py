@@ -32,7 +32,7 @@ def to_keras(content: bytes, name: str = "from_tflite") -> keras.Model:
         name: of the model.
 
     Returns:
-        keras.Model. Its layers are named after operators and their places in the file, as in operator_table.
+        keras.Model. Its layers are named after the places of operators in the file, see operator_table, and after their kinds.
 
     Raises:
         ValueError: if the bytes are no whole .tflite, it has several subgraphs, inputs or outputs, or an operator, or a
@@ -69,7 +69,7 @@ class _Layers:
         self._values: dict[int, Any] = {graph.inputs[0]: self.image}
         for place, (operator, name) in enumerate(zip(graph.operators, names, strict=True)):
             if needed[place] is not None:
-                self._add(operator, name, f"{name.lower()}_{place}")
+                self._add(operator, name, f"operator{place}_{name.lower()}")
 
     def _add(self, operator: Operator, name: str, layer_name: str) -> None:
         tensor = self.graph.tensors[operator.outputs[0]]
@@ -84,7 +84,7 @@ class _Layers:
         try:
             made = self._activated(operator, RULES[name](self, operator, layer_name), layer_name)
         except ValueError as error:
-            raise ValueError(f"{what}, has no counterpart here: {error}") from error
+            raise ValueError(f"{what}, has no counterpart here: {str(error).splitlines()[0]}") from error
         self._values[operator.outputs[0]] = made
 
     def shape(self, t: int) -> tuple[int, ...]:
