@@ -7,7 +7,8 @@ The quality of a classifier is the share of right answers. A model that gives wh
 example the score is the mean squared error, and the quality the area under the ROC curve of the scores. --data is a
 folder with a folder of image files for each class, or an .npz: x, [n, ...] as the model takes them, for an autoencoder
 also [n, windows, ...], of which the score is the mean, and y, [n], classes, for an autoencoder 1 of what is anomalous.
-Any .tflite of one input and one output will do, and those of this package with decisions.
+Any .tflite of one input and one output will do, and those of this package with decisions: exported with
+--outputs=logits,macs, the mean of the MACs that the examples take is printed too.
 """
 
 import sys
@@ -54,14 +55,19 @@ def measure(path: Path, data: str) -> list[str]:
     found = read_images(data, shape, "test")
     x, y = np.asarray(found.x), found.y
     if y is None or len(y) != len(x) or not len(x):
-        raise ValueError(f"--data must be examples x and as many labels y, got {len(x)} and {0 if y is None else len(y)}.")
+        raise ValueError(
+            f"--data must be examples x and as many labels y, got {len(x)} and {0 if y is None else len(y)}."
+        )
     y = np.asarray(y).ravel().astype(int)
     if given == shape:
         scores = [anomaly(runner, each) for each in x]
         quality = f"AUC         {area_under_roc(scores, y):.4f}"
     else:
-        answers = np.array([runner.run(each)["logits"].argmax() for each in x])
-        quality = f"top-1       {(answers == y).mean():.4f}"
+        results = [runner.run(each) for each in x]
+        quality = f"top-1       {np.mean([each['logits'].argmax() for each in results] == y):.4f}"
+        if "macs" in runner.outputs:
+            macs = lite.read_metadata(content)["macs_unit"] * np.mean([each["macs"].item() for each in results])
+            quality += f"\n  mean MACs   {macs:,.0f}"
     return [f"{path}: {len(x)} examples", f"  {quality}", *memory(content)]
 
 

@@ -25,8 +25,8 @@ def adopt(content: bytes) -> bytes:
         The new .tflite's bytes.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite, it has several subgraphs, inputs or outputs, or verify finds
-            something wrong, such as an operator whose MACs are unknown.
+        ValueError: if the bytes are no whole .tflite, it has several subgraphs, inputs or outputs, or gives integers
+            such as a class's number, or verify finds something wrong, such as an operator whose MACs are unknown.
     """
     model = flatbuffer.load(content)
     if metadata_of(model) is not None:
@@ -42,10 +42,9 @@ def adopt(content: bytes) -> bytes:
     for tensor in main.tensors:
         tensor.shapeSignature = None
     _set_reshapes(model)
-    _take_off_end(model)
+    end, model.signatureDefs = _taken_off(model), []
     flatbuffer.prune(model)
     set_signature(model, ["image"], ["logits"])
-    taken, given = (flatbuffer.shape(main.tensors[ends[0]]) for ends in (main.inputs, main.outputs))
     set_metadata(
         model,
         {
@@ -61,7 +60,7 @@ def adopt(content: bytes) -> bytes:
             "notes": [],
             "quantize": _precision(model),
             "pixels": False,
-            "task": "classes" if len(given) == 2 and given != taken else "values",
+            "task": _task(model, end),
             "normalization": None,
         },
     )
@@ -70,28 +69,44 @@ def adopt(content: bytes) -> bytes:
 
 
 def _set_reshapes(model: Model) -> None:
-    """Gives reshapings of computed shapes constant ones, those of one image."""
+    """Gives reshapings constant shapes, those of one image, in place of computed ones."""
     main = model.subgraphs[0]
     for operator in main.operators:
-        if flatbuffer.op_name(model, operator) == "RESHAPE" and len(operator.inputs) > 1:
-            if not flatbuffer.is_constant(model, main.tensors[operator.inputs[1]]):
-                made = main.tensors[operator.outputs[0]]
-                operator.inputs[1] = flatbuffer.add_int32(
-                    model, main, f"{made.name}/shape", flatbuffer.shape(made)
-                )
+        computed = [t for t in operator.inputs[1:] if not flatbuffer.is_constant(model, main.tensors[t])]
+        if computed and flatbuffer.op_name(model, operator) == "RESHAPE":
+            made = main.tensors[operator.outputs[0]]
+            operator.inputs[1] = flatbuffer.add_int32(model, main, f"{made.name}/shape", flatbuffer.shape(made))
 
 
-def _take_off_end(model: Model) -> None:
-    """Makes the operand of a softmax or sigmoid at the end, perhaps behind a change of type, the output."""
+def _taken_off(model: Model) -> str | None:
+    """Makes the operand of a softmax or sigmoid at the end, perhaps before a change of type, the output.
+
+    Returns:
+        'SOFTMAX' or 'LOGISTIC'; None if the file ends in neither.
+    """
     main = model.subgraphs[0]
-    makers = flatbuffer.producers(main)
-    output = main.outputs[0]
-    last = makers.get(output)
-    if last is not None and flatbuffer.op_name(model, main.operators[last]) in _CHANGING:
-        last = makers.get(main.operators[last].inputs[0])
-    if last is None or flatbuffer.op_name(model, main.operators[last]) not in ("SOFTMAX", "LOGISTIC"):
-        return
-    main.outputs, model.signatureDefs = [main.operators[last].inputs[0]], []
+    makers, last = flatbuffer.producers(main), main.outputs[0]
+    if last in makers and flatbuffer.op_name(model, main.operators[makers[last]]) in _CHANGING:
+        last = main.operators[makers[last]].inputs[0]
+    name = flatbuffer.op_name(model, main.operators[makers[last]]) if last in makers else None
+    if name not in ("SOFTMAX", "LOGISTIC"):
+        return None
+    main.outputs = [main.operators[makers[last]].inputs[0]]
+    return name
+
+
+def _task(model: Model, end: str | None) -> str:
+    """Returns what the logits of a file mean that ended so, one of ops.TASKS."""
+    main = model.subgraphs[0]
+    image, logits = (main.tensors[ends[0]] for ends in (main.inputs, main.outputs))
+    if flatbuffer.type_name(logits) in ("INT32", "INT64", "BOOL"):
+        raise ValueError(
+            f"Expected numbers for each class as the output, got {flatbuffer.type_name(logits).lower()} "
+            f"{list(flatbuffer.shape(logits))}; convert the model without what follows its logits, such as an argmax."
+        )
+    if len(flatbuffer.shape(logits)) != 2 or flatbuffer.shape(logits) == flatbuffer.shape(image):
+        return "values"
+    return "labels" if end == "LOGISTIC" and flatbuffer.shape(logits)[-1] > 1 else "classes"
 
 
 def _precision(model: Model) -> str | None:
@@ -101,7 +116,7 @@ def _precision(model: Model) -> str | None:
     read = {t for operator in computing for t in operator.inputs if t >= 0}
     weights = {flatbuffer.type_name(main.tensors[t]) for t in read if flatbuffer.is_constant(model, main.tensors[t])}
     made = [flatbuffer.type_name(main.tensors[operator.outputs[0]]) for operator in computing]
-    if "FLOAT32" not in made:
+    if made and "FLOAT32" not in made:
         return made[-1].lower()
     halved = any(flatbuffer.type_name(tensor) == "FLOAT16" for tensor in main.tensors)
     return "dynamic" if "INT8" in weights else "float16" if halved else None

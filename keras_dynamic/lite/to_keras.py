@@ -32,7 +32,7 @@ def to_keras(content: bytes, name: str = "from_tflite") -> keras.Model:
         name: of the model.
 
     Returns:
-        keras.Model. Its layers are named after the places of operators in the file, see operator_table, and after their kinds.
+        keras.Model. Its layers are named after the places of operators in the file, see operator_table, and their kinds.
 
     Raises:
         ValueError: if the bytes are no whole .tflite, it has several subgraphs, inputs or outputs, or an operator, or a
@@ -138,9 +138,13 @@ class _Layers:
         """Returns the activation that integers imply which stand for no number under 0: some files leave it to them."""
         kinds = flatbuffer.schema().ActivationFunctionType
         scales, zeros = flatbuffer.quantization(tensor)
-        if flatbuffer.type_name(tensor) not in ("INT8", "UINT8") or zeros[0] != np.iinfo(flatbuffer.dtype(tensor)).min:
+        if not scales or flatbuffer.dtype(tensor).kind not in "iu":
             return kinds.NONE
-        return kinds.RELU6 if abs(255 * scales[0] - 6) < scales[0] / 2 else kinds.RELU
+        limits = np.iinfo(flatbuffer.dtype(tensor))
+        if zeros[0] != limits.min:
+            return kinds.NONE
+        most = (limits.max - limits.min) * scales[0]
+        return kinds.RELU6 if abs(most - 6) < scales[0] / 2 else kinds.RELU
 
 
 def _relu6(name):

@@ -1,4 +1,4 @@
-"""Files of other tools: what TensorFlow's converter makes of Keras models, without this package's names and metadata."""
+"""Files of other tools: what TensorFlow's converter makes of Keras models, without our names and metadata."""
 
 
 def converted(model, images=None, float16=False, float_ends=True) -> bytes:

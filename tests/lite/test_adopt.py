@@ -74,6 +74,14 @@ def test_an_autoencoder_answers_values():
     assert lite.read_metadata(lite.adopt(content))["task"] == "values"
 
 
+def test_several_labels():
+    keras.utils.set_random_seed(8)
+    rows = keras.Input((12,))
+    content = lite.adopt(converted(keras.Model(rows, layers.Dense(3, activation="sigmoid")(rows))))
+    assert lite.read_metadata(content)["task"] == "labels"
+    assert "LOGISTIC" not in {each.name for each in lite.list_operators(content)}
+
+
 def test_files_of_the_package_stay():
     content = lite.export(zoo.load("resnet8_cifar10_45k"))
     assert lite.adopt(content) is content
@@ -84,6 +92,9 @@ def test_what_is_refused(network):
     several = converted(keras.Model([one, other], layers.Add()([one, other])))
     with pytest.raises(ValueError, match="of one input and one output, got 1 subgraphs, 2 inputs and 1 outputs"):
         lite.adopt(several)
+    number = keras.ops.argmax(network.output, axis=-1, keepdims=True)
+    with pytest.raises(ValueError, match=r"numbers for each class as the output, got int32 \[1, 1\]; convert"):
+        lite.adopt(converted(keras.Model(network.input, number)))
     with pytest.raises(ValueError, match="identifier"):
         lite.adopt(b"none")
 

@@ -214,7 +214,10 @@ def test_what_is_refused():
         (b"no file", "identifier"),
         (deciding, "networks that run whole, of one input and one output, got"),
         (converted(network), "got 1 subgraphs, 2 inputs and 1 outputs"),
-        (small(layers.UpSampling2D(interpolation="bilinear")), "operator RESIZE_BILINEAR, which makes .*operator0_resize_bilinear"),
+        (
+            small(layers.UpSampling2D(interpolation="bilinear")),
+            "operator RESIZE_BILINEAR, which makes .*operator0_resize_bilinear",
+        ),
         (small(layers.Dense(5), rows=True), r"RESHAPE, .* gives \[8, 6\]; expected a batch of one image"),
         (edited(activated(5)), r"CONV_2D, .*: its activation is number 5 of the schema, none of \[1, 3, 4\]"),
     ]

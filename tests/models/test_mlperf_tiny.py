@@ -82,7 +82,9 @@ def test_gates_skip_units_of_the_resnet():
     assert 0 < deciding < 0.01 * under(model, 1.0)
 
 
-@pytest.mark.parametrize(("task", "after"), [("keyword_spotting", ["unit2"]), ("visual_wake_words", ["unit5", "unit11"])])
+@pytest.mark.parametrize(
+    ("task", "after"), [("keyword_spotting", ["unit2"]), ("visual_wake_words", ["unit5", "unit11"])]
+)
 def test_exits_stop_the_others_early(task, after):
     network = models.mlperf_tiny(task)
     model = transform.attach_exits(network, after, filters=0)
