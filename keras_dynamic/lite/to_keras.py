@@ -32,7 +32,7 @@ def to_keras(content: bytes, name: str = "from_tflite") -> keras.Model:
         name: of the model.
 
     Returns:
-        keras.Model. Its layers are named after the places of operators in the file, see operator_table, and their kinds.
+        keras.Model. Its layers are named after operators, by their places in the file, as in operator_table.
 
     Raises:
         ValueError: if the bytes are no whole .tflite, it has several subgraphs, inputs or outputs, or an operator, or a
