@@ -18,8 +18,9 @@ _COMPUTING = frozenset("ADD SUB MUL CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED".s
 def to_keras(content: bytes, name: str = "from_tflite") -> keras.Model:
     """Returns a .tflite, from whatever tool, as a functional Keras model of the same computation.
 
-    Weights become float32. Of an int8 file the model computes what the integers stand for, without their rounding: the
-    class of a few images in a hundred may differ. Its input is in the numbers that the file's integers stand for, of a
+    Weights become float32. Of an int8 file the model computes what the integers stand for, without their rounding and
+    limits: the class of a few images in a hundred may differ, and of inputs unlike those that it was calibrated on, of
+    many. Its input is in the numbers that the file's integers stand for, of a
     file that takes pixels with scale 1/255 those from 0 to 1: put a Rescaling before it if other networks take pixels
     0 to 255. Such a model can be a member of a cascade, be trained, and be exported again.
 
