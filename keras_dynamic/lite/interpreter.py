@@ -309,6 +309,9 @@ def shapes_of_one(model: bytes) -> dict[int, tuple[int, ...]]:
         runner.resize_tensor_input(found["index"], [1 if size < 0 else size for size in found["shape_signature"]])
     try:
         runner.allocate_tensors()
+        for found in runner.get_input_details():
+            runner.set_tensor(found["index"], np.zeros(found["shape"], found["dtype"]))
+        runner.invoke()  # only a run knows the shapes that depend on numbers
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"The model takes no batch of one image ({error}); export it again.") from error
     return {found["index"]: tuple(map(int, found["shape"])) for found in runner.get_tensor_details()}

@@ -197,7 +197,8 @@ def metadata_needed(model: bytes | Model) -> dict[str, Any]:
     found = read_metadata(model) if isinstance(model, bytes) else metadata_of(model)
     if found is None:
         raise ValueError(
-            f"Expected a .tflite with {METADATA_NAME!r} metadata, got one without; export it with keras_dynamic."
+            f"Expected a .tflite with {METADATA_NAME!r} metadata, got one without; export it with keras_dynamic, "
+            "or give a plain network's file to lite.adopt first."
         )
     return found
 

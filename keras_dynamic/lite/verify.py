@@ -143,8 +143,7 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
             those of one whose size only the run decides.
     """
     parsed = flatbuffer.load(model)
-    if any(min(flatbuffer.shape(tensor), default=0) < 0 for tensor in parsed.subgraphs[0].tensors):
-        _set_shapes(parsed, model)
+    set_shapes_of_one(parsed, model)
     names = list((metadata_of(parsed) or {}).get("decisions", []))
     for name in decisions:
         if name not in names:
@@ -152,9 +151,19 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
     return work_of(parsed, names).count(decisions)
 
 
-def _set_shapes(parsed: Model, content: bytes) -> None:
-    """Sets the shapes of a model whose batch only the run decides to those of one image, as the runtime finds them."""
+def set_shapes_of_one(parsed: Model, content: bytes) -> None:
+    """Sets the shapes of a model whose batch only the run decides to those of one image, as the runtime finds them.
+
+    Args:
+        parsed: model, which is changed in place; with static shapes it stays as it is.
+        content: its bytes.
+
+    Raises:
+        ValueError: if the run decides more than the batch.
+    """
     main = parsed.subgraphs[0]
+    if all(min(flatbuffer.shape(tensor), default=0) >= 0 for tensor in main.tensors):
+        return
     for t in main.inputs:
         first, *rest = flatbuffer.shape(main.tensors[t]) or (1,)
         if min(rest, default=0) < 0:
@@ -196,7 +205,7 @@ def work_of(model: Model, names: list[str], index: int = 0, above: tuple[int, ..
 
 def _macs(model: Model, graph: Graph, operator: Operator) -> int:
     name = op_name(model, operator)
-    if name in FREE or _scales_channels(graph, operator, name):
+    if name in FREE or scales_channels(model, graph, operator):
         return 0
     if name not in _RULES:
         raise ValueError(
@@ -207,9 +216,9 @@ def _macs(model: Model, graph: Graph, operator: Operator) -> int:
     return _RULES[name](inputs, flatbuffer.shape(graph.tensors[operator.outputs[0]]), operator)
 
 
-def _scales_channels(graph: Graph, operator: Operator, name: str) -> bool:
+def scales_channels(model: Model, graph: Graph, operator: Operator) -> bool:
     """Returns whether an operator is a convolution that only scales an image's channels, which is no layer's work."""
-    named = name == "CONV_2D" and NAME in graph.tensors[operator.outputs[0]].name
+    named = op_name(model, operator) == "CONV_2D" and NAME in graph.tensors[operator.outputs[0]].name
     return named and may_scale(flatbuffer.shape(graph.tensors[operator.inputs[1]]))
 
 
