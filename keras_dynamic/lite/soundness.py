@@ -25,7 +25,10 @@ _POSITIVE = (
     "depthMultiplier",
 )
 # Places of operands that may be left out, -1.
-_OPTIONAL = {"CONV_2D": (2,), "DEPTHWISE_CONV_2D": (2,), "FULLY_CONNECTED": (2,), "TRANSPOSE_CONV": (3,)}
+_OPTIONAL = {
+    **dict.fromkeys(("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), (2,)),
+    "TRANSPOSE_CONV": (3,),
+}
 _OPTIONAL_ANYWHERE = ("LSTM", "RNN", "SVDF")
 # Operands and results; of other operators, at least one result.
 _UNARY = """ABS CAST CEIL COS DEQUANTIZE ELU EXP FLOOR GELU HARD_SWISH L2_NORMALIZATION LEAKY_RELU LOG LOGICAL_NOT

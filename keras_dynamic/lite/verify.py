@@ -315,7 +315,11 @@ def check(model: Model, size_bytes: int = 0) -> Verified:
 
 
 def _subgraph_problems(model: Model) -> Iterator[str]:
-    """Every subgraph but the first must be the branch of one IF."""
+    """Every subgraph but the first must be the branch of one IF, and the first must give no tensor twice."""
+    main = model.subgraphs[0]
+    for kind, tensors in (("inputs", main.inputs), ("outputs", main.outputs)):
+        if len(set(tensors)) < len(tensors):
+            yield f"The {kind} {tensors} of {main.name!r} must be different tensors."
     uses = Counter(b for graph in model.subgraphs for operator in graph.operators for b in branches(operator))
     for index, graph in enumerate(model.subgraphs):
         wanted = int(index > 0)

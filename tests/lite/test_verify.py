@@ -88,6 +88,10 @@ def pass_a_constant(model):
     operator.inputs[1] = len(graph.tensors) - 1
 
 
+def give_an_output_twice(model):
+    model.subgraphs[0].outputs.append(model.subgraphs[0].outputs[0])
+
+
 def drop_an_operand(model):
     conditionals(model)[1][1].inputs.pop()
 
@@ -121,6 +125,7 @@ DAMAGES = [
     (make_a_scale_infinite, r"has scale 1\.3e\+36, which must be over 0 and at most 1e\+06"),
     (compare_large_numbers, r"compared in int8 with scale 39\.2, which must be under 1"),
     (pass_a_constant, "is passed to an IF of 'main'"),
+    (give_an_output_twice, r"The outputs \[.*\] of 'main' must be different tensors"),
 ]
 
 
