@@ -1,5 +1,6 @@
 """From a .tflite with selects to one that really skips, checked, and run on LiteRT and TensorFlow Lite Micro."""
 
+from keras_dynamic.lite.arena import TensorArena, plan_arena, tensor_arena
 from keras_dynamic.lite.c_source import CSource, Firmware, firmware, to_c
 from keras_dynamic.lite.convert import simplify
 from keras_dynamic.lite.export import export, normalizes_pixels
@@ -33,6 +34,7 @@ __all__ = [
     "Port",
     "Stages",
     "Stopped",
+    "TensorArena",
     "Verified",
     "count_macs",
     "driven",
@@ -46,6 +48,7 @@ __all__ = [
     "outline",
     "part_energy",
     "part_times",
+    "plan_arena",
     "pool_means",
     "read_labels",
     "read_metadata",
@@ -53,6 +56,7 @@ __all__ = [
     "read_part_times",
     "simplify",
     "stages",
+    "tensor_arena",
     "thresholds_for",
     "to_c",
     "to_onnx",

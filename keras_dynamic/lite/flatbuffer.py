@@ -6,7 +6,8 @@ import importlib
 import io
 import struct
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ Operator: TypeAlias = Any
 Tensor: TypeAlias = Any
 
 IDENTIFIER = b"TFL3"
+PLAN = "OfflineMemoryAllocation"  # the name of the metadata in which TensorFlow Lite Micro reads a plan of memory
 ALIGNMENT = 16  # the schema's force_align of buffers, which flatbuffers' Python builder ignores
 
 _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
@@ -48,7 +50,9 @@ def load(model: bytes) -> Model:
     """Parses a .tflite's bytes into the schema's ModelT.
 
     Index lists become lists of int (empty rather than None) and names become str, so that passes can edit in place. The
-    attribute `files` holds the associated files, {name: bytes}, a zip archive after the flatbuffer.
+    attribute `files` holds the associated files, {name: bytes}, a zip archive after the flatbuffer. `plan` holds the
+    offsets of a plan of memory for TensorFlow Lite Micro, None without one; it is taken out of the metadata, as no pass
+    keeps it true.
 
     Raises:
         ValueError: if the bytes are no TFLite flatbuffer, are cut short, or refer to what they do not hold.
@@ -59,7 +63,7 @@ def load(model: bytes) -> Model:
     try:
         parsed = schema().ModelT.InitFromObj(schema().Model.GetRootAsModel(data, 0))
         _normalise(parsed)
-        parsed.files = files_of(data)
+        parsed.files, parsed.plan = files_of(data), _taken_plan(parsed)
         fault = _dangling(parsed)
     except _BROKEN as error:
         fault = str(error) or type(error).__name__
@@ -118,6 +122,16 @@ def _normalise(model: Model) -> None:
         signature.inputs, signature.outputs = list(signature.inputs or []), list(signature.outputs or [])
         for value in signature.inputs + signature.outputs:
             value.name = _text(value.name)
+
+
+def _taken_plan(model: Model) -> list[int] | None:
+    """Takes a plan of memory out of the metadata and returns its offsets, None without one."""
+    plans = [entry for entry in model.metadata if entry.name == PLAN]
+    model.metadata = [entry for entry in model.metadata if entry.name != PLAN]
+    if not plans:
+        return None
+    # Before the offsets are a version, the number of subgraphs and that of offsets.
+    return np.asarray(model.buffers[plans[0].buffer].data, np.uint8).view(np.int32)[3:].tolist()
 
 
 def _dangling(model: Model) -> str:
@@ -198,6 +212,15 @@ def branches(operator: Operator) -> tuple[int, ...]:
     if operator.builtinOptionsType != schema().BuiltinOptions.IfOptions or options is None:
         return ()
     return options.thenSubgraphIndex, options.elseSubgraphIndex
+
+
+def subgraph_problems(model: Model) -> Iterator[str]:
+    """Yields what is wrong where not every subgraph but the first is the branch of one IF."""
+    uses = Counter(b for graph in model.subgraphs for operator in graph.operators for b in branches(operator))
+    for index, graph in enumerate(model.subgraphs):
+        wanted = int(index > 0)
+        if uses[index] != wanted:
+            yield f"Subgraph {index} ({graph.name!r}) must be used {wanted} times, is used {uses[index]} times."
 
 
 def shape(tensor: Tensor) -> tuple[int, ...]:
