@@ -5,7 +5,7 @@ and out of which they are copied, so that a feature map before a unit that is de
 may give both the same memory, and what lies in the same place is not copied.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -94,19 +94,15 @@ def tensors_of(model: Model) -> TensorArena:
         for key, tensor in tensors.items()
         if not flatbuffer.is_constant(model, tensor)
     }
-    places = _places(sizes, lives, _given(model))
-    needed = [
-        _covered((places[key], places[key] + size) for key, size in sizes.items() if _lives(lives[key], now, now))
-        for now in range(len(moments))
-    ]
+    spans = _spans(sizes, lives, _given(model), len(moments))
+    needed = [_covered(here) for here in spans]
     decisions: dict[str, int] = {}
     for inside, here in zip(moments, needed, strict=True):
         for name in inside:
             decisions[name] = max(decisions.get(name, 0), here)
     most = moments[int(np.argmax(needed))]
-    return TensorArena(
-        max((places[key] + size for key, size in sizes.items()), default=0), decisions, most[-1] if most else None
-    )
+    whole = max((end for here in spans for _, end in here), default=0)
+    return TensorArena(whole, decisions, most[-1] if most else None)
 
 
 def _check(model: Model) -> None:
@@ -176,29 +172,31 @@ def _lifetimes(model: Model) -> tuple[dict[_Key, list[int]], list[tuple[str, ...
     return lives, moments
 
 
-def _lives(life, first, last) -> bool:
-    return life[0] <= last and first <= life[1]
+_Span = tuple[int, int]  # first byte, end
 
 
-def _places(sizes, lives, given) -> dict[_Key, int]:
-    """Returns where the runtime puts tensors: the largest first, of equals the last, each into the first gap."""
-    places = {key: offset for key, offset in given.items() if key in sizes}
-    for key in sorted(sizes, key=lambda key: (sizes[key], key), reverse=True):
-        if key in places:
-            continue
-        start = 0
-        for offset, other in sorted((offset, other) for other, offset in places.items()):
-            if not _lives(lives[other], *lives[key]):
-                continue
+def _spans(sizes, lives, given, count) -> list[set[_Span]]:
+    """Returns for each moment where its tensors lie.
+
+    The runtime keeps to the offsets that are given, and puts the others, the largest first, of equals the last, each
+    into the first gap that is free all its life.
+    """
+    found: list[set[_Span]] = [set() for _ in range(count)]
+    for key in sorted(sizes, key=lambda key: (key in given, sizes[key], key), reverse=True):
+        first, last = lives[key]
+        life = found[first : last + 1]
+        start = given.get(key, 0)
+        for offset, end in sorted(set().union(*life)) if key not in given else ():
             if offset - start >= sizes[key]:
                 break
-            start = max(start, offset + sizes[other])
-        places[key] = start
-    return places
+            start = max(start, end)
+        for here in life:
+            here.add((start, start + sizes[key]))
+    return found
 
 
-def _covered(spans: Iterator[tuple[int, int]]) -> int:
-    """Returns how many bytes lie in at least one of some spans, [first, end)."""
+def _covered(spans: Iterable[_Span]) -> int:
+    """Returns how many bytes lie in at least one of some spans."""
     total = reached = 0
     for first, end in sorted(spans):
         total += max(0, end - max(first, reached))
