@@ -52,7 +52,7 @@ def _plan(model: Model) -> None:
         if value in memory.offsets
     }
     offsets = [known.get(key, _OPEN) for key in _keys(model)]
-    table = np.array([_VERSION, len(model.subgraphs), len(offsets), *offsets], np.int32)
+    table = np.array([_VERSION, len(model.subgraphs), len(offsets), *offsets], "<i4")
     flatbuffer.set_metadata_entry(model, flatbuffer.PLAN, table.tobytes())
 
 

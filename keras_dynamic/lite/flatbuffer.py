@@ -131,7 +131,7 @@ def _taken_plan(model: Model) -> list[int] | None:
     if not plans:
         return None
     # Before the offsets are a version, the number of subgraphs and that of offsets.
-    return np.asarray(model.buffers[plans[0].buffer].data, np.uint8).view(np.int32)[3:].tolist()
+    return np.asarray(model.buffers[plans[0].buffer].data, np.uint8).view("<i4")[3:].tolist()
 
 
 def _dangling(model: Model) -> str:

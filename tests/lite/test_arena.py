@@ -84,6 +84,12 @@ def test_answers_stay_and_figures_are_the_runtime_s(example, name, int8):
     assert lite.tensor_arena(planned).bytes <= lite.tensor_arena(content).bytes
 
 
+def test_litert_ignores_a_plan(both):
+    (image,) = images(1)
+    one, other = (lite.Interpreter(each).run(image, raw=True)["logits"] for each in (both[1], lite.plan_arena(both[1])))
+    np.testing.assert_array_equal(one, other)
+
+
 def test_verify_says_it(both):
     _, gated = both
     assert lite.verify(gated).tensors == lite.tensor_arena(gated)
