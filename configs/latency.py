@@ -4,6 +4,7 @@
     python train_main.py --config=$CONFIG:channels_64_16_16 --workdir=runs/channel_latency
     python train_main.py --config=$CONFIG:exits --workdir=runs/exit_latency --data_dir=$DATA_DIR
     python train_main.py --config=$CONFIG:emulator_gated --workdir=runs/emulator/gated
+    python train_main.py --config=$CONFIG:arena_gated --workdir=runs/arena/gated
     python train_main.py --config=$CONFIG:compact --workdir=runs/compact_time
     python train_main.py --config=$CONFIG:step_time --workdir=runs/step_time
     python train_main.py --config=$CONFIG:step_time_blockdrop --workdir=runs/step_time_blockdrop
@@ -28,6 +29,9 @@ docs/results.md has what each gave on 2 CPU cores:
   instructions over MACs of cascades and exits, 1.06 to 1.16 for 1.05, as their easy images run small networks and early
   layers, in which there are fewer multiply-adds for each number that is made; and the program's size over TensorFlow
   Lite Micro's on the M3, 0.34 to 0.40 for 0.3, as both hold C's library and printf.
+- arena_{gated8,gated,cascade,blockdrop}: what TensorFlow Lite Micro's interpreter needs of memory, measured here
+  with 8-byte pointers, over what the static network needs, with and without lite.plan_arena. gated8 is MLPerf Tiny's
+  size of network with untrained gates: memory does not depend on them. Half a minute each.
 - step_time: a masked training step of gated ResNet-32 against plain Keras. Two minutes.
 - step_time_blockdrop: a step of BlockDrop's curriculum beside two forward passes and a step of its policy. About a
   minute.
@@ -85,6 +89,7 @@ EMULATED = {
     "gated": (("resnet32_cifar10_gated",), "resnet32_cifar10_45k"),
     "blockdrop": (("resnet32_cifar10_blockdrop",), "resnet32_cifar10_45k"),
 }
+GATED_8 = (("resnet8_cifar10_45k",), "resnet8_cifar10_45k")
 
 
 def emulator(kind):
@@ -98,6 +103,19 @@ def emulator(kind):
         bounds = {"ram_ratio": "<= 1.02"}
         for machine in config.machines:
             bounds |= {f"instructions_over_macs_{machine}": "<= 1.05", f"equal_{machine}": ">= 1"}
+        config.targets = ml_collections.ConfigDict(bounds)
+    return config
+
+
+def arena(kind):
+    """Returns the config of a shipped network's memory on TensorFlow Lite Micro."""
+    config = base.get_config()
+    with config.unlocked():
+        config.job = "arena"
+        config.gates = kind == "gated8"  # whether gates are added
+        config.model, config.static = GATED_8 if config.gates else EMULATED[kind]
+        config.macs, config.images = 22e6, 100
+        bounds = {"arena_ratio": "<= 1.10", "skippable_share": ">= 0.6", "equal": ">= 1"}
         config.targets = ml_collections.ConfigDict(bounds)
     return config
 
@@ -132,6 +150,7 @@ SETTINGS = base.join_settings(
         "channels": (channels, SIZES),
         "exits": (exits, ("",)),
         "emulator": (emulator, tuple(EMULATED)),
+        "arena": (arena, ("gated8", "gated", "cascade", "blockdrop")),
         "compact": (compact, ("",)),
         "step_time": (step_time, ("", "blockdrop")),
     }

@@ -1,6 +1,7 @@
 """From a .tflite with selects to one that really skips, checked, and run on LiteRT and TensorFlow Lite Micro."""
 
 from keras_dynamic.lite.adopt import adopt
+from keras_dynamic.lite.arena import TensorArena, plan_arena, tensor_arena
 from keras_dynamic.lite.c_source import CSource, Firmware, firmware, to_c
 from keras_dynamic.lite.convert import simplify
 from keras_dynamic.lite.export import export, normalizes_pixels
@@ -35,6 +36,7 @@ __all__ = [
     "Port",
     "Stages",
     "Stopped",
+    "TensorArena",
     "Verified",
     "adopt",
     "count_macs",
@@ -49,6 +51,7 @@ __all__ = [
     "outline",
     "part_energy",
     "part_times",
+    "plan_arena",
     "pool_means",
     "read_labels",
     "read_metadata",
@@ -56,6 +59,7 @@ __all__ = [
     "read_part_times",
     "simplify",
     "stages",
+    "tensor_arena",
     "thresholds_for",
     "to_c",
     "to_keras",

@@ -7,7 +7,8 @@ import importlib
 import io
 import struct
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -22,6 +23,8 @@ Tensor: TypeAlias = Any
 IDENTIFIER = b"TFL3"
 DIGEST = "keras_dynamic_digest"
 _NO_DIGEST = b"SHA-256 of the file with this text"[:32]  # in its place while the digest is computed
+PLAN = "OfflineMemoryAllocation"  # the name of the metadata in which TensorFlow Lite Micro reads a plan of memory
+_PLAN_VERSION = 1
 ALIGNMENT = 16  # the schema's force_align of buffers, which flatbuffers' Python builder ignores
 
 _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
@@ -56,7 +59,9 @@ def load(model: bytes) -> Model:
     """Parses a .tflite's bytes into the schema's ModelT.
 
     Index lists become lists of int (empty rather than None) and names become str, so that passes can edit in place. The
-    attribute `files` holds the associated files, {name: bytes}, a zip archive after the flatbuffer.
+    attribute `files` holds the associated files, {name: bytes}, a zip archive after the flatbuffer. `plan` holds the
+    offsets of a plan of memory for TensorFlow Lite Micro, None without one; it is taken out of the metadata, as no pass
+    keeps it true.
 
     Raises:
         ValueError: if the bytes are no TFLite flatbuffer, are cut short, or hold what a runtime would crash on, see
@@ -70,7 +75,7 @@ def load(model: bytes) -> Model:
     try:
         parsed = schema().ModelT.InitFromObj(schema().Model.GetRootAsModel(data, 0))
         _normalise(parsed)
-        parsed.files = files_of(data)
+        parsed.files, parsed.plan = files_of(data), _taken_plan(parsed)
         fault = fault_of(parsed)
     except _BROKEN as error:
         fault = str(error) or type(error).__name__
@@ -129,6 +134,22 @@ def _normalise(model: Model) -> None:
         signature.inputs, signature.outputs = list(signature.inputs or []), list(signature.outputs or [])
         for value in signature.inputs + signature.outputs:
             value.name = _text(value.name)
+
+
+def _taken_plan(model: Model) -> list[int] | None:
+    """Takes a plan of memory out of the metadata and returns its offsets, None without one."""
+    plans = [entry for entry in model.metadata if entry.name == PLAN]
+    model.metadata = [entry for entry in model.metadata if entry.name != PLAN]
+    if not plans:
+        return None
+    # Before the offsets are a version, the number of subgraphs and that of offsets.
+    return np.asarray(model.buffers[plans[0].buffer].data, np.uint8).view("<i4")[3:].tolist()
+
+
+def set_plan(model: Model, offsets: list[int]) -> None:
+    """Gives a model a plan of memory for TensorFlow Lite Micro: the offset of each tensor, subgraph by subgraph."""
+    table = np.array([_PLAN_VERSION, len(model.subgraphs), len(offsets), *offsets], "<i4")
+    set_metadata_entry(model, PLAN, table.tobytes())
 
 
 def pack(model: Model) -> bytes:
@@ -211,6 +232,15 @@ def branches(operator: Operator) -> tuple[int, ...]:
 def options_name(operator: Operator) -> str:
     """Returns the name of the table of an operator's options in the schema, such as 'IfOptions', or 'NONE'."""
     return _name("BuiltinOptions", operator.builtinOptionsType)
+
+
+def subgraph_problems(model: Model) -> Iterator[str]:
+    """Yields what is wrong where not every subgraph but the first is the branch of one IF."""
+    uses = Counter(b for graph in model.subgraphs for operator in graph.operators for b in branches(operator))
+    for index, graph in enumerate(model.subgraphs):
+        wanted = int(index > 0)
+        if uses[index] != wanted:
+            yield f"Subgraph {index} ({graph.name!r}) must be used {wanted} times, is used {uses[index]} times."
 
 
 def shape(tensor: Tensor) -> tuple[int, ...]:

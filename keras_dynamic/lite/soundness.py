@@ -101,6 +101,8 @@ def _faults(model: Model) -> Iterator[str]:
     for g, graph in enumerate(model.subgraphs):
         yield from (f"subgraph {g} {fault}" for fault in _dangling(model, graph))
     yield from _cycles(model)
+    if model.plan is not None and not _is_plan(model):
+        yield "its plan of memory does not place each of its tensors"
     total = 0
     for g, graph in enumerate(model.subgraphs):
         where = f"subgraph {g}"
@@ -124,6 +126,12 @@ def _faults(model: Model) -> Iterator[str]:
         for entries, tensors in ((signature.inputs, graph.inputs), (signature.outputs, graph.outputs)):
             if not {entry.tensorIndex for entry in entries} <= set(tensors):
                 yield f"signature {signature.signatureKey!r} names tensors that are no inputs or outputs"
+
+
+def _is_plan(model: Model) -> bool:
+    """Returns whether a plan of memory has an offset for each tensor, or -1."""
+    count = sum(len(graph.tensors) for graph in model.subgraphs)
+    return len(model.plan) == count and all(-1 <= offset < _MOST_BYTES for offset in model.plan)
 
 
 def _dangling(model: Model, graph: Graph) -> Iterator[str]:

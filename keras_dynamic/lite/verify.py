@@ -2,7 +2,6 @@
 
 import math
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.arena import TensorArena, tensors_of
 from keras_dynamic.lite.branching import decision_of_branch
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, branches, op_name
 from keras_dynamic.lite.interpreter import shapes_of_one
@@ -241,6 +241,7 @@ class Verified:
         operators: number of operators, all subgraphs together.
         quantize: None or 'int8'.
         size_bytes: size of the file.
+        tensors: memory for its tensors on TensorFlow Lite Micro.
     """
 
     decisions: tuple[str, ...]
@@ -251,6 +252,7 @@ class Verified:
     operators: int
     quantize: str | None
     size_bytes: int
+    tensors: TensorArena
 
 
 def verify(model: bytes) -> Verified:
@@ -289,7 +291,8 @@ def check(model: Model, size_bytes: int = 0) -> Verified:
     if missing:
         raise ValueError(f"The model's metadata lacks {sorted(missing)}; export it again.")
     operators = [(graph, operator) for graph in model.subgraphs for operator in graph.operators]
-    problems = [*_subgraph_problems(model), *_tensor_problems(model, metadata["quantize"])]
+    ends = _end_problems(model.subgraphs[0])
+    problems = [*ends, *flatbuffer.subgraph_problems(model), *_tensor_problems(model, metadata["quantize"])]
     for graph, operator in operators:
         problems += _comparison_problems(model, graph, operator)
         problems += _if_problems(model, graph, operator)
@@ -311,20 +314,15 @@ def check(model: Model, size_bytes: int = 0) -> Verified:
         operators=len(operators),
         quantize=metadata["quantize"],
         size_bytes=size_bytes,
+        tensors=tensors_of(model),
     )
 
 
-def _subgraph_problems(model: Model) -> Iterator[str]:
-    """Every subgraph but the first must be the branch of one IF, and the first must give no tensor twice."""
-    main = model.subgraphs[0]
+def _end_problems(main: Graph) -> Iterator[str]:
+    """No tensor may be an input, or an output, twice."""
     for kind, tensors in (("inputs", main.inputs), ("outputs", main.outputs)):
         if len(set(tensors)) < len(tensors):
             yield f"The {kind} {tensors} of {main.name!r} must be different tensors."
-    uses = Counter(b for graph in model.subgraphs for operator in graph.operators for b in branches(operator))
-    for index, graph in enumerate(model.subgraphs):
-        wanted = int(index > 0)
-        if uses[index] != wanted:
-            yield f"Subgraph {index} ({graph.name!r}) must be used {wanted} times, is used {uses[index]} times."
 
 
 def _tensor_problems(model: Model, quantize: str | None) -> Iterator[str]:

@@ -50,7 +50,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
         tflm(machine)  # raises, before anything long
     for machine in (fast_machines or config.machines) if config.cmsis_nn else ():
         cmsis_nn(machine)
-    model = _model(config, images)
+    model = model_of(config, images)
     x = images.x_test[: config.images]
     static = static_file(config.static, images)
     dynamic = lite.export(model, "int8", images.x_heldout, ("logits", "decisions", "macs"))
@@ -156,7 +156,8 @@ def _named(setting, names) -> list[str]:
     ]  # `make` runs in another folder
 
 
-def _model(config, images):
+def model_of(config, images):
+    """Returns the zoo's network that a config names, or the cascade of several, its thresholds fitted."""
     if len(config.model) == 1:
         return zoo.load(config.model[0])
     model = cascade([zoo.load(name) for name in config.model])

@@ -10,7 +10,6 @@ from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.c_source import fixed_point
 from keras_dynamic.lite.c_source.fixed_point import ratio
 from keras_dynamic.lite.c_source.moves import MOVES, moved
-from keras_dynamic.lite.c_source.program import Step, Value
 from keras_dynamic.lite.c_source.source import (
     Numbers,
     Source,
@@ -25,6 +24,7 @@ from keras_dynamic.lite.c_source.source import (
     steps_of,
     values_of,
 )
+from keras_dynamic.lite.program import Step, Value
 
 _SHIFT_OF_SUMS, _SHIFT_OF_COMPARISONS = 20, 8
 _MOST_COLUMNS = 4095  # of a softmax, whose sum has 12 bits before the point

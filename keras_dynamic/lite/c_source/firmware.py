@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from keras_dynamic.files import replacing_folder
 from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.arena import plan_arena
 from keras_dynamic.lite.c_source.interface import SHARED, Interface, check_folder, check_name, render
 from keras_dynamic.lite.metadata import metadata_needed
 from keras_dynamic.lite.micro import MicroInterpreter
@@ -40,7 +41,7 @@ def firmware(content, folder, name="kd_model", arena_bytes=None, means="pooled")
     The folder gets the model as an array, `NAME.h` and `NAME.cc`, which make an interpreter with exactly the model's
     operators, an example that classifies images from files, start-up code and linker scripts for emulated Cortex-M
     machines, a Makefile, a CMakeLists.txt and a README.md. Names and calls are those of to_c, but that the interpreter
-    is started once and keeps its memory.
+    is started once and keeps its memory. The model has a plan of its tensors' memory, see plan_arena.
 
         made = kd.lite.firmware(kd.lite.export(model, "int8", images, ("logits", "macs")), "firmware")
 
@@ -50,21 +51,22 @@ def firmware(content, folder, name="kd_model", arena_bytes=None, means="pooled")
         name: with which files, functions and types begin: lower case letters, digits and '_'.
         arena_bytes: memory for the interpreter; None measures it here and adds a tenth.
         means: 'pooled' for the file as pool_means gives it, without which gates of int8 files may cost more than they
-            save there, but of which a few decisions may differ; 'whole' for the file as it is.
+            save there, but of which a few decisions may differ; 'whole' for the file's own.
 
     Returns:
         Firmware: the folder, the memory, the operators, and the .tflite itself, to run here on MicroInterpreter.
 
     Raises:
         ValueError: if the bytes are no whole .tflite, lack this package's metadata or an output named 'logits', are a
-            stage's, or TensorFlow Lite Micro refuses them; arena_bytes is no positive int or means
+            stage's, plan_arena or TensorFlow Lite Micro refuses them; arena_bytes is no positive int or means
             neither; the folder is not empty, or name is not one.
         ImportError: if tflite_micro isn't installed.
     """
     check_name(name)
     if means not in MEANS:
         raise ValueError(f"means must be one of {MEANS}, got {means!r}.")
-    folder, content = check_folder(folder), pool_means(content) if means == "pooled" else bytes(content)
+    folder = check_folder(folder)
+    content = plan_arena(pool_means(content) if means == "pooled" else content)
     model = flatbuffer.load(content)
     interface = Interface(model, metadata_needed(model))
     least = MicroInterpreter(content).arena_bytes()  # raises if it cannot run there

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from keras_dynamic.lite import flatbuffer
-from keras_dynamic.lite.c_source.program import Step, Value
 from keras_dynamic.lite.c_source.source import (
     Source,
     count_of,
@@ -14,6 +13,7 @@ from keras_dynamic.lite.c_source.source import (
     steps_of,
     values_of,
 )
+from keras_dynamic.lite.program import Step, Value
 
 
 def _same_place(source, step):

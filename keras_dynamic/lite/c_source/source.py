@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.c_source.fixed_point import ratio
-from keras_dynamic.lite.c_source.program import Constant, Value
 from keras_dynamic.lite.flatbuffer import Model, Tensor
+from keras_dynamic.lite.program import Constant, Value
 
 AXES = 5
 _C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "bool": "bool"}

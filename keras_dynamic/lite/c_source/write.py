@@ -8,9 +8,9 @@ from keras_dynamic.files import replacing_folder
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.c_source.calls import statements
 from keras_dynamic.lite.c_source.interface import SHARED, Interface, check_folder, check_name, identifier, render
-from keras_dynamic.lite.c_source.program import Block, If, Memory, Program, plan_memory, program_of
 from keras_dynamic.lite.c_source.source import Source
 from keras_dynamic.lite.metadata import metadata_needed
+from keras_dynamic.lite.program import Block, If, Memory, Program, plan_memory, program_of
 
 _HERE = Path(__file__).parent
 KERNELS = ("kd_cmsis_nn.c", "kd_convolution.c", "kd_elementwise.c", "kd_places.c", "kd_reduce.c")

@@ -1,5 +1,6 @@
 """A plan of memory, held against runs that note whose bytes are whose."""
 
+import functools
 import random
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 
 from keras_dynamic import deciders, layers, lite
 from keras_dynamic.lite import flatbuffer
-from keras_dynamic.lite.c_source.program import If, Value, plan_memory, program_of
+from keras_dynamic.lite.program import If, Value, plan_memory, program_of
 from tests.layers import grouped
 
 
@@ -38,6 +39,9 @@ def run_graph(model, choose, index=0, given=None):
 def run_program(model, program, memory, choose):
     """Returns the same of a program, whose words lie in memory: each byte has that of the last step that wrote it."""
     held = np.full(memory.size, "", object)
+    for number, value in enumerate(program.inputs):
+        if value in memory.offsets:
+            held[memory.offsets[value] : memory.offsets[value] + value.size] = f"input{number}"
 
     def place(value):
         return slice(memory.offsets[value], memory.offsets[value] + value.size)
@@ -70,11 +74,17 @@ def run_program(model, program, memory, choose):
     return [read(output) for output in program.outputs]
 
 
-def alike(content, runs=30):
-    """Holds a program against its graph under all conditions on, all off, and at random; returns its memory's size."""
+@pytest.fixture(params=[False, True], ids=["compiled", "interpreted"])
+def alike(request):
+    """Holds a program against its graph, its memory planned for C or for an interpreter."""
+    return functools.partial(holds, interpreted=request.param)
+
+
+def holds(content, interpreted, runs=30):
+    """Holds a program against its graph under all conditions on, all off, and at random."""
     model = flatbuffer.load(content)
-    program = program_of(model)
-    memory = plan_memory(program)
+    program = program_of(model, interpreted)
+    memory = plan_memory(program, frozenset(), 16) if interpreted else plan_memory(program)
     for number in range(runs + 2):
         rng = random.Random(number)
         decided = {}
@@ -84,7 +94,6 @@ def alike(content, runs=30):
 
         wanted = run_graph(model, choose)
         assert run_program(model, program, memory, choose) == wanted
-    return memory.size
 
 
 def images(count):
@@ -103,11 +112,11 @@ def gated():
 
 
 @pytest.mark.parametrize("arguments", [{}, {"budget": "input"}], ids=["thresholds", "budget"])
-def test_every_step_reads_what_the_graph_does(gated, arguments):
+def test_every_step_reads_what_the_graph_does(gated, arguments, alike):
     alike(lite.export(gated, "int8", images(40), ("logits", "decisions", "macs"), fold="never", **arguments))
 
 
-def test_a_unit_that_skips_to_the_image(spread_gates):
+def test_a_unit_that_skips_to_the_image(spread_gates, alike):
     """Both branches make the result of the IF element by element from the image: it is neither's alone."""
     keras.utils.set_random_seed(0)
     body = [keras.layers.Conv2D(3, 3, padding="same")]

@@ -4,7 +4,8 @@ A branch of an IF works on its caller's tensors and writes its results to where 
 share memory if no run needs both at one time, so that the two branches of an IF lie over each other; results of
 operators that go element by element replace an operand that nothing reads any more. What follows element by element,
 or by a scaling of channels, from the model's inputs, such as a normalised image, is computed anew in a branch that
-reads it rather than kept for it.
+reads it rather than kept for it. An interpreter, which runs every operator where the file has it, takes the same plan
+without this.
 """
 
 import math
@@ -21,7 +22,7 @@ from keras_dynamic.lite.scaled_channels import may_scale
 ALIGNMENT = 4
 _ORDERS = 200  # that are tried; most plans are the least there is at once
 # Operators that read an element before they write it at the same place, so that a result may replace an operand.
-_IN_PLACE = frozenset(
+IN_PLACE = frozenset(
     "ADD SUB MUL MAXIMUM MINIMUM LOGICAL_AND LOGISTIC TANH QUANTIZE RELU RELU6 LEAKY_RELU RESHAPE SQUEEZE EXPAND_DIMS "
     "HARD_SWISH SOFTMAX".split()
 )
@@ -33,7 +34,7 @@ class Value:
 
     Attributes:
         tensor: one that stands for it.
-        input: place among the model's inputs, which are not in the block of memory; None for others.
+        input: place among the model's inputs that are not in the block of memory; None for others.
         recipe: the step that makes it, if it follows from inputs of the model element by element; None for others.
         block: that has this step.
     """
@@ -46,7 +47,12 @@ class Value:
     @property
     def size(self) -> int:
         """Bytes."""
-        return math.prod(flatbuffer.shape(self.tensor)) * flatbuffer.dtype(self.tensor).itemsize
+        return size_of(self.tensor)
+
+
+def size_of(tensor: Tensor) -> int:
+    """Returns a tensor's bytes."""
+    return math.prod(flatbuffer.shape(tensor)) * flatbuffer.dtype(tensor).itemsize
 
 
 class Constant(NamedTuple):
@@ -94,10 +100,12 @@ class Block:
     Attributes:
         number: of the subgraph.
         steps: Steps and Ifs.
+        values: {tensor of the subgraph: its Value}, without constants.
     """
 
     number: int
     steps: list = field(default_factory=list)
+    values: dict[int, Value] = field(default_factory=dict)
 
     def blocks(self) -> Iterator["Block"]:
         """Yields the blocks of all branches inside, and this one last."""
@@ -122,13 +130,20 @@ class Program(NamedTuple):
     outputs: list[Value]
 
 
-def program_of(model: Model) -> Program:
-    """Returns a parsed model as steps, branches inside of them."""
+def program_of(model: Model, interpreted: bool = False) -> Program:
+    """Returns a parsed model as steps, branches inside of them.
+
+    Args:
+        model: of which every subgraph but the first is a branch of one IF.
+        interpreted: whether an interpreter runs it: the model's inputs lie in the block of memory, so that nothing is
+            computed anew from them, and steps whose results nothing reads run too.
+    """
     main = model.subgraphs[0]
-    inputs = [Value(main.tensors[t], place) for place, t in enumerate(main.inputs)]
+    inputs = [Value(main.tensors[t], None if interpreted else place) for place, t in enumerate(main.inputs)]
     outputs = [Value(main.tensors[t]) for t in main.outputs]
     block = _block(model, 0, inputs, outputs)
-    _drop_unread(block, set(outputs))
+    if not interpreted:
+        _drop_unread(block, set(outputs))
     return Program(block, inputs, outputs)
 
 
@@ -187,6 +202,7 @@ def _block(model, index, given, wanted) -> Block:
         if known.get(tensor) is not value:
             block.steps.append(Step("COPY", None, 0, (here(operand(tensor)),), (value,)))
         value.recipe = None  # after an IF a result is that of either branch
+    block.values = known
     return block
 
 
@@ -195,7 +211,7 @@ def _add(block, step):
     given = [each for each in step.inputs if isinstance(each, Value)]
     follows = all(each.input is not None or each.recipe is not None for each in given)
     scales = step.name == "CONV_2D" and may_scale(flatbuffer.shape(step.inputs[1].tensor))
-    if given and follows and (step.name in _IN_PLACE or scales):
+    if given and follows and (step.name in IN_PLACE or scales):
         step.outputs[0].recipe, step.outputs[0].block = step, block
     block.steps.append(step)
 
@@ -212,17 +228,23 @@ class Memory(NamedTuple):
     size: int
 
 
-def plan_memory(program: Program) -> Memory:
-    """Returns where each Value lies; those that share memory entirely have one offset."""
-    found = _Interference()
-    found.walk(program.main, set(program.outputs))
+def plan_memory(program: Program, in_place: frozenset[str] = IN_PLACE, alignment: int = ALIGNMENT) -> Memory:
+    """Returns where each Value lies; those that share memory entirely have one offset.
+
+    Args:
+        program: of which something lies in the block of memory.
+        in_place: the operators whose result may replace an operand.
+        alignment: of offsets and of the size.
+    """
+    found = _Interference(in_place, alignment)
+    found.begin(found.walk(program.main, set(program.outputs)))
     found.share()
     least = max(map(found.bytes_of, found.moments), default=0)  # no plan has fewer
     members = defaultdict(list)
     for value in found.values:
         members[found.root(value)].append(value)
     sizes = {root: max(value.size for value in values) for root, values in members.items()}
-    plans = (_place(sizes, found.apart, order) for order in _orders(sizes, found.apart))
+    plans = (_place(sizes, found.apart, order, alignment) for order in _orders(sizes, found.apart))
     best = next(plans)
     while best.size > least and (plan := next(plans, None)):
         best = min(best, plan, key=lambda each: each.size)
@@ -233,7 +255,8 @@ def plan_memory(program: Program) -> Memory:
 class _Interference:
     """Which Values cannot share memory."""
 
-    def __init__(self):
+    def __init__(self, in_place, alignment):
+        self._in_place, self._alignment = in_place, alignment
         self.values: dict[Value, None] = {}
         self.moments: list[set[Value]] = []  # what is needed while each step runs
         self.apart: dict[Value, set[Value]] = defaultdict(set)
@@ -265,6 +288,11 @@ class _Interference:
             live.update(needed)
         return live
 
+    def begin(self, live):
+        """Keeps apart what is there before the first step: inputs."""
+        for value in live:
+            self._keep_apart(value, live)
+
     def _run(self, step, operands, live):
         """Notes what a step keeps apart; takes its results out of what is needed after it."""
         outputs = step.outputs
@@ -282,7 +310,8 @@ class _Interference:
 
     def bytes_of(self, values) -> int:
         """Returns the bytes that some Values take together."""
-        return sum(_aligned(value.size) for value in {self.root(value): value for value in values}.values())
+        apart = {self.root(value): value.size for value in values}
+        return sum(_aligned(size, self._alignment) for size in apart.values())
 
     def _keep_apart(self, one, others):
         for other in others:
@@ -293,7 +322,7 @@ class _Interference:
     def _replaceable(self, step, operand):
         if step.name == "COPY":
             return True
-        return step.name in _IN_PLACE and step.inputs.count(operand) == 1 and operand.size == step.outputs[0].size
+        return step.name in self._in_place and step.inputs.count(operand) == 1 and operand.size == step.outputs[0].size
 
     def share(self):
         """Lets results take the place of operands where nothing needs both; copies first, the largest first."""
@@ -329,7 +358,7 @@ def _orders(sizes, apart) -> Iterator[list[Value]]:
         yield sorted(roots, key=lambda root: -changed[root])
 
 
-def _place(sizes, apart, order) -> Memory:
+def _place(sizes, apart, order, alignment) -> Memory:
     """Returns a plan that puts each Value, in an order, at the first place that no neighbour takes."""
     offsets: dict[Value, int] = {}
     for root in order:
@@ -338,10 +367,10 @@ def _place(sizes, apart, order) -> Memory:
         for first, end in taken:
             if first - start >= sizes[root]:
                 break
-            start = max(start, _aligned(end))
+            start = max(start, _aligned(end, alignment))
         offsets[root] = start
-    return Memory(offsets, _aligned(max((offsets[root] + sizes[root] for root in order), default=0)))
+    return Memory(offsets, _aligned(max((offsets[root] + sizes[root] for root in order), default=0), alignment))
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+def _aligned(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
