@@ -1,4 +1,4 @@
-"""Compresses trained networks by tensorflow-model-optimization: pruned weights, clustered weights, training under int8."""
+"""Compresses trained networks by tensorflow-model-optimization: weights pruned, clustered, or trained for int8."""
 
 from keras_dynamic.compress.compress import cluster, prune, quantize_aware
 

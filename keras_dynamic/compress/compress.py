@@ -1,4 +1,4 @@
-"""Pruned, clustered and int8-aware weights for trained networks, by tensorflow-model-optimization in its own process."""
+"""Prunes, clusters and trains for int8, by tensorflow-model-optimization in a process of its own."""
 
 import json
 import os
@@ -217,13 +217,14 @@ def _decided(network) -> list[str]:
 
 def _decisions(network, x, decided, batch_size=250) -> np.ndarray:
     """Returns what the network decides on its units for each image, as if none stopped before: [n, units]."""
-    rows = []
-    outcome = compiled_outcome(network) if decided else None
-    for start in range(0, len(x) if decided else 0, batch_size):
+    if not decided:
+        return np.zeros((len(x), 0), np.float32)
+    rows, outcome = [], compiled_outcome(network)
+    for start in range(0, len(x), batch_size):
         batch = keras.ops.convert_to_tensor(x[start : start + batch_size])
         of_unit = network.decider.decisions_by_target(network.chain, outcome(batch, None).conditional)
         rows.append(np.stack([keras.ops.convert_to_numpy(of_unit[name]) for name in decided], axis=1))
-    return np.concatenate(rows) if rows else np.zeros((len(x), 0), np.float32)
+    return np.concatenate(rows)
 
 
 def _train(network, x, y, order, python) -> None:
@@ -253,7 +254,7 @@ def _train(network, x, y, order, python) -> None:
 def _run(python, folder, order) -> None:
     """Runs twin.py on a folder, its progress bar shown; raises a RuntimeError if it fails."""
     shown = None if order["verbose"] else subprocess.DEVNULL
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "TF_USE_LEGACY_KERAS": "1"}
     command = [str(python), "-I", str(_TWIN), str(folder)]  # -I: without this process' packages
     done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, env=environment, check=False)
     if done.returncode == 0:

@@ -1,20 +1,19 @@
 """Trains a network's twin in tf_keras under tensorflow-model-optimization: python twin.py FOLDER, in their environment.
 
-It stands alone, as that environment has neither Keras 3 as its Keras nor this package. The folder has
+It stands alone, as that environment lacks this package, and runs with TF_USE_LEGACY_KERAS=1, which makes tf_keras
+tf.keras. The folder has
 
-- order.json: rows, outputs, number of decisions and the weighted rows, as in recipe.Recipe; how ('prune', 'cluster' or 'quantize_aware') and its
-  settings; loss, epochs, batch_size, learning_rate, seed;
+- order.json: rows, outputs, number of decisions and the weighted rows, as in recipe.Recipe; how ('prune', 'cluster' or
+  'quantize_aware') and its settings; loss, epochs, batch_size, learning_rate, seed, verbose;
 - weights.npz, 'row/number' each, which are replaced by the trained ones in trained.npz;
 - x.npy, y.npy, and decisions.npy [n, decisions].
 """
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
-
-os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when TensorFlow is imported
+from typing import Any
 
 # What int8 training imitates the rounding of: layers whose results an int8 file holds. The rest moves numbers.
 _FAKE_QUANTIZED = ("Add", "BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D", "ReLU")
@@ -34,7 +33,8 @@ def build(order):
 
     layers = tf.keras.layers
     decisions = [tf.keras.Input((1,), name=f"decision{k}") for k in range(order["decisions"])]
-    image, outputs = None, []
+    image: Any = None
+    outputs: list[Any] = []
     for number, row in enumerate(order["rows"]):
         inputs, config, name = [outputs[each] for each in row["inputs"]], row["config"], f"row{number}"
         if row["kind"] == "Image":
@@ -110,7 +110,7 @@ def wrapped(model, order, inputs, steps):
 
     if how == "prune":
         sparsity = tfmot.sparsity.keras
-        first, last, frequency = _updates(settings, steps)
+        first, last, frequency = pruning_steps(settings, steps)
         schedule = sparsity.PolynomialDecay(0.0, settings["sparsity"], first, last, frequency=frequency)
         twin = each(lambda layer: sparsity.prune_low_magnitude(layer, schedule), has_kernel)
         return twin, [sparsity.UpdatePruningStep()], sparsity.strip_pruning
@@ -142,9 +142,12 @@ def _start_ranges(twin, model, inputs):
                 variable.assign(tf.reduce_max(seen[name]))
 
 
-def _updates(settings, steps):
-    """Returns first step, last step and frequency of the mask's updates, of which the last is at the last step."""
-    first = min(int(settings["begin"] * steps), steps - 2)
+def pruning_steps(settings, steps):
+    """Returns first step, last step and frequency of the mask's updates, of which the last is at the last step.
+
+    Steps count from 1.
+    """
+    first = min(int(settings["begin"] * steps), steps - 1)
     length = max(1, round(settings["end"] * steps) - first)
     frequency = max(1, length // 20)
     return first, first + length // frequency * frequency, frequency
@@ -217,6 +220,7 @@ def main(folder):
     """Does what the folder's order.json says."""
     import numpy as np
     import tensorflow as tf
+    import tf_keras  # noqa: F401  missing, it is named here; TensorFlow's own error does not
 
     order, model = loaded(folder)
     tf.keras.utils.set_random_seed(order["seed"])
@@ -226,7 +230,8 @@ def main(folder):
     x, _, decisions = (array[:_RANGED_ON] for array in arrays)
     twin, callbacks, stripped = wrapped(model, order, named(x, decisions), steps)
     train(twin, order, arrays, callbacks)
-    twin, trained = stripped(twin), {}
+    twin = stripped(twin)
+    trained: dict[str, Any] = {}
     for number, names in suffixes.items():
         found = weights_of(twin, f"row{number}", names)
         trained |= {f"{number}/{k}": weight for k, weight in enumerate(found)}
