@@ -72,7 +72,7 @@ def test_groups_of_channels_are_refused():
     stem, head = [layers.Conv2D(4, 3)], [layers.GlobalAveragePooling2D(), layers.Dense(2)]
     network = DynamicModel(Chain(stem, [Residual(body, name="unit1")], head))
     network.build((None, 8, 8, 3))
-    with pytest.raises(ValueError, match="unit 'unit1' decides on 1 groups of its body"):
+    with pytest.raises(ValueError, match="unit 'unit1' has decisions on groups of its body"):
         Recipe(network)
 
 
