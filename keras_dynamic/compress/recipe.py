@@ -163,8 +163,8 @@ class Recipe:
         """Appends a unit's body, times its decision if it has one."""
         if unit.group_names:
             raise ValueError(
-                f"unit {unit.name!r} has decisions on groups of its body, which compression does not know; compress the "
-                "network before kd.transform.group_channels, or after kd.transform.strip_gates."
+                f"unit {unit.name!r} has decisions on groups of its body, which compression does not know; compress "
+                "the network before kd.transform.group_channels, or after kd.transform.strip_gates."
             )
         body = self._put(unit.body, x)
         if unit.name not in self.decided:
