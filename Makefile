@@ -21,10 +21,10 @@ WORKERS ?= 2
 PYTEST := $(PYTHON) -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-edge setup-web run test ci slow fuzz bench serve-demo results lint format lock clean
+.PHONY: help setup setup-edge setup-web setup-compress run test ci slow fuzz bench serve-demo results lint format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## build .venv and install everything (the other targets do it by themselves)
 
@@ -37,6 +37,11 @@ $(INSTALLED):
 setup-edge: ## build .venv-edge with tflite-runtime 2.14, for tests of what old boards run
 	python3.11 -m venv .venv-edge
 	.venv-edge/bin/pip install --quiet "tflite-runtime==2.14.0" "numpy<2" pillow
+
+# TensorFlow Model Optimization holds absl-py at 1.4, and tf_keras brings a TensorFlow of its own.
+setup-compress: ## build .venv-compress with TensorFlow Model Optimization, for kd.compress
+	python3.11 -m venv .venv-compress
+	.venv-compress/bin/pip install --quiet "tensorflow-model-optimization>=0.8" "tf_keras>=2.20"
 
 setup-web: ## install LiteRT.js, which tflite/web_demo.py puts into its page (needs npm)
 	npm ci --prefix tflite/web --no-audit --no-fund

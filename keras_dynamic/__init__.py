@@ -9,6 +9,7 @@ __version__ = "0.2.0"
 
 _ON_DEMAND = (
     "callbacks",
+    "compress",
     "data",
     "evaluation",
     "experiments",

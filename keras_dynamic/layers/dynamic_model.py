@@ -2,6 +2,8 @@
 
 import contextlib
 import contextvars
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -443,6 +445,20 @@ def as_dynamic(network, copy=True):
     model = DynamicModel(from_functional(network, copy), name=network.name, dtype=network.dtype_policy)
     model.build(model.image_shape)
     return model
+
+
+def saved_copy(model):
+    """Returns a copy of a built model, not compiled.
+
+    It is saved and loaded, which copies states other than weights too, such as those of seed generators.
+
+    Raises:
+        TypeError: of Keras, if a layer's class is not registered, so that it cannot be loaded.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "copy.keras"
+        model.save(path)
+        return keras.models.load_model(path, compile=False, safe_mode=False)  # the file is our own
 
 
 @register(DynamicModel)

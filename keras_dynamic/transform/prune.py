@@ -1,33 +1,25 @@
 """Removes units that no image runs."""
 
-import tempfile
-from pathlib import Path
-
 import keras
 
 from keras_dynamic.data import as_arrays
 from keras_dynamic.evaluation.evaluate import evaluate
 from keras_dynamic.layers import Always, DynamicModel, Residual
-from keras_dynamic.layers.dynamic_model import dtype_policy_scope
+from keras_dynamic.layers.dynamic_model import dtype_policy_scope, saved_copy
 
 
 def plain_copy(model) -> DynamicModel:
     """Returns a copy of a model's chain and decider as a DynamicModel.
 
-    It is saved and loaded, which copies states other than weights too, such as those of seed generators.
-
     Args:
         model: built DynamicModel or method; it must be one that can be saved and loaded.
 
     Raises:
-        TypeError: of Keras, if a layer's class is not registered, so that it cannot be loaded.
+        TypeError: as saved_copy.
     """
     plain = DynamicModel(model.chain, model.decider, name=model.name, dtype=model.dtype_policy)
     plain.build(model.image_shape)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "copy.keras"
-        plain.save(path)
-        return keras.models.load_model(path, compile=False, safe_mode=False)  # the file is our own
+    return saved_copy(plain)
 
 
 def prune_dead_units(model, images, batch_size=250) -> DynamicModel:

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+COMPRESS = ROOT / ".venv-compress"  # which docs/compression.md needs
 MEASUREMENTS = "docs/results.md"  # its commands measure, for minutes to hours
 
 _BLOCK = re.compile(r"^(<!-- slow -->\n+)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -43,6 +44,7 @@ def blocks(page: str) -> list[Block]:
 def run(page: str, chosen: list[Block], folder: Path):
     """Runs blocks in order, the Python ones in one namespace, in a folder that has tflite/ and python."""
     (folder / "tflite").symlink_to(ROOT / "tflite")
+    (folder / COMPRESS.name).symlink_to(COMPRESS)
     names: dict[str, object] = {"__name__": "__main__"}
     for block in chosen:
         if block.language == "python":
@@ -81,6 +83,8 @@ def test_examples_run(page, tmp_path):
 @pytest.mark.parametrize("page", with_blocks(slow=True))
 @pytest.mark.usefixtures("fresh_start")
 def test_slow_examples_run(page, tmp_path):
+    if page == "docs/compression.md" and not COMPRESS.exists():
+        pytest.skip("TensorFlow Model Optimization is missing; make setup-compress")
     run(page, blocks(page), tmp_path)
 
 
