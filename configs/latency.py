@@ -4,6 +4,7 @@
     python train_main.py --config=$CONFIG:channels_64_16_16 --workdir=runs/channel_latency
     python train_main.py --config=$CONFIG:exits --workdir=runs/exit_latency --data_dir=$DATA_DIR
     python train_main.py --config=$CONFIG:emulator_gated --workdir=runs/emulator/gated
+    python train_main.py --config=$CONFIG:stages_cascade --workdir=runs/stages/cascade
     python train_main.py --config=$CONFIG:compact --workdir=runs/compact_time
     python train_main.py --config=$CONFIG:step_time --workdir=runs/step_time
     python train_main.py --config=$CONFIG:step_time_blockdrop --workdir=runs/step_time_blockdrop
@@ -28,6 +29,8 @@ docs/results.md has what each gave on 2 CPU cores:
   instructions over MACs of cascades and exits, 1.06 to 1.16 for 1.05, as their easy images run small networks and early
   layers, in which there are fewer multiply-adds for each number that is made; and the program's size over TensorFlow
   Lite Micro's on the M3, 0.34 to 0.40 for 0.3, as both hold C's library and printf.
+- stages_{cascade,exits}: the stages of a shipped network (lite.stages), as several files and as one, beside the file
+  with conditions that they are cut from: time from image to answer in Python, answers. About a minute each.
 - step_time: a masked training step of gated ResNet-32 against plain Keras. Two minutes.
 - step_time_blockdrop: a step of BlockDrop's curriculum beside two forward passes and a step of its policy. About a
   minute.
@@ -102,6 +105,21 @@ def emulator(kind):
     return config
 
 
+def stages(kind):
+    """Returns the config of a shipped network as stages."""
+    config = base.get_config()
+    with config.unlocked():
+        config.job = "stages_time"
+        config.model, _ = EMULATED[kind]
+        config.macs, config.images, config.repeats = 22e6, 200, 5
+        bounds: dict[str, str] = {}
+        for precision in ("float32", "int8"):
+            bounds |= {f"{form}_ratio_{precision}": "<= 1.10" for form in ("several", "joined")}
+            bounds[f"stages_equal_{precision}"] = ">= 1"
+        config.targets = ml_collections.ConfigDict(bounds)
+    return config
+
+
 def compact(_):
     """Returns the config of batched serving."""
     config = base.get_config()
@@ -132,6 +150,7 @@ SETTINGS = base.join_settings(
         "channels": (channels, SIZES),
         "exits": (exits, ("",)),
         "emulator": (emulator, tuple(EMULATED)),
+        "stages": (stages, ("cascade", "exits")),
         "compact": (compact, ("",)),
         "step_time": (step_time, ("", "blockdrop")),
     }

@@ -81,10 +81,10 @@ def stages(model: bytes) -> list[bytes]:
     """Cuts a cascade, or a model that decides its exits alone, into models without any IF, for engines that have none.
 
     The first stage goes up to the first exit, or is the first network, each next one from there to the next, the last
-    to the end. A stage's inputs are `image` and `thresholds`, if it reads them, and state_0, state_1, ..., which
-    earlier ones give. Its outputs are `logits`, those of the whole model for an image that stops here; `go_on`, int32
-    [1], 1 if the next stage runs; and states for later stages. The last one has logits alone. Their answers are the
-    whole model's, and their MACs add up to its MACs; each is verified.
+    to the end. A stage's outputs are `logits`, those of the whole model for an image that stops here; `go_on`, int32
+    [1], 1 if the next stage runs; and state_0, state_1, ... for later stages. The last one has logits alone. Its inputs
+    are those of `image`, `thresholds` and the latest outputs of earlier stages that it reads, under their names. Their
+    answers are the whole model's, and their MACs add up to its MACs; each is verified.
 
         made = kd.lite.stages(model)
         answer = kd.lite.Stages(made).run(image)
@@ -123,7 +123,7 @@ def stages(model: bytes) -> list[bytes]:
             raise _refused(metadata)
         stage, begin = cut_at
         found.append(stage)
-    last = _Stage(begin.graph, begin.names, {begin.graph.outputs[0]: ["logits"]})
+    last = _Stage(begin.graph, begin.names, {begin.graph.outputs[0]: "logits"})
     if not found or _ifs(begin.graph):
         raise _refused(metadata)
     each = zip([*found, last], macs, stops, strict=True)
@@ -141,9 +141,10 @@ def _refused(metadata) -> ValueError:
 def join_stages(models: list[bytes]) -> bytes:
     """Returns one .tflite of stages, each a signature of it: stage_1, stage_2, ..., in the order in which they run.
 
-    Its metadata has what a host's loop must know: `stages`, the signatures' names; `stage_macs`; `stops_at`, the index
-    of the exit at which an image stops after each; and `thresholds`, if they are an input. Inputs and outputs are those
-    of the files, see `stages`. What several stages hold alike is stored once.
+    Its metadata has what a host's loop must know: `stages`, the signatures' names; `stage_inputs` and `stage_outputs`,
+    names; `stage_macs`; `stops_at`, the index of the exit at which an image stops after each; and `thresholds`, if they
+    are an input. Inputs and outputs are those of the files, see `stages`. What several stages hold alike is stored
+    once.
 
     Args:
         models: what `stages` returned, all of them, in order.
@@ -156,6 +157,8 @@ def join_stages(models: list[bytes]) -> bytes:
     """
     parsed = [flatbuffer.load(model) for model in models]
     notes = _joined_notes([metadata_needed(each) for each in parsed])
+    inputs, outputs = zip(*map(signature_names, parsed), strict=True)
+    notes |= {"stage_inputs": inputs, "stage_outputs": outputs}
     made = flatbuffer.joined(dict(zip(notes[STAGES], parsed, strict=True)))
     set_metadata(made, notes)
     return flatbuffer.pack(made)
@@ -190,11 +193,11 @@ class _Begin(NamedTuple):
 
 
 class _Stage(NamedTuple):
-    """A stage: its operators, and the names of inputs and outputs by tensor; an output may have several."""
+    """A stage: its operators, and the names of inputs and outputs by tensor."""
 
     graph: Graph
     inputs: dict[int, str]
-    outputs: dict[int, list[str]]
+    outputs: dict[int, str]
 
 
 def _check_heads(work: Work) -> None:
@@ -219,7 +222,7 @@ def _cut(model: Model, begin: _Begin, decision: int) -> tuple[_Stage, _Begin] | 
         return None
     condition = choice.inputs[0]
     stopped, going = (_decided(model, begin.graph, condition, goes_on) for goes_on in (False, True))
-    outputs = {stopped.outputs[0]: ["logits"], _as_number(model, stopped, condition): [GO_ON]}
+    outputs = {stopped.outputs[0]: "logits", _as_number(model, stopped, condition): GO_ON}
     stopped.outputs = [*outputs]
     drop_dead(stopped)
     if _ifs(stopped):
@@ -233,9 +236,10 @@ def _cut(model: Model, begin: _Begin, decision: int) -> tuple[_Stage, _Begin] | 
     drop_dead(going)
     names, states = dict(begin.names), begin.states
     for tensor in dict.fromkeys(t for operator in going.operators for t in operator.inputs if t in done):
-        names[tensor] = f"state_{states}"
-        states += 1
-        outputs.setdefault(tensor, []).append(names[tensor])
+        if tensor not in outputs:
+            outputs[tensor] = f"state_{states}"
+            states += 1
+        names[tensor] = outputs[tensor]
     return _Stage(stopped, begin.names, outputs), _Begin(going, names, states)
 
 
@@ -295,11 +299,10 @@ def _packed(model: Model, stage: _Stage, metadata, index: int, macs: int, stops_
     drop_dead(graph)
     read = {t for operator in graph.operators for t in operator.inputs}
     inputs = {t: name for t, name in stage.inputs.items() if t in read}
-    outputs = [(t, name) for t, names in stage.outputs.items() for name in names]
-    made = submodel(model, cut(graph, list(range(len(graph.operators))), list(inputs), [t for t, _ in outputs]))
+    made = submodel(model, cut(graph, list(range(len(graph.operators))), list(inputs), graph.outputs))
     if work_of(made, []).macs != macs:  # something that is no exit runs for images that stop, or twice
         raise _refused(metadata)
-    set_signature(made, list(inputs.values()), [name for _, name in outputs])
+    set_signature(made, list(inputs.values()), list(stage.outputs.values()))
     own = {"decisions": [], "exits": [], "units": [], "parts": {}, "cost": [{"macs": macs, "when": []}]}
     set_metadata(made, {**metadata, **own, "stage": index, "stops_at": stops_at})
     check(made)

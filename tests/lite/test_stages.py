@@ -144,6 +144,12 @@ def test_one_file_has_what_a_host_must_know(stopping_file):
     assert metadata["stages"] == ["stage_1", "stage_2", "stage_3", "stage_4"]
     assert metadata["stage_macs"] == [lite.count_macs(stage, {}) for stage in made]
     assert metadata["stops_at"] == [0, 1, 2, 3]
+    assert metadata["stage_inputs"] == [
+        ["image", "thresholds"],
+        *(["thresholds", f"state_{k}"] for k in range(2)),
+        ["state_2"],
+    ]
+    assert metadata["stage_outputs"] == [*(["logits", "go_on", f"state_{k}"] for k in range(3)), ["logits"]]
     assert metadata["thresholds"] == lite.read_metadata(stopping_file(True, "input"))["thresholds"]
     assert metadata["measures"] == ["max_probability"] * 3
     parsed = flatbuffer.load(joined)

@@ -24,6 +24,7 @@ JOBS = {
     "budget_input": "jobs.budget_input.budget_input",
     "compact_time": "jobs.timing.compact_time",
     "emulated": "jobs.emulator.emulated",
+    "stages_time": "jobs.stages.stages_time",
     "fit_memory": "jobs.fit_memory.fit_memory",
     "published_costs": "jobs.published_costs.published_costs",
     "keras_models": "jobs.keras_models.keras_models",

@@ -48,7 +48,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
         tflm(machine)  # raises, before anything long
     for machine in (fast_machines or config.machines) if config.cmsis_nn else ():
         cmsis_nn(machine)
-    model = _model(config, images)
+    model = network(config, images)
     x = images.x_test[: config.images]
     static = lite.export(zoo.load(config.static), "int8", images.x_heldout)
     dynamic = lite.export(model, "int8", images.x_heldout, ("logits", "decisions", "macs"))
@@ -154,7 +154,8 @@ def _named(setting, names) -> list[str]:
     ]  # `make` runs in another folder
 
 
-def _model(config, images):
+def network(config, images):
+    """Returns the network of the zoo that a config names, or its cascade of several, fitted to a mean of MACs."""
     if len(config.model) == 1:
         return zoo.load(config.model[0])
     model = cascade([zoo.load(name) for name in config.model])
