@@ -111,7 +111,7 @@ def stages(kind):
     with config.unlocked():
         config.job = "stages_time"
         config.model, _ = EMULATED[kind]
-        config.macs, config.images, config.repeats = 22e6, 200, 5
+        config.macs, config.images, config.repeats = 22e6, 200, 15
         bounds: dict[str, str] = {}
         for precision in ("float32", "int8"):
             bounds |= {f"{form}_ratio_{precision}": "<= 1.10" for form in ("several", "joined")}
