@@ -166,7 +166,7 @@ def join_stages(models: list[bytes]) -> bytes:
 
 def _joined_notes(notes: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns the metadata of stages as one file, of that of each; raises if they are not all stages of one model."""
-    found = [each["stage"] for each in notes if "stage" in each]
+    found = [each["stage"] for each in notes if "stage_count" in each]
     if len(found) < len(notes) or not found:
         raise ValueError("Expected the files that kd.lite.stages returned, got others; cut a file with exits by it.")
     if len({each["stages_of"] for each in notes}) > 1:
@@ -176,7 +176,8 @@ def _joined_notes(notes: list[dict[str, Any]]) -> dict[str, Any]:
         raise ValueError(
             f"Expected all {wanted} stages of a model, in order, got those of number {[stage + 1 for stage in found]}."
         )
-    own = {name: value for name, value in notes[0].items() if name not in ("stage", "stage_count", "cost")}
+    apart = ("stage", "stage_count", "stops_at", "cost")
+    own = {name: value for name, value in notes[0].items() if name not in apart}
     return own | {
         STAGES: [f"stage_{stage + 1}" for stage in found],
         "stage_macs": [each["cost"][0]["macs"] for each in notes],
