@@ -21,7 +21,7 @@ WORKERS ?= 2
 PYTEST := $(PYTHON) -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-edge setup-web run test ci slow bench serve-demo results lint format lock clean
+.PHONY: help setup setup-edge setup-web run test ci slow fuzz bench serve-demo results lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ ci: lint ## check everything and run all tests but the slow ones
 
 slow: $(INSTALLED) ## run the slow tests (DATA_DIR and WEIGHTS_DIR say where data and weights lie)
 	$(PYTHON) -m pytest -m slow $(ARGS)
+
+fuzz: $(INSTALLED) ## damage exported files in 10,000 ways and read them (half an hour)
+	PYTHONPATH=. $(PYTHON) tools/fuzz.py --digest=renewed $(ARGS)
+	PYTHONPATH=. $(PYTHON) tools/fuzz.py --digest=kept --mutations=2000 $(ARGS)
 
 bench: $(INSTALLED) ## measure dynamic against static models
 	$(PYTHON) $(BENCH_JOB) $(ARGS)

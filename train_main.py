@@ -34,7 +34,7 @@ def main(argv):
     logging.set_verbosity(logging.ERROR)
     try:
         jobs.run(config, _WORKDIR.value, _DATA_DIR.value, _RECORD.value)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"train_main: {error}")
     except KeyboardInterrupt:
         sys.exit("train_main: interrupted; the same command goes on after the last whole epoch.")

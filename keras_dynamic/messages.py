@@ -31,6 +31,13 @@ def is_count(value, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
+def check_count(name: str, value, least: int = 1) -> int:
+    """Returns value, or raises a ValueError if it isn't an int, and no bool, of at least `least`."""
+    if not is_count(value, least):
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    return value
+
+
 def check_fraction(name: str, value) -> float:
     """Returns value as a float, or raises if it isn't a number in [0, 1].
 

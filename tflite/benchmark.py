@@ -10,6 +10,8 @@ run on --images, a folder of test images with a folder for each class. A model t
 also needs --input_mean and --input_std, see export_model.py.
 Latencies are one thread's; overhead is the measured time over that of what each image runs, in the same network without
 its decisions.
+--static may be a .tflite from elsewhere, which is measured as it is, in its own precision; it takes the same numbers as
+the model.
 """
 
 import json
@@ -20,13 +22,15 @@ from pathlib import Path
 import terminal
 from absl import app, flags, logging
 from images import SHIPPED, TEST, check_classes, chosen, read_images
-from models import check_models, import_own, load, plain_counterpart
+from models import check_models, import_own, load, plain_counterpart, static_file
 
 _MODEL = flags.DEFINE_string(
     "model", None, "the dynamic model: a .keras file or zoo:NAME; if not given, all of the zoo"
 )
 _STATIC = flags.DEFINE_string(
-    "static", None, "the static reference, likewise; the same chain with everything on if not given"
+    "static",
+    None,
+    "the static reference, likewise, or any plain .tflite; the same chain with everything on if not given",
 )
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "int8"], "what to measure")
 _IMAGES = flags.DEFINE_string(
@@ -116,7 +120,7 @@ def measure(model_name, static_name) -> dict:
 
     Args:
         model_name: of the dynamic model, a .keras file or zoo:NAME.
-        static_name: of the static reference, likewise; None for the same chain with everything on.
+        static_name: of the static reference, likewise, or a .tflite; None for the same chain with everything on.
 
     Returns:
         {precision: figures of lite.benchmark}.
@@ -150,14 +154,31 @@ def measure(model_name, static_name) -> dict:
         if not isinstance(model.decider, PerUnitGates):
             raise ValueError("--force_all_on opens gates; this model has none.")
         model.decider.set_tau(0.0)
-    static = DynamicModel(model.chain, name="all_on") if static_name is None else load(static_name)
     found = {}
     for precision in _PRECISIONS.value:
         how = (None if precision == "float32" else precision, held_out)
         dynamic = lite.export(model, *how, ("logits", "decisions"))
-        exported = Models(lite.export(static, *how), dynamic, all_on_of(model, *how))
+        if static_name is None:
+            static = lite.export(DynamicModel(model.chain, name="all_on"), *how)
+        else:
+            static = _static_of(static_name, *how)
+        exported = Models(static, dynamic, all_on_of(model, *how))
         found[precision] = benchmark(exported, np.asarray(test.x), test.y, _REPEATS.value, _TIMED.value)
     return found
+
+
+def _static_of(spec, quantize, held_out) -> bytes:
+    """Returns the static reference's .tflite, or raises a ValueError if it is of another precision, or decides."""
+    from keras_dynamic.lite import read_metadata
+
+    content = static_file(spec, quantize, held_out)
+    metadata = read_metadata(content)
+    if metadata["decisions"]:
+        raise ValueError(f"--static must be a network without decisions, but {spec} has {metadata['decisions']}.")
+    if metadata["quantize"] != quantize:
+        own, wanted = (each or "float32" for each in (metadata["quantize"], quantize))
+        raise ValueError(f"--static={spec} is {own}, but is compared with {wanted}; give --precisions={own}.")
+    return content
 
 
 def table(found) -> str:

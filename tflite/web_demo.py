@@ -28,10 +28,16 @@ from pathlib import Path
 import terminal
 from absl import app, flags
 from class_names import class_names
+from models import static_file
 from PIL import Image, ImageOps
 
 _MODEL = flags.DEFINE_string("model", None, "the dynamic .tflite; a cascade of the zoo by default")
-_STATIC = flags.DEFINE_string("static", None, "the static .tflite that it is compared with; needed with --model")
+_STATIC = flags.DEFINE_string(
+    "static",
+    None,
+    "the static network that it is compared with: any plain .tflite, or beside a float32 model a .keras file or "
+    "zoo:NAME; needed with --model",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "new or empty folder for the site", required=True)
 _SAMPLES = flags.DEFINE_integer("samples", 12, "of the cascade of the zoo: test images that ship", lower_bound=1)
 _IMAGES = flags.DEFINE_string("images", None, "of --model: folder of image files that the page begins with")
@@ -132,11 +138,20 @@ def write_site(folder: Path):
 
 def _files():
     """Returns the bytes of the dynamic .tflite and of the static one, and images to begin with."""
+    from keras_dynamic import lite
+
     if _MODEL.value is not None:
         paths = sorted(Path(_IMAGES.value).iterdir()) if _IMAGES.value else []
         samples = [ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in paths]
-        return Path(_MODEL.value).read_bytes(), Path(_STATIC.value).read_bytes(), samples
-    from keras_dynamic import data, lite, zoo
+        dynamic = Path(_MODEL.value).read_bytes()
+        quantize = (lite.read_metadata(dynamic) or {}).get("quantize")
+        if quantize == "int8" and Path(_STATIC.value).suffix != ".tflite":
+            raise ValueError(
+                f"--static must be a .tflite beside an int8 model, got {_STATIC.value!r}; export it by export_model.py "
+                "with --quantize=int8."
+            )
+        return dynamic, static_file(_STATIC.value, quantize), samples
+    from keras_dynamic import data, zoo
     from keras_dynamic.models import cascade
 
     images = data.shipped()

@@ -9,6 +9,7 @@ from keras_dynamic.experiments import networks
 from keras_dynamic.experiments.networks import check_choice
 from keras_dynamic.experiments.recipes import RECIPES
 from keras_dynamic.experiments.run_record import RunRecord
+from keras_dynamic.experiments.settings import check_training
 from keras_dynamic.experiments.splits import check_fit, load_splits
 
 _NOT_TRAINED = ("job", "label", "evaluation", "targets")  # sections of a config that change nothing in the training
@@ -27,11 +28,13 @@ class Run:
         record: RunRecord of the folder, or None.
 
     Raises:
-        ValueError: if the method is unknown, or the folder holds the run of another config.
+        ValueError: if the method is unknown, a number of the config cannot be, or the folder holds the run of another
+            config.
     """
 
     def __init__(self, config, splits=None, workdir=None):
         check_choice("method.name", config.method.name, RECIPES)
+        check_training(config)
         self.config, self.splits, self.recipe = config, splits, RECIPES[config.method.name]
         settings = {key: value for key, value in config.to_dict().items() if key not in _NOT_TRAINED}
         self.record = None if workdir is None else RunRecord(workdir, settings)
@@ -142,17 +145,10 @@ class Run:
 
         Args:
             steps_per_epoch: batches per epoch.
-
-        Raises:
-            ValueError: if name or schedule are unknown, or the warm-up is no share of the steps.
         """
         config, steps = self.config.optimizer, steps_per_epoch * self.config.epochs
-        check_choice("optimizer.name", config.name, ("sgd", "adam"))
-        check_choice("optimizer.schedule", config.schedule, ("one_cycle", "steps", "constant"))
         rate = config.learning_rate
         if config.schedule == "one_cycle":
-            if not 0 <= config.warm_up < 1:
-                raise ValueError(f"optimizer.warm_up must be a share of all steps in [0, 1), got {config.warm_up!r}.")
             warm_up = int(config.warm_up * steps)
             warming = {"warmup_target": rate, "warmup_steps": warm_up} if warm_up else {}
             rate = keras.optimizers.schedules.CosineDecay(0.0 if warm_up else rate, steps - warm_up, **warming)

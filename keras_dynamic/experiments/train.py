@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from keras_dynamic.callbacks import reestimate_batch_norm
+from keras_dynamic.callbacks import RequireFiniteLoss, reestimate_batch_norm
 from keras_dynamic.experiments.checkpoint import Checkpoint, Scalars, check_shapes, load_weights, read_note, save
 from keras_dynamic.experiments.history import ActivationHistory
 from keras_dynamic.layers import DynamicModel
@@ -36,6 +36,7 @@ def train(run, verbose="auto", callbacks=()):
     Raises:
         ValueError: if the folder holds the checkpoint of another network, or the config does not fit together.
         FileNotFoundError: if the weights or the run to start from that the config names are not there.
+        FloatingPointError: if the loss is no finite number any more.
     """
     config, record, splits = run.config, run.record, run.splits
     final, best = record.workdir / "model.keras", record.workdir / "best.keras"
@@ -58,13 +59,14 @@ def train(run, verbose="auto", callbacks=()):
     history = ActivationHistory(record.workdir / HISTORY, splits.held_out[0][:_HISTORY_IMAGES])
     scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []
     keeper = _KeepBest(record, best, schedule)
+    saving = [keeper, history, checkpoint, *scalars]
     model.fit(
         batches,
         initial_epoch=batches.epoch,
         epochs=config.epochs,
         validation_data=splits.held_out,
         validation_batch_size=250,
-        callbacks=[*schedule.callbacks, _SetEpoch(batches), keeper, history, checkpoint, *scalars, *callbacks],
+        callbacks=[*schedule.callbacks, _SetEpoch(batches), RequireFiniteLoss(), *saving, *callbacks],
         shuffle=False,
         verbose=verbose,
     )

@@ -11,6 +11,7 @@ from keras_dynamic.experiments.history import exit_history, read_activation_hist
 from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
 from keras_dynamic.experiments.records import facts, training_seconds, write_record
 from keras_dynamic.experiments.run import Run
+from keras_dynamic.experiments.settings import check_evaluation
 from keras_dynamic.experiments.train import HISTORY, train
 from keras_dynamic.files import write_json
 from keras_dynamic.report import frontier, write_report
@@ -31,16 +32,8 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
         {name: figure}, named as in report.json; 'seconds' are those of the training, of the runs that it started from
         as far as their folders are there, and of the measurement.
     """
-    if config.evaluation.usage and config.evaluation.get("macs"):
-        raise ValueError(
-            "thresholds are fitted to evaluation.usage or to evaluation.macs, got "
-            f"{config.evaluation.usage} and {config.evaluation.macs:,.0f}; set one of them to 0."
-        )
+    check_evaluation(config)
     tolerance = config.evaluation.get("freeze")
-    if tolerance and config.method.name != "activation_gating":
-        raise ValueError(f"evaluation.freeze is for gates, got method {config.method.name!r}; set it to 0.")
-    if tolerance and not 0 < tolerance < 0.5:
-        raise ValueError(f"evaluation.freeze must be a share of the images under one half, got {tolerance!r}.")
     networks = [zoo.load(name) for name in config.evaluation.static]
     run = Run.load(config, workdir, data_dir)
     train(run)

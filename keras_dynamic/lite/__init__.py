@@ -1,5 +1,6 @@
 """From a .tflite with selects to one that really skips, checked, and run on LiteRT and TensorFlow Lite Micro."""
 
+from keras_dynamic.lite.adopt import adopt
 from keras_dynamic.lite.c_source import CSource, Firmware, firmware, to_c
 from keras_dynamic.lite.convert import simplify
 from keras_dynamic.lite.export import export, normalizes_pixels
@@ -19,6 +20,7 @@ from keras_dynamic.lite.part_costs import part_energy, part_times, read_part_tim
 from keras_dynamic.lite.pooled_means import pool_means
 from keras_dynamic.lite.stages import Stages, Stopped, join_stages, stages
 from keras_dynamic.lite.thresholds import thresholds_for
+from keras_dynamic.lite.to_keras import to_keras
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
 from keras_dynamic.lite.verify import ListedOperator, Verified, count_macs, list_operators, operator_table, verify
 
@@ -34,6 +36,7 @@ __all__ = [
     "Stages",
     "Stopped",
     "Verified",
+    "adopt",
     "count_macs",
     "driven",
     "encode_image",
@@ -56,6 +59,7 @@ __all__ = [
     "stages",
     "thresholds_for",
     "to_c",
+    "to_keras",
     "to_onnx",
     "unit_parts",
     "verify",

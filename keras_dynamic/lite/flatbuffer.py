@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import hashlib
 import importlib
 import io
 import struct
@@ -19,6 +20,8 @@ Operator: TypeAlias = Any
 Tensor: TypeAlias = Any
 
 IDENTIFIER = b"TFL3"
+DIGEST = "keras_dynamic_digest"
+_NO_DIGEST = b"SHA-256 of the file with this text"[:32]  # in its place while the digest is computed
 ALIGNMENT = 16  # the schema's force_align of buffers, which flatbuffers' Python builder ignores
 
 _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
@@ -44,6 +47,11 @@ def _names(enumeration: str) -> dict[int, str]:
     return {v: k for k, v in vars(getattr(schema(), enumeration)).items() if isinstance(v, int)}
 
 
+def _name(enumeration: str, value: int) -> str:
+    """Returns the name of a value of one enumeration of the schema, or 'UNKNOWN(value)'."""
+    return _names(enumeration).get(value, f"UNKNOWN({value})")
+
+
 def load(model: bytes) -> Model:
     """Parses a .tflite's bytes into the schema's ModelT.
 
@@ -51,8 +59,11 @@ def load(model: bytes) -> Model:
     attribute `files` holds the associated files, {name: bytes}, a zip archive after the flatbuffer.
 
     Raises:
-        ValueError: if the bytes are no TFLite flatbuffer, are cut short, or refer to what they do not hold.
+        ValueError: if the bytes are no TFLite flatbuffer, are cut short, or hold what a runtime would crash on, see
+            soundness.
     """
+    from keras_dynamic.lite.soundness import fault_of  # which reads parsed models by the functions below
+
     if not isinstance(model, (bytes, bytearray, memoryview)):
         raise ValueError(f"Expected the bytes of a .tflite, got {type(model).__name__}; pass open(path, 'rb').read().")
     data = identified(model)
@@ -60,7 +71,7 @@ def load(model: bytes) -> Model:
         parsed = schema().ModelT.InitFromObj(schema().Model.GetRootAsModel(data, 0))
         _normalise(parsed)
         parsed.files = files_of(data)
-        fault = _dangling(parsed)
+        fault = fault_of(parsed)
     except _BROKEN as error:
         fault = str(error) or type(error).__name__
     if fault:
@@ -120,32 +131,16 @@ def _normalise(model: Model) -> None:
             value.name = _text(value.name)
 
 
-def _dangling(model: Model) -> str:
-    """Returns the first reference to something that is not there, or ''."""
-    if not model.subgraphs or not model.buffers:
-        return "no subgraph or no buffers"
-    for g, graph in enumerate(model.subgraphs):
-        count = len(graph.tensors)
-        used = [*graph.inputs, *graph.outputs]
-        for operator in graph.operators:
-            if operator.opcodeIndex >= len(model.operatorCodes):
-                return f"subgraph {g} names operator code {operator.opcodeIndex} of {len(model.operatorCodes)}"
-            used += [*operator.inputs, *operator.outputs]
-            for branch in branches(operator):
-                if not 0 <= branch < len(model.subgraphs):
-                    return f"subgraph {g} names subgraph {branch} of {len(model.subgraphs)}"
-        if any(not -1 <= t < count for t in used):
-            return f"subgraph {g} names a tensor beyond its {count}"
-        if any(t.buffer >= len(model.buffers) for t in graph.tensors):
-            return f"subgraph {g} names a buffer beyond the model's {len(model.buffers)}"
-    if any(b.offset > 1 for b in model.buffers):
-        return "weights outside the flatbuffer, as in files over 2 GB, are not supported"
-    return ""
-
-
 def pack(model: Model) -> bytes:
-    """Returns a ModelT's bytes, with buffers aligned to 16 bytes as runtimes on microcontrollers need them."""
+    """Returns a ModelT's bytes, with buffers aligned to 16 bytes as runtimes on microcontrollers need them.
+
+    A digest that the model's metadata holds, see add_digest, is set anew.
+    """
     import flatbuffers
+
+    for entry in model.metadata:
+        if entry.name == DIGEST:
+            model.buffers[entry.buffer].data = np.frombuffer(_NO_DIGEST, np.uint8)
 
     class Builder(flatbuffers.Builder):
         def StartVector(self, elemSize, numElems, alignment):
@@ -154,7 +149,20 @@ def pack(model: Model) -> bytes:
     builder = Builder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     content = bytes(builder.Output())
-    return _with_files(content, model.files) if model.files else content
+    if model.files:
+        content = _with_files(content, model.files)
+    return content.replace(_NO_DIGEST, hashlib.sha256(content).digest())
+
+
+def add_digest(model: Model) -> None:
+    """Lets `pack` write a digest of the whole file into its metadata, so that a file changed since then is told."""
+    set_metadata_entry(model, DIGEST, _NO_DIGEST)
+
+
+def is_as_packed(content: bytes, model: Model) -> bool:
+    """Returns whether a file's bytes, given parsed too, are what `pack` has written: whether they fit their digest."""
+    held = [bytes(model.buffers[entry.buffer].data) for entry in model.metadata if entry.name == DIGEST]
+    return len(held) == 1 and hashlib.sha256(content.replace(held[0], _NO_DIGEST)).digest() == held[0]
 
 
 def _with_files(content: bytes, files: Mapping[str, bytes]) -> bytes:
@@ -176,7 +184,7 @@ def edited(model: bytes, edit: Callable[..., object], *arguments) -> bytes:
 def op_name(model: Model, operator: Operator) -> str:
     """Returns an operator's name, such as 'CONV_2D', or 'CUSTOM(name)'."""
     code = model.operatorCodes[operator.opcodeIndex]
-    name = _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    name = _name("BuiltinOperator", max(code.builtinCode, code.deprecatedBuiltinCode))
     return f"CUSTOM({_text(code.customCode)})" if name == "CUSTOM" else name
 
 
@@ -200,6 +208,11 @@ def branches(operator: Operator) -> tuple[int, ...]:
     return options.thenSubgraphIndex, options.elseSubgraphIndex
 
 
+def options_name(operator: Operator) -> str:
+    """Returns the name of the table of an operator's options in the schema, such as 'IfOptions', or 'NONE'."""
+    return _name("BuiltinOptions", operator.builtinOptionsType)
+
+
 def shape(tensor: Tensor) -> tuple[int, ...]:
     """Returns a tensor's shape, () for a scalar; -1 stands for a size that only the run decides."""
     signature = tensor.shapeSignature
@@ -209,7 +222,7 @@ def shape(tensor: Tensor) -> tuple[int, ...]:
 
 def type_name(tensor: Tensor) -> str:
     """Returns the name of a tensor's element type, such as 'FLOAT32'."""
-    return _names("TensorType")[tensor.type]
+    return _name("TensorType", tensor.type)
 
 
 def dtype(tensor: Tensor) -> np.dtype:

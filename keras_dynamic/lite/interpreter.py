@@ -254,8 +254,15 @@ class Interpreter:
         self.feed(zeros)
 
     def invoke(self) -> None:
-        """Runs the model on the inputs that are set, and does nothing else: this is the call to time."""
-        self._interpreter.invoke()
+        """Runs the model on the inputs that are set, and does nothing else: this is the call to time.
+
+        Raises:
+            ValueError: if the runtime cannot.
+        """
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ValueError(f"{self.backend} cannot run the model ({error}); export the model again.") from error
 
     def results(self, raw: bool = False) -> dict[str, np.ndarray]:
         """Returns {name: array} of the last invoke's outputs, quantised ones as float32, or as integers if raw."""
@@ -302,9 +309,10 @@ def _opened(model, threads, backend, kernels) -> tuple[str, bytes, Any]:
         raise ValueError(f"kernels must be one of {list(KERNELS)}, got {kernels!r}{did_you_mean(kernels, KERNELS)}.")
     content = model if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
     data = flatbuffer.identified(content)
+    written = written_anew(data)
     try:
         made = package.Interpreter(
-            model_content=data,
+            model_content=written,
             num_threads=threads,
             experimental_op_resolver_type=getattr(package.OpResolverType, KERNELS[kernels]),
         )
@@ -326,14 +334,31 @@ def shapes_of_one(model: bytes) -> dict[int, tuple[int, ...]]:
     """
     _, package = _load_backend(None)
     kernels = getattr(package.OpResolverType, KERNELS["builtin"])  # others leave tensors without a shape
-    runner = package.Interpreter(model_content=model, experimental_op_resolver_type=kernels)
+    runner = package.Interpreter(model_content=written_anew(model), experimental_op_resolver_type=kernels)
     for found in runner.get_input_details():
         runner.resize_tensor_input(found["index"], [1 if size < 0 else size for size in found["shape_signature"]])
     try:
         runner.allocate_tensors()
+        for found in runner.get_input_details():
+            runner.set_tensor(found["index"], np.zeros(found["shape"], found["dtype"]))
+        runner.invoke()  # only a run knows the shapes that depend on numbers
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"The model takes no batch of one image ({error}); export it again.") from error
     return {found["index"]: tuple(map(int, found["shape"])) for found in runner.get_tensor_details()}
+
+
+def written_anew(content: bytes) -> bytes:
+    """Returns a .tflite's bytes parsed and written anew, for a runtime that would crash on a damaged file.
+
+    Without the package that parses them they are returned as they are.
+
+    Raises:
+        ValueError: if they are no whole .tflite.
+    """
+    try:
+        return flatbuffer.pack(flatbuffer.load(content))
+    except ImportError:
+        return content
 
 
 def _port(name: str, details: Mapping[str, Any]) -> Port:

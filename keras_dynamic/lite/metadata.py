@@ -122,12 +122,87 @@ def metadata_of(model: Model) -> dict[str, Any] | None:
     for entry in model.metadata:
         if entry.name == METADATA_NAME:
             try:
-                return json.loads(bytes(model.buffers[entry.buffer].data))
-            except (ValueError, TypeError) as error:
+                found = json.loads(bytes(model.buffers[entry.buffer].data))
+            except (ValueError, TypeError, RecursionError) as error:
                 raise ValueError(
                     f"The model's {METADATA_NAME!r} metadata is no JSON ({error}); export it again."
                 ) from None
+            _check_form(found)
+            return found
     return None
+
+
+_TEXTS = [str]
+_COST = [{"macs": int, "when": _TEXTS, "unless?": _TEXTS}]
+# What entries hold: a type, a list of one form, or a dictionary of forms, where '?' ends the names of what may be left
+# out and '*' stands for any name; of a tuple, one of the forms. Entries that are not here may hold anything.
+_FORM: dict[str, Any] = {
+    "decisions?": _TEXTS,
+    "constant?": {"*": bool},
+    "exits?": _TEXTS,
+    "units?": _TEXTS,
+    "cost?": _COST,
+    "parts?": {"*": _COST},
+    "names?": _TEXTS,
+    "macs_unit?": int,
+    "notes?": _TEXTS,
+    "quantize?": (str, None),
+    "pixels?": bool,
+    "task?": str,
+    "threshold_names?": _TEXTS,
+    "measures?": _TEXTS,
+    "thresholds?": [(float, None)],
+    "budgets?": [{"macs?": float, "macs_mean?": float, "thresholds": [(float, None)], "stops?": [float]}],
+    "budget?": {"unit": int, "least": float, "macs": (float, None)},
+    "normalization?": ([float], None),
+    "stages?": _TEXTS,
+    "stage_inputs?": [_TEXTS],
+    "stage_outputs?": [_TEXTS],
+    "stage_macs?": [int],
+    "stops_at?": (int, [int]),
+    "stage?": int,
+    "stage_count?": int,
+    "stages_of?": str,
+}
+
+
+def _check_form(found) -> None:
+    """Raises a ValueError unless metadata is a dictionary whose known entries have their form."""
+    wrong = [] if isinstance(found, dict) else ["all of it"]
+    wrong += [key for key, form in _FORM.items() if not wrong and not _has_form(found, {key: form})]
+    if not wrong and len(set(found.get("decisions", ()))) < len(found.get("decisions", ())):
+        wrong = ["decisions"]
+    if wrong:
+        raise ValueError(
+            f"The model's {METADATA_NAME!r} metadata is not as export writes it ({wrong[0].rstrip('?')}); export it "
+            "again."
+        )
+
+
+def _has_form(value, form) -> bool:
+    """Returns whether a JSON value has a form, see _FORM; whole numbers are at least 0."""
+    if isinstance(form, tuple):
+        return any(_has_form(value, each) for each in form)
+    if isinstance(form, list):
+        return isinstance(value, list) and all(_has_form(each, form[0]) for each in value)
+    if isinstance(form, dict):
+        return isinstance(value, dict) and _has_entries(value, form)
+    if form is None or isinstance(value, bool) or form is bool:
+        return value is None if form is None else isinstance(value, bool) and form is bool
+    if form is float:
+        return isinstance(value, (int, float)) and not math.isnan(value)
+    return isinstance(value, form) and (form is str or value >= 0)
+
+
+def _has_entries(value, form) -> bool:
+    """Returns whether a dictionary has the entries of a form."""
+    if "*" in form:
+        return all(_has_form(each, form["*"]) for each in value.values())
+    for key, inner in form.items():
+        name = key.removesuffix("?")
+        if not (_has_form(value[name], inner) if name in value else name != key):
+            return False
+    return True
 
 
 def read_metadata(model: bytes) -> dict[str, Any] | None:
@@ -148,7 +223,8 @@ def metadata_needed(model: bytes | Model) -> dict[str, Any]:
     found = read_metadata(model) if isinstance(model, bytes) else metadata_of(model)
     if found is None:
         raise ValueError(
-            f"Expected a .tflite with {METADATA_NAME!r} metadata, got one without; export it with keras_dynamic."
+            f"Expected a .tflite with {METADATA_NAME!r} metadata, got one without; export it with keras_dynamic, "
+            "or give a plain network's file to lite.adopt first."
         )
     return found
 
@@ -162,6 +238,7 @@ def set_metadata(model: Model, metadata: Mapping[str, Any]) -> None:
     """Gives a parsed model this package's metadata, in place. Arguments as in write_metadata."""
     content = json.dumps(metadata, separators=(",", ":")).encode()
     flatbuffer.set_metadata_entry(model, METADATA_NAME, content)
+    flatbuffer.add_digest(model)
 
 
 LABELS = "labels.txt"

@@ -48,7 +48,7 @@ class MicroInterpreter:
         self.input, *self._further = ports
         self._metadata = metadata_of(parsed)
         self.outputs = [port_of(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
-        self._model = bytes(model)
+        self._model = flatbuffer.pack(parsed)  # written anew, as the runtime would crash on a damaged file
         tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
         self._generous = 2**20 + sum(1024 + 8 * math.prod(flatbuffer.shape(tensor)) for tensor in tensors)
         try:

@@ -144,8 +144,7 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
     """
     parsed = flatbuffer.load(model)
     check_whole(parsed)
-    if any(min(flatbuffer.shape(tensor), default=0) < 0 for tensor in parsed.subgraphs[0].tensors):
-        _set_shapes(parsed, model)
+    set_shapes_of_one(parsed, model)
     names = list((metadata_of(parsed) or {}).get("decisions", []))
     for name in decisions:
         if name not in names:
@@ -153,9 +152,19 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
     return work_of(parsed, names).count(decisions)
 
 
-def _set_shapes(parsed: Model, content: bytes) -> None:
-    """Sets the shapes of a model whose batch only the run decides to those of one image, as the runtime finds them."""
+def set_shapes_of_one(parsed: Model, content: bytes) -> None:
+    """Sets the shapes of a model whose batch only the run decides to those of one image, as the runtime finds them.
+
+    Args:
+        parsed: model, which is changed in place; with static shapes it stays as it is.
+        content: its bytes.
+
+    Raises:
+        ValueError: if the run decides more than the batch.
+    """
     main = parsed.subgraphs[0]
+    if all(min(flatbuffer.shape(tensor), default=0) >= 0 for tensor in main.tensors):
+        return
     for t in main.inputs:
         first, *rest = flatbuffer.shape(main.tensors[t]) or (1,)
         if min(rest, default=0) < 0:
@@ -197,7 +206,7 @@ def work_of(model: Model, names: list[str], index: int = 0, above: tuple[int, ..
 
 def _macs(model: Model, graph: Graph, operator: Operator) -> int:
     name = op_name(model, operator)
-    if name in FREE or _scales_channels(graph, operator, name):
+    if name in FREE or scales_channels(model, graph, operator):
         return 0
     if name not in _RULES:
         raise ValueError(
@@ -208,9 +217,9 @@ def _macs(model: Model, graph: Graph, operator: Operator) -> int:
     return _RULES[name](inputs, flatbuffer.shape(graph.tensors[operator.outputs[0]]), operator)
 
 
-def _scales_channels(graph: Graph, operator: Operator, name: str) -> bool:
+def scales_channels(model: Model, graph: Graph, operator: Operator) -> bool:
     """Returns whether an operator is a convolution that only scales an image's channels, which is no layer's work."""
-    named = name == "CONV_2D" and NAME in graph.tensors[operator.outputs[0]].name
+    named = op_name(model, operator) == "CONV_2D" and NAME in graph.tensors[operator.outputs[0]].name
     return named and may_scale(flatbuffer.shape(graph.tensors[operator.inputs[1]]))
 
 
@@ -251,7 +260,8 @@ def verify(model: bytes) -> Verified:
     Every branch subgraph is used once; shapes are static; the branches' inputs and outputs have the types, shapes and
     scales of the IF's; no constant is an operand of an IF; no tensor of an int8 model is float but at its ends, see
     float_io; no constant is NaN, and scales are such as every runtime computes with; and the MACs counted by walking
-    the file equal its cost table exactly, with all decisions on, all off, each one off, and 64 random patterns.
+    the file equal its cost table exactly, with all decisions on, all off, each one off, and 64 random patterns. The
+    digest in the metadata, which this package's functions renew where they change a file, must be that of the bytes.
 
     Args:
         model: the .tflite's bytes, with the metadata that export writes.
@@ -260,9 +270,17 @@ def verify(model: bytes) -> Verified:
         A small report.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite or lack the metadata, or with all that is wrong, one line each.
+        ValueError: if the bytes are no whole .tflite, lack the metadata, or were changed since they were written; or
+            with all that is wrong, one line each.
     """
-    return check(flatbuffer.load(model), len(model))
+    parsed = flatbuffer.load(model)
+    found = check(parsed, len(model))
+    if not flatbuffer.is_as_packed(bytes(model), parsed):
+        raise ValueError(
+            "The file is not as it was written: the digest in its metadata is of other bytes; copy the file again or "
+            "export the model again."
+        )
+    return found
 
 
 def check(model: Model, size_bytes: int = 0) -> Verified:

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_dynamic.cost import expected, priced
 from keras_dynamic.deciders import RecurrentGates
+from keras_dynamic.keras_hooks import all_layers
 from keras_dynamic.messages import check_fraction, check_number
 from keras_dynamic.methods.method import Annealed, logged
 
@@ -54,6 +55,7 @@ class DDI(Annealed):
         self.balance = check_number("balance", balance)
         self.target = None if target is None else check_fraction("target", target)
         self.table = None if table is None else dict(table)
+        self._trainable_before = None  # of each layer of the chain, while the network is frozen
 
     def prepare(self, image_shape):
         """Builds chain and gates, prices the cost, and makes the variable of the target."""
@@ -76,11 +78,19 @@ class DDI(Annealed):
         """Sets whether the chain stays as it is, batch norm included, while the gates are trained; compile then.
 
         Args:
-            frozen: False to train all.
+            frozen: False to train all but those layers of the chain that were not trainable before either.
 
         Source: DDI, section 3.3 ("we first freeze W, and only train G").
         """
-        self.chain.trainable = not frozen
+        chain = all_layers(self.chain)
+        if frozen and self._trainable_before is None:
+            self._trainable_before = [layer.trainable for layer in chain]
+        if frozen:
+            self.chain.trainable = False
+        elif self._trainable_before is not None:
+            for layer, trainable in zip(chain, self._trainable_before, strict=True):  # outer layers first
+                layer.trainable = trainable
+            self._trainable_before = None
 
     def over_target(self, logs, tolerance):
         """Returns whether the share of MACs that ran is over the target; False where the cost is none of MACs."""

@@ -5,6 +5,7 @@ from keras_dynamic.models.cascade import DISCOUNTS, Cascade, cascade
 from keras_dynamic.models.densenet_bc import densenet_bc
 from keras_dynamic.models.distil_front import distil_front, front_network
 from keras_dynamic.models.import_weights import import_densenet_bc, import_keras_applications, import_resnet_cifar
+from keras_dynamic.models.mlperf_tiny import mlperf_tiny
 from keras_dynamic.models.mobilenet_v2 import mobilenet_v2
 from keras_dynamic.models.msdnet import msdnet
 from keras_dynamic.models.policy_networks import guideline_network, policy_recurrent, policy_resnet
@@ -22,6 +23,7 @@ __all__ = [
     "import_densenet_bc",
     "import_keras_applications",
     "import_resnet_cifar",
+    "mlperf_tiny",
     "mobilenet_v2",
     "msdnet",
     "policy_recurrent",

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_dynamic.callbacks import RequireFiniteLoss
 from keras_dynamic.cost import tree
 from keras_dynamic.data import as_arrays, random_crop_flip
 from keras_dynamic.files import replacing, write_json
@@ -150,6 +151,7 @@ def distil_front(
     Raises:
         ValueError: if shares are not in (0, 1), images or labels are not what the large network takes, no network is
             small enough, numbers of logits differ, or the folder holds another distillation.
+        FloatingPointError: if the loss is no finite number any more.
 
     Source: Hinton et al. 2015 (arXiv 1503.02531).
     """
@@ -351,7 +353,14 @@ def _trained(network, taught, loss, epochs, learning_rate, path, verbose):
         network = keras.models.load_model(begun)
     for epoch in range(int(network.optimizer.iterations) // steps, epochs):
         taught.epoch = epoch
-        network.fit(taught, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=verbose)
+        network.fit(
+            taught,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            shuffle=False,
+            verbose=verbose,
+            callbacks=[RequireFiniteLoss()],
+        )
         with replacing(begun) as temporary:
             network.save(temporary)
     begun.rename(path)

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import subprocess
@@ -194,7 +195,17 @@ def test_another_configs_folder_is_left_alone(finished, config, data_dir):
         ({"method.distillation_weight": 0.5}, "there is no trained network to distil from"),
         ({"anneal.a": 0.0}, "a must be positive"),
         ({"optimizer.schedule": "cosine"}, r"optimizer\.schedule must be one of"),
-        ({"batch_size": 0}, "batch_size of 1 or more, got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"reestimate_images": -1}, "reestimate_images must be a whole number of at least 0, got -1"),
+        ({"optimizer.name": "rmsprop"}, r"optimizer\.name must be one of"),
+        ({"optimizer.learning_rate": math.inf}, r"optimizer\.learning_rate must be a positive number, got inf"),
+        ({"optimizer.learning_rate": 0.0}, r"optimizer\.learning_rate must be a positive number, got 0\.0"),
+        ({"optimizer.decay": math.nan}, r"optimizer\.decay must be a non-negative number, got nan"),
+        ({"optimizer.momentum": 1.5}, r"optimizer\.momentum must be a number between 0 and 1, got 1\.5"),
+        ({"optimizer.warm_up": 1.0}, r"optimizer\.warm_up must be a share of all steps in \[0, 1\), got 1\.0"),
+        ({"optimizer.boundaries": (3, -1)}, r"an epoch of optimizer\.boundaries must be a non-negative number, got -1"),
         ({"distribute": "mirror"}, "distribute must be '' or 'mirrored', .* got 'mirror'"),
     ],
 )
@@ -203,6 +214,14 @@ def test_nothing_is_written_for_a_config_that_does_not_fit_together(config, data
     with pytest.raises(ValueError, match=message):
         train(Run.load(config, tmp_path / "run", data_dir))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(config, data_dir, tmp_path):
+    config.optimizer.learning_rate, config.optimizer.schedule = 1e30, "constant"
+    said = r"the loss is (nan|inf) in epoch 1, batch \d; train with a lower learning rate"
+    with pytest.raises(FloatingPointError, match=said):
+        train(Run.load(config, tmp_path, data_dir), verbose=0)
+    assert sorted(path.name for path in tmp_path.glob("*") if path.is_file()) == ["config.json", "run.json"]
 
 
 def test_checkpoint_of_another_network(config, data_dir, tmp_path):

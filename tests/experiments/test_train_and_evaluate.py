@@ -1,6 +1,7 @@
 """A gated ResNet-8 is trained for two epochs on a few shipped images, judged, and recorded."""
 
 import json
+import math
 import sys
 
 import keras
@@ -197,6 +198,17 @@ def test_jobs_that_cannot_be(config, tmp_path):
         freezing.evaluation.freeze, freezing.method.name = share, method
         with pytest.raises(ValueError, match=message):
             jobs.run(freezing, tmp_path)
+    for setting, value, message in (
+        ("usage", 1e30, r"evaluation\.usage must be a number between 0 and 1, got 1e\+30"),
+        ("macs", math.inf, r"evaluation\.macs must be a non-negative number, got inf"),
+        ("twin_images", 0, r"evaluation\.twin_images must be a whole number of at least 1, got 0"),
+        ("freeze", -0.1, r"evaluation\.freeze must be a share of the images under one half, got -0\.1"),
+    ):
+        wrong = config.copy_and_resolve_references()
+        wrong.evaluation[setting] = value
+        with pytest.raises(ValueError, match=message):
+            jobs.run(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     other = base.get_config()
     other.job = "quickstrat"
     with pytest.raises(ValueError, match=r"job must be one of .* got 'quickstrat' \(did you mean 'quickstart'\?\)"):

@@ -2,6 +2,7 @@ import keras
 import pytest
 
 from keras_dynamic.lite import count_macs, flatbuffer, outline, read_metadata, write_metadata
+from tests.lite.foreign import converted
 
 
 def counted(to_tflite, images, layer, int8=False):
@@ -98,12 +99,9 @@ def test_static_model_without_metadata(to_tflite, images):
     assert count_macs(outline(model), {}) == count_macs(model, {}) == 36 * 9 * 3 * 4
 
 
-def foreign(layers, size, folder):
+def foreign(layers, size):
     """The bytes of a file that TensorFlow's converter made alone: of any batch, and perhaps any size of image."""
-    import tensorflow as tf
-
-    keras.Sequential([keras.Input((size, size, 3)), *layers]).export(folder, verbose=False)
-    return tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert()
+    return converted(keras.Sequential([keras.Input((size, size, 3)), *layers]))
 
 
 def some_layers(name):
@@ -112,16 +110,20 @@ def some_layers(name):
 
 
 @pytest.mark.parametrize("name", ["conv", "conv_scaled_channels"])  # as the convolutions of scaled channels are named
-def test_files_of_any_batch_count_one_image(name, tmp_path):
-    assert count_macs(foreign(some_layers(name), 8, tmp_path), {}) == 64 * 9 * 3 * 4 + 4 * 7
+def test_files_of_any_batch_count_one_image(name):
+    assert count_macs(foreign(some_layers(name), 8), {}) == 64 * 9 * 3 * 4 + 4 * 7
 
 
-def test_a_batch_that_is_mixed_with_places(tmp_path):
+def test_a_batch_that_is_mixed_with_places():
     rows = keras.layers.Lambda(lambda x: keras.ops.reshape(x, (-1, 4)), output_shape=(4,))
     layers = [keras.layers.Conv2D(4, 3, padding="same"), rows, keras.layers.Dense(7)]
-    assert count_macs(foreign(layers, 8, tmp_path), {}) == 64 * 9 * 3 * 4 + 64 * 4 * 7
+    assert count_macs(foreign(layers, 8), {}) == 64 * 9 * 3 * 4 + 64 * 4 * 7
 
 
-def test_files_of_any_size_are_refused(tmp_path):
+def test_rows_that_a_run_alone_puts_into_the_batch():
+    assert count_macs(converted(keras.Sequential([keras.Input((8, 6)), keras.layers.Dense(5)])), {}) == 8 * 6 * 5
+
+
+def test_files_of_any_size_are_refused():
     with pytest.raises(ValueError, match="of which the run decides more than the batch, so that the MACs are unknown"):
-        count_macs(foreign(some_layers("conv"), None, tmp_path), {})
+        count_macs(foreign(some_layers("conv"), None), {})

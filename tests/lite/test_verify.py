@@ -82,7 +82,10 @@ def change_a_type(model):
 
 def pass_a_constant(model):
     graph, operator = conditionals(model)[0]
-    graph.tensors[operator.inputs[1]].buffer = flatbuffer.add_buffer(model, bytes(8 * 8 * 8))
+    constant = copy.deepcopy(graph.tensors[operator.inputs[1]])
+    constant.buffer = flatbuffer.add_buffer(model, bytes(8 * 8 * 8))
+    graph.tensors.append(constant)
+    operator.inputs[1] = len(graph.tensors) - 1
 
 
 def drop_an_operand(model):
@@ -113,12 +116,23 @@ DAMAGES = [
     (make_a_shape_dynamic, "must have a static shape"),
     (change_a_scale, r"'decision_1_else', outputs: .* scale \(0.5,\)"),
     (change_a_type, r"'decision_2_then', inputs: .* is INT16"),
-    (pass_a_constant, "is passed to an IF of 'main'"),
     (drop_an_operand, r"has \d inputs, its IF \d"),
     (make_a_tensor_float, "is FLOAT32 in an int8 model"),
     (make_a_scale_infinite, r"has scale 1\.3e\+36, which must be over 0 and at most 1e\+06"),
     (compare_large_numbers, r"compared in int8 with scale 39\.2, which must be under 1"),
+    (pass_a_constant, "is passed to an IF of 'main'"),
 ]
+
+
+def test_a_file_that_was_changed_since_it_was_written(example):
+    content = bytearray(example("units", True).outlined)
+    verify(bytes(content))
+    model = flatbuffer.load(content)
+    weights = max((bytes(buffer.data) for buffer in model.buffers if buffer.data is not None), key=len)
+    content[bytes(content).index(weights) + len(weights) // 2] ^= 1
+    with pytest.raises(ValueError, match="the digest in its metadata is of other bytes; copy the file again"):
+        verify(bytes(content))
+    verify(flatbuffer.pack(flatbuffer.load(bytes(content))))  # whoever writes it anew says that it is as meant
 
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGES, ids=[damage.__name__ for damage, _ in DAMAGES])

@@ -101,6 +101,23 @@ def test_gates_first_then_all(toy_chain, toy_images):
     assert any(np.any(numpy(weight) != old) for weight, old in zip(model.chain.weights, before, strict=True))
 
 
+def test_what_was_frozen_before_stays_frozen(toy_chain):
+    model = ddi(toy_chain(units=4))
+    stem, unit = model.chain.stem, model.chain.units[1]
+    stem.trainable = unit.trainable = False
+    model.freeze_network()
+    model.freeze_network()
+    assert not model.chain.trainable_weights
+    model.freeze_network(False)
+    frozen = {id(weight) for part in (stem, unit) for weight in part.weights}
+    assert frozen
+    assert not frozen & {id(weight) for weight in model.chain.trainable_weights}
+    assert model.chain.units[0].trainable_weights
+    model.freeze_network(False)
+    assert model.chain.units[0].trainable_weights
+    assert not stem.trainable_weights
+
+
 def test_saved_with_its_arguments(toy_chain, toy_images, tmp_path):
     model, images = ddi(toy_chain(units=4), alpha=3.0, target=0.4), toy_images(6)
     model.save(tmp_path / "ddi.keras")

@@ -137,6 +137,13 @@ def test_it_learns_to_answer_as_the_large_one(images, large, labelled):
     assert cascade.fit_thresholds(x[:48], quantiles=[0.2]).spent < macs(large)
 
 
+def test_a_loss_that_is_not_finite_is_an_error(images, large, tmp_path):
+    given = {"share": 0.3, "epochs": 2, "batch_size": 16, "learning_rate": 1e30, "verbose": 0, "folder": tmp_path}
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) in epoch 1"):
+        models.distil_front(large, *images, **given)
+    assert not list(tmp_path.glob("*.keras"))
+
+
 def test_an_interrupted_training_goes_on_to_the_same_network(images, large, tmp_path, monkeypatch):
     x, y = images
     arguments = {"share": (0.2, 0.3), "epochs": 2, "batch_size": 48, "verbose": 0}

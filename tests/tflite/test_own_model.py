@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import keras_dynamic as kd
+from tests.lite.foreign import converted
 from tests.tflite.conftest import NAMES, SIZE, plain_model
 
 
@@ -116,6 +117,33 @@ def test_a_measurement_on_a_folder_of_classes(run, own, in_classes, tmp_path):
     found = json.loads((tmp_path / "bench.json").read_text())["float32"]
     for key, width in (("accuracy", 4), ("accuracy_static", 8)):
         assert found[key] == pytest.approx((plain_model(width).predict(x, verbose=0).argmax(-1) == y).mean(), abs=0.01)
+
+
+@pytest.mark.ci
+def test_a_measurement_against_a_file_of_another_tool(run, own, in_classes, tmp_path):
+    for number in range(160):
+        path = in_classes / NAMES[number % 4] / f"more{number}.png"
+        Image.fromarray(np.full((SIZE, SIZE, 3), number, np.uint8)).save(path)
+    (tmp_path / "plain.tflite").write_bytes(converted(plain_model(8)))
+    files = [f"--model={own}/small.keras", "--static=plain.tflite", "--images=in_classes", "--json=bench.json"]
+    succeed(run("benchmark.py", *files, "--precisions=float32"))
+    x, y, _ = kd.data.read_folder(in_classes, (SIZE, SIZE, 3))
+    found = json.loads((tmp_path / "bench.json").read_text())["float32"]
+    right = plain_model(8).predict(x, verbose=0).argmax(-1) == y
+    assert found["accuracy_static"] == pytest.approx(right.mean(), abs=0.01)
+    done = run("benchmark.py", *files, "--calibration=in_classes", "--precisions=int8")
+    assert done.stderr == (
+        "benchmark: --static=plain.tflite is float32, but is compared with int8; give --precisions=float32.\n"
+    )
+
+
+@pytest.mark.ci
+def test_files_of_other_tools_become_a_cascade(run, in_classes, tmp_path):
+    for width in (4, 8):
+        (tmp_path / f"net-{width}.tflite").write_bytes(converted(plain_model(width)))
+    files = ["--model=net-4.tflite,net-8.tflite", "--calibration=in_classes", "--outputs=logits,decisions"]
+    succeed(run("export_model.py", *files, "--input_std=1", "--output=cascade.tflite"))
+    assert kd.lite.verify((tmp_path / "cascade.tflite").read_bytes()).decisions == ("net_8",)
 
 
 def test_one_logit_is_that_of_two_classes(run, own, in_classes, images, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import keras_dynamic as kd
-from tests.tflite.conftest import ROOT
+from tests.lite.foreign import converted
+from tests.tflite.conftest import ROOT, plain_model
 
 SCRIPT = "web_demo.py"
 INSTALLED = (ROOT / "tflite/web/node_modules/@litertjs/core").is_dir()
@@ -54,6 +55,28 @@ def test_the_site_of_ones_own_files(run, files, images, tmp_path):
         content = (site / f"{name}.tflite").read_bytes()
         assert kd.lite.Interpreter(content).inputs["image"].dtype == np.float32
     assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < 25e6
+
+
+@pytest.mark.ci
+@needs_litert
+@pytest.mark.parametrize("static", ["plain.keras", "foreign.tflite"])
+def test_static_networks_of_other_tools(run, static, model, tmp_path):
+    network = plain_model(8)
+    network.save(tmp_path / "plain.keras")
+    (tmp_path / "foreign.tflite").write_bytes(converted(network))
+    (tmp_path / "dynamic.tflite").write_bytes(kd.lite.export(model, outputs=("logits", "decisions", "macs")))
+    done = run(SCRIPT, "--model=dynamic.tflite", f"--static={static}", "--output=site")
+    assert (done.returncode, done.stderr) == (0, "")
+    config = json.loads((tmp_path / "site/config.json").read_text())
+    assert config["static"] == {"inputs": ["image"], "outputs": ["logits"], "macs": kd.cost.tree(network).total_macs}
+
+
+@needs_litert
+def test_a_keras_file_beside_an_int8_model(run, files, tmp_path):
+    plain_model(8).save(tmp_path / "plain.keras")
+    done = run(SCRIPT, "--model=dynamic.tflite", "--static=plain.keras", "--output=site")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "--static must be a .tflite beside an int8 model, got 'plain.keras'" in done.stderr
 
 
 @needs_litert

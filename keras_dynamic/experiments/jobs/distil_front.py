@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_dynamic import lite
+from keras_dynamic.callbacks import RequireFiniteLoss
 from keras_dynamic.cost import tree
 from keras_dynamic.data import random_crop_flip, read_folder
 from keras_dynamic.evaluation.evaluate import compiled_outcome, evaluate
@@ -57,7 +58,7 @@ def distil_letters(config, workdir, data_dir=None, record=None) -> dict:
     path = workdir / "large.keras"
     if not path.exists():
         large = _large_network(config.seed, asked.epochs * math.ceil(len(splits.train[0]) / _BATCH))
-        large.fit(*splits.train, _BATCH, asked.epochs, verbose=2)
+        large.fit(*splits.train, _BATCH, asked.epochs, verbose=2, callbacks=[RequireFiniteLoss()])
         with replacing(path) as temporary:
             large.save(temporary)
     large = keras.models.load_model(path)

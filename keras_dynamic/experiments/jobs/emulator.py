@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_dynamic import lite, zoo
@@ -24,11 +25,12 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
     """Runs a dynamic int8 network and its static one as C on emulated machines, and holds answers against LiteRT's.
 
     The config has model, names in the zoo: one network that decides, or several that are a cascade; static, of one that
-    runs whole; macs, the mean to which a cascade's thresholds are fitted; machines, of 'm3', 'm4' and 'm55'; images,
-    how many of the shipped test images; tflm, whether TensorFlow Lite Micro runs the same, see lite.firmware: the
-    environment names its library for each machine, TFLM_LIB_M3 and so on, TFLM_INCLUDE, its headers' folders with
-    spaces between, and TFLM_FLAGS; cmsis_nn, whether C runs with CMSIS-NN's kernels too, on the machines for which
-    CMSIS_NN_LIB_M55 and so on name its library, and CMSIS_NN_DIR its folder; targets and seed.
+    runs whole, or the path of its .keras file or int8 .tflite, from whatever tool; macs, the mean to which a cascade's
+    thresholds are fitted; machines, of 'm3', 'm4' and 'm55'; images, how many of the shipped test images; tflm, whether
+    TensorFlow Lite Micro runs the same, see lite.firmware: the environment names its library for each machine,
+    TFLM_LIB_M3 and so on, TFLM_INCLUDE, its headers' folders with spaces between, and TFLM_FLAGS; cmsis_nn, whether C
+    runs with CMSIS-NN's kernels too, on the machines for which CMSIS_NN_LIB_M55 and so on name its library, and
+    CMSIS_NN_DIR its folder; targets and seed.
 
     Returns:
         {figure: number}: ram_bytes, of the arena, ram_static_bytes and ram_ratio; constant_bytes; macs_share; and for
@@ -50,7 +52,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
         cmsis_nn(machine)
     model = network(config, images)
     x = images.x_test[: config.images]
-    static = lite.export(zoo.load(config.static), "int8", images.x_heldout)
+    static = static_file(config.static, images)
     dynamic = lite.export(model, "int8", images.x_heldout, ("logits", "decisions", "macs"))
     files, folder = {"dynamic": dynamic, "static": static}, Path(workdir)
     one, other = (_Program(files[name], folder / name, x, config.machines, lite.to_c) for name in files)
@@ -162,6 +164,14 @@ def network(config, images):
     model.fit_temperatures(images.x_heldout, images.y_heldout)
     model.fit_thresholds(images.x_heldout, images.y_heldout, macs=config.macs)
     return model
+
+
+def static_file(name, images) -> bytes:
+    """Returns the int8 .tflite of a static network: one of the zoo, a .keras file, or a .tflite as it is."""
+    if Path(name).suffix == ".tflite":
+        return lite.adopt(Path(name).read_bytes())
+    model = keras.models.load_model(name, compile=False) if Path(name).suffix == ".keras" else zoo.load(name)
+    return lite.export(model, "int8", images.x_heldout)
 
 
 class _Program:

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_dynamic.callbacks import AnnealTarget
+from keras_dynamic.callbacks import AnnealTarget, RequireFiniteLoss
 from keras_dynamic.cost import given, priced
 from keras_dynamic.deciders import ChannelCNNGates, CombinedDecider, Confidence, RecurrentGates
 from keras_dynamic.evaluation.budgets import exit_figures, limit_figures
@@ -76,7 +76,7 @@ def schedule(run, steps_per_epoch):
     def gates_alone(batches):
         model.freeze_network()
         run.compile(model, keras.optimizers.Adam(config.method.gate_learning_rate))
-        model.fit(batches, epochs=config.method.gate_epochs, verbose=2)
+        model.fit(batches, epochs=config.method.gate_epochs, verbose=2, callbacks=[RequireFiniteLoss()])
         model.freeze_network(False)
         run.compile(model, run.optimizer(steps_per_epoch))
 

@@ -3,12 +3,16 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from configs.latency import get_config
+from keras_dynamic import lite, zoo
+from keras_dynamic.data import shipped
 from keras_dynamic.experiments import records
 from keras_dynamic.experiments.jobs import run
-from keras_dynamic.experiments.jobs.emulator import cmsis_nn, tflm
+from keras_dynamic.experiments.jobs.emulator import cmsis_nn, static_file, tflm
+from keras_dynamic.lite import flatbuffer
 
 TOOLS = ("make", "gcc", "arm-none-eabi-gcc", "qemu-system-arm")
 missing = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -31,6 +35,18 @@ def test_a_cascade_on_two_machines(tmp_path, monkeypatch):
     assert figures["ram_ratio"] <= 1.02
     (record,) = records.load_all("results")
     assert record.method == "edge"
+
+
+@pytest.mark.ci
+def test_static_networks_from_files(tmp_path):
+    images, network = shipped(), zoo.load("resnet8_cifar10_45k")
+    network.save(tmp_path / "own.keras")
+    foreign = lite.write_signature(lite.export(network, "int8", images.x_heldout), ["x"], ["y"])
+    foreign = flatbuffer.edited(foreign, lambda model: model.metadata.clear())
+    (tmp_path / "foreign.tflite").write_bytes(foreign)
+    contents = [static_file(str(tmp_path / name), images) for name in ("own.keras", "foreign.tflite")]
+    one, other = (lite.Interpreter(content).run(images.x_test[0])["logits"] for content in contents)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_without_what_the_user_brings(monkeypatch):
