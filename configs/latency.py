@@ -5,6 +5,7 @@
     python train_main.py --config=$CONFIG:exits --workdir=runs/exit_latency --data_dir=$DATA_DIR
     python train_main.py --config=$CONFIG:emulator_gated --workdir=runs/emulator/gated
     python train_main.py --config=$CONFIG:arena_gated --workdir=runs/arena/gated
+    python train_main.py --config=$CONFIG:stages_cascade --workdir=runs/stages/cascade
     python train_main.py --config=$CONFIG:compact --workdir=runs/compact_time
     python train_main.py --config=$CONFIG:step_time --workdir=runs/step_time
     python train_main.py --config=$CONFIG:step_time_blockdrop --workdir=runs/step_time_blockdrop
@@ -32,6 +33,8 @@ docs/results.md has what each gave on 2 CPU cores:
 - arena_{gated8,gated,cascade,blockdrop}: what TensorFlow Lite Micro's interpreter needs of memory, measured here
   with 8-byte pointers, over what the static network needs, with and without lite.plan_arena. gated8 is MLPerf Tiny's
   size of network with untrained gates: memory does not depend on them. Half a minute each.
+- stages_{cascade,exits}: the stages of a shipped network (lite.stages), as several files and as one, beside the file
+  with conditions that they are cut from: time from image to answer in Python, answers. About a minute each.
 - step_time: a masked training step of gated ResNet-32 against plain Keras. Two minutes.
 - step_time_blockdrop: a step of BlockDrop's curriculum beside two forward passes and a step of its policy. About a
   minute.
@@ -120,6 +123,21 @@ def arena(kind):
     return config
 
 
+def stages(kind):
+    """Returns the config of a shipped network as stages."""
+    config = base.get_config()
+    with config.unlocked():
+        config.job = "stages_time"
+        config.model, _ = EMULATED[kind]
+        config.macs, config.images, config.repeats = 22e6, 200, 15
+        bounds: dict[str, str] = {}
+        for precision in ("float32", "int8"):
+            bounds |= {f"{form}_ratio_{precision}": "<= 1.10" for form in ("several", "joined")}
+            bounds[f"stages_equal_{precision}"] = ">= 1"
+        config.targets = ml_collections.ConfigDict(bounds)
+    return config
+
+
 def compact(_):
     """Returns the config of batched serving."""
     config = base.get_config()
@@ -151,6 +169,7 @@ SETTINGS = base.join_settings(
         "exits": (exits, ("",)),
         "emulator": (emulator, tuple(EMULATED)),
         "arena": (arena, ("gated8", "gated", "cascade", "blockdrop")),
+        "stages": (stages, ("cascade", "exits")),
         "compact": (compact, ("",)),
         "step_time": (step_time, ("", "blockdrop")),
     }

@@ -7,9 +7,9 @@ r"""Writes a web page on which a dynamic .tflite classifies images in the browse
 The page, by LiteRT.js, shows which parts of the network each image ran and its time over the static network's, for
 files and the camera. A model exported with --outputs=logits,decisions,macs tells the most; of one exported with
 --thresholds=input and calibration images a slider chooses the budget, at first half of the static network's MACs. int8
-files get float32 ends. Without --model it is a cascade of the zoo. The folder is a static site: any web server serves
-it, and --serve does so here. --measure opens it in headless Chromium and prints the mean times; --record=ID writes them
-to results/.
+files get float32 ends. --stages runs the model as stages (kd.lite.stages), in whose file there is no condition. Without
+--model it is a cascade of the zoo. The folder is a static site: any web server serves it, and --serve does so here.
+--measure opens it in headless Chromium and prints the mean times; --record=ID writes them to results/.
 """
 
 import json
@@ -42,6 +42,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "new or empty folder for the site"
 _SAMPLES = flags.DEFINE_integer("samples", 12, "of the cascade of the zoo: test images that ship", lower_bound=1)
 _IMAGES = flags.DEFINE_string("images", None, "of --model: folder of image files that the page begins with")
 _QUANTIZE = flags.DEFINE_enum("quantize", "none", ["none", "int8"], "of the cascade of the zoo")
+_STAGES = flags.DEFINE_bool("stages", False, "run a cascade, or a network with exits, as stages without IF")
 _SERVE = flags.DEFINE_bool("serve", False, "serve the site on this computer until Ctrl-C")
 _MEASURE = flags.DEFINE_string("measure", None, "JSON file for what headless Chromium finds of the samples")
 _RECORD = flags.DEFINE_string("record", None, "id of the record of --measure to write to results/")
@@ -118,8 +119,12 @@ def write_site(folder: Path):
         raise ValueError(f"--output must be a new or empty folder, got {str(folder)!r}.")
     dynamic, static, samples = _files()
     config = _config(dynamic, static) | {"samples": [f"{number}.png" for number in range(len(samples))]}
+    if _STAGES.value:
+        dynamic = lite.join_stages(lite.stages(dynamic))
+        known = lite.read_metadata(dynamic)
+        config["stages"] = {name: known[name] for name in ("stages", "stage_macs", "stops_at")}
     with replacing_folder(folder) as made:
-        for name in ("index.html", "page.js", "style.css"):
+        for name in ("index.html", "page.js", "stages.js", "style.css"):
             shutil.copy(_WEB / name, made / name)
         for part, name in (("core/dist", "core"), ("wasm-utils/dist", "utils"), ("core/wasm", "wasm")):
             shutil.copytree(package / part, made / "litert" / name, ignore=shutil.ignore_patterns(*_UNUSED))

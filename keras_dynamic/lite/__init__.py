@@ -19,7 +19,7 @@ from keras_dynamic.lite.onnx import to_onnx
 from keras_dynamic.lite.outline import outline
 from keras_dynamic.lite.part_costs import part_energy, part_times, read_part_times, write_parts
 from keras_dynamic.lite.pooled_means import pool_means
-from keras_dynamic.lite.stages import Stages, Stopped, stages
+from keras_dynamic.lite.stages import Stages, Stopped, join_stages, stages
 from keras_dynamic.lite.thresholds import thresholds_for
 from keras_dynamic.lite.to_keras import to_keras
 from keras_dynamic.lite.variants import driven, unit_parts, with_outputs
@@ -45,6 +45,7 @@ __all__ = [
     "export",
     "firmware",
     "float_io",
+    "join_stages",
     "list_operators",
     "normalizes_pixels",
     "operator_table",

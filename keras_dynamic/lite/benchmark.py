@@ -29,7 +29,7 @@ def check_timed(images: int, repeats: int) -> None:
 
 
 def times_in_turn(
-    runners: Mapping[str, Interpreter],
+    runners: Mapping[str, Any],
     images: Mapping[str, Any],
     repeats: int = LEAST_REPEATS,
     seed: int = 0,
@@ -38,7 +38,7 @@ def times_in_turn(
     """Measures how long each model takes for each of its images: the median of several runs, all models in turn.
 
     Args:
-        runners: interpreters by name, one thread each.
+        runners: interpreters by name, one thread each, or what else has `set` and `invoke`.
         images: of each of them, [n, height, width, channels], pixel values 0 to 255; all have n.
         repeats: of each image, at least 5.
         seed: of the order of images.

@@ -272,8 +272,13 @@ def is_constant(model: Model, tensor: Tensor) -> bool:
 
 def constant(model: Model, tensor: Tensor) -> np.ndarray:
     """Returns a constant tensor's values, an array of its shape and type."""
-    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
-    return np.frombuffer(data.tobytes(), dtype(tensor)).reshape(shape(tensor))
+    return np.frombuffer(constant_bytes(model, tensor), dtype(tensor)).reshape(shape(tensor))
+
+
+def constant_bytes(model: Model, tensor: Tensor) -> bytes:
+    """Returns the bytes that the file holds of a tensor's values, none if it is no constant."""
+    data = model.buffers[tensor.buffer].data
+    return b"" if data is None else np.asarray(data, np.uint8).tobytes()
 
 
 def add_buffer(model: Model, values: bytes) -> int:
@@ -503,3 +508,36 @@ def submodel(model: Model, graph: Graph) -> Model:
     made.metadata = [copy.copy(entry) for entry in model.metadata]
     prune(made)
     return made
+
+
+def joined(models: Mapping[str, Model]) -> Model:
+    """Returns a model of models of one subgraph each, whose signatures get the keys as names, made of their parts.
+
+    Metadata is the caller's to set. Buffers of equal content are one.
+    """
+    made = copy.copy(next(iter(models.values())))
+    made.subgraphs, made.signatureDefs, made.metadata, made.metadataBuffer = [], [], [], None
+    made.operatorCodes, made.buffers = [], [schema().BufferT()]
+    buffers: dict[bytes, int] = {b"": 0}
+    for key, model in models.items():
+        (graph,), (signature,) = model.subgraphs, model.signatureDefs
+        for tensor in graph.tensors:
+            content = constant_bytes(model, tensor)
+            if content not in buffers:
+                buffers[content] = add_buffer(made, content)
+            tensor.buffer = buffers[content]
+        for operator in graph.operators:
+            operator.opcodeIndex = _same_code(made, model.operatorCodes[operator.opcodeIndex])
+        graph.name, signature.signatureKey, signature.subgraphIndex = key, key, len(made.subgraphs)
+        made.subgraphs.append(graph)
+        made.signatureDefs.append(signature)
+    return made
+
+
+def _same_code(model: Model, code) -> int:
+    """Returns the index of an operator code like another model's, added to the model if it has none such."""
+    for index, own in enumerate(model.operatorCodes):
+        if vars(own) == vars(code):
+            return index
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1

@@ -157,28 +157,7 @@ class Interpreter:
         backend: str | None = None,
         kernels: str = "auto",
     ):
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads!r}.")
-        self.backend, package = _load_backend(backend)
-        if kernels not in KERNELS:
-            raise ValueError(
-                f"kernels must be one of {list(KERNELS)}, got {kernels!r}{did_you_mean(kernels, KERNELS)}."
-            )
-        content = model if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
-        self._model = data = flatbuffer.identified(content)
-        written = written_anew(data)
-        try:
-            self._interpreter = package.Interpreter(
-                model_content=written,
-                num_threads=threads,
-                experimental_op_resolver_type=getattr(package.OpResolverType, KERNELS[kernels]),
-            )
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"Expected a whole .tflite, got {len(data)} bytes that {self.backend} cannot run ({error}); "
-                "copy the file again or export the model again."
-            ) from error
+        self.backend, self._model, self._interpreter = _opened(model, threads, backend, kernels)
         inputs, outputs = self._details()
         self.inputs = {name: _port(name, found) for name, found in inputs.items()}
         self.outputs = {name: _port(name, found) for name, found in outputs.items()}
@@ -191,7 +170,9 @@ class Interpreter:
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
             return {d["name"]: d for d in inputs}, {d["name"]: d for d in outputs}
         if len(keys) > 1 and DEFAULT_KEY not in keys:
-            raise ValueError(f"Expected one signature or one named {DEFAULT_KEY!r}, got {sorted(keys)}.")
+            raise ValueError(
+                f"Expected one signature or one named {DEFAULT_KEY!r}, got {sorted(keys)}; kd.lite.Stages runs stages."
+            )
         runner = self._interpreter.get_signature_runner(DEFAULT_KEY if DEFAULT_KEY in keys else keys[0])
         return runner.get_input_details(), runner.get_output_details()
 
@@ -293,6 +274,55 @@ class Interpreter:
         self.set(image, **others)
         self.invoke()
         return self.results(raw)
+
+
+class Signature:
+    """One of a .tflite's signatures, which has the file's weights in common with the others.
+
+    Attributes:
+        inputs: the inputs by name.
+        outputs: the outputs by name.
+    """
+
+    def __init__(self, runner):
+        self._runner = runner
+        self.inputs = {name: _port(name, found) for name, found in runner.get_input_details().items()}
+        self.outputs = {name: _port(name, found) for name, found in runner.get_output_details().items()}
+
+    def run(self, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Returns {output: array} of {input: array}, quantised ones as integers."""
+        return self._runner(**{name: encode(value, self.inputs[name]) for name, value in values.items()})
+
+
+def signatures(model, threads=1, backend=None, kernels="auto") -> dict[str, Signature]:
+    """Returns the signatures of a .tflite by name, in the file's order; arguments and errors as of Interpreter."""
+    _, _, runtime = _opened(model, threads, backend, kernels)
+    return {name: Signature(runtime.get_signature_runner(name)) for name in runtime.get_signature_list()}
+
+
+def _opened(model, threads, backend, kernels) -> tuple[str, bytes, Any]:
+    """Returns the backend's name, a .tflite's bytes, and the backend's interpreter of them."""
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads!r}.")
+    backend, package = _load_backend(backend)
+    if kernels not in KERNELS:
+        raise ValueError(f"kernels must be one of {list(KERNELS)}, got {kernels!r}{did_you_mean(kernels, KERNELS)}.")
+    content = model if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
+    data = flatbuffer.identified(content)
+    written = written_anew(data)
+    try:
+        made = package.Interpreter(
+            model_content=written,
+            num_threads=threads,
+            experimental_op_resolver_type=getattr(package.OpResolverType, KERNELS[kernels]),
+        )
+        made.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"Expected a whole .tflite, got {len(data)} bytes that {backend} cannot run ({error}); "
+            "copy the file again or export the model again."
+        ) from error
+    return backend, data, made
 
 
 def shapes_of_one(model: bytes) -> dict[int, tuple[int, ...]]:

@@ -49,8 +49,26 @@ def _named(kind: str, names: Sequence[str], tensors: list[int]) -> list:
     return entries
 
 
+STAGES = "stages"
+
+
+def check_whole(model: Model) -> None:
+    """Raises a ValueError if a parsed model holds stages, of which no one stands for the file."""
+    names = (metadata_of(model) or {}).get(STAGES)
+    if names:
+        raise ValueError(
+            f"Expected a file of one model, got one with the stages {names}; give one that kd.lite.stages returns, or "
+            "run it by kd.lite.Stages."
+        )
+
+
 def signature_names(model: Model) -> tuple[list[str], list[str]]:
-    """Returns the names of a parsed model's inputs and outputs: those in its signature, or else of the tensors."""
+    """Returns the names of a parsed model's inputs and outputs: those in its signature, or else of the tensors.
+
+    Raises:
+        ValueError: if it holds stages, each with a signature of its own.
+    """
+    check_whole(model)
     main = model.subgraphs[0]
     signature = next((each for each in model.signatureDefs if each.subgraphIndex == 0), None)
 
@@ -137,6 +155,14 @@ _FORM: dict[str, Any] = {
     "budgets?": [{"macs?": float, "macs_mean?": float, "thresholds": [(float, None)], "stops?": [float]}],
     "budget?": {"unit": int, "least": float, "macs": (float, None)},
     "normalization?": ([float], None),
+    "stages?": _TEXTS,
+    "stage_inputs?": [_TEXTS],
+    "stage_outputs?": [_TEXTS],
+    "stage_macs?": [int],
+    "stops_at?": (int, [int]),
+    "stage?": int,
+    "stage_count?": int,
+    "stages_of?": str,
 }
 
 

@@ -90,7 +90,7 @@ def thresholds_for(model: bytes, macs=None, ms=None, mj=None, deadline=None, tab
         raise ValueError(
             "the model's table does not say where images stop, it is of an older version; export it again."
         )
-    if "stage" in metadata:
+    if "stages_of" in metadata:
         raise ValueError("a stage does not say what the others cost; give the model that the stages were cut from.")
     costs = _costs_of_stops(metadata, budget)
     stages = budget.stages_within(costs)

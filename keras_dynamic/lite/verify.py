@@ -13,7 +13,7 @@ from keras_dynamic.lite.arena import TensorArena, tensors_of
 from keras_dynamic.lite.branching import decision_of_branch
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, branches, op_name
 from keras_dynamic.lite.interpreter import shapes_of_one
-from keras_dynamic.lite.metadata import macs_under, metadata_needed, metadata_of
+from keras_dynamic.lite.metadata import check_whole, macs_under, metadata_needed, metadata_of
 from keras_dynamic.lite.scaled_channels import NAME, may_scale
 from keras_dynamic.messages import did_you_mean
 
@@ -139,10 +139,11 @@ def count_macs(model: bytes, decisions: Mapping[str, bool]) -> int:
         MACs of one inference.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite, a decision is missing or unknown, or an operator's MACs are, as
-            those of one whose size only the run decides.
+        ValueError: if the bytes are no whole .tflite or hold stages, a decision is missing or unknown, or an operator's
+            MACs are, as those of one whose size only the run decides.
     """
     parsed = flatbuffer.load(model)
+    check_whole(parsed)
     set_shapes_of_one(parsed, model)
     names = list((metadata_of(parsed) or {}).get("decisions", []))
     for name in decisions:
@@ -287,6 +288,7 @@ def verify(model: bytes) -> Verified:
 def check(model: Model, size_bytes: int = 0) -> Verified:
     """Checks a parsed model as verify does; size_bytes is the file's size, for the report."""
     metadata = metadata_needed(model)
+    check_whole(model)
     missing = {"decisions", "cost", "quantize"} - metadata.keys()
     if missing:
         raise ValueError(f"The model's metadata lacks {sorted(missing)}; export it again.")

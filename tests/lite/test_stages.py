@@ -1,23 +1,35 @@
 """Stages cut from a file with exits: together they are the file, without its IFs."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 
-from keras_dynamic import deciders, layers, lite, models
+from keras_dynamic import deciders, layers, lite, models, ops
+from keras_dynamic.lite import flatbuffer
+from keras_dynamic.lite.metadata import macs_under
 
 CHOICES = [None, [np.inf] * 3, [0.0] * 3, [0.5, 0.7, 0.9], [0.95, 0.6, 0.4], [0.8, 0.8, 0.8]]
 
 
 def agree(exported, images, choices=(None,)):
-    """Holds logits and exits of the stages against the whole file's; returns the exits."""
-    whole, staged, seen = lite.Interpreter(exported), lite.Stages(lite.stages(exported)), []
+    """Holds logits and exits of the stages, as files and as one, against the whole file's; returns the exits."""
+    made, seen = lite.stages(exported), []
+    joined = lite.join_stages(made)
+    whole, staged = lite.Interpreter(exported), lite.Stages(made)
+    others = [lite.Stages(joined), lite.Stages(lite.float_io(joined))]
+    table, names = lite.read_metadata(exported)["cost"], lite.read_metadata(exported)["decisions"]
     for thresholds in choices:
         further = {} if thresholds is None else {"thresholds": thresholds}
         for image in images:
             one, other = whole.run(image, **further), staged.run(image, thresholds)
             np.testing.assert_allclose(other.logits, one["logits"], atol=1e-6)
             assert other.exit == one["decisions"].sum()
+            assert other.macs == macs_under(table, dict(zip(names, one["decisions"][0], strict=True)))
+            for same in (each.run(image, thresholds) for each in others):
+                np.testing.assert_array_equal(same.logits, other.logits)
+                assert same[1:] == other[1:]
             seen.append(other.exit)
     return seen
 
@@ -96,13 +108,105 @@ def test_a_multi_scale_network():
         lite.thresholds_for(first, deadline=1e12)
 
 
+@pytest.fixture(scope="module")
+def cascaded(tiny, images):
+    """cascaded(int8, thresholds) -> .tflite of a cascade of three, at each of which some of the images stop."""
+
+    @functools.cache
+    def export(int8, thresholds):
+        networks = [tiny(layers.Always(), seed=seed, name=f"net{seed}") for seed in range(3)]
+        model = models.cascade(networks)
+        first, second = (network(images) for network in networks[:2])
+        certain = [ops.max_probability(logits) for logits in (first, first + second)]
+        model.decider.set_thresholds([float(np.quantile(each, 0.7)) for each in certain])
+        return lite.export(model, "int8" if int8 else None, images, ("logits", "decisions"), thresholds=thresholds)
+
+    return export
+
+
+@pytest.mark.parametrize("thresholds", ["baked", "input"])
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+def test_a_cascade(int8, thresholds, cascaded, images):
+    exported = cascaded(int8, thresholds)
+    assert set(agree(exported, images)) == {0, 1, 2}
+    made = lite.stages(exported)
+    assert [lite.verify(stage).macs_all_on for stage in made] == [row["macs"] for row in cost_of(exported)]
+
+
+def cost_of(exported):
+    return lite.read_metadata(exported)["cost"]
+
+
+def test_one_file_has_what_a_host_must_know(stopping_file):
+    made = lite.stages(stopping_file(True, "input"))
+    joined = lite.join_stages(made)
+    metadata = lite.read_metadata(joined)
+    assert metadata["stages"] == ["stage_1", "stage_2", "stage_3", "stage_4"]
+    assert metadata["stage_macs"] == [lite.count_macs(stage, {}) for stage in made]
+    assert metadata["stops_at"] == [0, 1, 2, 3]
+    assert metadata["stage_inputs"] == [
+        ["image", "thresholds"],
+        *(["thresholds", f"state_{k}"] for k in range(2)),
+        ["state_2"],
+    ]
+    assert metadata["stage_outputs"] == [*(["logits", "go_on", f"state_{k}"] for k in range(3)), ["logits"]]
+    assert metadata["thresholds"] == lite.read_metadata(stopping_file(True, "input"))["thresholds"]
+    assert metadata["measures"] == ["max_probability"] * 3
+    parsed = flatbuffer.load(joined)
+    assert [signature.signatureKey for signature in parsed.signatureDefs] == metadata["stages"]
+    assert {row.name for row in lite.list_operators(joined)}.isdisjoint({"IF", "SELECT", "SELECT_V2"})
+    contents = [bytes(buffer.data) for buffer in parsed.buffers if buffer.data is not None]
+    assert len(contents) == len(set(contents))
+    assert len(joined) < sum(map(len, made))
+
+
+def test_one_file_is_no_model(stopping_file, tmp_path):
+    joined = lite.join_stages(lite.stages(stopping_file(True, "input")))
+    for use in (
+        lite.verify,
+        lambda content: lite.count_macs(content, {}),
+        lambda content: lite.with_outputs(content, ["logits"]),
+        lambda content: lite.to_c(content, tmp_path / "made"),
+        lite.stages,
+    ):
+        with pytest.raises(ValueError, match=r"got one with the stages \['stage_1', .*or run it by kd.lite.Stages"):
+            use(joined)
+    with pytest.raises(ValueError, match=r"one named 'serving_default', got \['stage_1', .* kd.lite.Stages runs"):
+        lite.Interpreter(joined)
+
+
+def test_stages_that_do_not_belong_together(tiny, stopping_file, cascaded):
+    made, others = lite.stages(stopping_file(False, "input")), lite.stages(cascaded(False, "input"))
+    whole, plain = stopping_file(False, "input"), lite.write_metadata(made[0], {"version": 1})
+    bare = lite.export(tiny(layers.Always()))
+    refused = {
+        r"all 4 stages of a model, in order, got those of number \[1, 2, 4\]": [*made[:2], made[3]],
+        r"all 4 stages of a model, in order, got those of number \[2, 1, 3, 4\]": [made[1], made[0], *made[2:]],
+        "Expected stages of one model, got some of another": [made[0], *others[1:]],
+        "Expected the files that kd.lite.stages returned, got others": [whole],
+        "files that kd.lite.stages returned, got others; cut": [plain, *made[1:]],
+        "files that kd.lite.stages returned, got others;": [],
+    }
+    for message, models_ in refused.items():
+        for use in (lite.join_stages, lite.Stages):
+            with pytest.raises(ValueError, match=message):
+                use(models_)
+    with pytest.raises(ValueError, match="Expected stages, got a file that has none; cut it by"):
+        lite.Stages(bare)
+    with pytest.raises(ValueError, match="with 'keras_dynamic' metadata, got one without"):
+        lite.join_stages([flatbuffer.edited(made[0], lambda model: setattr(model, "metadata", []))])
+
+
 def test_what_cannot_be_cut_is_one_sentence(tiny, stopping, images):
     with pytest.raises(ValueError, match=r"decides its exits alone, got decisions \['one', 'two'\]"):
         lite.stages(lite.export(tiny()))
     with pytest.raises(ValueError, match=r"decides its exits alone, got decisions \[\]"):
         lite.stages(lite.export(tiny(layers.Always())))
-    networks = [tiny(layers.Always(), seed=seed, name=f"net{seed}") for seed in range(2)]
-    with pytest.raises(ValueError, match=r"got decisions \['net1'\] of which exits are \[\]"):
+    one_gate = tiny(deciders.PerUnitGates(always=["two"], open_probability=0.5))
+    with pytest.raises(ValueError, match=r"got decisions \['one'\] of which exits are \[\]; give a network with exits"):
+        lite.stages(lite.export(one_gate))
+    networks = [tiny(layers.Always(), name="net0"), tiny(seed=1, name="net1")]
+    with pytest.raises(ValueError, match=r"got decisions \['net1', 'net1/one', 'net1/two'\] of which exits are \[\]"):
         lite.stages(lite.export(models.cascade(networks)))
     gated = stopping(deciders.ExitGates((4,)))
     gated.outcome(images)

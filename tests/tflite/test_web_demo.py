@@ -43,7 +43,7 @@ def test_the_site_of_ones_own_files(run, files, images, tmp_path):
     done = run(SCRIPT, "--model=dynamic.tflite", "--static=static.tflite", "--images=photos", "--output=site")
     assert (done.returncode, done.stderr) == (0, "")
     site = tmp_path / "site"
-    assert {path.name for path in site.iterdir()} >= {"index.html", "page.js", "style.css", "litert", "config.json"}
+    assert {path.name for path in site.iterdir()} >= {"index.html", "page.js", "stages.js", "litert", "config.json"}
     config = json.loads((site / "config.json").read_text())
     assert config["size"] == [16, 16, 3]
     assert config["decisions"] == ["unit1", "unit2"]
@@ -139,11 +139,12 @@ def test_thresholds_without_a_table_are_the_files_own(run, files, images, tmp_pa
 @needs_chromium
 @pytest.mark.parametrize("quantize", ["none", "int8"])
 def test_the_browser_decides_alike(run, quantize, tmp_path):
-    done = run(SCRIPT, "--output=site", f"--quantize={quantize}", "--samples=60", "--measure=found.json")
+    flags = [f"--quantize={quantize}", "--samples=120"]
+    done = run(SCRIPT, "--output=site", *flags, "--measure=found.json")
     assert done.returncode == 0, done.stderr
-    assert "images 60" in done.stdout
+    assert "images 120" in done.stdout
     found = json.loads((tmp_path / "found.json").read_text())
-    assert len(found) == 60
+    assert len(found) == 120
     config = json.loads((tmp_path / "site/config.json").read_text())
     interpreter = kd.lite.Interpreter((tmp_path / "site/dynamic.tflite").read_bytes())
     thresholds = np.float32(config["budgets"][config["budget"]]["thresholds"])
@@ -155,4 +156,10 @@ def test_the_browser_decides_alike(run, quantize, tmp_path):
         assert own["label"] == wanted["logits"].argmax()
         assert own["macs"] == wanted["macs"].item() * config["macs_unit"]
     assert all(equal)
+    done = run(SCRIPT, "--output=staged", *flags, "--stages", "--measure=staged.json")
+    assert done.returncode == 0, done.stderr
+    for own, staged in zip(found, json.loads((tmp_path / "staged.json").read_text()), strict=True):
+        assert {name: own[name] for name in ("label", "logits", "decisions", "macs")} == {
+            name: staged[name] for name in ("label", "logits", "decisions", "macs")
+        }
     assert 0 < np.mean([each["decisions"] for each in found]) < 1

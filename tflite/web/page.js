@@ -1,5 +1,6 @@
 // Classifies images with a dynamic network and with its static one, and shows the path and the time of each.
 import {loadLiteRt, loadAndCompile, Tensor} from './litert/core/index.js';
+import {runStages} from './stages.js';
 
 const REPEATS = 5; // times that each model is measured on an image, of which the median is told
 const LEAST = 5; // milliseconds of a measurement: browsers' clocks are coarse
@@ -21,9 +22,14 @@ let working = Promise.resolve(); // what is asked for runs after each other
 async function run(name, pixels, thresholds) {
   const feed = {image: [pixels, [1, ...site.size]], thresholds: [thresholds, [thresholds.length]]};
   const inputs = site[name].inputs.map((input) => new Tensor(...feed[input]));
-  const found = {};
+  const named = Object.fromEntries(inputs.map((tensor, place) => [site[name].inputs[place], tensor]));
+  let found = {};
   const start = performance.now();
   for (let number = 0; number < runs; number++) {
+    if (name === 'dynamic' && site.stages) {
+      found = await runStages(models.dynamic, site.stages, named);
+      continue;
+    }
     const outputs = await models[name].run(inputs);
     outputs.forEach((tensor, place) => {
       found[site[name].outputs[place]] = tensor.toTypedArray().slice();
@@ -32,6 +38,10 @@ async function run(name, pixels, thresholds) {
   }
   const milliseconds = (performance.now() - start) / runs;
   inputs.forEach((tensor) => tensor.delete());
+  if ('exit' in found) {
+    found.decisions = site.decisions.map((_, place) => Number(place < found.exit));
+    found.macs = [found.macs / site.macs_unit];
+  }
   return [found, milliseconds];
 }
 

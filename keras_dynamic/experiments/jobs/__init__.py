@@ -25,6 +25,7 @@ JOBS = {
     "compact_time": "jobs.timing.compact_time",
     "emulated": "jobs.emulator.emulated",
     "arena": "jobs.arena.arena",
+    "stages_time": "jobs.stages.stages_time",
     "fit_memory": "jobs.fit_memory.fit_memory",
     "published_costs": "jobs.published_costs.published_costs",
     "keras_models": "jobs.keras_models.keras_models",
