@@ -75,7 +75,7 @@ class MicroInterpreter:
 
         Raises:
             ValueError: if the image has another shape, type or range, or thresholds are given but no input, of another
-                number, no numbers, or out of their measure's range; likewise a budget.
+                number, no numbers, or out of their measure's range; likewise a budget; or if the runtime cannot run it.
         """
         names, values = [port.name for port in self._further], {}
         if THRESHOLDS in names or thresholds is not None:
@@ -86,7 +86,12 @@ class MicroInterpreter:
         self._interpreter.set_input(encode_image(image, self.input, lambda: self._metadata), 0)
         for place, port in enumerate(self._further, 1):
             self._interpreter.set_input(encode(values[port.name], port), place)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ValueError(
+                f"TensorFlow Lite Micro cannot run the model ({error}); export the model again."
+            ) from error
         found = {port.name: np.array(self._interpreter.get_output(i)) for i, port in enumerate(self.outputs)}
         return found if raw else {port.name: decode(found[port.name], port) for port in self.outputs}
 

@@ -1,5 +1,7 @@
 """What a runtime would crash on is refused as the file is read, and what is whole is not."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -173,3 +175,23 @@ def test_shapes_by_hand(name, given, inputs, values, wanted):
 )
 def test_operands_that_do_not_fit(name, given, inputs, values):
     assert "do not fit together" in shape_fault(name, given, inputs, [(1,)], values)
+
+
+def test_what_a_runtime_finds_out_only_as_it_runs(example):
+    """The maximum of integers of another scale than the result's."""
+    made = example("units", True)
+    model = flatbuffer.load(made.outlined)
+    graph = model.subgraphs[0]
+    kinds = flatbuffer.schema().TensorType
+    place = next(k for k, t in enumerate(graph.outputs) if graph.tensors[t].type == kinds.INT8)
+    logits = graph.outputs[place]
+    tensor = graph.tensors[logits]
+    axis = flatbuffer.add_int32(model, graph, "axis", [1])
+    graph.operators.append(flatbuffer.new_operator(model, "REDUCE_MAX", [logits, axis], [], "Reducer"))
+    graph.operators[-1].builtinOptions.keepDims = True
+    maximum = flatbuffer.add_tensor(graph, "maximum", [1, 1], kinds.INT8, copy.deepcopy(tensor.quantization))
+    graph.tensors[maximum].quantization.scale = [2 * tensor.quantization.scale[0]]
+    graph.operators[-1].outputs = [maximum]
+    graph.outputs[place] = model.signatureDefs[0].outputs[place].tensorIndex = maximum
+    with pytest.raises(ValueError, match=r"TensorFlow Lite Micro cannot run the model \(.*\); export the model again"):
+        lite.MicroInterpreter(flatbuffer.pack(model)).run(made.images[0])
