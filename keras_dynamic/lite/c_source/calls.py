@@ -48,7 +48,7 @@ def statements(source: Source, step: Step) -> list[str]:
     operands = [each for each in step.inputs if isinstance(each, Value)]
     for operand in operands if types else ():
         if flatbuffer.type_name(operand.tensor) not in types:
-            raise refused(operand, f"is of {flatbuffer.type_name(operand.tensor)}, read by {step.name},")
+            raise refused(operand, f"is of {flatbuffer.type_name(operand.tensor)}, read by {step.name}")
     if _activation(step) and step.name not in _ACTIVATED:
         raise refused(step.outputs[0], f"is an activation in {step.name}")
     return _OPERATORS[step.name](source, step)
