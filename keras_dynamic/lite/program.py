@@ -24,7 +24,7 @@ _ORDERS = 200  # that are tried; most plans are the least there is at once
 # Operators that read an element before they write it at the same place, so that a result may replace an operand.
 IN_PLACE = frozenset(
     "ADD SUB MUL MAXIMUM MINIMUM LOGICAL_AND LOGISTIC TANH QUANTIZE RELU RELU6 LEAKY_RELU RESHAPE SQUEEZE EXPAND_DIMS "
-    "HARD_SWISH SOFTMAX".split()
+    "HARD_SWISH SOFTMAX LOG_SOFTMAX EXP ABS".split()
 )
 
 

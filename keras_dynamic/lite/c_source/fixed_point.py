@@ -82,25 +82,28 @@ def softmax_table(scale: float, beta: float) -> tuple[list[int], int]:
     return table, least
 
 
-def activation_range(kind: int, scale: float, zero: int) -> tuple[int, int]:
-    """Returns the least and the most int8 number that a fused activation lets through.
+def activation_bounds(kind: int) -> tuple[float, float]:
+    """Returns the least and the most number that a fused activation lets through.
 
     Raises:
         ValueError: if the activation is neither ReLU, ReLU6, ReLU from -1 to 1 nor none.
     """
-    types = flatbuffer.schema().ActivationFunctionType
-    ranges = {types.NONE: (None, None), types.RELU: (0, None), types.RELU6: (0, 6), types.RELU_N1_TO_1: (-1, 1)}
+    types, most = flatbuffer.schema().ActivationFunctionType, float(np.finfo(np.float32).max)
+    ranges = {types.NONE: (-most, most), types.RELU: (0, most), types.RELU6: (0, 6), types.RELU_N1_TO_1: (-1, 1)}
     if kind not in ranges:
         raise ValueError(
             f"a fused activation of type {kind} has no kernel in C; make it a layer of its own, or run the file on "
             "TensorFlow Lite Micro."
         )
 
-    def quantized(value, otherwise):
-        return otherwise if value is None else zero + math.floor(value / scale + 0.5)
+    least, most = ranges[kind]
+    return float(least), float(most)
 
-    low, high = ranges[kind]
-    return max(LEAST, quantized(low, LEAST)), min(MOST, quantized(high, MOST))
+
+def activation_range(kind: int, scale: float, zero: int) -> tuple[int, int]:
+    """Returns the least and the most int8 number that a fused activation lets through; raises as its bounds do."""
+    least, most = (zero + math.floor(bound / scale + 0.5) for bound in activation_bounds(kind))
+    return max(LEAST, least), min(MOST, most)
 
 
 def lookup_table(model: Model, graph: Graph, operator: int) -> np.ndarray:

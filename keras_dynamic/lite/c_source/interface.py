@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_dynamic.lite.budget import BUDGET, UNLIMITED
+from keras_dynamic.lite.c_source.source import literal
 from keras_dynamic.lite.interpreter import encode, port_of
 from keras_dynamic.lite.metadata import signature_names
 from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
@@ -16,7 +17,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TAKEN = frozenset(
     "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg stdbool stddef "
     "stdint stdio stdlib string tgmath time wchar wctype classify startup clean test all install "
-    "kd_cmsis_nn kd_convolution kd_elementwise kd_places kd_reduce kd_kernels tflite".split()
+    "kd_cmsis_nn kd_convolution kd_elementwise kd_float kd_places kd_reduce kd_kernels tflite".split()
 )
 _KEYWORDS = frozenset(
     "auto bool break case char class const continue default delete do double else enum extern false float for goto if "
@@ -153,8 +154,8 @@ class Interface:
             "macs_unit": metadata.get("macs_unit", 1),
         }
 
-    def _defaults(self, port) -> list[int | float]:
-        """Returns the file's own values of an input."""
+    def _defaults(self, port) -> list[str]:
+        """Returns the file's own values of an input, as C has them."""
         if port.name == BUDGET:
-            return [UNLIMITED]
-        return encode(given_or_noted(None, self._metadata), port).ravel().tolist()
+            return [literal(UNLIMITED)]
+        return list(map(literal, encode(given_or_noted(None, self._metadata), port).ravel().tolist()))

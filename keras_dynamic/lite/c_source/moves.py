@@ -11,6 +11,7 @@ from keras_dynamic.lite.c_source.source import (
     refused,
     shape_of,
     steps_of,
+    suffix,
     values_of,
 )
 from keras_dynamic.lite.program import Step, Value
@@ -33,12 +34,9 @@ def moved(source, step) -> list[str]:
 
 def _copy(source, operand, result, size, from_step, to_step, start=0, to=0) -> str:
     """Returns the call that copies a block of elements from steps of their own to others."""
-    width = flatbuffer.dtype(result.tensor).itemsize
-    if width not in (1, 4):
-        raise refused(result, f"has elements of {width} bytes")
     size, from_step, to_step = merged(size, from_step, to_step)
     places = source.struct("kd_places", size=size, from_step=from_step, to_step=to_step, **{"from": start, "to": to})
-    return source.call(f"kd_copy_{8 * width}", places, source.pointer(operand), source.pointer(result))
+    return source.call(f"kd_copy_{suffix(result)}", places, source.pointer(operand), source.pointer(result))
 
 
 def _pad(source, step):
@@ -46,7 +44,8 @@ def _pad(source, step):
     before = values_of(source, step.inputs[1])[::2]
     steps = steps_of(shape)
     to = sum(count * step for count, step in zip(before, steps, strict=True))
-    fill = source.call("kd_fill_s8", numbers_of(y).zero, count_of(y), source.pointer(y))
+    zero = numbers_of(y).zero if flatbuffer.type_name(y.tensor) == "INT8" else 0
+    fill = source.call("memset", source.pointer(y), zero, y.size)
     return [fill, _copy(source, x, y, shape_of(x), steps_of(shape_of(x)), steps, 0, to)]
 
 

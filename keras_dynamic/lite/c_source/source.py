@@ -11,7 +11,8 @@ from keras_dynamic.lite.flatbuffer import Model, Tensor
 from keras_dynamic.lite.program import Constant, Value
 
 AXES = 5
-_C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "bool": "bool"}
+_C_TYPES = {"INT8": "int8_t", "UINT8": "uint8_t", "INT32": "int32_t", "BOOL": "bool", "FLOAT32": "float"}
+_SUFFIXES = {"int8_t": "s8", "uint8_t": "s8", "bool": "s8", "int32_t": "s32", "float": "f32"}
 
 
 def c_type(tensor: Tensor) -> str:
@@ -20,13 +21,23 @@ def c_type(tensor: Tensor) -> str:
     Raises:
         ValueError: if kernels have none for it.
     """
-    name = flatbuffer.dtype(tensor).name
+    name = flatbuffer.type_name(tensor)
     if name not in _C_TYPES:
         raise ValueError(
-            f"to_c takes int8 files, but tensor {tensor.name!r} is {flatbuffer.type_name(tensor)}; export the model "
-            "with quantize='int8'."
+            f"kernels in C take {sorted(_C_TYPES)}, but tensor {tensor.name!r} is {name}; export the model with "
+            "quantize='int8' or None."
         )
     return _C_TYPES[name]
+
+
+def suffix(operand) -> str:
+    """Returns the end of the names of kernels for an operand's type; all types of one byte have the same."""
+    return _SUFFIXES[c_type(operand.tensor)]
+
+
+def is_float(operand) -> bool:
+    """Returns whether an operand is of float32."""
+    return flatbuffer.type_name(operand.tensor) == "FLOAT32"
 
 
 class Source:
@@ -46,31 +57,32 @@ class Source:
         self.model, self.offsets, self.inputs = model, offsets, inputs
         self.constants: list[str] = []
         self.constant_bytes = 0
-        self._names: dict[tuple, str] = {}
+        self._names: dict[tuple[str, str], str] = {}
 
     def constant(self, kind: str, values, name: str) -> str:
         """Returns the name of a constant array of a C type, new or one of the same values."""
         values = np.asarray(values).ravel().tolist()
-        width = 4 if kind == "int32_t" else 1
-        return self._named((kind, tuple(values)), name, len(values), _wrapped(values), width)
+        width = 4 if kind in ("int32_t", "float") else 1
+        return self._named(kind, name, len(values), _wrapped(values), width)
 
     def ratios(self, values) -> str:
         """Returns the name of a constant array of kd_ratio for factors."""
         pairs = [ratio(value) for value in values]
         text = ", ".join(f"{{{multiplier}, {shift}}}" for multiplier, shift in pairs)
-        return self._named(("kd_ratio", tuple(pairs)), "ratios", len(pairs), text, 8)
+        return self._named("kd_ratio", "ratios", len(pairs), text, 8)
 
     def struct(self, kind: str, **fields) -> str:
         """Returns a pointer to a constant struct."""
-        text = ", ".join(f".{name} = {_literal(value)}" for name, value in fields.items())
-        return "&" + self._named((kind, text), kind.removeprefix("kd_"), 0, text, 4 * _numbers_in(fields))
+        text = ", ".join(f".{name} = {literal(value)}" for name, value in fields.items())
+        return "&" + self._named(kind, kind.removeprefix("kd_"), 0, text, 4 * _numbers_in(fields))
 
-    def _named(self, key, name, count, text, width) -> str:
+    def _named(self, kind, name, count, text, width) -> str:
         """Returns the name of a constant, an array if it has a count."""
+        key = kind, text
         if key not in self._names:
             self._names[key] = made = f"{name}_{len(self._names)}"
             array = f"[{count}]" if count else ""
-            self.constants.append(f"static const {key[0]} {made}{array} = {{{text}}};")
+            self.constants.append(f"static const {kind} {made}{array} = {{{text}}};")
             self.constant_bytes += max(count, 1) * width
         return self._names[key]
 
@@ -85,7 +97,7 @@ class Source:
 
     def call(self, kernel: str, *arguments) -> str:
         """Returns the statement that calls a kernel."""
-        return f"{kernel}({', '.join(map(str, arguments))});"
+        return f"{kernel}({', '.join(map(literal, arguments))});"
 
 
 def _numbers_in(value) -> int:
@@ -95,16 +107,26 @@ def _numbers_in(value) -> int:
     return sum(map(_numbers_in, value)) if isinstance(value, (tuple, list)) else 1
 
 
-def _literal(value) -> str:
+def literal(value) -> str:
+    """Returns a value as C has it: an expression, a number, or fields or elements of such."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f".{name} = {_literal(each)}" for name, each in value.items()) + "}"
+        return "{" + ", ".join(f".{name} = {literal(each)}" for name, each in value.items()) + "}"
     if isinstance(value, (tuple, list)):
-        return "{" + ", ".join(map(_literal, value)) + "}"
-    return str(value)
+        return "{" + ", ".join(map(literal, value)) + "}"
+    if isinstance(value, float):
+        return _float(value)
+    return str(int(value) if isinstance(value, bool) else value)
+
+
+def _float(value) -> str:
+    """Returns a number of float32 as C has it, exactly."""
+    if math.isfinite(value):
+        return f"{np.float32(value)!s}f"
+    return "NAN" if math.isnan(value) else f"{'-' if value < 0 else ''}INFINITY"
 
 
 def _wrapped(values) -> str:
-    text = [str(int(value)) for value in values]
+    text = list(map(literal, values))
     if len(text) <= 24:
         return ", ".join(text)
     rows = [", ".join(text[k : k + 24]) for k in range(0, len(text), 24)]

@@ -14,6 +14,7 @@ from keras_dynamic.lite.program import Block, If, Memory, Program, plan_memory, 
 
 _HERE = Path(__file__).parent
 KERNELS = ("kd_cmsis_nn.c", "kd_convolution.c", "kd_elementwise.c", "kd_places.c", "kd_reduce.c")
+FLOAT_KERNELS = ("kd_float.c",)  # which need C's library of mathematics
 
 
 class CSource(NamedTuple):
@@ -31,17 +32,18 @@ class CSource(NamedTuple):
 
 
 def to_c(content, folder, name="kd_model") -> CSource:
-    """Writes an int8 .tflite as plain C99, in which a condition is an `if`, without an interpreter.
+    """Writes an int8 or float32 .tflite as plain C99, in which a condition is an `if`, without an interpreter.
 
     The folder gets `NAME.c` and `NAME.h`, the kernels, an example that classifies images from files, a Makefile, a
     CMakeLists.txt for CMake and ESP-IDF, a library.properties for Arduino and a README.md. Answers, decisions and MACs
-    are those of LiteRT's reference kernels, bit for bit. Nothing is allocated: the caller gives one block of memory, in
-    which the two branches of a condition lie over each other. No state is kept between images.
+    are those of LiteRT's reference kernels, bit for bit; in float32 if the C library's exp, log and tanh are those that
+    LiteRT calls. Nothing is allocated: the caller gives one block of memory, in which the two branches of a
+    condition lie over each other. No state is kept between images.
 
         written = kd.lite.to_c(kd.lite.export(model, "int8", images, ("logits", "decisions", "macs")), "firmware")
 
     Args:
-        content: the bytes of an int8 .tflite that export has written.
+        content: the bytes of a .tflite that export has written, int8 or float32.
         folder: new or empty folder.
         name: with which files, functions and types begin: lower case letters, digits and '_'.
 
@@ -49,21 +51,22 @@ def to_c(content, folder, name="kd_model") -> CSource:
         CSource: the folder and the bytes of memory that the model needs.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite, lack this package's metadata or an output named 'logits', are not
-            int8, are a stage's, or have an operator without a kernel; the folder is not empty, or name is not one.
+        ValueError: if the bytes are no whole .tflite, lack this package's metadata or an output named 'logits', are
+            neither int8 nor float32, are a stage's, or have an operator without a kernel; the folder is not empty, or
+            name is not one.
     """
     check_name(name)
     folder, model = check_folder(folder), flatbuffer.load(content)
     metadata = metadata_needed(model)
-    if metadata["quantize"] != "int8":
+    if metadata["quantize"] not in ("int8", None):
         raise ValueError(
-            f"to_c takes int8 files, got one with quantize={metadata['quantize']!r}; export the model with "
-            "quantize='int8' and held-out images for calibration."
+            f"to_c takes int8 and float32 files, got one with quantize={metadata['quantize']!r}; export the model with "
+            "quantize='int8' and held-out images for calibration, or with quantize=None."
         )
     written = _Writer(model, metadata, name)
     with replacing_folder(folder) as made:
         render(_files(name), written.values(), made)
-        for each in ("kd_kernels.h", *KERNELS):
+        for each in ("kd_kernels.h", *written.kernels):
             shutil.copy(_HERE / "kernels" / each, made / "src" / each)
     return CSource(folder, written.memory.size, written.constant_bytes)
 
@@ -80,6 +83,7 @@ class _Writer:
     Attributes:
         memory: where its tensors lie.
         constant_bytes: of weights and parameters.
+        kernels: names of the files of kernels.
     """
 
     def __init__(self, model, metadata, name):
@@ -90,6 +94,8 @@ class _Writer:
         self._source = Source(model, self.memory.offsets, inputs)
         self._functions = [self._function(block) for block in self._program.main.blocks()]
         self.constant_bytes = self._source.constant_bytes
+        floats = any("_f32(" in each for each in self._functions)
+        self.kernels = KERNELS + (FLOAT_KERNELS if floats else ())
 
     def values(self) -> dict[str, Any]:
         """Returns what the templates name."""
@@ -102,7 +108,7 @@ class _Writer:
             "constant_bytes": self.constant_bytes,
             "constants": self._source.constants,
             "functions": self._functions,
-            "sources": [f"src/{each}" for each in (f"{self._name}.c", *KERNELS)],
+            "sources": [f"src/{each}" for each in (f"{self._name}.c", *self.kernels)],
         }
 
     def _function(self, block: Block) -> str:

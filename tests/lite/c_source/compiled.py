@@ -22,14 +22,15 @@ FLAGS = (
     "-shared",
     "-fno-sanitize-recover",
 )
-SANITIZERS = "-fsanitize=undefined"
+# Clang links no messages into a library.
+SANITIZERS = {"gcc": ["-fsanitize=undefined"], "clang": ["-fsanitize=undefined", "-fsanitize-trap=undefined"]}
 
 
 class Compiled:
     """What to_c wrote, run by its `NAME_run`.
 
     Args:
-        content: bytes of an int8 .tflite.
+        content: bytes of a .tflite.
         folder: new folder.
         compiler: of C.
     """
@@ -38,7 +39,8 @@ class Compiled:
         self.written = lite.to_c(content, folder, name="net")
         sources = map(str, sorted((Path(folder) / "src").glob("*.c")))
         library = Path(folder) / "net.so"
-        command = [compiler, "-O1", *FLAGS, SANITIZERS, "-I", str(Path(folder) / "src"), *sources, "-o", str(library)]
+        given = ["-I", str(Path(folder) / "src"), *sources, "-lm"]
+        command = [compiler, "-O1", *FLAGS, *SANITIZERS[compiler], *given, "-o", str(library)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         self._library = ctypes.CDLL(str(library))
@@ -49,7 +51,7 @@ class Compiled:
         self.outputs = [port_of(name, main.tensors[t]) for name, t in zip(outputs, main.outputs, strict=True)]
 
     def run(self, image, **settings):
-        """Returns {output: integers} for an image, and for further inputs in place of the file's own."""
+        """Returns {output: array} for an image, and for further inputs in place of the file's own."""
         fields = [(port.name, _array(port)) for port in self.inputs[1:]] or [("none", ctypes.c_char)]
         made = type("Settings", (ctypes.Structure,), {"_fields_": fields})()
         self._library.net_init(ctypes.byref(made))
@@ -93,7 +95,7 @@ def alone(model, graph, place):
     set_metadata(
         part,
         {
-            "quantize": "int8",
+            "quantize": None if flatbuffer.type_name(main.tensors[main.inputs[0]]) == "FLOAT32" else "int8",
             "decisions": [],
             "cost": [],
             "task": "values",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_dynamic import data, deciders, layers, lite, models, transform, zoo
+from keras_dynamic import data, deciders, layers, lite, methods, models, transform, zoo
 from keras_dynamic.lite import flatbuffer
 from tests.layers import grouped
 from tests.lite.c_source.compiled import Compiled, alone
@@ -17,6 +17,7 @@ from tests.lite.functions import Function
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 OUTPUTS = ("logits", "decisions", "macs")
+both = pytest.mark.parametrize("quantize", ["int8", None], ids=["int8", "float32"])
 
 
 def images(count, size=8, seed=0):
@@ -31,12 +32,12 @@ def head():
 def equal(content, folder, x, **settings):
     """Holds every output on every image against LiteRT's reference kernels; returns the decisions."""
     own, reference = Compiled(content, folder), lite.Interpreter(content, kernels="reference")
-    seen = []
+    classifies, seen = lite.read_metadata(content)["task"] == "classes", []
     for image in x:
         found, wanted = own.run(image, **settings), reference.run(image, raw=True, **settings)
         for name, values in wanted.items():
             np.testing.assert_array_equal(found[name], values, err_msg=name)
-        assert own.label == int(wanted["logits"].argmax())
+        assert own.label == (int(wanted["logits"].argmax()) if classifies else 0)
         seen.append(wanted.get("decisions"))
     return np.array(seen)
 
@@ -48,19 +49,33 @@ def guarded():
     return grouped.guarded(images(40), 3, exits, [deciders.Confidence()])
 
 
-@pytest.mark.parametrize("fold", [pytest.param("auto", marks=pytest.mark.ci), "never"])
-@pytest.mark.filterwarnings("ignore:.*has masks, not IFs")
-def test_gates_groups_and_exits(guarded, fold, tmp_path):
-    seen = equal(lite.export(guarded, "int8", images(40), OUTPUTS, fold=fold), tmp_path / "c", images(20))
+@pytest.fixture(scope="module")
+def files(guarded):
+    """{quantize: .tflite}, in which all decisions are IFs."""
+    return {each: lite.export(guarded, each, images(40), OUTPUTS, fold="never") for each in ("int8", None)}
+
+
+@both
+def test_gates_groups_and_exits(files, quantize, tmp_path):
+    seen = equal(files[quantize], tmp_path / "c", images(20))
     assert 0.05 < seen.mean() < 0.95
 
 
-def test_thresholds_and_a_budget_that_are_set_at_run_time(guarded, tmp_path):
-    content = lite.export(guarded, "int8", images(40), OUTPUTS, fold="never", thresholds="input", budget="input")
+@both
+@pytest.mark.ci
+@pytest.mark.filterwarnings("ignore:.*has masks, not IFs")
+def test_groups_as_masks(guarded, quantize, tmp_path):
+    seen = equal(lite.export(guarded, quantize, images(40), OUTPUTS), tmp_path / "c", images(20))
+    assert 0.05 < seen.mean() < 0.95
+
+
+@both
+def test_thresholds_and_a_budget_that_are_set_at_run_time(guarded, quantize, tmp_path):
+    content = lite.export(guarded, quantize, images(40), OUTPUTS, fold="never", thresholds="input", budget="input")
     own, reference = Compiled(content, tmp_path / "c"), lite.Interpreter(content, kernels="reference")
     noted = lite.read_metadata(content)
     for thresholds, budget in ((None, None), ([0.5, 0.6], None), ([np.inf, np.inf], noted["budget"]["least"] * 1.5)):
-        given = {} if thresholds is None else {"thresholds": np.clip(thresholds, 0, 1)}
+        given = {} if thresholds is None else {"thresholds": np.clip(thresholds, 0, 1 if quantize else np.inf)}
         units = {} if budget is None else {"budget": np.array([budget // noted["budget"]["unit"]], np.int32)}
         for image in images(8):
             found = own.run(image, **given, **units)
@@ -70,7 +85,19 @@ def test_thresholds_and_a_budget_that_are_set_at_run_time(guarded, tmp_path):
 
 
 @pytest.mark.ci
-def test_a_cascade(tmp_path):
+@pytest.mark.parametrize("confidence", ["entropy", "label_probability", "margin"])
+def test_other_confidences_in_float32(confidence, tmp_path):
+    exits = [layers.Exit(head(), "unit1", name="exit1")]
+    model = grouped.guarded(images(40), 2, exits, [deciders.Confidence(confidence=confidence)])
+    content = lite.export(model, None, outputs=OUTPUTS, fold="never", thresholds="input")
+    values = {"entropy": 0.1, "label_probability": 0.6, "margin": 0.5}
+    seen = equal(content, tmp_path / "c", images(20), thresholds=[values[confidence]])
+    assert 0.05 < seen.mean() < 0.95
+
+
+@both
+@pytest.mark.ci
+def test_a_cascade(quantize, tmp_path):
     networks = []
     for number, units in enumerate((1, 2)):
         networks.append(layers.DynamicModel(grouped.chain(units), name=f"network{number}"))
@@ -79,12 +106,12 @@ def test_a_cascade(tmp_path):
     model = models.cascade(networks)
     model.build((None, 8, 8, 3))
     model.fit_thresholds(images(40), quantiles=[0.5])
-    content = lite.export(model, "int8", images(40), OUTPUTS)
+    content = lite.export(model, quantize, images(40), OUTPUTS)
     seen = equal(content, tmp_path / "c", images(20))
     assert 0 < seen.mean() < 1
-    alone = lite.to_c(lite.export(networks[-1], "int8", images(40)), tmp_path / "alone")
+    alone = lite.to_c(lite.export(networks[-1], quantize, images(40)), tmp_path / "alone")
     # The normalised image is made again for the second network, not kept: only the first one's answer is.
-    assert lite.to_c(content, tmp_path / "both").arena_bytes <= alone.arena_bytes + 16
+    assert lite.to_c(content, tmp_path / "both").arena_bytes <= alone.arena_bytes + (16 if quantize else 32)
 
 
 def test_channels_scaled_anew_for_a_second_network(tmp_path):
@@ -99,7 +126,32 @@ def test_channels_scaled_anew_for_a_second_network(tmp_path):
 
 
 @pytest.mark.ci
-def test_dense_units_by_an_lstm_and_small_cnns(tmp_path):
+@pytest.mark.parametrize("name", ["gated", "blockdrop", "exits"])
+def test_shipped_networks_in_float32(name, tmp_path):
+    content = lite.export(zoo.load(f"resnet32_cifar10_{name}"), outputs=OUTPUTS)
+    seen = equal(content, tmp_path / "c", data.shipped().x_test[:50])
+    assert 0.05 < seen.mean() < 0.95
+
+
+@both
+@pytest.mark.ci
+@pytest.mark.parametrize("kind", ["of an LSTM", "of masks"])
+def test_policies(kind, quantize, tmp_path):
+    keras.utils.set_random_seed(1)
+    network = models.resnet_cifar(depth=14, num_classes=3, width=8)
+    if kind == "of an LSTM":
+        model = methods.BlockDrop(network.chain, deciders.Policy(models.policy_recurrent(6, hidden=8), seed=0))
+    else:
+        model = methods.SGAD(network.chain, deciders.BinaryMaskNetwork(seed=0))
+    model.build((None, 32, 32, 3))
+    grouped.enliven(model.decider, 1)
+    x = images(24, 32)
+    equal(lite.export(model, quantize, x, OUTPUTS), tmp_path / "c", x[:8])
+
+
+@both
+@pytest.mark.ci
+def test_dense_units_by_an_lstm_and_small_cnns(quantize, tmp_path):
     keras.utils.set_random_seed(0)
     network = models.densenet_bc(16, 4, num_classes=3)
     network.build((None, 32, 32, 3))
@@ -107,7 +159,7 @@ def test_dense_units_by_an_lstm_and_small_cnns(tmp_path):
     model = layers.DynamicModel(transform.group_channels(network, 4).chain, deciders.CombinedDecider(gates))
     model.build((None, 32, 32, 3))
     x = images(24, 32)
-    equal(lite.export(model, "int8", x, OUTPUTS, fold="never"), tmp_path / "c", x[:6])
+    equal(lite.export(model, quantize, x, OUTPUTS, fold="never"), tmp_path / "c", x[:6])
 
 
 def test_bytes_as_input(guarded, tmp_path):
@@ -117,6 +169,7 @@ def test_bytes_as_input(guarded, tmp_path):
     equal(content, tmp_path / "c", images(10))
 
 
+@both
 @pytest.mark.ci
 @pytest.mark.parametrize(
     "layer",
@@ -135,7 +188,7 @@ def test_bytes_as_input(guarded, tmp_path):
     ],
     ids=lambda layer: layer.name,
 )
-def test_every_operator_of_a_plain_layer(layer, tmp_path):
+def test_every_operator_of_a_plain_layer(layer, quantize, tmp_path):
     keras.utils.set_random_seed(0)
     stem = [
         keras.layers.Rescaling(1 / 100, -1),
@@ -144,7 +197,14 @@ def test_every_operator_of_a_plain_layer(layer, tmp_path):
     ]
     model = layers.DynamicModel(layers.Chain(stem, [], [keras.layers.Flatten(), keras.layers.Dense(3)]))
     model.build((None, 8, 8, 3))
-    each_operator(lite.export(model, "int8", images(40)), tmp_path)
+    each_operator(lite.export(model, quantize, images(40)), tmp_path)
+
+
+def drawn(rng, port):
+    """Returns random numbers of an input's type."""
+    if port.dtype == np.int8:
+        return rng.integers(-128, 128, port.shape).astype(np.int8)
+    return rng.normal(0, 10, port.shape).astype(np.float32)
 
 
 def each_operator(content, folder):
@@ -153,7 +213,7 @@ def each_operator(content, folder):
     parsed = flatbuffer.load(content)
     rng, graph = np.random.default_rng(0), parsed.subgraphs[0]
     for place, operator in enumerate(graph.operators):
-        if any(flatbuffer.type_name(graph.tensors[t]) != "INT8" for t in operator.outputs):
+        if any(flatbuffer.type_name(graph.tensors[t]) not in ("INT8", "FLOAT32") for t in operator.outputs):
             continue
         single = alone(parsed, graph, place)
         if single is None:
@@ -163,7 +223,7 @@ def each_operator(content, folder):
         renamed = lite.write_signature(single, ["image", "other"][: len(own.inputs)], names[1])
         reference = lite.Interpreter(renamed, kernels="reference")
         for _ in range(3):
-            given = [rng.integers(-128, 128, port.shape).astype(np.int8) for port in own.inputs]
+            given = [drawn(rng, port) for port in own.inputs]
             reference.feed(dict(zip(("image", "other"), given, strict=False)))
             reference.invoke()
             found = own.run(given[0], **dict(zip(names[0][1:], given[1:], strict=True)))
@@ -171,8 +231,19 @@ def each_operator(content, folder):
                 np.testing.assert_array_equal(found[name], values, err_msg=flatbuffer.op_name(parsed, operator))
 
 
-def test_what_the_folder_holds_and_the_example_says(guarded, tmp_path):
-    content = lite.export(guarded, "int8", images(40), OUTPUTS, fold="never")
+@pytest.mark.skipif(shutil.which("clang") is None, reason="clang is not installed")
+@both
+def test_clang_has_no_warning_and_gives_the_same(files, quantize, tmp_path):
+    one, other = Compiled(files[quantize], tmp_path / "gcc"), Compiled(files[quantize], tmp_path / "clang", "clang")
+    for image in images(10):
+        found, wanted = other.run(image), one.run(image)
+        for name, values in wanted.items():
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+@both
+def test_what_the_folder_holds_and_the_example_says(files, quantize, tmp_path):
+    content = files[quantize]
     written = lite.to_c(content, tmp_path / "made", name="toy")
     assert {path.name for path in written.folder.iterdir()} == {
         "src", "examples", "Makefile", "CMakeLists.txt", "library.properties", "README.md"
@@ -188,7 +259,9 @@ def test_what_the_folder_holds_and_the_example_says(guarded, tmp_path):
     said = subprocess.run(
         [str(written.folder / "classify"), str(tmp_path / "image.bin")], check=True, capture_output=True, text=True
     ).stdout
-    wrong = {"cannot be opened": None, "expected a file of 192 bytes: input": b"short", "192 bytes:": bytes(193)}
+    size = (tmp_path / "image.bin").stat().st_size
+    assert size == (192 if quantize else 768)
+    wrong = {"cannot be opened": None, f"file of {size} bytes: input": b"short", f"{size} bytes:": bytes(size + 1)}
     for words, held in wrong.items():
         other = tmp_path / "other.bin"
         if held is not None:
@@ -199,14 +272,14 @@ def test_what_the_folder_holds_and_the_example_says(guarded, tmp_path):
         assert words in done.stderr
     assert subprocess.run([str(written.folder / "classify")], check=False, capture_output=True).returncode == 1
     wanted = reference.run(image, raw=True)
-    logits = " ".join(map(str, wanted["logits"].ravel()))
+    logits = " ".join(f"{value:.9g}" for value in wanted["logits"].ravel())
     path = "".join(map(str, wanted["decisions"].ravel()))
     macs = int(wanted["macs"].item()) * lite.read_metadata(content)["macs_unit"]
     assert said.strip().endswith(f"class {wanted['logits'].argmax()} logits {logits} path {path} MACs {macs}")
 
 
-def test_other_flags_build_anew(guarded, tmp_path):
-    folder = lite.to_c(lite.export(guarded, "int8", images(40), fold="never"), tmp_path / "made").folder
+def test_other_flags_build_anew(files, tmp_path):
+    folder = lite.to_c(files["int8"], tmp_path / "made").folder
 
     def built(*flags):
         subprocess.run(["make", "-C", str(folder), *flags], check=True, capture_output=True)
@@ -221,11 +294,12 @@ def test_other_flags_build_anew(guarded, tmp_path):
     assert "give both CMSIS_NN and CMSIS_NN_LIB, or neither" in done.stderr
 
 
-def test_what_cannot_be(guarded, tmp_path):
-    float32 = lite.export(guarded, fold="never")
-    with pytest.raises(ValueError, match="to_c takes int8 files, got one with quantize=None"):
-        lite.to_c(float32, tmp_path / "c")
-    content = lite.export(guarded, "int8", images(40), fold="never")
+def test_what_cannot_be(guarded, files, tmp_path):
+    with pytest.raises(ValueError, match="to_c takes int8 and float32 files, got one with quantize='float16'"):
+        lite.to_c(lite.export(guarded, "float16", fold="never"), tmp_path / "c")
+    content = files["int8"]
+    with pytest.raises(ValueError, match="is of FLOAT32, read by QUANTIZE, for which there is no kernel in C"):
+        lite.to_c(lite.float_io(content), tmp_path / "c")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(ValueError, match=r"folder must be new or empty, got .*full"):
@@ -235,9 +309,8 @@ def test_what_cannot_be(guarded, tmp_path):
     for name in ("string", "classify", "kd_reduce", "short"):
         with pytest.raises(ValueError, match="none that C, the kernels or the Makefile have"):
             lite.to_c(content, tmp_path / "c", name=name)
-    whole = lite.export(guarded, "int8", images(40), OUTPUTS, fold="never")
     with pytest.raises(ValueError, match=r"an output 'logits', got the outputs \['macs'\]"):
-        lite.to_c(lite.with_outputs(whole, ["macs"]), tmp_path / "c")
+        lite.to_c(lite.with_outputs(content, ["macs"]), tmp_path / "c")
     with pytest.raises(ValueError, match="metadata"):
         lite.to_c(flatbuffer.edited(content, lambda model: model.metadata.clear()), tmp_path / "c")
 
@@ -248,6 +321,13 @@ def test_what_cannot_be(guarded, tmp_path):
     with pytest.raises(ValueError, match=r"operator SPACE_TO_DEPTH of .* has no kernel in C, expected one of"):
         lite.to_c(flatbuffer.edited(content, unknown), tmp_path / "c")
 
+    def of_int8(model):
+        graph = model.subgraphs[0]
+        operator = next(each for each in graph.operators if flatbuffer.op_name(model, each) == "CONV_2D")
+        graph.tensors[operator.inputs[1]].type = flatbuffer.schema().TensorType.INT8
+
+    with pytest.raises(ValueError, match=r"has weights of int8_t for inputs of float, for which there is no kernel"):
+        lite.to_c(flatbuffer.edited(files[None], of_int8), tmp_path / "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]  # nothing is left half-written
 
 
@@ -264,17 +344,19 @@ OPERATORS = {
     "taken": lambda x: ops.take(x, np.array([3, 0, 1, 3], "int32"), axis=2),
     "rows of softmax": lambda x: ops.softmax(x * 3, axis=-1),
     "sigmoid": lambda x: ops.sigmoid(x) * ops.tanh(x),
+    "absolute and exponential": lambda x: ops.exp(-ops.abs(x)),
 }
 
 
+@both
 @pytest.mark.ci
 @pytest.mark.parametrize("function", OPERATORS.values(), ids=OPERATORS)
-def test_every_operator_of_a_function(function, tmp_path):
+def test_every_operator_of_a_function(function, quantize, tmp_path):
     keras.utils.set_random_seed(0)
     stem = [keras.layers.Rescaling(1 / 100, -1), keras.layers.Conv2D(4, 3, padding="same"), Function(function)]
     model = layers.DynamicModel(layers.Chain(stem, [], [keras.layers.Flatten(), keras.layers.Dense(3)]))
     model.build((None, 8, 8, 3))
-    each_operator(lite.export(model, "int8", images(40)), tmp_path)
+    each_operator(lite.export(model, quantize, images(40)), tmp_path)
 
 
 def test_halves_in_dense_layers(tmp_path):

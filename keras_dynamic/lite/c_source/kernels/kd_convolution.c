@@ -6,22 +6,6 @@
 #define VECTORS 1 /* of Cortex-M55 and M85 */
 #endif
 
-/* Part of a window that lies on the map, along one axis: first and one past the last of its taps. */
-typedef struct {
-  int32_t first, end;
-} taps;
-
-static taps on_map(int32_t start, int32_t count, int32_t dilation, int32_t size) {
-  taps found = {0, count};
-  while (found.first < count && start + found.first * dilation < 0) {
-    found.first++;
-  }
-  while (found.end > found.first && start + (found.end - 1) * dilation >= size) {
-    found.end--;
-  }
-  return found;
-}
-
 /* Output channels that are computed at one time, so that an input is loaded once for them. */
 #define ABREAST 4
 
@@ -130,10 +114,10 @@ void kd_conv_s8(const kd_window *p, const int8_t *x, int8_t *y) {
   const int32_t filter = p->kernel_height * kernel_row;
   for (int32_t i = 0; i < p->out.height; i++) {
     const int32_t top = i * p->stride_height - p->pad_top;
-    const taps rows = on_map(top, p->kernel_height, p->dilation_height, p->in.height);
+    const kd_taps rows = kd_on_map(top, p->kernel_height, p->dilation_height, p->in.height);
     for (int32_t j = 0; j < p->out.width; j++) {
       const int32_t left = j * p->stride_width - p->pad_left;
-      const taps columns = on_map(left, p->kernel_width, p->dilation_width, p->in.width);
+      const kd_taps columns = kd_on_map(left, p->kernel_width, p->dilation_width, p->in.width);
       for (int32_t c = 0; c < p->out.channels; c += ABREAST) {
         int32_t sums[ABREAST];
         const int32_t channels = start(p->bias, c, p->out.channels, sums);
@@ -171,10 +155,10 @@ void kd_depthwise_conv_s8(const kd_window *p, const int8_t *x, int8_t *y) {
   const int32_t repeats = p->out.channels / p->in.channels;
   for (int32_t i = 0; i < p->out.height; i++) {
     const int32_t top = i * p->stride_height - p->pad_top;
-    const taps rows = on_map(top, p->kernel_height, p->dilation_height, p->in.height);
+    const kd_taps rows = kd_on_map(top, p->kernel_height, p->dilation_height, p->in.height);
     for (int32_t j = 0; j < p->out.width; j++) {
       const int32_t left = j * p->stride_width - p->pad_left;
-      const taps columns = on_map(left, p->kernel_width, p->dilation_width, p->in.width);
+      const kd_taps columns = kd_on_map(left, p->kernel_width, p->dilation_width, p->in.width);
       for (int32_t c = 0; c < p->out.channels; c++) {
         int32_t sum = p->bias != 0 ? p->bias[c] : 0;
         for (int32_t a = rows.first; a < rows.end; a++) {
@@ -193,10 +177,10 @@ void kd_depthwise_conv_s8(const kd_window *p, const int8_t *x, int8_t *y) {
 static void pool(const kd_window *p, const int8_t *x, int8_t *y, bool average) {
   for (int32_t i = 0; i < p->out.height; i++) {
     const int32_t top = i * p->stride_height - p->pad_top;
-    const taps rows = on_map(top, p->kernel_height, 1, p->in.height);
+    const kd_taps rows = kd_on_map(top, p->kernel_height, 1, p->in.height);
     for (int32_t j = 0; j < p->out.width; j++) {
       const int32_t left = j * p->stride_width - p->pad_left;
-      const taps columns = on_map(left, p->kernel_width, 1, p->in.width);
+      const kd_taps columns = kd_on_map(left, p->kernel_width, 1, p->in.width);
       const int32_t count = (rows.end - rows.first) * (columns.end - columns.first);
       for (int32_t c = 0; c < p->out.channels; c++) {
         int32_t sum = 0;
@@ -228,13 +212,16 @@ void kd_average_pool_s8(const kd_window *p, const int8_t *x, int8_t *y) {
 void kd_max_pool_s8(const kd_window *p, const int8_t *x, int8_t *y) { pool(p, x, y, false); }
 
 void kd_dense_s8(const kd_dense *p, const int8_t *x, int8_t *y) {
-  for (int32_t c = 0; c < p->outputs; c += ABREAST) {
-    int32_t sums[ABREAST];
-    const int32_t channels = start(p->bias, c, p->outputs, sums);
-    const runs all = {p->inputs, 1, 0, 0};
-    add_products(x, p->in_zero, p->weights + c * p->inputs, p->inputs, all, channels, sums);
-    for (int32_t r = 0; r < channels; r++) {
-      y[c + r] = answered(kd_scaled_once(sums[r], p->ratios[c + r]), p->out_zero, p->least, p->most);
+  const runs all = {p->inputs, 1, 0, 0};
+  for (int32_t i = 0; i < p->rows; i++) {
+    for (int32_t c = 0; c < p->outputs; c += ABREAST) {
+      int32_t sums[ABREAST];
+      const int32_t channels = start(p->bias, c, p->outputs, sums);
+      add_products(x, p->in_zero, p->weights + c * p->inputs, p->inputs, all, channels, sums);
+      for (int32_t r = 0; r < channels; r++) {
+        *y++ = answered(kd_scaled_once(sums[r], p->ratios[c + r]), p->out_zero, p->least, p->most);
+      }
     }
+    x += p->inputs;
   }
 }

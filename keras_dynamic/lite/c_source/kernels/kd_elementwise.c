@@ -69,36 +69,34 @@ void kd_greater_equal_s8(const kd_arithmetic *p, const int8_t *x1, const int8_t 
   })
 }
 
-void kd_maximum_s8(const kd_pairs *p, const int8_t *x1, const int8_t *x2, int8_t *y) {
-  KD_EACH(*p, { *y = x1[a] > x2[b] ? x1[a] : x2[b]; })
-}
+/* Kernels without parameters. */
+#define KD_PLAIN(name, type, result, value)                                 \
+  void name(const kd_pairs *p, const type *x1, const type *x2, result *y) { \
+    KD_EACH(*p, { *y = value; })                                            \
+  }
 
-void kd_minimum_s8(const kd_pairs *p, const int8_t *x1, const int8_t *x2, int8_t *y) {
-  KD_EACH(*p, { *y = x1[a] < x2[b] ? x1[a] : x2[b]; })
-}
-
-void kd_add_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, int32_t *y) {
-  KD_EACH(*p, { *y = x1[a] + x2[b]; })
-}
-
-void kd_mul_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, int32_t *y) {
-  KD_EACH(*p, { *y = x1[a] * x2[b]; })
-}
-
-void kd_greater_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, bool *y) {
-  KD_EACH(*p, { *y = x1[a] > x2[b]; })
-}
-
-void kd_greater_equal_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, bool *y) {
-  KD_EACH(*p, { *y = x1[a] >= x2[b]; })
-}
-
-void kd_and(const kd_pairs *p, const bool *x1, const bool *x2, bool *y) {
-  KD_EACH(*p, { *y = x1[a] && x2[b]; })
-}
+KD_PLAIN(kd_maximum_s8, int8_t, int8_t, x1[a] > x2[b] ? x1[a] : x2[b])
+KD_PLAIN(kd_minimum_s8, int8_t, int8_t, x1[a] < x2[b] ? x1[a] : x2[b])
+KD_PLAIN(kd_add_s32, int32_t, int32_t, x1[a] + x2[b])
+KD_PLAIN(kd_mul_s32, int32_t, int32_t, x1[a] * x2[b])
+KD_PLAIN(kd_greater_s32, int32_t, bool, x1[a] > x2[b])
+KD_PLAIN(kd_greater_equal_s32, int32_t, bool, x1[a] >= x2[b])
+KD_PLAIN(kd_add_f32, float, float, x1[a] + x2[b])
+KD_PLAIN(kd_sub_f32, float, float, x1[a] - x2[b])
+KD_PLAIN(kd_mul_f32, float, float, x1[a] * x2[b])
+KD_PLAIN(kd_maximum_f32, float, float, x1[a] > x2[b] ? x1[a] : x2[b])
+KD_PLAIN(kd_minimum_f32, float, float, x1[a] < x2[b] ? x1[a] : x2[b])
+KD_PLAIN(kd_greater_f32, float, bool, x1[a] > x2[b])
+KD_PLAIN(kd_greater_equal_f32, float, bool, x1[a] >= x2[b])
+KD_PLAIN(kd_and_s8, bool, bool, x1[a] && x2[b])
 
 void kd_select_s8(const kd_pairs *p, const bool *condition, const int8_t *x1, const int8_t *x2, int8_t *y) {
   const int8_t *x = *condition ? x1 : x2;
+  KD_EACH(*p, { *y = x[*condition ? a : b]; })
+}
+
+void kd_select_f32(const kd_pairs *p, const bool *condition, const float *x1, const float *x2, float *y) {
+  const float *x = *condition ? x1 : x2;
   KD_EACH(*p, { *y = x[*condition ? a : b]; })
 }
 

@@ -1,6 +1,6 @@
-/* Operators on int8 tensors, as TensorFlow Lite's reference kernels compute them, bit for bit.
+/* Operators on int8 and float32 tensors, as TensorFlow Lite's reference kernels compute them, bit for bit.
  *
- * Feature maps are [height][width][channels]. Numbers stand for scale * (value - zero); a ratio of scales is a
+ * Feature maps are [height][width][channels]. Numbers of int8 stand for scale * (value - zero); a ratio of scales is a
  * multiplier in 1/2^31 and a shift to the left, which a kernel applies with kd_scaled(). In `size`, the last axis is
  * the innermost one.
  */
@@ -20,7 +20,7 @@ typedef struct {
   int32_t multiplier, shift;
 } kd_ratio;
 
-/* A convolution, a depthwise convolution or a pooling window. */
+/* A convolution, a depthwise convolution or a pooling window. A float32 dense layer is one of 1 x 1. */
 typedef struct {
   kd_map in, out;
   int32_t kernel_height, kernel_width, stride_height, stride_width, pad_top, pad_left, dilation_height, dilation_width;
@@ -32,7 +32,15 @@ typedef struct {
 } kd_window;
 
 typedef struct {
-  int32_t inputs, outputs, in_zero, out_zero, least, most;
+  kd_map in, out;
+  int32_t kernel_height, kernel_width, stride_height, stride_width, pad_top, pad_left, dilation_height, dilation_width;
+  float least, most;
+  const float *weights; /* as above */
+  const float *bias;
+} kd_window_f32;
+
+typedef struct {
+  int32_t rows, inputs, outputs, in_zero, out_zero, least, most;
   const int8_t *weights; /* [outputs][inputs] */
   const int32_t *bias;   /* [outputs], or a null pointer for none */
   const kd_ratio *ratios; /* [outputs] */
@@ -54,11 +62,16 @@ typedef struct {
   int32_t from, to; /* where the first element is */
 } kd_places;
 
-/* The middle one of three axes is reduced; a mean's ratio has its count in it. */
+/* The middle one of three axes is reduced. */
 typedef struct {
-  int32_t outer, count, inner, in_zero, out_zero;
-  kd_ratio ratio;
+  int32_t outer, count, inner;
 } kd_reduced;
+
+typedef struct {
+  kd_reduced axes;
+  int32_t in_zero, out_zero;
+  kd_ratio ratio; /* has the count in it */
+} kd_mean;
 
 typedef struct {
   int32_t rows, columns, least_difference;
@@ -89,18 +102,59 @@ void kd_add_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, int32_t
 void kd_mul_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, int32_t *y);
 void kd_greater_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, bool *y);
 void kd_greater_equal_s32(const kd_pairs *p, const int32_t *x1, const int32_t *x2, bool *y);
-void kd_and(const kd_pairs *p, const bool *x1, const bool *x2, bool *y);
+void kd_and_s8(const kd_pairs *p, const bool *x1, const bool *x2, bool *y);
 void kd_select_s8(const kd_pairs *p, const bool *condition, const int8_t *x1, const int8_t *x2, int8_t *y);
 
 void kd_lookup_s8(const int8_t table[256], int32_t count, const int8_t *x, int8_t *y);
 void kd_bool_to_s32(int32_t count, const bool *x, int32_t *y);
-void kd_mean_s8(const kd_reduced *p, const int8_t *x, int8_t *y);
+void kd_mean_s8(const kd_mean *p, const int8_t *x, int8_t *y);
 void kd_max_s8(const kd_reduced *p, const int8_t *x, int8_t *y);
 void kd_softmax_s8(const kd_softmax *p, const int8_t *x, int8_t *y);
 
-void kd_fill_s8(int8_t value, int32_t count, int8_t *y);
-void kd_copy_8(const kd_places *p, const void *x, void *y);  /* elements of one byte */
-void kd_copy_32(const kd_places *p, const void *x, void *y); /* elements of four bytes */
+void kd_conv_f32(const kd_window_f32 *p, const float *x, float *y);
+void kd_depthwise_conv_f32(const kd_window_f32 *p, const float *x, float *y);
+void kd_average_pool_f32(const kd_window_f32 *p, const float *x, float *y);
+void kd_max_pool_f32(const kd_window_f32 *p, const float *x, float *y);
+void kd_add_f32(const kd_pairs *p, const float *x1, const float *x2, float *y);
+void kd_sub_f32(const kd_pairs *p, const float *x1, const float *x2, float *y);
+void kd_mul_f32(const kd_pairs *p, const float *x1, const float *x2, float *y);
+void kd_maximum_f32(const kd_pairs *p, const float *x1, const float *x2, float *y);
+void kd_minimum_f32(const kd_pairs *p, const float *x1, const float *x2, float *y);
+void kd_greater_f32(const kd_pairs *p, const float *x1, const float *x2, bool *y);
+void kd_greater_equal_f32(const kd_pairs *p, const float *x1, const float *x2, bool *y);
+void kd_select_f32(const kd_pairs *p, const bool *condition, const float *x1, const float *x2, float *y);
+void kd_sum_f32(const kd_reduced *p, const float *x, float *y);
+void kd_mean_f32(const kd_reduced *p, const float *x, float *y);
+void kd_max_f32(const kd_reduced *p, const float *x, float *y);
+void kd_softmax_f32(float beta, int32_t rows, int32_t columns, const float *x, float *y);
+void kd_log_softmax_f32(int32_t rows, int32_t columns, const float *x, float *y);
+void kd_clamp_f32(float least, float most, int32_t count, const float *x, float *y);
+void kd_leaky_relu_f32(float slope, int32_t count, const float *x, float *y);
+void kd_hard_swish_f32(int32_t count, const float *x, float *y);
+void kd_logistic_f32(int32_t count, const float *x, float *y);
+void kd_tanh_f32(int32_t count, const float *x, float *y);
+void kd_exp_f32(int32_t count, const float *x, float *y);
+void kd_abs_f32(int32_t count, const float *x, float *y);
+
+void kd_copy_s8(const kd_places *p, const void *x, void *y); /* elements of one byte, of any type */
+void kd_copy_s32(const kd_places *p, const void *x, void *y);
+void kd_copy_f32(const kd_places *p, const void *x, void *y);
+
+/* Part of a window that lies on the map, along one axis: first and one past the last of its taps. */
+typedef struct {
+  int32_t first, end;
+} kd_taps;
+
+static inline kd_taps kd_on_map(int32_t start, int32_t count, int32_t dilation, int32_t size) {
+  kd_taps found = {0, count};
+  while (found.first < count && start + found.first * dilation < 0) {
+    found.first++;
+  }
+  while (found.end > found.first && start + (found.end - 1) * dilation >= size) {
+    found.end--;
+  }
+  return found;
+}
 
 /* a * b / 2^31, rounded to the nearest, halves up; a and b are not both INT32_MIN. */
 static inline int32_t kd_high_product(int32_t a, int32_t b) {

@@ -20,12 +20,8 @@
     }                                                                                                             \
   }
 
-void kd_copy_8(const kd_places *p, const void *x, void *y) { KD_MOVE(int8_t) }
+void kd_copy_s8(const kd_places *p, const void *x, void *y) { KD_MOVE(int8_t) }
 
-void kd_copy_32(const kd_places *p, const void *x, void *y) { KD_MOVE(int32_t) }
+void kd_copy_s32(const kd_places *p, const void *x, void *y) { KD_MOVE(int32_t) }
 
-void kd_fill_s8(int8_t value, int32_t count, int8_t *y) {
-  for (int32_t k = 0; k < count; k++) {
-    y[k] = value;
-  }
-}
+void kd_copy_f32(const kd_places *p, const void *x, void *y) { KD_MOVE(float) }

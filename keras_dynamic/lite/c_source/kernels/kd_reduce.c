@@ -1,15 +1,16 @@
 /* Means, maxima and softmax. */
 #include "kd_kernels.h"
 
-void kd_mean_s8(const kd_reduced *p, const int8_t *x, int8_t *y) {
-  for (int32_t i = 0; i < p->outer; i++) {
-    for (int32_t k = 0; k < p->inner; k++) {
-      const int8_t *from = x + i * p->count * p->inner + k;
-      int32_t sum = -p->count * p->in_zero;
-      for (int32_t j = 0; j < p->count; j++) {
-        sum += from[j * p->inner];
+void kd_mean_s8(const kd_mean *p, const int8_t *x, int8_t *y) {
+  const kd_reduced axes = p->axes;
+  for (int32_t i = 0; i < axes.outer; i++) {
+    for (int32_t k = 0; k < axes.inner; k++) {
+      const int8_t *from = x + i * axes.count * axes.inner + k;
+      int32_t sum = -axes.count * p->in_zero;
+      for (int32_t j = 0; j < axes.count; j++) {
+        sum += from[j * axes.inner];
       }
-      y[i * p->inner + k] = (int8_t)kd_clamped(kd_scaled(sum, p->ratio) + p->out_zero, INT8_MIN, INT8_MAX);
+      y[i * axes.inner + k] = (int8_t)kd_clamped(kd_scaled(sum, p->ratio) + p->out_zero, INT8_MIN, INT8_MAX);
     }
   }
 }

@@ -1,5 +1,6 @@
 #include "{{ name }}.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "kd_kernels.h"

@@ -1,5 +1,6 @@
 #include "{{ name }}.h"
 
+#include <cmath>
 #include <cstring>
 #include <new>
 
