@@ -48,6 +48,7 @@ def measure(path: Path, data: str) -> list[str]:
     import numpy as np
 
     from keras_dynamic import lite
+    from keras_dynamic.ops import answers
 
     content = lite.adopt(path.read_bytes())
     runner = lite.Interpreter(content)
@@ -63,8 +64,14 @@ def measure(path: Path, data: str) -> list[str]:
         scores = [anomaly(runner, each) for each in x]
         quality = f"AUC         {area_under_roc(scores, y):.4f}"
     else:
+        task = lite.read_metadata(content).get("task", "classes")
+        if task != "classes":
+            raise ValueError(
+                f"top-1 is of classifiers, but the answers of {path} are {task}; give a classifier's file."
+            )
         results = [runner.run(each) for each in x]
-        quality = f"top-1       {np.mean([each['logits'].argmax() for each in results] == y):.4f}"
+        found = answers(np.concatenate([each["logits"] for each in results]))
+        quality = f"top-1       {np.mean(found == y):.4f}"
         if "macs" in runner.outputs:
             macs = lite.read_metadata(content)["macs_unit"] * np.mean([each["macs"].item() for each in results])
             quality += f"\n  mean MACs   {macs:,.0f}"

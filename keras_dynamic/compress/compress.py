@@ -48,8 +48,8 @@ def prune(
     How a network is trained: each of a cascade's on its own, as it answers alone; a network of gates or a policy under
     the decisions that it makes for each image, which stay as they are; one with exits by the mean of the losses of its
     exits and its head. The loss is the cross entropy, or the squared error of a regression, without regularizers and
-    constraints; the optimizer SGD with momentum 0.9, its rate falling to zero as a cosine. Deciders and thresholds are
-    not trained: fit thresholds again afterwards, and evaluate.
+    constraints; the optimizer SGD with momentum 0.9, its rate falling to zero as a cosine. Layers that are not
+    trainable, deciders and thresholds stay as they are: fit thresholds again afterwards, and evaluate.
 
     Args:
         model: built DynamicModel, method or cascade of layers that tf_keras has too, see recipe.py; or a functional or

@@ -51,8 +51,8 @@ class Recipe:
     The output of a unit's body is multiplied by the unit's decision, which the twin takes as an input.
 
     Attributes:
-        rows: list of {kind, config, inputs, kernel}: a tf_keras layer's name and arguments, or one of twin.py's own;
-            the rows that it reads; whether its kernel is pruned and clustered.
+        rows: list of {kind, config, inputs, kernel, trainable}: a tf_keras layer's name and arguments, or one of
+            twin.py's own; the rows that it reads; whether its kernel is pruned and clustered, and trained at all.
         layers: {row: Keras layer} of those that have weights.
         outputs: rows of the logits, those of exits first.
         decided: names of the units that have a decision, in the order of the twin's inputs.
@@ -87,7 +87,8 @@ class Recipe:
             layer.set_weights([arrays[f"{row}/{k}"] for k in range(len(layer.weights))])
 
     def _row(self, kind, config=None, inputs=(), layer=None):
-        row = {"kind": kind, "config": config or {}, "inputs": list(inputs), "kernel": False}
+        trainable = layer is None or layer.trainable
+        row = {"kind": kind, "config": config or {}, "inputs": list(inputs), "kernel": False, "trainable": trainable}
         if layer is not None and layer.weights:
             if any(layer is other for other in self.layers.values()):
                 raise ValueError(
@@ -95,7 +96,7 @@ class Recipe:
                     "a layer of its own."
                 )
             first = not any(self.rows[number]["kind"] in _KERNELS for number in self.layers)
-            row["kernel"] = kind in _KERNELS and not first
+            row["kernel"] = kind in _KERNELS and not first and trainable
             self.layers[len(self.rows)] = layer
         self.rows.append(row)
         return len(self.rows) - 1

@@ -50,6 +50,7 @@ def build(order):
             y = custom_layers()["PadChannels"]((config["filters"] - x.shape[-1]) // 2, name=name)(x)
         else:
             layer = getattr(layers, row["kind"])(**config, name=name)
+            layer.trainable = row["trainable"]
             y = layer(inputs if len(inputs) > 1 else inputs[0])
         outputs.append(y)
     return tf.keras.Model([image, *decisions], [outputs[number] for number in order["outputs"]])

@@ -11,9 +11,9 @@ _CHANGING = ("QUANTIZE", "DEQUANTIZE")  # types alone
 def adopt(content: bytes) -> bytes:
     """Makes a .tflite of a plain network, from whatever tool, one that every function here takes beside exported ones.
 
-    Its input is named `image`, its output `logits`, for a batch of one; a softmax or sigmoid at its end is taken off,
-    so that the output is logits as in exported files. All else stays as it is, so that it runs as before: a static
-    network for the benchmark and the web page, C for it by to_c.
+    Its input is named `image`, its output `logits`, for a batch of one; a softmax or sigmoid at the end of a classifier
+    is taken off, so that the output is logits as in exported files. All else stays as it is, so that it runs as before:
+    a static network for the benchmark and the web page, C for it by to_c.
 
         static = kd.lite.adopt(Path("plain.tflite").read_bytes())
 
@@ -25,8 +25,9 @@ def adopt(content: bytes) -> bytes:
         The new .tflite's bytes.
 
     Raises:
-        ValueError: if the bytes are no whole .tflite, it has several subgraphs, inputs or outputs, or gives integers
-            such as a class's number, or verify finds something wrong, such as an operator whose MACs are unknown.
+        ValueError: if the bytes are no whole .tflite, it has several subgraphs, inputs or outputs, takes several images
+            at once, or gives integers such as a class's number, or verify finds something wrong, such as an operator
+            whose MACs are unknown.
     """
     model = flatbuffer.load(content)
     if metadata_of(model) is not None:
@@ -39,10 +40,16 @@ def adopt(content: bytes) -> bytes:
             "with keras_dynamic."
         )
     set_shapes_of_one(model, content)
+    shape = flatbuffer.shape(main.tensors[main.inputs[0]])
+    if shape[:1] != (1,):
+        raise ValueError(f"Expected an input for a batch of one image, got {list(shape)}; convert the model for that.")
     for tensor in main.tensors:
         tensor.shapeSignature = None
     _set_reshapes(model)
-    end, model.signatureDefs = _taken_off(model), []
+    end, logits = _end(model)
+    task, model.signatureDefs = _task(model, end), []
+    if task != "values":
+        main.outputs = [logits]
     flatbuffer.prune(model)
     set_signature(model, ["image"], ["logits"])
     set_metadata(
@@ -60,7 +67,7 @@ def adopt(content: bytes) -> bytes:
             "notes": [],
             "quantize": _precision(model),
             "pixels": False,
-            "task": _task(model, end),
+            "task": task,
             "normalization": None,
         },
     )
@@ -78,11 +85,10 @@ def _set_reshapes(model: Model) -> None:
             operator.inputs[1] = flatbuffer.add_int32(model, main, f"{made.name}/shape", flatbuffer.shape(made))
 
 
-def _taken_off(model: Model) -> str | None:
-    """Makes the operand of a softmax or sigmoid at the end, perhaps before a change of type, the output.
+def _end(model: Model) -> tuple[str | None, int]:
+    """Returns 'SOFTMAX' or 'LOGISTIC' and its operand, if the file ends so, perhaps before a change of type.
 
-    Returns:
-        'SOFTMAX' or 'LOGISTIC'; None if the file ends in neither.
+    Otherwise None and the output.
     """
     main = model.subgraphs[0]
     makers, last = flatbuffer.producers(main), main.outputs[0]
@@ -90,9 +96,8 @@ def _taken_off(model: Model) -> str | None:
         last = main.operators[makers[last]].inputs[0]
     name = flatbuffer.op_name(model, main.operators[makers[last]]) if last in makers else None
     if name not in ("SOFTMAX", "LOGISTIC"):
-        return None
-    main.outputs = [main.operators[makers[last]].inputs[0]]
-    return name
+        return None, main.outputs[0]
+    return name, main.operators[makers[last]].inputs[0]
 
 
 def _task(model: Model, end: str | None) -> str:

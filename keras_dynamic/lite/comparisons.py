@@ -91,8 +91,6 @@ ROWS = 25  # which has the halves, thirds and sixths of the way
 def budget_table(seen, macs, port: Port) -> list[dict]:
     """Fits thresholds for budgets from the first stop's MACs to the last's.
 
-    An int8 confidence of the largest integer is under no threshold: such images stop, and are counted so.
-
     Args:
         seen: confidences at each decision on held-out images, as the model has them, [n, k].
         macs: MACs of an image that stops at each decision or at none, rising, [k + 1].
@@ -105,14 +103,12 @@ def budget_table(seen, macs, port: Port) -> list[dict]:
     Source: MSDNet, section 4.2, for the quotas.
     """
     macs = np.asarray(macs)
-    confidences, most = decode(seen, port), np.inf
-    if port.scale:
-        largest = np.iinfo(port.dtype).max
-        confidences = np.where(seen == largest, np.float32(np.inf), confidences)
-        most = decode(np.array(largest, port.dtype), port).item()
+    if port.scale:  # see take_thresholds
+        seen = np.minimum(seen, np.iinfo(port.dtype).max - 1)
+    confidences = decode(seen, port)
     rows = []
     for budget in np.linspace(macs[0], macs[-1], ROWS).astype(int):
-        thresholds = np.minimum(budget_thresholds(confidences, macs, budget), np.float32(most))
+        thresholds = budget_thresholds(confidences, macs, budget)
         at = stops(confidences, thresholds)
         shares = (np.bincount(at, minlength=len(macs)) / len(at)).round(6).tolist()
         mean = float(macs[at].mean())
@@ -129,7 +125,8 @@ def macs_of_stops(cost, names) -> list[int]:
 def take_thresholds(model: Model, wanted, names) -> tuple[Port, np.ndarray]:
     """Makes thresholds the last input, [k], of the confidences' type and scale, in place.
 
-    Each comparison then reads a slice of it.
+    Each comparison then reads a slice of it. An int8 confidence is compared as at most the second largest integer, so
+    that no image stops at the largest, which stands for infinity.
 
     Arguments as in comparisons_of.
 
@@ -151,21 +148,33 @@ def take_thresholds(model: Model, wanted, names) -> tuple[Port, np.ndarray]:
         )
     kind = compared[0]
 
-    def tensor(name, size):
-        return flatbuffer.add_tensor(graph, name, [size], kind.type, kind.quantization)
+    def tensor(name, sizes):
+        return flatbuffer.add_tensor(graph, name, list(sizes), kind.type, kind.quantization)
 
-    given = tensor(THRESHOLDS, len(found))
+    given = tensor(THRESHOLDS, [len(found)])
     port = port_of(THRESHOLDS, graph.tensors[given])
     constants = [flatbuffer.constant(model, graph.tensors[each.threshold]).reshape(()) for each in found]
     values = [decode(each, port) for each in constants]  # their scale is the confidences' since refit_thresholds
     graph.inputs.append(given)
     one = flatbuffer.add_int32(model, graph, "slice", [1])
+    if port.scale:
+        most = tensor("most", [1])
+        graph.tensors[most].buffer = flatbuffer.add_buffer(
+            model, np.array(np.iinfo(port.dtype).max - 1, port.dtype).tobytes()
+        )
     for number, each in enumerate(found):
-        own = tensor(f"{THRESHOLDS}_{number}", 1)
+        own = tensor(f"{THRESHOLDS}_{number}", [1])
         begin = flatbuffer.add_int32(model, graph, "slice", [number])
         version = 2 if port.scale else 1  # the first that takes int8
         graph.operators.append(flatbuffer.new_operator(model, "SLICE", [given, begin, one], [own], "Slice", version))
-        each.operator.inputs = [each.confidence, own]
+        confidence = each.confidence
+        if port.scale:
+            confidence = tensor(f"confidence_{number}", flatbuffer.shape(graph.tensors[each.confidence]))
+            operands = [each.confidence, most]
+            graph.operators.append(
+                flatbuffer.new_operator(model, "MINIMUM", operands, [confidence], "MaximumMinimum", version)
+            )
+        each.operator.inputs = [confidence, own]
     schedule(graph)
     model.signatureDefs = []
     return port, np.array(values, np.float32)

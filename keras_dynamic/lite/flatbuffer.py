@@ -81,8 +81,8 @@ def load(model: bytes) -> Model:
         fault = str(error) or type(error).__name__
     if fault:
         raise ValueError(
-            f"Expected a whole .tflite, got {len(data)} bytes that are cut short or damaged ({fault}); "
-            "copy the file again or export the model again."
+            f"Expected a whole .tflite, got {len(data)} bytes that are cut short, damaged or of a kind that is not "
+            f"known here ({fault}); copy the file again or export the model again."
         )
     return parsed
 
@@ -180,10 +180,10 @@ def add_digest(model: Model) -> None:
     set_metadata_entry(model, DIGEST, _NO_DIGEST)
 
 
-def is_as_packed(content: bytes, model: Model) -> bool:
-    """Returns whether a file's bytes, given parsed too, are what `pack` has written: whether they fit their digest."""
+def is_as_packed(content: bytes, model: Model) -> bool | None:
+    """Returns whether a file's bytes, given parsed too, fit the digest in its metadata; None if it has none."""
     held = [bytes(model.buffers[entry.buffer].data) for entry in model.metadata if entry.name == DIGEST]
-    return len(held) == 1 and hashlib.sha256(content.replace(held[0], _NO_DIGEST)).digest() == held[0]
+    return hashlib.sha256(content.replace(held[0], _NO_DIGEST)).digest() == held[0] if held else None
 
 
 def _with_files(content: bytes, files: Mapping[str, bytes]) -> bytes:

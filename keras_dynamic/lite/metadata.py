@@ -154,7 +154,7 @@ _FORM: dict[str, Any] = {
     "thresholds?": [(float, None)],
     "budgets?": [{"macs?": float, "macs_mean?": float, "thresholds": [(float, None)], "stops?": [float]}],
     "budget?": {"unit": int, "least": float, "macs": (float, None)},
-    "normalization?": ([float], None),
+    "normalization?": ([(float, [float])], None),
     "stages?": _TEXTS,
     "stage_inputs?": [_TEXTS],
     "stage_outputs?": [_TEXTS],

@@ -46,16 +46,21 @@ def _windows(options, sizes, window) -> list[int]:
     return found
 
 
+def _is_bias(shapes, count) -> bool:
+    """Returns whether operands after the weights are none, one that is left out, or so many numbers."""
+    return not shapes or shapes[0] == () or math.prod(shapes[0]) == count
+
+
 def _convolution(options, inputs, _):
     (batch, *sizes, channels), (filters, *window, own) = inputs[:2]
-    if channels % own or filters % (channels // own) or inputs[2:] not in ([], [()], [(filters,)]):
+    if channels % own or filters % (channels // own) or not _is_bias(inputs[2:], filters):
         raise ValueError("channels")
     return [(batch, *_windows(options, sizes, window), filters)]
 
 
 def _depthwise(options, inputs, _):
     (batch, *sizes, channels), (one, *window, filters) = inputs[:2]
-    if one != 1 or filters % channels or inputs[2:] not in ([], [()], [(filters,)]):
+    if one != 1 or filters % channels or not _is_bias(inputs[2:], filters):
         raise ValueError("channels")
     if options.depthMultiplier not in (0, filters // channels):
         raise ValueError("depth multiplier")
@@ -70,7 +75,7 @@ def _pool(options, inputs, _):
 def _dense(options, inputs, _):
     given, (units, depth) = inputs[:2]
     rows, left = divmod(math.prod(given), depth)
-    if left or inputs[2:] not in ([], [()], [(units,)]):
+    if left or not _is_bias(inputs[2:], units):
         raise ValueError("units")
     if options.keepNumDims:
         if given[-1] != depth:

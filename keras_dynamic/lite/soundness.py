@@ -13,7 +13,7 @@ from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.flatbuffer import Graph, Model, Operator, Tensor, op_name
 from keras_dynamic.lite.operator_shapes import shape_fault
 
-_MOST_BYTES = 1 << 31  # of all tensors of a file together, and of one
+_MOST_BYTES = 1 << 31  # of a tensor
 _MOST = 1 << 16  # of strides, dilations and windows
 _POSITIVE = (
     "strideW",
@@ -29,6 +29,7 @@ _OPTIONAL = {
     **dict.fromkeys(("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), (2,)),
     "TRANSPOSE_CONV": (3,),
 }
+_ACTING = ("ASSIGN_VARIABLE", "CALL_ONCE", "HASHTABLE_IMPORT")  # which have no result
 _OPTIONAL_ANYWHERE = ("LSTM", "RNN", "SVDF")
 # Operands and results; of other operators, at least one result.
 _UNARY = """ABS CAST CEIL COS DEQUANTIZE ELU EXP FLOOR GELU HARD_SWISH L2_NORMALIZATION LEAKY_RELU LOG LOGICAL_NOT
@@ -58,26 +59,22 @@ _OPERANDS = {
 
 # Operators that cannot do without their options.
 _OPTIONS = {
-    "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
     "CONCATENATION": "ConcatenationOptions",
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
-    "DIV": "DivOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "GATHER": "GatherOptions",
     "IF": "IfOptions",
     "LEAKY_RELU": "LeakyReluOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
-    "MUL": "MulOptions",
     "PACK": "PackOptions",
     "REDUCE_MAX": "ReducerOptions",
     "SOFTMAX": "SoftmaxOptions",
     "SPLIT": "SplitOptions",
     "STRIDED_SLICE": "StridedSliceOptions",
-    "SUB": "SubOptions",
     "SUM": "ReducerOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
     "WHILE": "WhileOptions",
@@ -103,21 +100,17 @@ def _faults(model: Model) -> Iterator[str]:
     yield from _cycles(model)
     if model.plan is not None and not _is_plan(model):
         yield "its plan of memory does not place each of its tensors"
-    total = 0
     for g, graph in enumerate(model.subgraphs):
         where = f"subgraph {g}"
         for t, tensor in enumerate(graph.tensors):
             for fault in _tensor_faults(model, tensor):
                 yield f"{where}, tensor {t}: {fault}"
-            total += _bytes(tensor)
         if min((*graph.inputs, *graph.outputs), default=0) < 0:
             yield f"{where} has an input or output without a tensor"
         yield from (f"{where}, {fault}" for fault in _order_faults(model, graph))
         for k, operator in enumerate(graph.operators):
             for fault in _operator_faults(model, graph, operator):
                 yield f"{where}, operator {k} ({op_name(model, operator)}): {fault}"
-    if total > _MOST_BYTES:
-        yield f"its tensors take {total:,} bytes together, more than {_MOST_BYTES:,}"
     for signature in model.signatureDefs:
         if not 0 <= signature.subgraphIndex < len(model.subgraphs):
             yield f"a signature names subgraph {signature.subgraphIndex} of {len(model.subgraphs)}"
@@ -214,8 +207,8 @@ def _scale_faults(tensor: Tensor, sizes: list[int]) -> Iterator[str]:
         yield f"it has {len(scales)} scales and shape {sizes}"
     if len(zeros) not in (1, len(scales)):
         yield f"it has {len(zeros)} zero points and {len(scales)} scales"
-    if not np.isfinite(scales).all() or min(scales) <= 0:
-        yield "it has a scale that is no positive number"
+    if not np.isfinite(scales).all() or min(scales) < 0 or (min(scales) == 0 and len(scales) == 1):
+        yield "it has a scale that is no positive number"  # a filter of zeros alone may have scale 0
     kind = flatbuffer.type_name(tensor)
     if kind in ("INT8", "UINT8", "INT16", "INT32") and zeros:
         limits = np.iinfo(kind.lower())
@@ -225,7 +218,11 @@ def _scale_faults(tensor: Tensor, sizes: list[int]) -> Iterator[str]:
 
 def _order_faults(model: Model, graph: Graph) -> Iterator[str]:
     """Yields operators that read what is not there yet, or write what something else gives."""
-    there = {t for t, tensor in enumerate(graph.tensors) if flatbuffer.is_constant(model, tensor) or tensor.isVariable}
+    there = {  # from the beginning; of a tensor without elements a file holds nothing
+        t
+        for t, tensor in enumerate(graph.tensors)
+        if flatbuffer.is_constant(model, tensor) or tensor.isVariable or 0 in flatbuffer.shape(tensor)
+    }
     if there & set(graph.inputs):
         yield "a constant is an input"
     there |= set(graph.inputs)
@@ -244,7 +241,7 @@ def _operator_faults(model: Model, graph: Graph, operator: Operator) -> Iterator
     """Yields what is wrong with one operator: its operands, its results, its options."""
     name, options = op_name(model, operator), operator.builtinOptions
     kind = "NONE" if options is None else flatbuffer.options_name(operator)
-    if min(operator.outputs, default=-1) < 0:
+    if min(operator.outputs, default=0 if name in _ACTING else -1) < 0:
         yield "it has no result"
     left_out = [place for place, t in enumerate(operator.inputs) if t < 0]
     anywhere = any(word in name for word in _OPTIONAL_ANYWHERE)

@@ -277,7 +277,10 @@ def verify(model: bytes) -> Verified:
     """
     parsed = flatbuffer.load(model)
     found = check(parsed, len(model))
-    if not flatbuffer.is_as_packed(bytes(model), parsed):
+    whole = flatbuffer.is_as_packed(bytes(model), parsed)
+    if whole is None:
+        raise ValueError("The file has no digest in its metadata, as those of older versions; export the model again.")
+    if not whole:
         raise ValueError(
             "The file is not as it was written: the digest in its metadata is of other bytes; copy the file again or "
             "export the model again."

@@ -31,6 +31,15 @@ def test_rows_are_plain_and_all_kernels_but_the_first_count(network):
     assert pad["config"] == {"filters": 32}
 
 
+def test_a_layer_that_is_not_trainable_stays_so(network):
+    frozen = network.chain.head.layers[-1]
+    frozen.trainable = False
+    recipe = Recipe(network)
+    (row,) = (recipe.rows[k] for k, layer in recipe.layers.items() if layer is frozen)
+    assert (row["trainable"], row["kernel"]) == (False, False)
+    assert sum(row["trainable"] for row in recipe.rows) == len(recipe.rows) - 1
+
+
 def test_weights_go_there_and_back(network):
     recipe = Recipe(network)
     arrays = recipe.arrays()

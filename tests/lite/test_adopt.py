@@ -74,6 +74,15 @@ def test_an_autoencoder_answers_values():
     assert lite.read_metadata(lite.adopt(content))["task"] == "values"
 
 
+def test_a_sigmoid_at_the_end_of_an_autoencoder_is_a_part_of_it():
+    keras.utils.set_random_seed(7)
+    rows = keras.Input((12,))
+    network = keras.Model(rows, layers.Dense(12, activation="sigmoid")(layers.Dense(3)(rows)))
+    content, x = lite.adopt(converted(network)), np.random.default_rng(0).random((1, 12), np.float32)
+    np.testing.assert_allclose(lite.Interpreter(content).run(x)["logits"], network.predict(x, verbose=0), atol=1e-5)
+    assert lite.read_metadata(content)["task"] == "values"
+
+
 def test_several_labels():
     keras.utils.set_random_seed(8)
     rows = keras.Input((12,))
@@ -97,6 +106,9 @@ def test_what_is_refused(network):
         lite.adopt(converted(keras.Model(network.input, whole)))
     with pytest.raises(ValueError, match="identifier"):
         lite.adopt(b"none")
+    several = keras.Input(batch_shape=(4, 8))
+    with pytest.raises(ValueError, match=r"an input for a batch of one image, got \[4, 8\]; convert"):
+        lite.adopt(converted(keras.Model(several, layers.Dense(3)(several))))
 
     def spoil(model):
         constants = [t for t in model.subgraphs[0].tensors if flatbuffer.is_constant(model, t) and len(t.shape) == 4]

@@ -123,7 +123,7 @@ def test_what_a_runtime_would_crash_on_is_refused(example, damage, said):
     damage(model)
     content = flatbuffer.pack(model)
     for read in (lite.Interpreter, lite.MicroInterpreter, lite.verify):
-        with pytest.raises(ValueError, match=rf"Expected a whole \.tflite, got .* damaged \(.*{said}"):
+        with pytest.raises(ValueError, match=rf"Expected a whole \.tflite, got .* not known here \(.*{said}"):
             read(content)
 
 
@@ -175,6 +175,62 @@ def test_shapes_by_hand(name, given, inputs, values, wanted):
 )
 def test_operands_that_do_not_fit(name, given, inputs, values):
     assert "do not fit together" in shape_fault(name, given, inputs, [(1,)], values)
+
+
+def test_biases_of_any_shape_and_left_out_options_are_no_damage(example):
+    def change(model):
+        graph, operator = first(model, "CONV_2D")
+        bias = graph.tensors[operator.inputs[2]] = copy.deepcopy(graph.tensors[operator.inputs[2]])
+        bias.shape = [1, 1, 1, *bias.shape]
+        adding = first(model, "ADD")[1]
+        adding.builtinOptionsType, adding.builtinOptions = 0, None
+
+    content = example("units", False).outlined
+    image = example("units", False).images[0]
+    changed = flatbuffer.edited(content, change)
+    wanted, found = (lite.Interpreter(each).run(image) for each in (content, changed))
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["empty constant", "variable"])
+def test_files_of_the_converter_are_whole(kind):
+    import tensorflow as tf
+
+    class Counting(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.count = tf.Variable([0.0])
+
+        @tf.function(input_signature=[tf.TensorSpec([1], tf.float32)])
+        def variable(self, x):
+            return self.count.assign_add(x) + 1
+
+        @tf.function(input_signature=[tf.TensorSpec([1], tf.float32)])
+        def empty(self, x):
+            return tf.reshape(x * 2, []) + tf.reshape(x, [])
+
+    module = Counting()
+    function = module.variable if kind == "variable" else module.empty
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], module)
+    converter.experimental_enable_resource_variables = True
+    content = converter.convert()
+    names = {each.name for each in lite.list_operators(content)}
+    assert {"variable": "CALL_ONCE", "empty constant": "RESHAPE"}[kind] in names
+    assert next(iter(lite.Interpreter(content).run([3.0]).values())) == {"variable": 4, "empty constant": 9}[kind]
+
+
+def test_large_networks_are_no_damage():
+    """The sizes of all feature maps together are no memory, which they share."""
+    model = flatbuffer.schema().ModelT()
+    graph = flatbuffer.schema().SubGraphT()
+    model.subgraphs, model.buffers, model.operatorCodes = [graph], [flatbuffer.schema().BufferT()], []
+    model.version, model.metadata, model.files = 3, [], {}
+    graph.tensors, graph.name = [], "main"
+    tensors = [flatbuffer.add_tensor(graph, f"t{k}", [1, 2**14, 2**14], 0) for k in range(9)]
+    graph.operators = [flatbuffer.new_operator(model, "RELU", [k], [k + 1]) for k in tensors[:-1]]
+    graph.inputs, graph.outputs = [tensors[0]], [tensors[-1]]
+    assert len(lite.list_operators(flatbuffer.pack(model))) == 8
 
 
 def test_what_a_runtime_finds_out_only_as_it_runs(example):

@@ -115,6 +115,11 @@ def test_standard_metadata_of_an_image_classifier(gated):
     assert lite.read_normalization(content) == (127.5, 127.5)
 
 
+def test_a_normalization_of_each_channel(gated):
+    each = ([127.5, 120.0, 110.0], [64.0, 63.0, 62.0])
+    assert lite.read_normalization(lite.export(gated, normalization=each)) == each
+
+
 def test_what_is_not_known_is_not_written(gated):
     content = lite.export(gated)
     assert lite.read_labels(content) is None

@@ -72,8 +72,6 @@ def own_confidences(interpreter, images):
                 if interpreter.run(image, thresholds=thresholds)["decisions"][0, place]:
                     found[row, place] = step - 1
                     break
-            else:
-                found[row, place] = 255
     return found
 
 
@@ -89,14 +87,15 @@ def test_int8_stops_by_its_own_confidences(stopping_file, images):
         np.testing.assert_array_equal(found, going)
 
 
-def test_int8_certain_images_stop_at_any_threshold(stopping, images):
+def test_no_image_stops_at_infinity_in_int8_however_certain(stopping, images):
     model = stopping()
     model.chain.exits[0].head.layers[-1].bias.assign([20.0, 0.0, 0.0])
     exported = lite.export(model, "int8", images, OUTPUTS, thresholds="input")
     found = run(lite.Interpreter(exported), images, thresholds=[np.inf, np.inf, np.inf])
-    assert not found["decisions"].any()
+    assert found["decisions"].all()
     table = lite.read_metadata(exported)["budgets"]
-    assert {row["macs_mean"] for row in table} == {table[0]["macs"]}  # and the table knows it
+    assert (table[0]["stops"], table[-1]["stops"]) == ([1, 0, 0, 0], [0, 0, 0, 1])  # and the table knows it
+    assert (table[0]["macs_mean"], table[-1]["macs_mean"]) == (table[0]["macs"], table[-1]["macs"])
 
 
 @pytest.fixture(scope="module")

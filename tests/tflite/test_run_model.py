@@ -173,7 +173,7 @@ def test_unreadable_images_are_named_and_the_others_classified(run, exported, pi
     [
         ("none.tflite", "got 'none.tflite', which is no file"),
         ("text.tflite", "Expected a .tflite"),
-        ("cut.tflite", "that are cut short or damaged"),
+        ("cut.tflite", "that are cut short, damaged or of a kind that is not known here"),
         ("foreign.tflite", "Expected a .tflite with 'keras_dynamic' metadata, got one without"),
     ],
 )

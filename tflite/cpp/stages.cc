@@ -150,7 +150,7 @@ void Stages::write(const std::string& name, const std::vector<float>& values) {
 
 Stages::Answer Stages::run(const std::vector<float>& image, const std::vector<float>& thresholds) {
   write("image", image);
-  if (!thresholds.empty()) write("thresholds", thresholds);
+  if (!thresholds.empty() || given_.count("thresholds")) write("thresholds", thresholds);
   std::map<std::string, LiteRtTensorBuffer> values = given_;
   Answer answer{{}, 0, 0.0};
   for (size_t index = 0; index < stages_.size(); ++index) {
