@@ -364,7 +364,7 @@ OPERATORS = {
     "taken": lambda x: ops.take(x, np.array([3, 0, 1, 3], "int32"), axis=2),
     "rows of softmax": lambda x: ops.softmax(x * 3, axis=-1),
     "sigmoid": lambda x: ops.sigmoid(x) * ops.tanh(x),
-    "absolute and exponential": lambda x: ops.exp(-ops.abs(x)),
+    "absolute and exponential": lambda x: ops.exp(1 - ops.abs(x)),
 }
 
 
