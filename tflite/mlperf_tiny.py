@@ -17,6 +17,7 @@ from pathlib import Path
 import terminal
 from absl import app, flags
 from images import TEST, read_images
+from roc import area_under_roc
 
 _MODEL = flags.DEFINE_string("model", None, "the .tflite", required=True)
 _DATA = flags.DEFINE_string("data", None, f"test set: {TEST}", required=True)
@@ -89,26 +90,6 @@ def anomaly(runner, windows) -> float:
 
     windows = np.asarray(windows, np.float32).reshape(-1, *runner.inputs["image"].shape[1:])
     return float(np.mean([np.square(runner.run(each)["logits"][0] - each).mean() for each in windows]))
-
-
-def area_under_roc(scores, y) -> float:
-    """Returns how likely the score of an example of class 1 is over that of one of class 0, ties half.
-
-    Args:
-        scores: [n].
-        y: 0 or 1, [n].
-
-    Raises:
-        ValueError: if y has other labels, or only one of them.
-    """
-    import numpy as np
-
-    scores, y = np.asarray(scores), np.asarray(y)
-    if set(y.tolist()) != {0, 1}:
-        raise ValueError(f"an area under the ROC curve takes labels 0 and 1, both, got {sorted(set(y.tolist()))[:5]}.")
-    normal = np.sort(scores[y == 0])
-    under = [np.searchsorted(normal, scores[y == 1], side) for side in ("left", "right")]
-    return float(np.mean(under) / len(normal))
 
 
 def memory(content: bytes) -> list[str]:

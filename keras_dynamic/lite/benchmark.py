@@ -256,8 +256,8 @@ def benchmark(models: Models, x, y, repeats=LEAST_REPEATS, latency_images=LEAST_
 def measure_exits(dynamic: bytes, statics, images, repeats=LEAST_REPEATS, seed=0) -> dict:
     """Measures how long images take that stop at each exit, in turn with the exit as a static model.
 
-    Thresholds make every image stop at the exit in question. In int8 an image whose confidence is 255/256 stops at any
-    threshold; images that do so on the way are left out of an exit's.
+    Thresholds make every image stop at the exit in question; images that stop before all the same, as the most certain
+    do in int8 files of older versions, are left out of an exit's.
 
     Args:
         dynamic: a .tflite exported with thresholds='input' and the output 'decisions', its decisions its exits.

@@ -21,7 +21,7 @@ def figures(done):
 
 def test_an_area_under_the_curve(module, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "tflite")
-    area = module(SCRIPT.removesuffix(".py")).area_under_roc
+    area = module("roc").area_under_roc
     assert area([3, 2, 1, 0], [1, 1, 0, 0]) == 1
     assert area([0, 1, 2], [1, 0, 0]) == 0
     assert area([1, 1, 2, 0], [1, 0, 1, 0]) == (0.5 + 1 + 1 + 1) / 4

@@ -99,7 +99,7 @@ def alone(model, graph, place):
             "decisions": [],
             "cost": [],
             "task": "values",
-            "thresholds": second[0] if second else None,
+            **({"thresholds": np.ravel(second[0]).tolist()} if second else {}),
         },
     )
     return flatbuffer.pack(part)

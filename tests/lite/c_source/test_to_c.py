@@ -336,9 +336,9 @@ def test_what_cannot_be(guarded, files, tmp_path):
 
     def unknown(model):
         operator = next(each for each in model.subgraphs[0].operators if flatbuffer.op_name(model, each) == "CONV_2D")
-        operator.opcodeIndex = flatbuffer.op_code(model, "SPACE_TO_DEPTH")
+        operator.opcodeIndex = flatbuffer.op_code(model, "DYNAMIC_UPDATE_SLICE")
 
-    with pytest.raises(ValueError, match=r"operator SPACE_TO_DEPTH of .* has no kernel in C, expected one of"):
+    with pytest.raises(ValueError, match=r"operator DYNAMIC_UPDATE_SLICE of .* has no kernel in C, expected one of"):
         lite.to_c(flatbuffer.edited(content, unknown), tmp_path / "c")
 
     def of_int8(model):
