@@ -93,7 +93,7 @@ def load(spec: str):
         return _read(spec, lambda content: lite.to_keras(content, name))
     try:
         return keras.models.load_model(spec, compile=False)
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, zipfile.BadZipFile) as error:
         unknown = re.search(r"Could not locate (?:class|function) '(\w+)'", str(error))
         if unknown:
             raise ValueError(

@@ -1,5 +1,17 @@
 """What the scripts say of models, asked directly."""
 
+import pytest
+
+
+def test_a_damaged_keras_file(module, model, tmp_path):
+    path = tmp_path / "model.keras"
+    model.save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.keras cannot be loaded as a Keras model: Bad CRC-32"):
+        module("models").load(str(path))
+
 
 def test_one_of_the_zoo_is_held_against_the_plain_one_or_with_exits_against_itself(module, model, stopping):
     counterpart = module("models").plain_counterpart
