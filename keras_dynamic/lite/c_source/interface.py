@@ -158,4 +158,5 @@ class Interface:
         """Returns the file's own values of an input, as C has them."""
         if port.name == BUDGET:
             return [literal(UNLIMITED)]
-        return list(map(literal, encode(given_or_noted(None, self._metadata), port).ravel().tolist()))
+        noted = given_or_noted(None, self._metadata).reshape(port.shape)
+        return list(map(literal, encode(noted, port).ravel().tolist()))
