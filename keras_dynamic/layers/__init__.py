@@ -1,5 +1,6 @@
 """Chains, units, gates and the model that puts a chain and a decider together."""
 
+from keras_dynamic.layers.batch_norm import BatchNormalization
 from keras_dynamic.layers.chain import Chain
 from keras_dynamic.layers.channel_groups import ChannelGroups
 from keras_dynamic.layers.connection_groups import ConnectionGroups
@@ -17,6 +18,7 @@ from keras_dynamic.layers.units import Concatenated, Decided, PadShortcut, Resid
 
 __all__ = [
     "Always",
+    "BatchNormalization",
     "Chain",
     "ChannelGroups",
     "Collaborative",

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Chain, Concatenated, DynamicModel
+from keras_dynamic.layers import BatchNormalization, Chain, Concatenated, DynamicModel
 from keras_dynamic.messages import check_fraction, is_count
 from keras_dynamic.models.resnet import normalize_pixels
 
@@ -72,7 +72,7 @@ def _activated(filters, kernel):
 
 
 def _norm():
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5)
 
 
 def _convolution(filters, kernel):

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Chain, DynamicModel, Residual
+from keras_dynamic.layers import BatchNormalization, Chain, DynamicModel, Residual
 from keras_dynamic.models.resnet import pixels_layer
 
 # Of each stage: expansion, channels at width 1, units, stride of the first unit; Sandler et al. 2018, Table 2.
@@ -82,7 +82,7 @@ def _inverted_residual(channels, expansion, filters, stride, name):
 
 
 def _norm():
-    return layers.BatchNormalization(epsilon=1e-3, momentum=0.999)
+    return BatchNormalization(epsilon=1e-3, momentum=0.999)
 
 
 def _divisible(channels):

@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Chain, DynamicModel, NormalizePixels, PadShortcut, Residual
+from keras_dynamic.layers import BatchNormalization, Chain, DynamicModel, NormalizePixels, PadShortcut, Residual
 from keras_dynamic.messages import check_fraction, check_number, did_you_mean, is_count
 
 # Mean and deviation per channel of pixels / 255, red first.
@@ -77,7 +77,7 @@ def convolution(filters, kernel, stride, bias=False, epsilon=1e-5, momentum=0.9)
         use_bias=bias,
         kernel_initializer="he_normal",
     )
-    return [*pad, filtered, layers.BatchNormalization(momentum=momentum, epsilon=epsilon)]
+    return [*pad, filtered, BatchNormalization(momentum=momentum, epsilon=epsilon)]
 
 
 def check_stride_on(stride_on: str, block: str) -> None:

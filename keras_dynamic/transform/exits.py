@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_dynamic.layers import Always, Collaborative, DynamicModel, Exit
+from keras_dynamic.layers import Always, BatchNormalization, Collaborative, DynamicModel, Exit
 from keras_dynamic.layers.dynamic_model import as_dynamic
 from keras_dynamic.layers.exits import reads_previous
 from keras_dynamic.messages import check_number, did_you_mean, is_count
@@ -182,7 +182,7 @@ def _head(filters, classes, number, rank):
             layers.Dense(filters, **options)
             if convolution is None
             else convolution(filters, 3, strides=2, padding="same", **options),
-            layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm"),
+            BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm"),
             layers.ReLU(name="relu"),
         ]
     if pool is not None:
@@ -283,7 +283,7 @@ def _transfer(hidden, classes):
     return keras.Sequential(
         [
             layers.Dense(hidden, use_bias=False, name="dense"),
-            layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm"),
+            BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm"),
             layers.ReLU(name="relu"),
             layers.Dense(classes, use_bias=False, kernel_initializer="zeros", name="logits"),
         ],

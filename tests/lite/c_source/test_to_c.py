@@ -382,7 +382,9 @@ def test_every_operator_of_a_function(function, quantize, tmp_path):
 def test_halves_in_dense_layers(tmp_path):
     """With scales that are powers of two, x / 2 is rounded away from zero."""
     model = layers.DynamicModel(
-        layers.Chain(keras.layers.Rescaling(1.0), [], [keras.layers.Flatten(), keras.layers.Dense(2, bias_initializer="ones")])
+        layers.Chain(
+            keras.layers.Rescaling(1.0), [], [keras.layers.Flatten(), keras.layers.Dense(2, bias_initializer="ones")]
+        )
     )
     model.build((None, 1, 4, 1))
     parsed = flatbuffer.load(lite.export(model, "int8", np.random.default_rng(0).normal(size=(50, 1, 4, 1))))
