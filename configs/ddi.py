@@ -111,7 +111,7 @@ def resnet32_cpu(kind):
     config.targets = ml_collections.ConfigDict({"margin_static_line": ">= 0", "margin_static_twin": ">= 0.005"})
     if kind == "longer":
         config.label, config.epochs, config.anneal.a = "layers and channels, trained for longer", 20, 0.06
-        config.optimizer.learning_rate = 0.05
+        config.optimizer.learning_rate = 0.025
     if kind == "energy":
         config.method.energy, config.label, config.evaluation.macs = True, "layers and channels, for energy", 0.0
         config.targets = ml_collections.ConfigDict({"energy_share": "<= 0.62"})
