@@ -10,7 +10,7 @@ Settings, and the folders that --workdir must name, as exits start from what ski
   each. At 41.4 M MACs channels alone reached 90.5 %, 0.6 points above their static twin, units alone 88.7 %, 0.6
   under theirs, and both 88.1 %, 1.0 above theirs: all are under the static line (92.4 %), and both grains do not beat
   one, as nine epochs are few, most of all for units, and the accuracy still rose.
-- resnet32_cpu_longer: as both, twenty epochs at a higher rate; runs/ddi/longer. Some 35 minutes where the processor has
+- resnet32_cpu_longer: as both, for twenty epochs at half the rate; runs/ddi/longer. Some 35 minutes where the processor has
   bfloat16 products (AMX), an hour elsewhere. Not run yet.
 - resnet32_cpu_energy: as both, trained for energy by Horowitz' table in place of MACs; runs/ddi/energy. Compare
   energy_share (figure 9). Some 30 minutes. Not run yet.
@@ -111,7 +111,8 @@ def resnet32_cpu(kind):
     config.targets = ml_collections.ConfigDict({"margin_static_line": ">= 0", "margin_static_twin": ">= 0.005"})
     if kind == "longer":
         config.label, config.epochs, config.anneal.a = "layers and channels, trained for longer", 20, 0.06
-        config.optimizer.learning_rate = 0.025
+        config.optimizer.learning_rate, config.method.gate_gradient_scale = 0.01, 3.0
+        config.method.distillation_weight, config.method.weight_decay = 0.3, 1e-4
     if kind == "energy":
         config.method.energy, config.label, config.evaluation.macs = True, "layers and channels, for energy", 0.0
         config.targets = ml_collections.ConfigDict({"energy_share": "<= 0.62"})
