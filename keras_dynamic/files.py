@@ -8,6 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+_PARTIAL = ".partial_"
+
 
 @contextlib.contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
@@ -18,7 +25,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial_{os.getpid()}_{path.name}")
+    temporary = path.with_name(f"{_PARTIAL}{os.getpid()}_{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -35,13 +42,50 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".partial_", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
         os.replace(temporary, path)  # an empty folder gives way
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path | str) -> Iterator[None]:
+    """Keeps other processes that ask for the same lock out of a folder until the block ends or the process does.
+
+    Windows has no such locks; there, nobody is kept out.
+
+    Args:
+        folder: that is there.
+
+    Raises:
+        BlockingIOError: if another process, or another block of this one, has it locked.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"another run is writing into {str(folder)!r}; wait for its end, or give a folder of its own."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_partial(folder: Path | str) -> None:
+    """Deletes what killed processes left below a folder of files and folders that were to appear as a whole."""
+    for left in list(Path(folder).rglob(f"{_PARTIAL}*")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:
