@@ -10,8 +10,8 @@ Settings, and the folders that --workdir must name, as exits start from what ski
   each. At 41.4 M MACs channels alone reached 90.5 %, 0.6 points above their static twin, units alone 88.7 %, 0.6
   under theirs, and both 88.1 %, 1.0 above theirs: all are under the static line (92.4 %), and both grains do not beat
   one, as nine epochs are few, most of all for units, and the accuracy still rose.
-- resnet32_cpu_longer: as both, for twenty epochs at half the rate; runs/ddi/longer. Some 35 minutes where the processor has
-  bfloat16 products (AMX), an hour elsewhere. Not run yet.
+- resnet32_cpu_longer: as both, for twenty epochs at half the rate; runs/ddi/longer. Some 40 minutes on a processor that
+  has bfloat16 products (AMX). Not run yet.
 - resnet32_cpu_energy: as both, trained for energy by Horowitz' table in place of MACs; runs/ddi/energy. Compare
   energy_share (figure 9). Some 30 minutes. Not run yet.
 - resnet32_cpu_exits: two exits more in each stage, trained on from runs/ddi/longer; runs/ddi/exits. It is judged

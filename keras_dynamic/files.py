@@ -1,6 +1,7 @@
 """Files that appear whole or not at all: written under a temporary name and then moved into place."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
 _PARTIAL = ".partial_"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -22,6 +24,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     Args:
         path: of the file; missing folders are made. After an error in the block it stays as it was.
+
+    Raises:
+        OSError: if the disk, or what the user may fill of it, is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,6 +34,13 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise OSError(
+            f"there is no room for {str(path)!r} ({error.strerror}), what was there before is kept; make room and run "
+            "the same command again."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

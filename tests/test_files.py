@@ -77,3 +77,28 @@ def test_a_lock_keeps_other_processes_out_until_its_block_ends(tmp_path):
         )
     assert lock_elsewhere(tmp_path) == "free"
     assert list(tmp_path.iterdir()) == []
+
+
+_FULL = """
+import resource, sys
+import numpy as np
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sys.path.insert(0, sys.argv[2])
+from keras_dynamic.files import replacing
+try:
+    with replacing(sys.argv[1]) as temporary:
+        np.savez(temporary, weights=np.zeros(1000))
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path):
+    import keras_dynamic
+
+    path = write_bytes(tmp_path / "latest.npz", b"old")
+    command = [sys.executable, "-c", _FULL, str(path), str(Path(keras_dynamic.__file__).parents[1])]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"there is no room for {str(path)!r} (File too large), what was there before is kept; make")
+    assert path.read_bytes() == b"old"
+    assert [child.name for child in tmp_path.iterdir()] == ["latest.npz"]
