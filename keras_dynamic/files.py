@@ -1,12 +1,21 @@
 """Files that appear whole or not at all: written under a temporary name and then moved into place."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+_PARTIAL = ".partial_"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -15,13 +24,23 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     Args:
         path: of the file; missing folders are made. After an error in the block it stays as it was.
+
+    Raises:
+        OSError: if the disk, or what the user may fill of it, is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial_{os.getpid()}_{path.name}")
+    temporary = path.with_name(f"{_PARTIAL}{os.getpid()}_{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise OSError(
+            f"there is no room for {str(path)!r} ({error.strerror}), what was there before is kept; make room and run "
+            "the same command again."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -35,13 +54,50 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".partial_", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
         os.replace(temporary, path)  # an empty folder gives way
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path | str) -> Iterator[None]:
+    """Keeps other processes that ask for the same lock out of a folder until the block ends or the process does.
+
+    Windows has no such locks; there, nobody is kept out.
+
+    Args:
+        folder: that is there.
+
+    Raises:
+        BlockingIOError: if another process, or another block of this one, has it locked.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"another run is writing into {str(folder)!r}; wait for its end, or give a folder of its own."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_partial(folder: Path | str) -> None:
+    """Deletes what killed processes left below a folder of files and folders that were to appear as a whole."""
+    for left in list(Path(folder).rglob(f"{_PARTIAL}*")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:

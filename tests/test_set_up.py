@@ -160,6 +160,15 @@ def test_a_moved_environment_is_rebuilt(project):
     assert set_up(moved) == ""
 
 
+def test_another_folders_environment_behind_a_link_is_left_alone(project):
+    set_up(project)
+    other = shutil.copytree(project, project.with_name("other"), symlinks=True)
+    shutil.rmtree(other / ".venv")
+    (other / ".venv").symlink_to(project / ".venv")
+    assert f"is a link to {project / '.venv'}, which belongs to another folder; remove the link." in set_up(other, 1)
+    assert set_up(project) == ""
+
+
 def test_new_requirements_are_installed_into_the_same_environment(project):
     set_up(project)
     (project / "requirements_lock.txt").write_text("heavy==2\n")

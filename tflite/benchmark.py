@@ -81,7 +81,7 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments {argv[1:]}; flags start with --.")
     logging.set_verbosity(logging.ERROR)
-    start = time.time()
+    start = time.monotonic()
     try:
         if _MODEL.value is None:
             _measure_the_zoo()
@@ -93,7 +93,7 @@ def main(argv):
 
                 write_text(Path(_JSON.value), json.dumps(found, indent=2) + "\n")
             if _RECORD.value:
-                _write_record(found, time.time() - start)
+                _write_record(found, time.monotonic() - start)
     except terminal.EXPECTED as error:
         sys.exit(f"benchmark: {error}")
     print(table(found))

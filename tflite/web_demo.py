@@ -65,11 +65,11 @@ def main(argv):
             write_site(Path(_OUTPUT.value))
         print(f"{_OUTPUT.value} holds the site; {_OUTPUT.value}/index.html is its page.")
         if _MEASURE.value:
-            start = time.time()
+            start = time.monotonic()
             figures = measure(Path(_OUTPUT.value), Path(_MEASURE.value))
             print("\n".join(f"{name} {value:.4g}" for name, value in figures.items()))
             if _RECORD.value:
-                write(figures, time.time() - start)
+                write(figures, time.monotonic() - start)
         if _SERVE.value:
             serve(Path(_OUTPUT.value))
     except terminal.EXPECTED as error:

@@ -36,6 +36,8 @@ def main(venv: Path, extras: str) -> None:
         damage = damage_of(venv)
         if damage is None and _read_marker(venv)["inputs"] == _inputs():
             return
+        if damage and venv.is_symlink():
+            _fail(f"{venv} is a link to {venv.resolve()}, which {damage}; remove the link.")
         if damage and venv.exists():
             print(f"set-up: {venv} {damage}; rebuilding it", flush=True)
         # Where packages installed over older ones do not work, those in an empty environment may.

@@ -1,5 +1,6 @@
 """What was run: config, versions, commit, seed, arguments and metrics, in the run's folder."""
 
+import contextlib
 import json
 import os
 import platform
@@ -11,11 +12,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dynamic.files import plain, write_json
+from keras_dynamic.files import locked, plain, remove_partial, write_json
 
 
 class RunRecord:
-    """The files run.json and config.json of a run's folder. Nothing is written before `start`.
+    """The files run.json and config.json of a run's folder. Nothing is written outside of `running`.
 
     Args:
         workdir: the folder.
@@ -40,15 +41,25 @@ class RunRecord:
                 "give another --workdir."
             )
         self._content = _read(self.path) or {"started": _now(), "epochs": [], "figures": {}, "seconds": 0.0}
-        self._before, self._clock = self._content["seconds"], time.time()
+        self._before, self._clock = self._content["seconds"], time.monotonic()
 
-    def start(self):
-        """Makes the folder and writes what is run: config, arguments, commit, machine, versions and seed."""
+    @contextlib.contextmanager
+    def running(self):
+        """Makes the folder and writes what is run: config, arguments, commit, machine, versions and seed.
+
+        While the block lasts no other run can write there, and what killed ones left half-written is deleted.
+
+        Raises:
+            BlockingIOError: if another run writes there.
+        """
         self.workdir.mkdir(parents=True, exist_ok=True)
-        write_json(self.workdir / "config.json", self.config)
-        made = {"argv": sys.argv, "commit": commit(), "machine": machine(), "versions": versions()}
-        self._content |= made | {"seed": self.config.get("seed"), "config": self.config}
-        self.save()
+        with locked(self.workdir):
+            remove_partial(self.workdir)
+            write_json(self.workdir / "config.json", self.config)
+            made = {"argv": sys.argv, "commit": commit(), "machine": machine(), "versions": versions()}
+            self._content |= made | {"seed": self.config.get("seed"), "config": self.config}
+            self.save()
+            yield
 
     @property
     def finished(self) -> bool:
@@ -58,7 +69,7 @@ class RunRecord:
     @property
     def seconds(self) -> float:
         """Seconds that the run has taken, over all its resumptions."""
-        return self._before + time.time() - self._clock
+        return self._before + time.monotonic() - self._clock
 
     @property
     def epochs(self) -> list[dict]:

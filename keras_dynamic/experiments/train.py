@@ -37,6 +37,7 @@ def train(run, verbose="auto", callbacks=()):
         ValueError: if the folder holds the checkpoint of another network, or the config does not fit together.
         FileNotFoundError: if the weights or the run to start from that the config names are not there.
         FloatingPointError: if the loss is no finite number any more.
+        BlockingIOError: if another run is writing into the folder.
     """
     config, record, splits = run.config, run.record, run.splits
     final, best = record.workdir / "model.keras", record.workdir / "best.keras"
@@ -53,33 +54,33 @@ def train(run, verbose="auto", callbacks=()):
         checkpoint = Checkpoint(record.workdir / "checkpoint")
         batches.epoch = checkpoint.restore(model)
     schedule = run.recipe.schedule(run, len(batches))
-    record.start()
-    if schedule.before is not None and not batches.epoch:
-        schedule.before(run.batches())
-    history = ActivationHistory(record.workdir / HISTORY, splits.held_out[0][:_HISTORY_IMAGES])
-    scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []
-    keeper = _KeepBest(record, best, schedule)
-    saving = [keeper, history, checkpoint, *scalars]
-    model.fit(
-        batches,
-        initial_epoch=batches.epoch,
-        epochs=config.epochs,
-        validation_data=splits.held_out,
-        validation_batch_size=250,
-        callbacks=[*schedule.callbacks, _SetEpoch(batches), RequireFiniteLoss(), *saving, *callbacks],
-        shuffle=False,
-        verbose=verbose,
-    )
-    chosen = read_note(best)
-    if config.mixed_precision or config.distribute:  # the result is in float32, on one device
-        load_weights(run.rebuild(), best)
-    else:
-        run.model = keras.models.load_model(best, compile=False)
-    if config.reestimate_images:
-        reestimate_batch_norm(run.model, run.reestimation_batches())
-    save(run.model, final, optimizer=False)
-    record.finish(chosen["metrics"] | {"best_epoch": chosen["epoch"]})
-    checkpoint.remove()
+    with record.running():
+        if schedule.before is not None and not batches.epoch:
+            schedule.before(run.batches())
+        history = ActivationHistory(record.workdir / HISTORY, splits.held_out[0][:_HISTORY_IMAGES])
+        scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []
+        keeper = _KeepBest(record, best, schedule)
+        saving = [keeper, history, checkpoint, *scalars]
+        model.fit(
+            batches,
+            initial_epoch=batches.epoch,
+            epochs=config.epochs,
+            validation_data=splits.held_out,
+            validation_batch_size=250,
+            callbacks=[*schedule.callbacks, _SetEpoch(batches), RequireFiniteLoss(), *saving, *callbacks],
+            shuffle=False,
+            verbose=verbose,
+        )
+        chosen = read_note(best)
+        if config.mixed_precision or config.distribute:  # the result is in float32, on one device
+            load_weights(run.rebuild(), best)
+        else:
+            run.model = keras.models.load_model(best, compile=False)
+        if config.reestimate_images:
+            reestimate_batch_norm(run.model, run.reestimation_batches())
+        save(run.model, final, optimizer=False)
+        record.finish(chosen["metrics"] | {"best_epoch": chosen["epoch"]})
+        checkpoint.remove()
     return run.model
 
 

@@ -37,7 +37,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     networks = [zoo.load(name) for name in config.evaluation.static]
     run = Run.load(config, workdir, data_dir)
     train(run)
-    start, splits, workdir = time.time(), run.splits, run.record.workdir
+    start, splits, workdir = time.monotonic(), run.splits, run.record.workdir
     if tolerance:
         run.model = freeze_decisions(run.model, splits.held_out[0], tolerance)
     if _fit(run) or tolerance:
@@ -60,7 +60,7 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
     plain, static = plain_figures(networks, splits)
     points = cascade_frontier(plain, splits.held_out[1], splits.test[1]) if len(plain) > 1 else None
     figures |= frontier.margins(figures, static, points)
-    figures["seconds"] = training_seconds(workdir) + time.time() - start
+    figures["seconds"] = training_seconds(workdir) + time.monotonic() - start
     method, word = run.recipe.names(config.method)
     origin = f"from {describe(config.network)}" if config.network.weights else "from scratch"
     label = "".join(f", {words}" for words in (config.label, "frozen" if tolerance else "") if words)

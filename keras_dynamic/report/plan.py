@@ -188,7 +188,7 @@ def plan(
         ValueError: if the network decides something or is no such classifier, there are under 200 validation inputs, or
             an argument is out of range.
     """
-    start = time.time()
+    start = time.monotonic()
     say = print if verbose else (lambda *text, **options: None)
     max_loss = check_fraction("max_loss", max_loss)
     if exponent is not None:
@@ -216,11 +216,13 @@ def plan(
     ways = [*_cascades(bench, say), *_exits(bench, exits, say), *_skipping(bench, say)]
     ways.sort(key=lambda way: (bool(way.because), way.least[1] if way.least else 1.0))
     remarks = _remarks(bench, data)
-    made = Plan(accuracy, network.macs, network.ms, quantize or "float32", ways, remarks, time.time() - start, None)
+    made = Plan(
+        accuracy, network.macs, network.ms, quantize or "float32", ways, remarks, time.monotonic() - start, None
+    )
     if folder is None:
         return made
     path = write_text(Path(folder) / "plan.html", page_of(made, len(x), _HEADER, [_row(way) for way in ways]))
-    return made._replace(page=path, seconds=time.time() - start)
+    return made._replace(page=path, seconds=time.monotonic() - start)
 
 
 def _check(model):

@@ -11,8 +11,8 @@ CONFIG = {"seed": 3, "method": {"target": 0.6, "always": ("a", "b")}, "optimizer
 
 def started(workdir, config=CONFIG):
     record = RunRecord(workdir, config)
-    record.start()
-    return record
+    with record.running():
+        return record
 
 
 def test_writes_what_is_run(tmp_path):
@@ -31,6 +31,34 @@ def test_writes_what_is_run(tmp_path):
     assert content["argv"]
     assert content["machine"]
     assert content["seconds"] >= 0
+
+
+def test_two_runs_in_a_folder_are_refused(tmp_path):
+    record = started(tmp_path / "one")
+    with (
+        record.running(),
+        pytest.raises(BlockingIOError, match=r"another run is writing into .*one'; wait for its end"),
+    ):
+        started(tmp_path / "one")
+    assert started(tmp_path / "one").epochs == []
+
+
+def test_what_killed_runs_left_is_deleted(tmp_path):
+    record = started(tmp_path)
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / ".partial_7_latest.npz").write_bytes(b"half")
+    (tmp_path / ".partial_report").mkdir()
+    (tmp_path / ".partial_report" / "page.html").write_bytes(b"half")
+    with record.running():
+        left = sorted(path.name for path in tmp_path.rglob("*"))
+    assert left == ["checkpoint", "config.json", "run.json"]
+
+
+def test_time_does_not_run_backwards_with_the_clock(tmp_path, monkeypatch):
+    record = started(tmp_path)
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    record.add_epoch(0, {"loss": 1.0})
+    assert json.loads(record.path.read_text())["seconds"] >= 0
 
 
 def test_nothing_is_written_before_the_start(tmp_path):

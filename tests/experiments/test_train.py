@@ -148,7 +148,6 @@ def test_the_best_model_and_its_epoch_agree_after_a_crash(toy_chain, tmp_path):
 
     def epochs(*accuracies):
         record = RunRecord(tmp_path, {})
-        record.start()
         keeper = _KeepBest(record, tmp_path / "best.keras", Schedule([], 1, "val_accuracy"))
         keeper.set_model(model)
         for epoch, accuracy in accuracies:

@@ -26,7 +26,7 @@ def arena(config, workdir=None, data_dir=None, record=None) -> dict:
         ram_static_bytes and ram_ratio, of the tensors alone, both with a plan; skippable_share, of the MACs; and equal,
         the share of images with the same logits and decisions with a plan as without.
     """
-    start, images = time.time(), shipped()
+    start, images = time.monotonic(), shipped()
     model, static = model_of(config, images), zoo.load(config.static)
     if config.gates:
         model = DynamicModel(model.chain, PerUnitGates(seed=config.seed), name="gated")
@@ -59,7 +59,7 @@ def arena(config, workdir=None, data_dir=None, record=None) -> dict:
         name = f"{model.name} on TensorFlow Lite Micro, int8, beside {config.static}"
         data = f"{config.images} shipped test images"
         targets = config.targets.to_dict()
-        write_record(record, "edge", name, data, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "edge", name, data, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 

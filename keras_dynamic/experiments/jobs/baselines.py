@@ -140,14 +140,14 @@ def _greedy(config, network, splits, folder, counts):
     found = dict(record.figures)
     if not all(str(number) in found for number in counts):
         print(f"Searching the greedy masks down to {min(counts)} units", flush=True)
-        record.start()
-        whole = _fixed(network, Pattern(dict.fromkeys(network.chain.skippable_names, True)))
-        for pattern in greedy_patterns(whole, tuple(part[:count] for part in splits.held_out)):
-            units = [name for name, run in pattern.items() if run]
-            found[str(len(units))] = units
-            if len(units) <= min(counts):
-                break
-        record.finish(found)
+        with record.running():
+            whole = _fixed(network, Pattern(dict.fromkeys(network.chain.skippable_names, True)))
+            for pattern in greedy_patterns(whole, tuple(part[:count] for part in splits.held_out)):
+                units = [name for name, run in pattern.items() if run]
+                found[str(len(units))] = units
+                if len(units) <= min(counts):
+                    break
+            record.finish(found)
     return {int(number): tuple(units) for number, units in found.items()}, _seconds(folder)
 
 
@@ -162,22 +162,22 @@ def _with_pattern(config, name, k, greedy):
 
 def _pretrained(config, network, splits, batches):
     """Returns the row of a pattern on the weights of the network, which stay as they are."""
-    start = time.time()
+    start = time.monotonic()
     model = _fixed(network, fixed_decider(config.method, network.chain, config.seed))
     with kept_weights(network.chain):
         if batches is not None:
             reestimate_batch_norm(model, batches)
         row = _row(evaluate(model, *splits.test), _running(model))
-    return row | {"seconds": time.time() - start}
+    return row | {"seconds": time.monotonic() - start}
 
 
 def _finetuned(config, folder, data_dir):
     """Returns the row of a pattern that is finetuned in a folder, or was."""
     run = Run.load(config, folder, data_dir)
     model = train(run)
-    start = time.time()
+    start = time.monotonic()
     row = _row(evaluate(model, *run.splits.test), _running(model))
-    return row | {"seconds": _seconds(folder) + time.time() - start}
+    return row | {"seconds": _seconds(folder) + time.monotonic() - start}
 
 
 def _fixed(network, decider):

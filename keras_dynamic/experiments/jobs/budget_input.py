@@ -32,7 +32,7 @@ def budget_input(config, workdir, data_dir=None, record=None) -> dict:
         micro_over, micro_elsewhere likewise, and micro_unequal, how often TensorFlow Lite Micro's logits or decisions
         are not those of LiteRT's reference kernels.
     """
-    start, trained, splits = time.time(), load_model(config.model), load_splits(config.data, data_dir)
+    start, trained, splits = time.monotonic(), load_model(config.model), load_splits(config.data, data_dir)
     model = DynamicModel(trained.chain, CombinedDecider([trained.decider, Confidence()]), name=trained.name)
     model.build(trained.image_shape)
     x, y = splits.test
@@ -47,7 +47,7 @@ def budget_input(config, workdir, data_dir=None, record=None) -> dict:
     if record:
         name, data = f"{model.name} as TFLite, its budget an input", data_text(config, splits)
         targets = config.targets.to_dict()
-        write_record(record, "ddi", name, data, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "ddi", name, data, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 

@@ -97,7 +97,7 @@ def _large_network(seed, steps):
 
 def _judge(config, large, named, splits, text, workdir, record, augment) -> dict:
     """Distils, makes the cascade, judges it and writes its record."""
-    start, asked, (x, y) = time.time(), config.front, splits.train
+    start, asked, (x, y) = time.monotonic(), config.front, splits.train
     fronts = distil(
         large,
         x,
@@ -112,7 +112,7 @@ def _judge(config, large, named, splits, text, workdir, record, augment) -> dict
         verbose=2,
     )
     noted = workdir / "seconds.json"
-    seconds = time.time() - start + (json.loads(noted.read_text()) if noted.exists() else 0.0)
+    seconds = time.monotonic() - start + (json.loads(noted.read_text()) if noted.exists() else 0.0)
     write_json(noted, seconds)
     model = cascade([*fronts, large])
     model.fit_temperatures(*splits.held_out)
@@ -139,5 +139,5 @@ def _judge(config, large, named, splits, text, workdir, record, augment) -> dict
     if record:
         count = f"{len(fronts)} front networks" if len(fronts) > 1 else "a front network"
         label, targets = f"{count}, distilled from {named}", config.targets.to_dict()
-        write_record(record, "cascade", label, text, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "cascade", label, text, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures

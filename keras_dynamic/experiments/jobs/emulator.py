@@ -44,7 +44,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
     Raises:
         ValueError: if the environment lacks what tflm or cmsis_nn need, or a program does not build.
     """
-    start, images = time.time(), shipped()
+    start, images = time.monotonic(), shipped()
     fast_machines = [each for each in config.machines if _CMSIS_NN_LIB + each.upper() in os.environ]
     for machine in config.machines if config.tflm else ():
         tflm(machine)  # raises, before anything long
@@ -96,7 +96,7 @@ def emulated(config, workdir, data_dir=None, record=None) -> dict:
             bounds = {"instructions_over_tflm_m3": "<= 0.8", "code_over_tflm_m3": "<= 0.3"}
             targets |= {name: bound for name, bound in bounds.items() if name in figures}
         targets |= {f"cmsis_nn_equal_{machine}": ">= 1" for machine in fast_machines if config.cmsis_nn}
-        write_record(record, "edge", name, data, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "edge", name, data, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 

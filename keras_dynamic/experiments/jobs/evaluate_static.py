@@ -29,7 +29,7 @@ def evaluate_static(config, workdir=None, data_dir=None, record=None) -> dict:
     splits = load_splits(config.data, data_dir)
     found = {}
     for section in config.networks:
-        start = time.time()
+        start = time.monotonic()
         network = build_network(section)
         result = evaluate(network, *splits.test)
         name = f"ResNet-{section.depth}"
@@ -39,7 +39,7 @@ def evaluate_static(config, workdir=None, data_dir=None, record=None) -> dict:
             identity, label = f"{record}-resnet{section.depth}", f"{name} ({describe(section)})"
             text, settings = data_text(config, splits), {**section.to_dict(), "seed": config.seed}
             figures = found[name] | {"macs": found[name]["macs_mean"]}
-            write_record(identity, "static", label, text, settings, figures, {}, time.time() - start)
+            write_record(identity, "static", label, text, settings, figures, {}, time.monotonic() - start)
     return found
 
 
@@ -52,7 +52,7 @@ def judge_cascade(config, workdir=None, data_dir=None, record=None) -> dict:
     Returns:
         figures.
     """
-    start = time.time()
+    start = time.monotonic()
     splits = load_splits(config.data, data_dir)
     networks = [build_network(section) for section in config.networks]
     model = cascade(networks)
@@ -69,7 +69,7 @@ def judge_cascade(config, workdir=None, data_dir=None, record=None) -> dict:
     if record:
         label = "; ".join(f"ResNet-{section.depth} ({describe(section)})" for section in config.networks)
         text, targets = data_text(config, splits), config.targets.to_dict()
-        write_record(record, "cascade", label, text, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "cascade", label, text, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 
@@ -86,7 +86,7 @@ def guarantee(config, workdir=None, data_dir=None, record=None) -> dict:
         figures: broken_share, the share of draws in which the true excess is over the risk; macs_mean, over the draws;
         macs_least, of the cheapest thresholds that meet the risk on all images; macs_over_least; excess_mean.
     """
-    start = time.time()
+    start = time.monotonic()
     splits = load_splits(config.data, data_dir)
     asked = config.guarantee
     networks = [build_network(section) for section in config.networks]
@@ -120,7 +120,7 @@ def guarantee(config, workdir=None, data_dir=None, record=None) -> dict:
         label = "; ".join(f"ResNet-{section.depth} ({describe(section)})" for section in config.networks)
         text = f"{data_text(config, splits)}, {asked.draws:,} draws of {asked.images:,}"
         targets = config.targets.to_dict()
-        write_record(record, "cascade", label, text, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "cascade", label, text, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 

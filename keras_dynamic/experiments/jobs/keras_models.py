@@ -31,7 +31,7 @@ def keras_models(config, workdir=None, data_dir=None, record=None) -> dict:
     """
     found = {}
     for name, published in config.models.items():
-        start = time.time()
+        start = time.monotonic()
         keras.utils.set_random_seed(config.seed)
         model = _made(name, config.image_size)
         found[name] = figures = compared(model, _made(name, config.image_size, classifier_activation=None), config.seed)
@@ -46,7 +46,7 @@ def keras_models(config, workdir=None, data_dir=None, record=None) -> dict:
             text = f"random images of {config.image_size} pixels; MACs at {config.published_size} pixels"
             settings = {**config.to_dict(), "models": {name: published}}
             identity = f"{record}-{name.lower()}"
-            write_record(identity, "models", name, text, settings, figures, targets, time.time() - start)
+            write_record(identity, "models", name, text, settings, figures, targets, time.monotonic() - start)
     return found
 
 
@@ -71,9 +71,9 @@ def compared(model, without_softmax, seed=0) -> dict:
         seed: of the images.
     """
     without_softmax.set_weights(model.get_weights())
-    start = time.time()
+    start = time.monotonic()
     chain = from_functional(model)
-    seconds = time.time() - start
+    seconds = time.monotonic() - start
     network = DynamicModel(chain)
     network.build(model.input_shape)
     images = np.random.default_rng(seed).uniform(0, 255, (4, *model.input_shape[1:])).astype("float32")

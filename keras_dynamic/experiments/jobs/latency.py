@@ -36,7 +36,7 @@ def channel_latency(config, workdir=None, data_dir=None, record=None) -> dict:
     Returns:
         {'ratio_K_PRECISION', 'ratio_with_gates_K_PRECISION'} for K groups on, and 'static_ms_PRECISION'.
     """
-    start = time.time()
+    start = time.monotonic()
     keras.utils.set_random_seed(config.seed)
     images = np.random.default_rng(config.seed).integers(0, 256, (50, config.size, config.size, 3)).astype(np.uint8)
     figures: dict[str, float] = {}
@@ -47,7 +47,7 @@ def channel_latency(config, workdir=None, data_dir=None, record=None) -> dict:
         label = f"{config.units} units of {config.channels} channels, groups of {config.granularity}"
         data = f"random images of {config.size} pixels, {config.rounds} runs of each in turn"
         targets = config.targets.to_dict()
-        write_record(record, "channels", label, data, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "channels", label, data, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 
@@ -112,7 +112,7 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
     Raises:
         ValueError: if the model does not decide its exits alone, by confidence.
     """
-    start = time.time()
+    start = time.monotonic()
     model, splits, folder = load_model(config.model), load_splits(config.data, data_dir), Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     figures = {
@@ -125,7 +125,7 @@ def exit_latency(config, workdir, data_dir=None, record=None) -> dict:
     if record:
         name, data = f"{model.name} as TFLite, exits alone decided", data_text(config, splits)
         targets = config.targets.to_dict()
-        write_record(record, "serving", name, data, config.to_dict(), numbers, targets, time.time() - start)
+        write_record(record, "serving", name, data, config.to_dict(), numbers, targets, time.monotonic() - start)
     return figures
 
 

@@ -25,7 +25,7 @@ def published_costs(config, workdir=None, data_dir=None, record=None) -> dict:
         residual block of ResNet-34 at 224 pixels, with the additions of its pooling and in MACs alone; gate_channels,
         of ChannelCNNGates, likewise; gate_dense, of all channel gates over the dense network.
     """
-    start, figures = time.time(), {}
+    start, figures = time.monotonic(), {}
     keras.utils.set_random_seed(config.seed)
     for name, each in config.published.items():
         figures[f"flops_{name}"] = flops = 2 * build_network(each.network).cost_tree.total_macs
@@ -39,7 +39,7 @@ def published_costs(config, workdir=None, data_dir=None, record=None) -> dict:
     if record:
         text, targets = "no images: MACs are counted", config.targets.to_dict()
         label = "plain networks and gates, beside published costs"
-        write_record(record, "ddi", label, text, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "ddi", label, text, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 

@@ -29,7 +29,7 @@ def quickstart(config, workdir, data_dir=None, record=None):
     Returns:
         The report, as in report.json.
     """
-    start = time.time()
+    start = time.monotonic()
     workdir = Path(workdir)
     _say("Training an exit of the largest network")
     run = Run.load(config, workdir / "training", data_dir)
@@ -50,7 +50,7 @@ def quickstart(config, workdir, data_dir=None, record=None):
         if model.chain.exit_names:
             report["systems"][name] |= exit_figures(model, splits.held_out, splits.test)
         save(model, models / f"{name}.keras", optimizer=False)
-    report["seconds"] = round(time.time() - start, 1)
+    report["seconds"] = round(time.monotonic() - start, 1)
     page = write_report(report, images, workdir)
     print(f"\n{short_table(report)}\n\n{page} ({report['seconds']:.0f} s)")
     if record:

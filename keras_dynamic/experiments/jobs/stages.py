@@ -21,7 +21,7 @@ def stages_time(config, workdir=None, data_dir=None, record=None) -> dict:
         several_ratio and joined_ratio, over whole_ms; and stages_equal, the share of images of which both kinds of
         stages give the file's logits, bit for bit, and stop where it does.
     """
-    start, images = time.time(), shipped()
+    start, images = time.monotonic(), shipped()
     model = model_of(config, images)
     x = images.x_test[: config.images]
     figures: dict[str, float] = {}
@@ -46,7 +46,7 @@ def stages_time(config, workdir=None, data_dir=None, record=None) -> dict:
     if record:
         title, data = f"{model.name} as stages, beside the file with conditions", f"{len(x)} shipped test images"
         targets = config.targets.to_dict()
-        write_record(record, "edge", title, data, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "edge", title, data, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 

@@ -60,7 +60,7 @@ def compact_time(config, workdir=None, data_dir=None, record=None) -> dict:
     Raises:
         ValueError: if the data set has fewer test images than a batch.
     """
-    start = time.time()
+    start = time.monotonic()
     keras.utils.set_random_seed(config.seed)
     splits = load_splits(config.data, data_dir)
     images = splits.test[0][: config.batch_size].astype("float32")
@@ -81,7 +81,7 @@ def compact_time(config, workdir=None, data_dir=None, record=None) -> dict:
         label += f"{config.units.open_probability:.0%} of the units"
         data = f"{config.data.name}, {config.batch_size} test images, {config.rounds} runs of each in turn"
         targets = config.targets.to_dict()
-        write_record(record, "serving", label, data, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, "serving", label, data, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 
@@ -158,7 +158,7 @@ def step_time(config, workdir=None, data_dir=None, record=None) -> dict:
         {'step_ms_plain', 'step_ms_gated', 'step_ratio'}, or {'forward_ms', 'policy_step_ms', 'step_ms_curriculum',
         'step_ratio'}: medians over the steps.
     """
-    start = time.time()
+    start = time.monotonic()
     keras.utils.set_random_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     x = rng.integers(0, 256, (config.batch_size, 32, 32, 3)).astype("float32")
@@ -198,7 +198,7 @@ def step_time(config, workdir=None, data_dir=None, record=None) -> dict:
         label = f"ResNet-{config.network.depth}, {what}, {keras.backend.backend()}"
         data = f"random images, batch {config.batch_size}, {config.steps} steps each in turn"
         method, targets = run.recipe.names(config.method)[0], {"step_ratio": "<= 1.15"}
-        write_record(record, method, label, data, config.to_dict(), figures, targets, time.time() - start)
+        write_record(record, method, label, data, config.to_dict(), figures, targets, time.monotonic() - start)
     return figures
 
 
