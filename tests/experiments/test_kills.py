@@ -1,7 +1,7 @@
 """Runs that are killed at any moment end with the weights and figures of one that was not.
 
-As a program: test_kills.py METHOD WORKDIR DATA_DIR TORN runs METHOD's tiny training; where TORN is n > 0, it kills itself
-half-way through the n-th checkpoint that it writes.
+As a program: test_kills.py METHOD WORKDIR DATA_DIR TORN runs the tiny training of METHOD; with TORN > 0 it kills itself
+half-way through that checkpoint that it writes.
 """
 
 import json
