@@ -118,7 +118,7 @@ def resnet32_cpu(kind):
         config.targets = ml_collections.ConfigDict({"energy_share": "<= 0.62"})
     if kind == "exits":
         config = _with_exits(config, 5, LIMITS, "runs/ddi/gentle")
-        config.epochs, config.optimizer.learning_rate = 4, 0.003
+        config.epochs, config.optimizer.learning_rate = 3, 0.003
         config.method.distillation_weight, config.method.weight_decay = 0.3, 1e-4
     return config
 
