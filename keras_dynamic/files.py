@@ -94,7 +94,7 @@ def read_json(path: Path | str, advice: str) -> dict[str, Any]:
 
 
 def read_arrays(
-    path: Path | str,
+    path: str | os.PathLike[str],
     advice: str = "write it anew with numpy.savez",
     names: Collection[str] | None = None,
     of_npy: str | None = None,

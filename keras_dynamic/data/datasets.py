@@ -309,7 +309,8 @@ def load_arrays(path: str | os.PathLike[str]) -> Dataset:
             f"Expected class_names in {path} to be strings [classes], got {names.dtype} {list(names.shape)}; save a "
             "list of the classes' names."
         )
-    return from_arrays(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"], names)
+    class_names = None if names is None else names.tolist()
+    return from_arrays(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"], class_names)
 
 
 def _check_known(name: str, folder: Path) -> None:

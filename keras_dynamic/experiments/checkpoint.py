@@ -43,11 +43,12 @@ class Checkpoint(keras.callbacks.Callback):
             return 0
         variables = _state(model)
         found = read_arrays(self.path, _ANEW)
-        epoch = found.pop("epoch", None)
-        arrays = [found.get(f"{k:05d}") for k in range(len(found))]
-        numbers = all(array is not None and array.dtype.kind in "biuf" for array in arrays)
-        if epoch is None or epoch.shape or epoch.dtype.kind not in "iu" or not numbers:
+        epoch = found.pop("epoch", np.zeros(0))
+        names = [f"{k:05d}" for k in range(len(found))]
+        numbers = found.keys() == set(names) and all(array.dtype.kind in "biuf" for array in found.values())
+        if epoch.shape or epoch.dtype.kind not in "iu" or not numbers:
             raise ValueError(f"{self.path} is no checkpoint that a training has written; {_ANEW}.")
+        arrays = [found[name] for name in names]
         check_shapes([array.shape for array in arrays], variables, model, self.path)
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
