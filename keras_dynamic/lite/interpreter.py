@@ -76,8 +76,8 @@ def encode_image(image, port: Port, metadata: Callable = dict) -> np.ndarray:
     if pixels.dtype == port.dtype == np.uint8:
         return pixels.reshape(port.shape)
     low, high = float(pixels.min()), float(pixels.max())
-    most = np.finfo(np.float32).max
-    if not (-most <= low and high <= most):
+    largest = float(np.finfo(np.float32).max)
+    if not (-largest <= low and high <= largest):
         raise ValueError("Images must be finite numbers, got NaN or infinity; leave such images out.")
     if not (low >= 0 and high <= 255) and (metadata() or {}).get("pixels"):
         raise ValueError(
