@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all: written under a temporary name and then moved into place."""
+"""Files that appear whole or not at all, and damaged ones that are refused in one sentence.
+
+Files are written under a temporary name and then moved into place.
+"""
 
 import contextlib
 import errno
@@ -6,8 +9,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 try:
     import fcntl
@@ -120,3 +127,73 @@ def write_json(path: Path | str, content) -> Path:
 def plain(value):
     """Returns NumPy numbers and arrays, tuples and sets as what json can write: json.dumps(default=plain)."""
     return value.tolist() if hasattr(value, "tolist") else list(value)
+
+
+def read_json(path: Path | str, advice: str) -> dict[str, Any]:
+    """Returns the JSON object that a UTF-8 file holds.
+
+    Args:
+        path: of the file.
+        advice: what to do about a file that holds none, for the error.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds anything else.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a JSON object, got no JSON ({error}); {advice}.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(found).__name__}; {advice}.")
+    return found
+
+
+def read_arrays(
+    path: str | os.PathLike[str],
+    advice: str = "write it anew with numpy.savez",
+    names: Collection[str] | None = None,
+    of_npy: str | None = None,
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of an .npz file by name. Nothing in it is unpickled, or unpacked to another file.
+
+    Args:
+        path: of the file.
+        advice: what to do about a file that cannot be read, for the error.
+        names: of the arrays to read, where they are there; None reads all.
+        of_npy: name for the array of an .npy file; None refuses such files.
+
+    Raises:
+        ValueError: if it is no whole .npz file of plain arrays, or they need more memory than the machine has.
+    """
+    try:
+        return _arrays(path, names, of_npy)
+    except Exception as error:  # of a damaged file zipfile and NumPy raise errors of a dozen types
+        wanted = "an .npz file of plain arrays" if of_npy is None else "an .npy or .npz file of plain arrays"
+        reason = str(error) or type(error).__name__
+        raise ValueError(
+            f"Expected {path} to be {wanted}, got one that cannot be read ({reason}); {advice}."
+        ) from error
+
+
+def _arrays(path, names, of_npy):
+    """Returns what read_arrays returns, or raises whatever zipfile and NumPy raise."""
+    if not Path(path).is_file():
+        raise ValueError("it is no file")
+    if not zipfile.is_zipfile(path):
+        with open(path, "rb") as file:
+            is_npy = file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+        if not is_npy:
+            raise ValueError("it is no zip archive, or is cut short")
+        if of_npy is None:
+            raise ValueError("it holds one array without a name")
+        return {of_npy: np.load(path, allow_pickle=False)}
+    with np.load(path, allow_pickle=False) as file:
+        size = sum(member.file_size for member in file.zip.infolist())
+        if size > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+            raise ValueError(f"it unpacks to {size:,} bytes, more than the memory of this machine")
+        found = {name: file[name] for name in file.files if names is None or name in names}
+    others = [name for name, array in found.items() if not isinstance(array, np.ndarray)]
+    if others:
+        raise ValueError(f"{others[0]!r} in it is no array")
+    return found

@@ -59,3 +59,24 @@ def test_optional_packages_are_imported_in_functions():
         names = imported_when_loaded(ast.parse(path.read_text()))
         optional = [name for name in names if name.partition(".")[0] not in BASE]
         assert not optional, f"{path} imports {optional} when loaded; import them where they are used"
+
+
+# Loads a copy of a model in memory, which it has just saved itself.
+UNSAFE_LOADS = {"keras_dynamic/layers/dynamic_model.py": 1}
+
+
+def test_nothing_that_a_file_holds_is_run():
+    """No pickles, and Keras' safe mode, which refuses the code in a .keras file."""
+    unsafe: dict[str, int] = {}
+    for path in [*SOURCES, *project.files("tflite/*.py"), *project.files("tools/*.py"), ROOT / "train_main.py"]:
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        given = {ast.unparse(node) for node in nodes if isinstance(node, ast.keyword)}
+        named = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        names = [name for node in nodes for name in imported_when_loaded(ast.Module([node], []))]
+        assert not {"pickle", "dill", "marshal", "joblib"} & {name.partition(".")[0] for name in names}, path
+        assert "allow_pickle=True" not in given, path
+        assert "enable_unsafe_deserialization" not in named, path
+        loads = [node for node in nodes if isinstance(node, ast.keyword) and ast.unparse(node) == "safe_mode=False"]
+        if loads:
+            unsafe[path.relative_to(ROOT).as_posix()] = len(loads)
+    assert unsafe == UNSAFE_LOADS

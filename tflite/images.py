@@ -1,6 +1,5 @@
 """Images by what the user calls them, in the form that a model takes; the flags --input_mean and --input_std."""
 
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,9 +115,8 @@ def read_images(spec: str, shape, part: str = "heldout") -> Images:
     Raises:
         ValueError: if a file is broken, or the file or folder holds something else.
     """
-    import numpy as np
-
     from keras_dynamic import data
+    from keras_dynamic.files import read_arrays
 
     if spec == SHIPPED:
         found = data.shipped()
@@ -127,18 +125,12 @@ def read_images(spec: str, shape, part: str = "heldout") -> Images:
     if Path(spec).is_dir():
         x, y, class_names = data.read_folder(spec, shape)
         return Images(normalised(x, normalization()), y, class_names, True)
-    try:
-        content = np.load(spec, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return Images(content)
-        with content:
-            arrays = {name: content[name] for name in content.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{spec} is no whole .npy or .npz of plain arrays ({error}); write it with numpy.savez."
-        ) from error
+    arrays = read_arrays(spec, of_npy="x")
     if "x" not in arrays:
         raise ValueError(f"{spec} must hold images x and, for a cascade, labels y, got {sorted(arrays)}; rename them.")
+    for name in ("x", "y"):
+        if name in arrays and arrays[name].dtype.kind not in "biuf":
+            raise ValueError(f"{spec} must hold numbers, got {name} of {arrays[name].dtype}; convert it.")
     return Images(arrays["x"], arrays.get("y"))
 
 

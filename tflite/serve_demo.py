@@ -196,7 +196,7 @@ class Reader:
 
 
 def table(paths, served, names, places) -> str:
-    """Returns the CSV: file, class, probability, stopped, macs.
+    """Returns the CSV: file (bytes of its name that are no UTF-8 as Python escapes), class, probability, stopped, macs.
 
     Args:
         paths: of the images.
@@ -215,7 +215,7 @@ def table(paths, served, names, places) -> str:
         paths, served.predictions, chances, served.stopped, served.macs, strict=True
     ):
         rows.writerow([path, names[top], f"{chance:.4f}", places[place], int(macs)])
-    return text.getvalue()
+    return text.getvalue().encode("utf-8", "backslashreplace").decode()
 
 
 def describe(served, folder, places, budget, static_name, static_macs) -> list[str]:

@@ -9,6 +9,8 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+sys.stdout.reconfigure(errors="backslashreplace")  # names of files and classes may hold what it cannot show
+
 EXPECTED = (ValueError, OSError, ImportError)
 """Errors whose message says it all: scripts print it and end."""
 

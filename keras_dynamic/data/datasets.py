@@ -2,8 +2,6 @@
 
 import importlib.util
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_dynamic.data.shipped import shipped
+from keras_dynamic.files import read_arrays
 from keras_dynamic.messages import did_you_mean
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -297,28 +296,21 @@ def load_arrays(path: str | os.PathLike[str]) -> Dataset:
             f"Expected an .npz file with {', '.join(ARRAYS)}, got {str(path)!r}, which is no file; write it with "
             f"numpy.savez."
         )
-    arrays = _read_npz(path)
+    arrays = read_arrays(path, names=(*ARRAYS, "class_names"))
     missing = [key for key in ARRAYS if key not in arrays]
     if missing:
         raise ValueError(
             f"Expected the arrays {', '.join(ARRAYS)} in {path}, got {', '.join(sorted(arrays)) or 'none'}; "
             f"add {', '.join(missing)}."
         )
-    names = arrays["class_names"].tolist() if "class_names" in arrays else None
-    return from_arrays(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"], names)
-
-
-def _read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no zip archive, or is cut short")
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files if key in (*ARRAYS, "class_names")}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    names = arrays.get("class_names")
+    if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
         raise ValueError(
-            f"Expected {path} to be an .npz file of plain arrays, got one that cannot be read ({error}); "
-            f"write it anew with numpy.savez."
-        ) from error
+            f"Expected class_names in {path} to be strings [classes], got {names.dtype} {list(names.shape)}; save a "
+            "list of the classes' names."
+        )
+    class_names = None if names is None else names.tolist()
+    return from_arrays(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"], class_names)
 
 
 def _check_known(name: str, folder: Path) -> None:

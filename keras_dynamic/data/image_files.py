@@ -1,5 +1,7 @@
 """Lists the image files of a folder and reads them as arrays."""
 
+import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +11,8 @@ from PIL import Image, ImageOps
 
 def image_files(folder) -> list[Path]:
     """Returns the files of a folder in order of their names, without hidden files and folders.
+
+    What is no file to read, such as a pipe or a link to nothing, is among them, and read_image says so.
 
     Args:
         folder: path of the folder.
@@ -20,7 +24,7 @@ def image_files(folder) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"expected a folder of image files, got {str(folder)!r}, which is no folder.")
-    found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    found = sorted(path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith("."))
     if not found:
         raise ValueError(f"expected a folder of image files, got {str(folder)!r}, which holds none; put images there.")
     return found
@@ -37,7 +41,7 @@ def read_image(path, shape) -> tuple[np.ndarray, str]:
         (uint8 [height, width, channels], a note if the image was resized, else '').
 
     Raises:
-        ValueError: if the file is missing or no whole image.
+        ValueError: if the file is missing, no whole image, or so large that it would fill the memory.
     """
     try:
         return _pixels(path, shape)
@@ -55,6 +59,9 @@ def _reason(error):
 def _pixels(path, shape):
     """Returns what read_image returns, or raises one of _UNREADABLE."""
     height, width, channels = shape
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening or reading it may never return
+        raise ValueError("it is a pipe, a socket or a device")
     with Image.open(path) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith(("I", "F")):
@@ -128,7 +135,7 @@ def files_by_class(folder) -> tuple[list[Path], list[int], tuple[str, ...]]:
     classes = _folders(folder) if folder.is_dir() else []
     if not classes:
         return image_files(folder), [], ()
-    beside = next((path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")), None)
+    beside = next((path.name for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")), None)
     if beside is not None:
         raise ValueError(
             f"expected image files or class folders in {str(folder)!r}, got both, the file {beside!r} beside the "

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from keras_dynamic.files import read_arrays
+
 FOLDER = Path(__file__).parent / "shipped"
 PARTS = ("gates", "heldout", "test")
 COLUMNS = 50
@@ -56,9 +58,9 @@ def shipped(folder: Path = FOLDER) -> Shipped:
         raise FileNotFoundError(
             f"Expected the shipped images in {folder}, got no {', '.join(missing)}; reinstall keras_dynamic."
         )
-    with np.load(labels_file, allow_pickle=False) as labels:
-        y = {part: labels[part].astype(np.int32) for part in PARTS}
-        class_names = tuple(str(name) for name in labels["class_names"])
+    labels = read_arrays(labels_file, "reinstall keras_dynamic")
+    y = {part: labels[part].astype(np.int32) for part in PARTS}
+    class_names = tuple(str(name) for name in labels["class_names"])
     x = {part: read_sheet(sheet_file(folder, part)) for part in PARTS}
     return Shipped(x["gates"], y["gates"], x["heldout"], y["heldout"], x["test"], y["test"], class_names)
 

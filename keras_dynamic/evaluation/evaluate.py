@@ -12,6 +12,7 @@ from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence, Pattern
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.layers.dynamic_model import as_dynamic
+from keras_dynamic.layers.normalize_pixels import warn_of_fractions
 from keras_dynamic.metrics import accuracies, activation_rates, distinct_paths, shuffled, units_run
 from keras_dynamic.ops import answers, check_images, right_answers
 
@@ -116,6 +117,7 @@ def evaluate(model, x, y=None, decisions=None, batch_size=250, outcome=None) -> 
     model = as_dynamic(model, copy=False)
     x, y = as_arrays(x, y)
     check_images(x)
+    warn_of_fractions(model, x)
     task = model.task
     if y is not None and task == "values":
         raise ValueError(

@@ -12,6 +12,7 @@ from keras_dynamic.cost import Node, given
 from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import CombinedDecider, Confidence
 from keras_dynamic.evaluation.evaluate import compiled_outcome
+from keras_dynamic.layers.normalize_pixels import warn_of_fractions
 from keras_dynamic.ops import check_images, right_answers
 
 
@@ -113,6 +114,7 @@ def exit_answers(
     """
     x, _ = as_arrays(x)
     check_images(x)
+    warn_of_fractions(model, x)
     certain = exit_confidence(model)
     if certain is None:
         check_exits(model)

@@ -7,9 +7,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dynamic.files import replacing
+from keras_dynamic.files import read_arrays, replacing
 
 _NOTE = "note.json"
+_ANEW = "delete the folder of the run and start anew"
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -41,17 +42,17 @@ class Checkpoint(keras.callbacks.Callback):
         if not self.path.exists():
             return 0
         variables = _state(model)
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                epoch, arrays = int(file["epoch"]), [file[f"{k:05d}"] for k in range(len(file.files) - 1)]
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"checkpoint {str(self.path)!r} cannot be read ({error}); delete the folder of the run and start anew."
-            ) from error
+        found = read_arrays(self.path, _ANEW)
+        epoch = found.pop("epoch", np.zeros(0))
+        names = [f"{k:05d}" for k in range(len(found))]
+        numbers = found.keys() == set(names) and all(array.dtype.kind in "biuf" for array in found.values())
+        if epoch.shape or epoch.dtype.kind not in "iu" or not numbers:
+            raise ValueError(f"{self.path} is no checkpoint that a training has written; {_ANEW}.")
+        arrays = [found[name] for name in names]
         check_shapes([array.shape for array in arrays], variables, model, self.path)
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
-        return epoch
+        return int(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves the state."""
@@ -85,9 +86,11 @@ def save(model, path, optimizer=True, note=None):
 
 def read_note(path):
     """Returns the note with which a model was saved in a .keras file, or raises a ValueError if there is none."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no whole .keras file; {_ANEW}.")
     with zipfile.ZipFile(path) as file:
         if _NOTE not in file.namelist():
-            raise ValueError(f"{path} was saved without a note; delete the folder of the run and start anew.")
+            raise ValueError(f"{path} was saved without a note; {_ANEW}.")
         return json.loads(file.read(_NOTE))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import math
 import os
 import re
 import shlex
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_dynamic.experiments.run_record import commit, machine
-from keras_dynamic.files import write_text
+from keras_dynamic.files import read_json, write_text
 from keras_dynamic.messages import did_you_mean, is_count
 
 METHODS = (
@@ -36,7 +35,7 @@ METHODS = (
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FIGURE = re.compile(r"[a-z][a-z0-9_]*")
 _TARGET = re.compile(r"(>=|<=) (-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
-_AGAIN = "measure it again with --record."
+_AGAIN = "train the run again"
 _ABSOLUTE_PATH = re.compile(r"(?:^|[\s='\"])(/[^\s'\"]+)")
 
 
@@ -163,12 +162,7 @@ def load(path: Path | str) -> Record:
             the message names file and key.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected a JSON object, got no JSON ({error}); {_AGAIN}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}; {_AGAIN}")
+    content = read_json(path, "measure it again with --record")
     names = [field.name for field in dataclasses.fields(Record)]
     for key in content:
         if key not in names:
@@ -208,7 +202,7 @@ def _require(right: Any, key: str, expected: str, received: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_date(text: str) -> bool:
@@ -337,7 +331,7 @@ def training_seconds(folder) -> float:
     Args:
         folder: of the run.
     """
-    return _read(Path(folder) / "run.json")["seconds"] + taken_over_seconds(folder)
+    return read_json(Path(folder) / "run.json", _AGAIN)["seconds"] + taken_over_seconds(folder)
 
 
 def taken_over_seconds(folder) -> float:
@@ -347,10 +341,6 @@ def taken_over_seconds(folder) -> float:
         folder: of the run.
     """
     config = Path(folder) / "config.json"
-    start = os.path.expandvars(_read(config).get("start_from", "")) if config.is_file() else ""
+    start = os.path.expandvars(read_json(config, _AGAIN).get("start_from", "")) if config.is_file() else ""
     before = Path(start).parent if start.endswith(".keras") else Path(start)
     return training_seconds(before) if start and (before / "run.json").is_file() else 0.0
-
-
-def _read(path):
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -12,7 +12,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dynamic.files import locked, plain, remove_partial, write_json
+from keras_dynamic.files import locked, plain, read_json, remove_partial, write_json
+
+_OTHER = "no run wrote it, so give another --workdir"
 
 
 class RunRecord:
@@ -41,6 +43,8 @@ class RunRecord:
                 "give another --workdir."
             )
         self._content = _read(self.path) or {"started": _now(), "epochs": [], "figures": {}, "seconds": 0.0}
+        if not {"epochs", "figures", "seconds"} <= self._content.keys():
+            raise ValueError(f"{self.path} lacks what a run writes; {_OTHER}.")
         self._before, self._clock = self._content["seconds"], time.monotonic()
 
     @contextlib.contextmanager
@@ -102,13 +106,7 @@ def _read(path):
     """Returns a JSON object of the run's folder, None if there is no such file."""
     if not path.exists():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is there, but no run wrote it; give another --workdir.")
-    return found
+    return read_json(path, _OTHER)
 
 
 def commit() -> str:

@@ -281,6 +281,16 @@ class DynamicModel(SavedArguments, keras.Model):
             self._check_data(*validation[:2])
         return super().fit(x, y, *args, **kwargs)
 
+    def predict(self, x, *args, **kwargs):
+        """Returns logits, as keras.Model.predict.
+
+        Raises:
+            ValueError: if an array holds NaN or infinity, of which compiled layers may make a class like any other.
+        """
+        if isinstance(x, np.ndarray):
+            check_images(x)
+        return super().predict(x, *args, **kwargs)
+
     def _check_data(self, x, y):
         """Raises a ValueError if arrays to train on are not finite, or not what the loss takes."""
         if isinstance(x, np.ndarray):

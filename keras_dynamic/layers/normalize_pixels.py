@@ -1,10 +1,13 @@
 """From pixel values to what a network was trained on."""
 
+import warnings
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_dynamic.cost import register
+from keras_dynamic.keras_hooks import all_layers
 from keras_dynamic.layers.saved_arguments import SavedArguments
 
 
@@ -51,3 +54,37 @@ class NormalizePixels(SavedArguments):
 @register(NormalizePixels)
 def _cost(layer, inputs):
     return 0
+
+
+def normalizes_pixels(model) -> bool:
+    """Returns whether a built DynamicModel begins with a layer that normalises or rescales pixel values 0 to 255."""
+    return takes_pixels(model) or rescales_pixels(model)
+
+
+def takes_pixels(model) -> bool:
+    """Returns whether the model certainly normalises pixel values 0 to 255 itself."""
+    return any(isinstance(layer, NormalizePixels) for layer in all_layers(model.chain.stem))
+
+
+def rescales_pixels(model) -> bool:
+    """Returns whether the model's stem rescales its input as pixel values are: by 1 / 255, 1 / 127.5 or the like.
+
+    Sensor values may be rescaled so too, so that inputs of another range are no error.
+    """
+    scales = [layer.scale for layer in all_layers(model.chain.stem) if isinstance(layer, keras.layers.Rescaling)]
+    return any(1 / 300 <= np.min(scale) <= np.max(scale) <= 1 / 100 for scale in scales)
+
+
+def warn_of_fractions(model, x):
+    """Warns, once for each model, where images range from 0 to 1 and the model expects pixel values 0 to 255.
+
+    Args:
+        model: built DynamicModel.
+        x: images, [n, height, width, channels], finite; others are let pass.
+    """
+    x = np.asarray(x)
+    if x.ndim == 4 and x.dtype.kind == "f" and x.min() >= 0 and 0 < x.max() <= 1 and normalizes_pixels(model):
+        warnings.warn(  # of one place, so that Python shows it once, whatever the images are given to
+            f"images range from 0 to 1, and {model.name!r} expects pixels from 0 to 255; multiply them by 255.",
+            stacklevel=1,
+        )

@@ -1,10 +1,11 @@
 """From a .tflite with selects to one that really skips, checked, and run on LiteRT and TensorFlow Lite Micro."""
 
+from keras_dynamic.layers.normalize_pixels import normalizes_pixels
 from keras_dynamic.lite.adopt import adopt
 from keras_dynamic.lite.arena import TensorArena, plan_arena, tensor_arena
 from keras_dynamic.lite.c_source import CSource, Firmware, firmware, to_c
 from keras_dynamic.lite.convert import simplify
-from keras_dynamic.lite.export import export, normalizes_pixels
+from keras_dynamic.lite.export import export
 from keras_dynamic.lite.float_io import float_io
 from keras_dynamic.lite.interpreter import BACKENDS, KERNELS, Interpreter, Port, encode_image
 from keras_dynamic.lite.metadata import (

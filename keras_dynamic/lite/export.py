@@ -10,9 +10,10 @@ from keras_dynamic.cost import Guard, Node, Row, costs_of_stops, greatest_common
 from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.keras_hooks import all_layers
-from keras_dynamic.layers import Decider, DynamicModel, NormalizePixels
+from keras_dynamic.layers import Decider, DynamicModel
 from keras_dynamic.layers.constant_variables import constant_variables
 from keras_dynamic.layers.dynamic_model import as_dynamic
+from keras_dynamic.layers.normalize_pixels import rescales_pixels, takes_pixels, warn_of_fractions
 from keras_dynamic.lite import flatbuffer
 from keras_dynamic.lite.branching import FOLD, BranchingExecutor, Limit, lower_groups, note
 from keras_dynamic.lite.budget import BUDGET, UNLIMITED
@@ -112,15 +113,16 @@ def export(
     _check_arguments(model, quantize, outputs, fold, thresholds, input_type)
     budget = None if budget is None else _checked_budget(model, budget, thresholds)
     labels = check_labels(labels, model.classes)
-    normalization = (0, 1) if normalization is None and _rescales_pixels(model) else normalization
-    normalization = check_normalization(normalization, model.image_shape[-1], _takes_pixels(model), input_type)
+    normalization = (0, 1) if normalization is None and rescales_pixels(model) else normalization
+    normalization = check_normalization(normalization, model.image_shape[-1], takes_pixels(model), input_type)
     as_input, in_int8 = thresholds == "input", quantize == "int8"
     shape = (1, *model.image_shape[1:])
     uses_images = in_int8 or (as_input and calibration is not None)
     if uses_images:
         wanted_for = "int8" if in_int8 else "the table of budgets of thresholds='input'"
         calibration, _ = as_arrays(calibration)
-        calibration = check_calibration(calibration, shape[1:], wanted_for, _takes_pixels(model))
+        calibration = check_calibration(calibration, shape[1:], wanted_for, takes_pixels(model))
+        warn_of_fractions(model, calibration)
     bytes_are = None if input_type is None else byte_range(normalization)
     if bytes_are is not None:
         check_byte_range(bytes_are, calibration)
@@ -210,25 +212,6 @@ def _checked_budget(model, budget, thresholds):
             "deadline."
         )
     return budget
-
-
-def normalizes_pixels(model) -> bool:
-    """Returns whether a built DynamicModel begins with a layer that normalises or rescales pixel values 0 to 255."""
-    return _takes_pixels(model) or _rescales_pixels(model)
-
-
-def _takes_pixels(model) -> bool:
-    """Returns whether the model certainly normalises pixel values 0 to 255 itself."""
-    return any(isinstance(layer, NormalizePixels) for layer in all_layers(model.chain.stem))
-
-
-def _rescales_pixels(model) -> bool:
-    """Returns whether the model's stem rescales its input as pixel values are: by 1 / 255, 1 / 127.5 or the like.
-
-    Sensor values may be rescaled so too, so that inputs of another range are no error.
-    """
-    scales = [layer.scale for layer in all_layers(model.chain.stem) if isinstance(layer, keras.layers.Rescaling)]
-    return any(1 / 300 <= np.min(scale) <= np.max(scale) <= 1 / 100 for scale in scales)
 
 
 def _constants(model, as_input):
@@ -363,7 +346,7 @@ class _Graph:
             "macs_unit": greatest_common_unit(self.node),
             "notes": self.notes,
             "quantize": quantize,
-            "pixels": _takes_pixels(self.model),
+            "pixels": takes_pixels(self.model),
             "task": self.model.task,
         }
 

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,8 @@ def encode_image(image, port: Port, metadata: Callable = dict) -> np.ndarray:
     if pixels.dtype == port.dtype == np.uint8:
         return pixels.reshape(port.shape)
     low, high = float(pixels.min()), float(pixels.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
+    largest = float(np.finfo(np.float32).max)
+    if not (-largest <= low and high <= largest):
         raise ValueError("Images must be finite numbers, got NaN or infinity; leave such images out.")
     if not (low >= 0 and high <= 255) and (metadata() or {}).get("pixels"):
         raise ValueError(
@@ -129,6 +131,9 @@ KERNELS = {"auto": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "refe
 class Interpreter:
     """Runs a .tflite on one image at a time.
 
+    Threads may share it for `run`, one call of which waits for the other; to run images at once, give each thread its
+    own. `set`, `feed`, `invoke` and `results` keep the inputs in between, so that one thread has to call them in turn.
+
     Where thresholds are an input (export's thresholds='input') and none are given, those noted in the file's metadata
     are set; where a budget is an input and none is given, it is unlimited.
 
@@ -158,6 +163,7 @@ class Interpreter:
         kernels: str = "auto",
     ):
         self.backend, self._model, self._interpreter = _opened(model, threads, backend, kernels)
+        self._lock = threading.RLock()  # runtimes refuse to set inputs while they run, and do not wait
         inputs, outputs = self._details()
         self.inputs = {name: _port(name, found) for name, found in inputs.items()}
         self.outputs = {name: _port(name, found) for name, found in outputs.items()}
@@ -244,8 +250,10 @@ class Interpreter:
         return found
 
     def _feed(self, values):
-        for name, value in values.items():
-            self._interpreter.set_tensor(self._indices[name], encode(value, self.inputs[name]))
+        encoded = {name: encode(value, self.inputs[name]) for name, value in values.items()}
+        with self._lock:
+            for name, value in encoded.items():
+                self._interpreter.set_tensor(self._indices[name], value)
 
     def fill(self) -> None:
         """Sets inputs to zeros, thresholds and budget to the file's own, to time a model of the same work always."""
@@ -260,20 +268,23 @@ class Interpreter:
             ValueError: if the runtime cannot.
         """
         try:
-            self._interpreter.invoke()
+            with self._lock:
+                self._interpreter.invoke()
         except RuntimeError as error:
             raise ValueError(f"{self.backend} cannot run the model ({error}); export the model again.") from error
 
     def results(self, raw: bool = False) -> dict[str, np.ndarray]:
         """Returns {name: array} of the last invoke's outputs, quantised ones as float32, or as integers if raw."""
-        found = {name: self._interpreter.get_tensor(self._indices[name]) for name in self.outputs}
+        with self._lock:
+            found = {name: self._interpreter.get_tensor(self._indices[name]) for name in self.outputs}
         return found if raw else {name: decode(values, self.outputs[name]) for name, values in found.items()}
 
     def run(self, image, raw: bool = False, **others) -> dict[str, np.ndarray]:
         """Sets the inputs, runs the model and returns its outputs. Arguments as in set and results."""
-        self.set(image, **others)
-        self.invoke()
-        return self.results(raw)
+        with self._lock:
+            self.set(image, **others)
+            self.invoke()
+            return self.results(raw)
 
 
 class Signature:

@@ -20,7 +20,7 @@ from keras_dynamic.lite.thresholds import THRESHOLDS, given_or_noted
 
 
 class MicroInterpreter:
-    """A .tflite on TensorFlow Lite Micro, one image at a time.
+    """A .tflite on TensorFlow Lite Micro, one image at a time; threads that share it wait for each other.
 
     Attributes:
         input: the input for the image.
@@ -53,6 +53,7 @@ class MicroInterpreter:
         self._model = flatbuffer.pack(parsed)  # written anew, as the runtime would crash on a damaged file
         tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
         self._generous = 2**20 + sum(1024 + 8 * math.prod(flatbuffer.shape(tensor)) for tensor in tensors)
+        self._lock = threading.Lock()
         try:
             self._interpreter = _allocate(self._model, arena_bytes or self._generous)
         except _Refused as error:
@@ -82,18 +83,24 @@ class MicroInterpreter:
             values[THRESHOLDS] = given_or_noted(thresholds, self._metadata)
         if BUDGET in names or budget is not None:
             values[BUDGET] = in_units(budget, self._metadata)
+        encoded = [encode_image(image, self.input, lambda: self._metadata)]
+        encoded += [encode(values[port.name], port) for port in self._further]
+        with self._lock:
+            found = self._run(encoded)
+        return found if raw else {port.name: decode(found[port.name], port) for port in self.outputs}
+
+    def _run(self, encoded):
+        """Returns {name: integers, or numbers where the output is not quantised} of all inputs, in their order."""
         # The arena's plan gives the inputs' memory to later tensors: they must be set before every invoke.
-        self._interpreter.set_input(encode_image(image, self.input, lambda: self._metadata), 0)
-        for place, port in enumerate(self._further, 1):
-            self._interpreter.set_input(encode(values[port.name], port), place)
+        for place, value in enumerate(encoded):
+            self._interpreter.set_input(value, place)
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
             raise ValueError(
                 f"TensorFlow Lite Micro cannot run the model ({error}); export the model again."
             ) from error
-        found = {port.name: np.array(self._interpreter.get_output(i)) for i, port in enumerate(self.outputs)}
-        return found if raw else {port.name: decode(found[port.name], port) for port in self.outputs}
+        return {port.name: np.array(self._interpreter.get_output(i)) for i, port in enumerate(self.outputs)}
 
     def arena_bytes(self) -> int:
         """Returns the smallest arena that the runtime accepts here, to 64 bytes; 4-byte pointers need less."""

@@ -122,10 +122,13 @@ def read_part_times(path, precision=None) -> dict[str, float] | list[float]:
         ValueError: if the file is neither, lacks the precision or a time, or times are no numbers of at least 0.
         OSError: if it cannot be read.
     """
-    text = Path(path).read_text(encoding="utf-8-sig")
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{str(path)!r} is no UTF-8 text ({error}); give a table {{part: milliseconds}}.") from None
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         if text.lstrip().startswith("{"):
             raise ValueError(f"{str(path)!r} is no JSON ({error}); give a table {{part: milliseconds}}.") from None
         return _of_log(text, path)

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import math
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +39,8 @@ class Stopped(NamedTuple):
 class Stages:
     """Runs stages on one image, each only if the one before it returns go_on: an IF in the host's own language.
 
+    Threads that share it wait for each other.
+
     Args:
         models: what `stages` returned, or the bytes of the one file that `join_stages` made of it.
         **interpreter: arguments of Interpreter.
@@ -53,6 +56,7 @@ class Stages:
             raise ValueError("Expected stages, got a file that has none; cut it by kd.lite.stages.")
         runners = [signatures(each, **interpreter) for each in ([models] if joined else models)]
         self._stages = [runner for each in runners for runner in each.values()]
+        self._lock = threading.Lock()
 
     def run(self, image, thresholds=None, budget=None) -> Stopped:
         """Runs the stages until one stops, or the next one's MACs would exceed the budget.
@@ -69,7 +73,8 @@ class Stages:
             if number and spent + macs > most:
                 break
             exit_, spent = self._notes["stops_at"][number], spent + macs
-            found = stage.run({name: values[name] for name in stage.inputs})
+            with self._lock:
+                found = stage.run({name: values[name] for name in stage.inputs})
             logits = decode(found["logits"], stage.outputs["logits"])
             if GO_ON not in found or not found[GO_ON].item():
                 break

@@ -12,6 +12,7 @@ from keras_dynamic.data import as_arrays
 from keras_dynamic.deciders import Confidence
 from keras_dynamic.layers import Chain, Decided, DynamicModel, Unit
 from keras_dynamic.layers.logits_end import backwards, function_of, logits_model
+from keras_dynamic.layers.normalize_pixels import warn_of_fractions
 from keras_dynamic.layers.saved_arguments import SavedArguments
 from keras_dynamic.messages import check_fraction, distinct
 from keras_dynamic.ops import (
@@ -440,6 +441,7 @@ class Cascade(DynamicModel):
     def _labels(self, x, y):
         """Returns checked labels, or None if there are none."""
         check_images(x)
+        warn_of_fractions(self, x)
         if y is None:
             return None
         y = right_answers(y, (len(x), *self.logits_shape[1:]), self.task)

@@ -14,7 +14,7 @@ from keras import layers, ops
 from keras_dynamic.callbacks import RequireFiniteLoss
 from keras_dynamic.cost import tree
 from keras_dynamic.data import as_arrays, random_crop_flip
-from keras_dynamic.files import replacing, write_json
+from keras_dynamic.files import read_arrays, read_json, replacing, write_json
 from keras_dynamic.layers import Chain, DynamicModel, NormalizePixels
 from keras_dynamic.layers.logits_end import logits_model
 from keras_dynamic.losses import distillation
@@ -206,9 +206,9 @@ def _check_folder(folder, settings):
     """Notes the settings in the folder, or raises a ValueError if it has others."""
     folder.mkdir(parents=True, exist_ok=True)
     noted = folder / "distillation.json"
-    if noted.exists() and json.loads(noted.read_text()) != settings:
+    if noted.exists() and (held := read_json(noted, "empty its folder")) != settings:
         raise ValueError(
-            f"folder {str(folder)!r} holds another distillation, {noted.read_text()}, got {json.dumps(settings)}; give "
+            f"folder {str(folder)!r} holds another distillation, {json.dumps(held)}, got {json.dumps(settings)}; give "
             "another folder, or empty it."
         )
     write_json(noted, settings)
@@ -220,7 +220,7 @@ def _kept_logits(path, taught, teacher, verbose):
         logits = taught.answers_of(teacher, verbose)
         with replacing(path) as temporary:
             np.save(temporary, logits)
-    return np.load(path)
+    return read_arrays(path, "empty its folder", of_npy="logits")["logits"]
 
 
 def _check_own(network, inputs, logits):

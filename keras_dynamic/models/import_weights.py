@@ -9,6 +9,7 @@ import zlib
 import keras
 import numpy as np
 
+from keras_dynamic.files import read_arrays
 from keras_dynamic.layers import DynamicModel, Residual
 from keras_dynamic.messages import did_you_mean
 from keras_dynamic.models.resnet import MODES, mode_of
@@ -147,7 +148,9 @@ def _load(model, path, plan_of):
 
 
 def _fitted(array, name, variable, axes, path):
-    """Returns the array in the variable's layout, or raises a ValueError if its shape does not fit."""
+    """Returns the array in the variable's layout, or raises a ValueError if its type or shape does not fit."""
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: array {name!r} must hold numbers, got {array.dtype}; give the file of the weights.")
     axes = tuple(range(len(variable.shape))) if axes is None else axes
     if array.ndim != len(axes) or array.transpose(axes).shape != tuple(variable.shape):
         needed = tuple(variable.shape[axes.index(axis)] for axis in range(len(axes)))
@@ -169,14 +172,7 @@ def _listed(wrong):
 def _read(path):
     if not os.path.exists(path):
         raise FileNotFoundError(f"no weights file at {path}; give the path of an .npz file.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    # TypeError: an .npy, which np.load gives as an array.
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path} is not a readable .npz file of weights ({error}); give one written by numpy.savez."
-        ) from error
+    return read_arrays(path, "give one of weights, written by numpy.savez")
 
 
 def _resnet_plan(model):

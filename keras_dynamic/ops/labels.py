@@ -73,7 +73,7 @@ def check_images(x, shape=None):
         shape: that a model takes, batch first, as DynamicModel.image_shape; None checks none.
 
     Raises:
-        ValueError: if there are none, one holds NaN or infinity, or the shape is another.
+        ValueError: if there are none, one holds NaN or what is infinite in float32, or the shape is another.
     """
     if not len(x):
         raise ValueError("expected held-out or test images, got none; give images [n, height, width, channels].")
@@ -83,9 +83,10 @@ def check_images(x, shape=None):
             f"the model takes inputs of shape {list(shape[1:])}, got {list(x.shape[1:])}; resize them, or give the "
             "model a Resizing layer."
         )
+    most = np.finfo(np.float32).max  # beyond it numbers are infinite in a network
     # The least and the largest are NaN where any is, and take no copy of the images.
-    if x.dtype.kind == "f" and not (np.isfinite(x.min()) and np.isfinite(x.max())):
-        bad = next(index for index, image in enumerate(x) if not np.isfinite(image).all())
+    if x.dtype.kind == "f" and not (-most <= x.min() and x.max() <= most):
+        bad = next(index for index, image in enumerate(x) if not (np.abs(image) <= most).all())
         raise ValueError(
             f"images must be finite numbers, got NaN or infinity in image {bad} of {len(x)}; leave it out or repair it."
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_dynamic.files import read_json
 from keras_dynamic.report.html import write_report
 from keras_dynamic.report.schema import PRECISIONS, check_report
 from keras_dynamic.report.system_sections import short_table
@@ -87,7 +87,7 @@ def _read(run: str) -> tuple[str, dict[str, Any]]:
     path = Path(folder) / "report.json"
     if not equals or not path.is_file():
         raise ValueError(f"Expected NAME=FOLDER with a report.json in the folder, got {run!r}; train that run first.")
-    return name, json.loads(path.read_text(encoding="utf-8"))
+    return name, read_json(path, "train that run again")
 
 
 if __name__ == "__main__":

@@ -85,13 +85,15 @@ def render(
         ValueError: If two pictures have the same name.
     """
     import jinja2
+    import matplotlib
 
     files: dict[str, bytes] = {}
     shown = []
-    for section in sections:
-        blocks = [_prepare(block, files) for block in section.render(report, evaluations)]
-        if blocks:
-            shown.append({"title": section.title, "blocks": blocks, "folded": section.folded})
+    with matplotlib.rc_context({"text.parse_math": False}):  # names of classes may hold a $
+        for section in sections:
+            blocks = [_prepare(block, files) for block in section.render(report, evaluations)]
+            if blocks:
+                shown.append({"title": section.title, "blocks": blocks, "folded": section.folded})
     facts = {name: report[name] for name in _FACTS if report.get(name) is not None}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -76,20 +77,27 @@ def check_report(report: Mapping[str, Any]) -> None:
             and equilibrium, a number for each exit.
 
     Raises:
-        ValueError: Naming the key.
+        ValueError: Naming the key, also if one of those holds no number.
     """
     _need(report, ("static", "systems"), "report")
+    _need(report["static"], (), "report['static']")
+    _need(report["systems"], (), "report['systems']")
     for name, entry in report["static"].items():
-        _need(entry, ("accuracy", "macs"), f"report['static'][{name!r}]")
+        _need_numbers(entry, ("accuracy", "macs"), f"report['static'][{name!r}]")
+    for name, system in report["systems"].items():
+        _need_numbers(system, SYSTEM_KEYS, f"report['systems'][{name!r}]")
     exported = precisions(report)
     for name, system in report["systems"].items():
         check_system_name(name)
         where = f"report['systems'][{name!r}]"
-        _need(system, (*SYSTEM_KEYS, *exported), where)
+        _need(system, exported, where)
         for precision in exported:
-            _need(system[precision], PRECISION_KEYS, f"{where}[{precision!r}]")
+            _need_numbers(system[precision], PRECISION_KEYS, f"{where}[{precision!r}]")
         for part, keys in _ROWS.items():
-            for place, row in enumerate(system.get(part, [])):
+            rows = system.get(part, [])
+            if not isinstance(rows, (list, tuple)):
+                raise ValueError(f"Expected {where}[{part!r}] as a list, got {type(rows).__name__}; give one of rows.")
+            for place, row in enumerate(rows):
                 _need(row, keys, f"{where}[{part!r}][{place}]")
         if "gradient_variances" in system:
             _need(system["gradient_variances"], ("plain", "equilibrium"), f"{where}['gradient_variances']")
@@ -165,3 +173,10 @@ def _need(mapping: Any, keys: Sequence[str], where: str) -> None:
     for key in keys:
         if key not in mapping:
             raise ValueError(f"Expected the key {key!r} in {where}, got {', '.join(mapping) or 'nothing'}; add it.")
+
+
+def _need_numbers(mapping: Any, keys: Sequence[str], where: str) -> None:
+    _need(mapping, keys, where)
+    for key in keys:
+        if isinstance(mapping[key], bool) or not isinstance(mapping[key], numbers.Real):
+            raise ValueError(f"Expected a number as {where}[{key!r}], got {mapping[key]!r}; correct it.")

@@ -1,9 +1,12 @@
 """The compact execution: batched inference in which each part runs only on the images that need it."""
 
+import os
+
 import keras
 
 from keras_dynamic.layers import DynamicModel, Outcome
 from keras_dynamic.layers.forward import MaskedExecutor
+from keras_dynamic.ops import check_images
 
 
 def compact(model):
@@ -26,7 +29,8 @@ def compact(model):
 
     Raises:
         ValueError: if the model is not built, or Keras does not run on TensorFlow; by the function, if it gets no
-            images or ones of another size.
+            images, ones of another size, or NaN or infinity, of which compiled layers may make a class like any other.
+        RuntimeError: by the function, in a fork of the process that made it, where TensorFlow would hang.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -40,20 +44,28 @@ def compact(model):
         )
     import tensorflow as tf
 
-    shape = model.image_shape[1:]
+    shape, process = model.image_shape[1:], os.getpid()
 
     @tf.function(input_signature=(tf.TensorSpec((None, *shape), tf.float32),))
     def outcome(images):
         return model.outcome(images, training=False, executor=_CompactExecutor())
 
     def run(images) -> Outcome:
+        if os.getpid() != process:
+            raise RuntimeError(
+                "TensorFlow hangs in a fork of a process that used it; load the model and call compact in the process "
+                "that runs it, such as one that multiprocessing starts by 'spawn'."
+            )
         images = keras.ops.convert_to_tensor(images)
         if tuple(images.shape[1:]) != tuple(shape) or images.shape[0] == 0:
             raise ValueError(
                 f"compact takes a batch of images, [batch, {', '.join(map(str, shape))}], got shape "
                 f"{tuple(images.shape)}."
             )
-        return outcome(keras.ops.cast(images, "float32"))
+        numbers = keras.ops.cast(images, "float32")
+        if images.dtype.is_floating and tf.executing_eagerly() and not tf.reduce_all(tf.math.is_finite(numbers)):
+            check_images(numbers)  # says which
+        return outcome(numbers)
 
     run.compiled = outcome  # type: ignore[attr-defined]  # so that its traces can be counted
     return run

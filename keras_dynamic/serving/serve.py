@@ -101,8 +101,11 @@ def serve(model, batches) -> Served:
     stopped, macs, everything = [], [], []
     seconds, seconds_static = 0.0, 0.0
     for batch in batches:
-        check_images(batch)
         images = keras.ops.convert_to_tensor(batch, "float32")
+        try:
+            check_images(images)
+        except ValueError as error:
+            raise ValueError(f"batch {len(logits)}: {error}") from error
         if not logits:
             run(images), static(images)
         start = time.perf_counter()

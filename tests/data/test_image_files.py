@@ -1,5 +1,10 @@
 """Image files as networks take them; tests/tflite has what the scripts say of broken ones."""
 
+import io
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -49,3 +54,53 @@ def test_what_is_no_image(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ValueError, match=r"cannot read image .*text.png, so it is left out: .*\.$"):
         read_image(tmp_path / "text.png", (6, 4, 3))
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A named pipe; should something wait for its contents, it gets an end after all."""
+    path = tmp_path / "pipe.png"
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)
+    yield path
+    os.close(held)
+
+
+def test_a_pipe_is_listed_and_refused_not_waited_for(pipe):
+    assert image_files(pipe.parent) == [pipe]
+    with pytest.raises(ValueError, match=r"pipe.png, so it is left out: it is a pipe, a socket or a device\.$"):
+        read_image(pipe, (6, 4, 3))
+
+
+def test_a_device_and_a_folder_are_no_images(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot read image /dev/zero, .*: it is a pipe, a socket or a device\.$"):
+        read_image("/dev/zero", (6, 4, 3))
+    with pytest.raises(ValueError, match=r"so it is left out: Is a directory\.$"):
+        read_image(tmp_path, (6, 4, 3))
+
+
+def test_a_link_to_nothing_is_listed_and_refused(tmp_path):
+    (tmp_path / "link.png").symlink_to(tmp_path / "nothing")
+    assert image_files(tmp_path) == [tmp_path / "link.png"]
+    with pytest.raises(ValueError, match=r"so it is left out: No such file or directory\.$"):
+        read_image(tmp_path / "link.png", (6, 4, 3))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_an_image_that_is_cut_short(kind, tmp_path):
+    content = io.BytesIO()
+    Image.fromarray(np.tile(PIXELS, (20, 20, 1))).save(content, kind)
+    (tmp_path / "cut").write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
+    with pytest.raises(ValueError, match=r"cannot read image .*cut, so it is left out: "):
+        read_image(tmp_path / "cut", (6, 4, 3))
+
+
+def test_an_image_that_would_fill_the_memory(tmp_path):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)  # of 4.8 GB of pixels
+    made = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    (tmp_path / "large.png").write_bytes(made)
+    with pytest.raises(ValueError, match=r"large.png, so it is left out: Image size \(1600000000 pixels\) exceeds"):
+        read_image(tmp_path / "large.png", (6, 4, 3))

@@ -95,6 +95,13 @@ def test_an_unreadable_file_is_told_so(tmp_path):
             load(name, tmp_path)
 
 
+@pytest.mark.parametrize("names", [np.array("owl"), np.array([1, 2, 3]), np.array([b"a", b"b", b"c"])])
+def test_class_names_that_are_no_list_of_strings(names, tmp_path):
+    np.savez(tmp_path / "owls.npz", **ARRAYS, class_names=names)
+    with pytest.raises(ValueError, match=r"Expected class_names in .*owls\.npz to be strings \[classes\], got"):
+        load("owls", tmp_path)
+
+
 def test_without_tfds_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "cifar10").mkdir()
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)

@@ -78,8 +78,36 @@ def test_another_architecture_is_refused_and_nothing_changes(gated, tmp_path):
 def test_cut_short(gated, tmp_path):
     checkpoint = saved(gated(), tmp_path / "checkpoint")
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"checkpoint .* cannot be read .*; delete the folder of the run"):
+    with pytest.raises(ValueError, match=r"latest\.npz to be .* cannot be read .*; delete the folder of the run"):
         checkpoint.restore(gated())
+
+
+@pytest.mark.parametrize("wrong", ["no epoch", "epochs", "text", "other name"])
+def test_other_arrays_are_no_checkpoint_and_nothing_changes(wrong, gated, tmp_path):
+    checkpoint = saved(gated(seed=1), tmp_path / "checkpoint")
+    arrays = dict(np.load(checkpoint.path))
+    last = f"{len(arrays) - 2:05d}"
+    if wrong == "no epoch":
+        del arrays["epoch"]
+    elif wrong == "other name":
+        arrays["a"] = arrays.pop(last)
+    else:
+        arrays["epoch" if wrong == "epochs" else last] = np.array([1, 2] if wrong == "epochs" else "text")
+    np.savez(checkpoint.path, **arrays)
+    model = gated(seed=2)
+    before = model.get_weights()
+    with pytest.raises(
+        ValueError, match=r"latest\.npz is no checkpoint that a training has written; delete the folder"
+    ):
+        checkpoint.restore(model)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_note_of_a_damaged_file(tmp_path):
+    (tmp_path / "best.keras").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"best\.keras is no whole \.keras file; delete the folder of the run"):
+        read_note(tmp_path / "best.keras")
 
 
 def test_saved_weights_come_back(gated, tmp_path):

@@ -112,6 +112,12 @@ def test_missing_unknown_and_foreign_files_are_named(tmp_path):
         records.load(put(tmp_path, []))
     with pytest.raises(ValueError, match=r"cascade_8_20_32\.json: expected a JSON object, got no JSON"):
         records.load(put(tmp_path, '{"id": '))
+    with pytest.raises(
+        ValueError, match=r"cascade_8_20_32\.json: expected a JSON object, got no JSON \(maximum recursion"
+    ):
+        records.load(put(tmp_path, "[" * 100_000))
+    with pytest.raises(ValueError, match=r"key 'figures.accuracy': expected a finite number"):
+        records.load(put(tmp_path, {**VALID, "figures": {"accuracy": 10**400}, "targets": {}}))
     with pytest.raises(ValueError, match=r"other\.json: key 'id': expected the file's name 'other'"):
         records.load(put(tmp_path, VALID, "other.json"))
 

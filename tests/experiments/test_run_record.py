@@ -99,9 +99,16 @@ def test_a_resumed_run_keeps_its_epochs_and_its_time(tmp_path):
 
 def test_files_that_no_run_wrote_are_left_alone(tmp_path):
     (tmp_path / "config.json").write_text("my notes")
-    with pytest.raises(ValueError, match=r"config\.json is there, but no run wrote it; give another --workdir"):
+    with pytest.raises(
+        ValueError,
+        match=r"config\.json: expected a JSON object, got no JSON .*; no run wrote it, so give another --workdir",
+    ):
         RunRecord(tmp_path, CONFIG)
     assert (tmp_path / "config.json").read_text() == "my notes"
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "run.json").write_text('{"a": 1}')
+    with pytest.raises(ValueError, match=r"run\.json lacks what a run writes; no run wrote it, so give another"):
+        RunRecord(tmp_path, CONFIG)
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match=r"file' is a file; give a folder"):
         RunRecord(tmp_path / "file", CONFIG)

@@ -302,3 +302,13 @@ def test_keras_habits(toy_chain, toy_images, tmp_path):
     found, wanted = evaluate(model, batches), evaluate(model, images, labels)
     np.testing.assert_array_equal(found.predictions, wanted.predictions)
     assert found.accuracy == wanted.accuracy
+
+
+def test_no_prediction_for_an_image_that_is_not_finite(toy_chain, toy_images):
+    model = DynamicModel(toy_chain())
+    model.build((None, 8, 8, 3))
+    images = np.array(toy_images(4), np.float32)
+    assert model.predict(images, verbose=0).shape == (4, 3)
+    images[2, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="got NaN or infinity in image 2 of 4"):
+        model.predict(images, verbose=0)

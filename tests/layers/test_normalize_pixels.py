@@ -1,12 +1,15 @@
 """From pixel values to numbers around 0."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from keras.src import testing
 
-from keras_dynamic import cost
-from keras_dynamic.layers import NormalizePixels
+from keras_dynamic import cost, evaluation
+from keras_dynamic.layers import Chain, DynamicModel, NormalizePixels
+from keras_dynamic.layers.normalize_pixels import warn_of_fractions
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3))
@@ -55,3 +58,47 @@ def test_bad_numbers_are_an_error(mean, deviation):
 
 def test_it_costs_nothing():
     assert cost.tree(NormalizePixels(MEAN, DEVIATION), IMAGES).total_macs == 0
+
+
+def network(first):
+    model = DynamicModel(Chain([first, keras.layers.Flatten()], [], [keras.layers.Dense(2)]), name="network")
+    model.build((None, 4, 4, 3))
+    return model
+
+
+PIXELS = NormalizePixels(MEAN, DEVIATION)
+FRACTIONS = IMAGES / 255
+
+
+@pytest.mark.parametrize("first", [PIXELS, keras.layers.Rescaling(1 / 255), keras.layers.Rescaling(1 / 127.5, -1)])
+@pytest.mark.parametrize("use", [evaluation.evaluate, warn_of_fractions])
+def test_images_from_0_to_1_are_warned_of(use, first):
+    with pytest.warns(UserWarning, match="images range from 0 to 1, and 'network' expects pixels from 0 to 255; multi"):
+        use(network(first), FRACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("first", "images"),
+    [
+        (PIXELS, IMAGES.astype(float)),
+        (PIXELS, (IMAGES > 99).astype(np.uint8)),
+        (PIXELS, np.zeros((2, 4, 4, 3))),
+        (PIXELS, FRACTIONS - 0.5),
+        (keras.layers.Rescaling(2.0), FRACTIONS),
+        (keras.layers.Activation("relu"), FRACTIONS),
+    ],
+    ids=["pixels", "bytes", "black", "around 0", "another scale", "no scale"],
+)
+def test_other_images_are_let_pass(first, images):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_fractions(network(first), images)
+
+
+def test_a_warning_for_each_model_once():
+    model = network(PIXELS)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            warn_of_fractions(model, FRACTIONS)
+    assert len(found) == 1

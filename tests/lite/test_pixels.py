@@ -56,6 +56,7 @@ def test_unquantised_outputs_stay():
         (PIXELS / -255.0, "0 to 255, got -0.862745 to -0"),
         (PIXELS * 2.0, "got 0 to 440"),
         (np.full((2, 2, 3), np.nan), "finite numbers, got NaN"),
+        (np.full((2, 2, 3), 1e39), "finite numbers, got NaN"),
         (PIXELS.astype(str), "got <U"),
     ],
 )

@@ -309,6 +309,7 @@ def test_stages_take_bytes(stopping, pixels):
         np.testing.assert_allclose(staged.run(image).logits, whole.run(image)["logits"], atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:images range from 0 to 1")  # as this file has it, the network rescales them again
 def test_calibration_images_are_numbers_even_of_type_uint8(stopping):
     """Thresholds are fitted on the images that scales are fitted on."""
     black_and_white = np.random.default_rng(0).integers(0, 2, (30, 8, 8, 3)).astype("uint8")

@@ -154,11 +154,20 @@ def test_a_wrong_file_is_named_and_nothing_is_loaded(kind, model, tmp_path):
     spoil(kind, path, arrays_for())
     before = model.get_weights()
     with pytest.raises(
-        ValueError, match=r"weights\.npz is not a readable \.npz file of weights \(.*written by numpy\.savez"
+        ValueError, match=r"Expected .*weights\.npz to be an \.npz file of plain arrays, got .*written by numpy\.savez"
     ):
         import_resnet_cifar(model, path)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("kind", ["text", "complex", "bool"])
+def test_an_array_of_no_numbers_is_named(kind, model, tmp_path):
+    arrays = arrays_for()
+    wrong = {"text": "U3", "complex": np.complex64, "bool": bool}[kind]
+    np.savez(tmp_path / "weights.npz", **{**arrays, "linear.bias": arrays["linear.bias"].astype(wrong)})
+    with pytest.raises(ValueError, match=r"weights\.npz: array 'linear\.bias' must hold numbers, got"):
+        import_resnet_cifar(model, tmp_path / "weights.npz")
 
 
 def test_a_missing_file_is_an_error(model, tmp_path):

@@ -232,3 +232,15 @@ def test_png_files_have_the_asked_resolution():
     figure, _ = style.new_figure(2.0)
     image = Image.open(io.BytesIO(style.png(figure, 100)))
     assert image.size == (round(100 * style.WIDTH), 200)
+
+
+def test_names_are_texts_not_markup(report, evaluations, tmp_path):
+    name = r"<script>alert(1)</script> $\frac$"
+    hostile = {system: each._replace(class_names=(name, *each.class_names[1:])) for system, each in evaluations.items()}
+    report["static"][name] = report["static"].pop("resnet8")
+    report["cascade_frontier"][0][2] = name
+    report["data"] = name
+    path = kd_report.write_report(report, hostile, tmp_path)
+    Page(path.read_text())
+    assert "<script" not in path.read_text()
+    assert "&lt;script&gt;" in path.read_text()

@@ -51,6 +51,28 @@ def test_something_else_than_a_mapping_is_named(report):
         schema.check_report(report)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("static",), [], "Expected report['static'] as a mapping, got list"),
+        (("systems",), 3, "Expected report['systems'] as a mapping, got int"),
+        (("systems", "gated"), 3, "Expected report['systems']['gated'] as a mapping, got int"),
+        (("static", "resnet8", "macs"), "many", "a number as report['static']['resnet8']['macs'], got 'many'"),
+        (("systems", "gated", "accuracy"), None, "a number as report['systems']['gated']['accuracy'], got None"),
+        (("systems", "gated", "int8", "overhead"), [1], "['int8']['overhead'], got [1]"),
+        (("systems", "gated", "budgets"), 5, "Expected report['systems']['gated']['budgets'] as a list, got int"),
+    ],
+)
+def test_another_type_is_named(report, path, value, words):
+    parent = report
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = value
+    with pytest.raises(ValueError, match="Expected") as error:
+        schema.check_report(report)
+    assert words in str(error.value)
+
+
 def test_evaluations_must_fit(report, evaluations):
     with pytest.raises(ValueError, match="did you mean 'gated'"):
         schema.check_evaluations(report, {"gatd": evaluations["gated"]})

@@ -1,5 +1,8 @@
 """The compact execution against the masked one: the same answers, for less work, in one trace."""
 
+import os
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -199,3 +202,41 @@ def test_either_way_runs_on_its_own_images_which_keep_their_order(toy_images):
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
         assert sorted(count for _, count in seen) == rows
         assert sum(count for what, count in seen if what == "body") == runs.sum()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e39])
+@pytest.mark.parametrize("kind", ["gated", "with_exits"])
+def test_no_class_for_an_image_that_is_not_finite(kind, wrong, request, toy_images):
+    images = np.array(toy_images(6), float)
+    images[4, 1, 2, 0] = wrong
+    run = compact(request.getfixturevalue(kind))
+    with pytest.raises(ValueError, match="images must be finite numbers, got NaN or infinity in image 4 of 6; leave"):
+        run(images)
+
+
+def test_masked_answers_to_what_is_no_number_are_none(gated, with_exits, toy_images):
+    images = np.array(toy_images(6), np.float32)
+    images[4, 1, 2, 0] = np.nan
+    for model in (gated, with_exits):
+        logits = array(model.outcome(images, training=False).logits)
+        assert np.isnan(logits[4]).all()
+        np.testing.assert_allclose(np.delete(logits, 4, 0), np.delete(array(model(toy_images(6))), 4, 0), atol=1e-5)
+
+
+def test_a_fork_is_refused_before_it_hangs(gated, toy_images):
+    run, images = compact(gated), toy_images(4)
+    run(images)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        try:
+            run(images)
+        except RuntimeError as error:
+            os.write(writer, str(error).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    assert said.startswith("TensorFlow hangs in a fork of a process that used it; load the model and call compact in")

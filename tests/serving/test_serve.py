@@ -118,3 +118,11 @@ def test_nothing_is_traced_again_for_a_smaller_batch(toy_chain, toy_images):
 def test_no_batches(with_exits):
     with pytest.raises(ValueError, match="serve takes at least one batch of images, got none"):
         serve(with_exits, [])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1e39])
+def test_no_class_for_an_image_that_is_not_finite(wrong, with_exits, toy_images):
+    images = np.array(toy_images(6), float)
+    images[5, 0, 0, 0] = wrong
+    with pytest.raises(ValueError, match="batch 1: images must be finite numbers, got NaN or infinity in image 2 of 3"):
+        serve(with_exits, [images[:3], images[3:]])

@@ -176,7 +176,10 @@ ZOO = "--model=zoo:resnet8_cifar10_45k,zoo:resnet20_cifar10_45k"
             ["--model={saved}", "--quantize=int8", "--calibration=none.npz"],
             "got 'none.npz', which does not exist; give a folder",
         ),
-        (["--model={saved}", "--quantize=int8", "--calibration=cut.npz"], "cut.npz is no whole .npy or .npz"),
+        (
+            ["--model={saved}", "--quantize=int8", "--calibration=cut.npz"],
+            "Expected cut.npz to be an .npy or .npz file of plain arrays, got one that cannot be read (",
+        ),
         (["--model={saved}", "--quantize=int8", "--calibration=names.npz"], "must hold images x"),
         (["--model={saved}", "--quantize=int8", SHIPPED], "calibration images must have shape [n, 16, 16, 3]"),
         (

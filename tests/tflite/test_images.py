@@ -54,3 +54,11 @@ def test_classes_are_those_of_the_model(images_module, model):
     check("images", "shipped", images(class_names=kd.data.shipped().class_names), kd.zoo.load("resnet8_cifar10_45k"))
     with pytest.raises(ValueError, match=r"--images must show the model's 4 classes, got 2 in 'own' \(a, b\); give"):
         check("images", "own", images(class_names=("a", "b")), model)
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("x", "text"), ("y", "text"), ("x", 1j)])
+def test_arrays_of_no_numbers_are_named(images_module, tmp_path, name, wrong):
+    arrays = {"x": np.zeros((2, 4, 4, 3)), "y": np.zeros(2, int), name: np.array([wrong, wrong])}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=rf"a\.npz must hold numbers, got {name} of .*; convert it"):
+        images_module.read_images(str(tmp_path / "a.npz"), (4, 4, 3))

@@ -1,5 +1,6 @@
 """What the scripts say of models, asked directly."""
 
+import keras
 import pytest
 
 
@@ -10,6 +11,14 @@ def test_a_damaged_keras_file(module, model, tmp_path):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"model\.keras cannot be loaded as a Keras model: Bad CRC-32"):
+        module("models").load(str(path))
+
+
+def test_code_in_a_keras_file_is_not_run(module, tmp_path):
+    """Keras' safe mode: a Lambda layer is Python code inside of the file."""
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)]).save(path)
+    with pytest.raises(ValueError, match=r"model\.keras cannot be loaded as a Keras model: .*Lambda"):
         module("models").load(str(path))
 
 

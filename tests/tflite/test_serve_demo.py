@@ -1,6 +1,7 @@
 """tflite/serve_demo.py, run as a user runs it."""
 
 import csv
+import os
 
 import keras
 import numpy as np
@@ -84,6 +85,21 @@ def test_a_network_with_exits_under_a_budget(run, with_exits, held_out, photos, 
     assert len(set(places)) > 1, "all images stop at one place, which proves little"
     stops = [sum(row["stopped"] == place for row in rows) for place in ("exit1", "exit2", "head")]
     assert f"stopped     exit1 {stops[0]}, exit2 {stops[1]}, head {stops[2]}" in said
+
+
+def test_a_name_that_is_no_utf8_and_a_pipe_cost_no_answers(run, with_exits, held_out, photos, images, tmp_path):
+    Image.fromarray(images[0]).save(os.fsencode(photos) + b"/caf\xe9.png", "PNG")
+    os.mkfifo(photos / "pipe.png")
+    done = run(SCRIPT, f"--model={with_exits}", held_out, "--images=photos", "--macs=350000", "--output=rows.csv")
+    assert done.stderr == (
+        "serve_demo: cannot read image photos/pipe.png, so it is left out: it is a pipe, a socket or a device.\n"
+    )
+    assert f"{COUNT + 1} images in batches" in done.stdout
+    rows = list(csv.DictReader((tmp_path / "rows.csv").open(encoding="utf-8")))
+    assert [row["file"] for row in rows] == [
+        "photos/caf\\udce9.png",
+        *(f"photos/image{k:02d}.png" for k in range(COUNT)),
+    ]
 
 
 @pytest.mark.ci

@@ -1,6 +1,5 @@
 """BlockDrop beside fixed patterns of as many units (BlockDrop, Table 1)."""
 
-import json
 import math
 import os
 import time
@@ -14,7 +13,7 @@ from keras_dynamic.experiments import Run, RunRecord, train
 from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
 from keras_dynamic.experiments.recipes.fixed import fixed_decider
 from keras_dynamic.experiments.records import write_record
-from keras_dynamic.files import write_json
+from keras_dynamic.files import read_json, write_json
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.report.formatting import millions, percent
 
@@ -53,10 +52,7 @@ def _subject(settings):
 def _read(path, command):
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}, which a BlockDrop run writes at its end; first run `{command}`.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}); write it again with `{command}`.") from error
+    return read_json(path, f"write it again with `{command}`")
 
 
 STAGES = {"pretrained": "curriculum", "finetuned": "finetuning"}  # the patterns' weights: BlockDrop's stage beside them
@@ -197,7 +193,7 @@ def _row(evaluation, units):
 
 
 def _seconds(folder):
-    return json.loads((folder / "run.json").read_text(encoding="utf-8"))["seconds"]
+    return read_json(folder / "run.json", "train the run again")["seconds"]
 
 
 def _network(config):

@@ -1,11 +1,11 @@
 """Ways to train, compared over several seeds: runs of one seed are a pair."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from keras_dynamic.experiments.records import taken_over_seconds, write_record
+from keras_dynamic.files import read_json
 
 
 def compare_seeds(config, workdir=None, data_dir=None, record=None) -> dict:
@@ -52,4 +52,4 @@ def _figures(folder) -> dict:
     path = Path(folder) / "figures.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; run the training that the config names and let it be judged.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path, "let the run be judged again")

@@ -1,11 +1,10 @@
 """A plan of a network, held against what training then reached."""
 
-import json
 from pathlib import Path
 
 from keras_dynamic.experiments.jobs.evaluate_static import describe
 from keras_dynamic.experiments.networks import build_network, title
-from keras_dynamic.experiments.records import RESULTS, write_record
+from keras_dynamic.experiments.records import RESULTS, load, write_record
 from keras_dynamic.experiments.splits import load_splits
 from keras_dynamic.report.plan import plan as make_plan
 
@@ -24,9 +23,7 @@ def plan(config, workdir, data_dir=None, record=None) -> dict:
         them as training did; minutes.
     """
     compared = config.plan.trained.items()
-    known = {
-        name: json.loads((RESULTS / f"{identity}.json").read_text())["figures"] for name, (_, identity) in compared
-    }
+    known = {name: load(RESULTS / f"{identity}.json").figures for name, (_, identity) in compared}
     splits = load_splits(config.data, data_dir)
     found = make_plan(
         build_network(config.network),

@@ -248,7 +248,9 @@ def test_runs_of_another_network(config, folder, tmp_path):
     refused(config, folder, tmp_path, ValueError, "runs.curriculum must be a run on .*'weights': ''.* give another")
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is no JSON"), ('{"accuracy": 1}', "lacks units_mean, macs_mean")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "got no JSON"), ('{"accuracy": 1}', "lacks units_mean, macs_mean")]
+)
 def test_broken_figures(config, folder, tmp_path, text, message):
     shutil.copytree(folder / "curriculum", tmp_path / "broken", ignore=shutil.ignore_patterns("*.keras", "pictures"))
     (tmp_path / "broken" / "figures.json").write_text(text)
