@@ -1,10 +1,12 @@
 """Image files as networks take them; tests/tflite has what the scripts say of broken ones."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_dynamic.data import image_files, read_image
+from keras_dynamic.data import decode_image, image_files, read_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4, 3)).astype(np.uint8)
 
@@ -49,3 +51,17 @@ def test_what_is_no_image(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ValueError, match=r"cannot read image .*text.png, so it is left out: .*\.$"):
         read_image(tmp_path / "text.png", (6, 4, 3))
+
+
+def test_the_bytes_of_a_file():
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG")
+    np.testing.assert_array_equal(decode_image(file.getvalue(), (6, 4, 3)), PIXELS)
+    assert decode_image(file.getvalue(), (3, 5, 1)).shape == (3, 5, 1)
+    with pytest.raises(ValueError, match=r"a whole PNG or JPEG file, got a broken one: .*\.$"):
+        decode_image(file.getvalue()[:-40], (6, 4, 3))
+    for kind in ("BMP", "GIF"):
+        other = io.BytesIO()
+        Image.fromarray(PIXELS).save(other, kind)
+        with pytest.raises(ValueError, match="expected a PNG or JPEG file, got other bytes"):
+            decode_image(other.getvalue(), (6, 4, 3))
