@@ -62,7 +62,8 @@ def main(argv):
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     print("\n".join([*lines, f"serving on {service.url}"]), flush=True)
-    ended.wait()
+    while not ended.wait(1):  # Python calls the handler in this thread, once it wakes up, whichever got the signal
+        pass
     service.close()
 
 

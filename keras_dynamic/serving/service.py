@@ -2,10 +2,11 @@
 
 import json
 import re
+import socket
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -97,6 +98,8 @@ class Service:
             raise
         self._changed = threading.Condition()
         self._closing, self._open = False, 0  # requests that are being answered
+        self._connections: set[socket.socket] = set()
+        self._closed = False
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="service", daemon=True)
         self._thread.start()
 
@@ -128,6 +131,23 @@ class Service:
                 self._open -= 1
                 self._changed.notify_all()
 
+    @contextmanager
+    def reading(self, connection):
+        """Reads a connection until it ends or the service has closed.
+
+        Args:
+            connection: its socket.
+        """
+        with self._changed:
+            self._connections.add(connection)
+            if self._closed:
+                _read_no_more(connection)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._connections.remove(connection)
+
     def close(self):
         """Answers the requests that have arrived whole, refuses new ones with 503 meanwhile, and stops listening."""
         with self._changed:
@@ -135,13 +155,24 @@ class Service:
             self._changed.wait_for(lambda: self._open == 0)
         self.batcher.close()
         self._server.shutdown()
-        self._server.server_close()
+        with self._changed:
+            self._closed = True
+            for connection in self._connections:
+                _read_no_more(connection)
+        self._server.server_close()  # waits for the threads of the connections
+        self._thread.join()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
         self.close()
+
+
+def _read_no_more(connection):
+    """Lets a thread that waits for a connection's next request go on as if the client had closed it."""
+    with suppress(OSError):  # it has closed it
+        connection.shutdown(socket.SHUT_RD)
 
 
 class _Metrics:
@@ -162,7 +193,7 @@ class _Metrics:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True  # connections that wait for a next request end with the process
+    daemon_threads = False  # so that server_close waits for them
     request_queue_size = 128
 
     def handle_error(self, request, client_address):
@@ -194,6 +225,11 @@ class _Handler(BaseHTTPRequestHandler):
     def __init__(self, service, *arguments):
         self._service = service
         super().__init__(*arguments)
+
+    def handle(self):
+        """Answers one request after the other."""
+        with self._service.reading(self.connection):
+            super().handle()
 
     def do_GET(self):
         """Answers /healthz and /metrics."""

@@ -276,6 +276,22 @@ def test_closing_answers_what_has_arrived_and_refuses_new_requests(model, toy_im
         ask(service, "GET", "/healthz")
 
 
+def test_closing_ends_connections_without_a_request(model, toy_images):
+    before = threading.active_count()
+    service = Service(model, port=0)
+    address = service.url.removeprefix("http://")
+    silent, idle = (http.client.HTTPConnection(address, timeout=60) for _ in range(2))
+    silent.connect()
+    idle.request("POST", "/predict", npy(toy_images(1)))
+    idle.getresponse().read()
+    until(lambda: threading.active_count() == before + 4)  # batcher, service and the two connections
+    service.close()
+    assert threading.active_count() == before
+    for connection in (silent, idle):
+        assert connection.sock.recv(1) == b""
+        connection.close()
+
+
 def test_a_network_that_fails(service, toy_images, capsys):
     run, service.batcher._function = service.batcher._function, lambda images: 1 / 0
     status, _, content = ask(service, "POST", "/predict", npy(toy_images(1)))
