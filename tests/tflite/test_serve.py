@@ -1,5 +1,6 @@
 """tflite/serve.py: what it refuses, and a whole life of it, from the command to a signal."""
 
+import contextlib
 import http.client
 import io
 import json
@@ -7,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from tests.tflite.conftest import ROOT, plain_model
 SCRIPT = "serve.py"
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(*flags):
     """Yields (process, lines that it said, address); ends it if the test has not."""
     command = [sys.executable, str(ROOT / "tflite" / SCRIPT), "--port=0", *map(str, flags)]
@@ -75,6 +77,33 @@ def test_from_the_command_to_a_signal(saved, model, images):
         assert predict(address, file.getvalue())[1]["predictions"][0]["macs"] == found["macs"][0]
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+        assert process.communicate() == ("", "")
+
+
+@pytest.mark.ci
+def test_a_signal_under_load(saved, images):
+    """Whatever is answered is answered whole; connections end, and so does the process."""
+    with serving(f"--model={saved}") as (process, _, address), ThreadPoolExecutor() as pool:
+        begun, body = threading.Semaphore(0), npy(images[:1])
+
+        def client():
+            connection, statuses = http.client.HTTPConnection(address, timeout=60), []
+            with contextlib.suppress(ConnectionError):
+                while len(statuses) < 100_000:
+                    connection.request("POST", "/predict", body)
+                    response = connection.getresponse()
+                    predictions = json.loads(response.read()).get("predictions")
+                    assert (response.status, predictions is None) in ((200, False), (503, True))
+                    statuses.append(response.status)
+                    begun.release()
+            return statuses
+
+        clients = [pool.submit(client) for _ in range(4)]
+        for _ in range(40):
+            assert begun.acquire(timeout=60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+        assert sum(len(each.result(timeout=60)) for each in clients) >= 40
         assert process.communicate() == ("", "")
 
 
