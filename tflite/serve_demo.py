@@ -17,7 +17,7 @@ from pathlib import Path
 
 import terminal
 from absl import app, flags, logging
-from budget import fit_thresholds, stopping
+from budget import fit_thresholds, macs_of, served_model
 from class_names import class_names, known_names
 from images import SHIPPED, check_classes, chosen, normalised, normalization, read_images
 from models import check_models, import_own, load
@@ -119,31 +119,6 @@ def shipped_images(folder: Path) -> Path:
             Image.fromarray(image).save(content, "PNG")
             write_bytes(path, content.getvalue())
     return folder
-
-
-def served_model(loaded):
-    """Returns what is served: a cascade of several models; one with exits under thresholds, if it decides nothing.
-
-    Args:
-        loaded: Keras models, cheapest first.
-    """
-    from keras_dynamic import layers, models
-
-    if len(loaded) > 1:
-        return models.cascade(loaded)
-    if not loaded or not isinstance(loaded[0], layers.DynamicModel):
-        received = repr(loaded[0].name) if loaded else "none"
-        raise ValueError(
-            f"--model must be a cascade or a network that decides something, got {received}; name several models."
-        )
-    return stopping(loaded[0])
-
-
-def macs_of(network) -> int:
-    """Returns the MACs of a network that runs everything."""
-    from keras_dynamic import cost
-
-    return cost.tree(network).without_exits().total_macs
 
 
 class Reader:

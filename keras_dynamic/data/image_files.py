@@ -1,12 +1,13 @@
 """Lists the image files of a folder and reads them as arrays."""
 
+import io
 import os
 import stat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 def image_files(folder) -> list[Path]:
@@ -44,9 +45,33 @@ def read_image(path, shape) -> tuple[np.ndarray, str]:
         ValueError: if the file is missing, no whole image, or so large that it would fill the memory.
     """
     try:
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening or reading it may never return
+            raise ValueError("it is a pipe, a socket or a device")
         return _pixels(path, shape)
     except _UNREADABLE as error:
         raise ValueError(f"cannot read image {path}, so it is left out: {_reason(error)}.") from error
+
+
+def decode_image(content: bytes, shape) -> np.ndarray:
+    """Returns the pixels of a PNG or JPEG file in the size and channels of a network's input.
+
+    Args:
+        content: the file's bytes, 8 bits per channel.
+        shape: (height, width, channels) of the network's images, 1 or 3 channels.
+
+    Returns:
+        uint8 [height, width, channels]; resized if the image has another size.
+
+    Raises:
+        ValueError: if the bytes are no whole PNG or JPEG file.
+    """
+    try:
+        return _pixels(io.BytesIO(content), shape, ("PNG", "JPEG"))[0]
+    except UnidentifiedImageError as error:
+        raise ValueError("expected a PNG or JPEG file, got other bytes.") from error
+    except _UNREADABLE as error:
+        raise ValueError(f"expected a whole PNG or JPEG file, got a broken one: {_reason(error)}.") from error
 
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -56,13 +81,10 @@ def _reason(error):
     return getattr(error, "strerror", None) or error
 
 
-def _pixels(path, shape):
-    """Returns what read_image returns, or raises one of _UNREADABLE."""
+def _pixels(file, shape, formats=None):
+    """Returns what read_image returns, of a path or an open file, or raises one of _UNREADABLE."""
     height, width, channels = shape
-    mode = os.stat(path).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening or reading it may never return
-        raise ValueError("it is a pipe, a socket or a device")
-    with Image.open(path) as opened:
+    with Image.open(file, formats=formats) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"expected 8 bits per channel, got mode {image.mode}; convert it")

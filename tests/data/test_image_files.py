@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_dynamic.data import image_files, read_image
+from keras_dynamic.data import decode_image, image_files, read_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4, 3)).astype(np.uint8)
 
@@ -104,3 +104,17 @@ def test_an_image_that_would_fill_the_memory(tmp_path):
     (tmp_path / "large.png").write_bytes(made)
     with pytest.raises(ValueError, match=r"large.png, so it is left out: Image size \(1600000000 pixels\) exceeds"):
         read_image(tmp_path / "large.png", (6, 4, 3))
+
+
+def test_the_bytes_of_a_file():
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG")
+    np.testing.assert_array_equal(decode_image(file.getvalue(), (6, 4, 3)), PIXELS)
+    assert decode_image(file.getvalue(), (3, 5, 1)).shape == (3, 5, 1)
+    with pytest.raises(ValueError, match=r"a whole PNG or JPEG file, got a broken one: .*\.$"):
+        decode_image(file.getvalue()[:-40], (6, 4, 3))
+    for kind in ("BMP", "GIF"):
+        other = io.BytesIO()
+        Image.fromarray(PIXELS).save(other, kind)
+        with pytest.raises(ValueError, match="expected a PNG or JPEG file, got other bytes"):
+            decode_image(other.getvalue(), (6, 4, 3))
