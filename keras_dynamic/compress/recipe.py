@@ -8,7 +8,15 @@ import numpy as np
 
 from keras_dynamic import keras_hooks
 from keras_dynamic.cost.rules import tensors_of
-from keras_dynamic.layers import BatchNormalization, Concatenated, DynamicModel, Exit, NormalizePixels, PadShortcut, Residual
+from keras_dynamic.layers import (
+    BatchNormalization,
+    Concatenated,
+    DynamicModel,
+    Exit,
+    NormalizePixels,
+    PadShortcut,
+    Residual,
+)
 
 # Layers that tf_keras has too, by name, and the arguments that they need there. Activations are rows of their own.
 _SAME: dict[str, tuple[str, ...]] = {
