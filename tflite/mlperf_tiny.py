@@ -49,7 +49,7 @@ def measure(path: Path, data: str) -> list[str]:
     import numpy as np
 
     from keras_dynamic import lite
-    from keras_dynamic.ops import answers
+    from keras_dynamic.ops import answers, right_answers
 
     content = lite.adopt(path.read_bytes())
     runner = lite.Interpreter(content)
@@ -60,19 +60,19 @@ def measure(path: Path, data: str) -> list[str]:
         raise ValueError(
             f"--data must be examples x and as many labels y, got {len(x)} and {0 if y is None else len(y)}."
         )
-    y = np.asarray(y).ravel().astype(int)
     if given == shape:
         scores = [anomaly(runner, each) for each in x]
-        quality = f"AUC         {area_under_roc(scores, y):.4f}"
+        quality = f"AUC         {area_under_roc(scores, np.asarray(y).ravel()):.4f}"
     else:
         task = lite.read_metadata(content).get("task", "classes")
         if task != "classes":
             raise ValueError(
                 f"top-1 is of classifiers, but the answers of {path} are {task}; give a classifier's file."
             )
+        right = right_answers(y, (len(x), *given))
         results = [runner.run(each) for each in x]
         found = answers(np.concatenate([each["logits"] for each in results]))
-        quality = f"top-1       {np.mean(found == y):.4f}"
+        quality = f"top-1       {np.mean(found == right):.4f}"
         if "macs" in runner.outputs:
             macs = lite.read_metadata(content)["macs_unit"] * np.mean([each["macs"].item() for each in results])
             quality += f"\n  mean MACs   {macs:,.0f}"

@@ -8,7 +8,15 @@ import numpy as np
 
 from keras_dynamic import keras_hooks
 from keras_dynamic.cost.rules import tensors_of
-from keras_dynamic.layers import Concatenated, DynamicModel, Exit, NormalizePixels, PadShortcut, Residual
+from keras_dynamic.layers import (
+    BatchNormalization,
+    Concatenated,
+    DynamicModel,
+    Exit,
+    NormalizePixels,
+    PadShortcut,
+    Residual,
+)
 
 # Layers that tf_keras has too, by name, and the arguments that they need there. Activations are rows of their own.
 _SAME: dict[str, tuple[str, ...]] = {
@@ -35,6 +43,8 @@ _SAME: dict[str, tuple[str, ...]] = {
     "UpSampling2D": ("size", "interpolation"),
     "ZeroPadding2D": ("padding",),
 }
+
+_KINDS = {getattr(keras.layers, name) for name in _SAME} | {BatchNormalization}
 
 # Activations that are the same functions there, under these names.
 _ACTIVATIONS = {
@@ -120,7 +130,7 @@ class Recipe:
         name = kind.__name__
         if kind is keras_hooks.operations().get(name) and name in ("Add", "Multiply", "Relu"):
             return self._row("ReLU" if name == "Relu" else name, inputs=inputs)
-        if kind is not getattr(keras.layers, name, None) or name not in _SAME:
+        if kind not in _KINDS:
             raise ValueError(
                 f"compression knows no counterpart in tf_keras of {name} {operation.name!r}; it knows those of "
                 f"{', '.join(sorted(_SAME))}, activations, Residual and Concatenated units."

@@ -124,16 +124,22 @@ class ChannelCNNGates(ChannelGates):
         bottleneck: filters of a 1x1 convolution before it, for dense networks, whose inputs have many channels; None
             for none.
         noise: as of RecurrentGates.
-        **kwargs: of ChannelGates, but for data_dependent, hidden and memory.
+        **kwargs: of ChannelGates, but for data_dependent and memory; hidden is of the gates of whole units.
 
     Raises:
-        ValueError: as ChannelGates, or if filters or bottleneck is no positive int.
+        ValueError: as ChannelGates; if filters or bottleneck is no positive int; or if there is a memory, or
+            data_dependent is False.
 
     Source: DDI, section 3.1.2, figure 2(b); section 3.1.3 for dense networks.
     """
 
     def __init__(self, filters=None, bottleneck=None, noise=False, **kwargs):
         super().__init__(noise=noise, **kwargs)
+        if self.memory is not None or not self.data_dependent:
+            raise ValueError(
+                f"gates that are small CNNs read images and have no memory, got memory={self.memory} and "
+                f"data_dependent={self.data_dependent}; take ChannelGates."
+            )
         self.filters, self.bottleneck = filters, bottleneck
         ConvolutionGate(1, filters, bottleneck)  # raises if they are wrong
 

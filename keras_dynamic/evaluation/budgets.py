@@ -432,14 +432,13 @@ def limit_figures(model, x, y, limits) -> list[dict]:
     limits = limits if isinstance(limits, (list, tuple, np.ndarray)) else [limits]
     limits = [check_number("a limit", limit, positive=True) for limit in limits]
     x, y = as_arrays(x, y)
-    labels, outcome = exit_labels(model, x, y), compiled_outcome(model)
-    right = right_at_exits(exit_answers(model, x, certain.confidence, outcome=outcome).predictions, labels)
+    found = exit_answers(model, x, certain.confidence)
+    right = right_at_exits(found.predictions, exit_labels(model, x, y))
     with kept(model):
         certain.set_thresholds(np.full(len(certain.names), np.inf))
-        taken = evaluate(model, x, outcome=outcome).decisions
         with constant_variables([certain.thresholds], limited=True):  # no confidence is compared, as in the file
             tree = model.cost_tree
-    decisions, exits = {name: taken[name] for name in model.decision_names}, model.chain.exit_names
+    decisions, exits = {name: found.decisions[name] for name in model.decision_names}, model.chain.exit_names
     rows, places = [], np.arange(len(right))
     for limit in limits:
         at = stops_within(tree, exits, decisions, limit)

@@ -70,11 +70,13 @@ class ExitAnswers(NamedTuple):
         predictions: int array, [n, k], or [n, k, ...] where an image has several answers.
         confidences: float32 array, [n, k].
         macs: int64 array, [n, k], of an image that stops at each exit, earlier exits included.
+        decisions: {name: 0/1 float32 array [n]} of the run, in which no image stops.
     """
 
     predictions: np.ndarray
     confidences: np.ndarray
     macs: np.ndarray
+    decisions: dict
 
 
 def check_exits(model):
@@ -132,8 +134,8 @@ def exit_answers(
             predicted = [ops.answers(each, model.task) for each in logits]
             decisions = {name: keras.ops.convert_to_numpy(value) for name, value in result.decisions.items()}
             macs = _macs(model, decisions, len(images), price)
-            found.append((np.stack(predicted, axis=1), np.stack(sure, axis=1), macs))
-    return ExitAnswers(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+            found.append(ExitAnswers(np.stack(predicted, axis=1), np.stack(sure, axis=1), macs, decisions))
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
 
 
 def exit_labels(model, x, y) -> np.ndarray:

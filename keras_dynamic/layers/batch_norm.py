@@ -21,10 +21,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         x = ops.cast(inputs, self.compute_dtype)
         outputs, mean, variance = fused_batch_norm(x, self.gamma, self.beta, self.epsilon)
         for moving, found in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + found * (1.0 - self.momentum))
+            moving.assign(ops.cast(moving, "float32") * self.momentum + found * (1.0 - self.momentum))
         return outputs
 
     def _can_fuse(self, inputs):
         """Returns whether the one operation computes what Keras would."""
         plain = self.scale and self.center and not (self.renorm or self.synchronized)
-        return plain and len(inputs.shape) == 4 and self.axis in (-1, 3) and has_fused_batch_norm()
+        return plain and len(inputs.shape) == 4 and self.axis in (-1, 3) and has_fused_batch_norm(self.compute_dtype)

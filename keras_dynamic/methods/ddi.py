@@ -78,19 +78,18 @@ class DDI(Annealed):
         """Sets whether the chain stays as it is, batch norm included, while the gates are trained; compile then.
 
         Args:
-            frozen: False to train all but those layers of the chain that were not trainable before either.
+            frozen: False to train all but those layers of the chain that were not trainable before either; all, if
+                another model has frozen it, or this one before it was saved.
 
         Source: DDI, section 3.3 ("we first freeze W, and only train G").
         """
         chain = all_layers(self.chain)
-        if frozen and self._trainable_before is None:
-            self._trainable_before = [layer.trainable for layer in chain]
-        if frozen:
-            self.chain.trainable = False
-        elif self._trainable_before is not None:
-            for layer, trainable in zip(chain, self._trainable_before, strict=True):  # outer layers first
-                layer.trainable = trainable
-            self._trainable_before = None
+        before = self._trainable_before
+        if before is None:  # nothing was trainable: another model has frozen it, or this one before it was saved
+            before = [layer.trainable or not self.chain.trainable_weights for layer in chain]
+        self._trainable_before = before if frozen else None
+        for layer, trainable in zip(chain, before, strict=True):  # outer layers first
+            layer.trainable = trainable and not frozen
 
     def over_target(self, logs, tolerance):
         """Returns whether the share of MACs that ran is over the target; False where the cost is none of MACs."""

@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 
-def has_fused_batch_norm() -> bool:
-    """Returns whether the backend has batch norm and its gradient as one operation each."""
-    return keras.backend.backend() == "tensorflow"
+def has_fused_batch_norm(dtype: str) -> bool:
+    """Returns whether the backend has batch norm of a dtype, and its gradient, as one operation each."""
+    return keras.backend.backend() == "tensorflow" and dtype in ("float16", "bfloat16", "float32")
 
 
 def fused_batch_norm(x, scale, offset, epsilon):
@@ -16,7 +16,7 @@ def fused_batch_norm(x, scale, offset, epsilon):
     through all of the memory; TensorFlow has one for the forward and one for the backward pass.
 
     Args:
-        x: float [batch, height, width, channels].
+        x: float16, bfloat16 or float32 [batch, height, width, channels].
         scale: [channels].
         offset: [channels].
         epsilon: added to the variances.

@@ -230,6 +230,9 @@ def test_units_and_gates_that_cannot_be(toy_chain):
         DynamicModel(toy_chain(units=1), RecurrentGates()).build((None, 8, 8, 3))
     with pytest.raises(ValueError, match="filters must be a positive int or None, got 0"):
         ChannelCNNGates(filters=0)
+    for ignored in ({"memory": 4}, {"data_dependent": False}):
+        with pytest.raises(ValueError, match="small CNNs read images and have no memory"):
+            ChannelCNNGates(**ignored)
     unit = Residual(keras.layers.Dense(4), name="unit")
     chain = Chain(keras.layers.Dense(4), [unit], keras.layers.Dense(2))
     with pytest.raises(ValueError, match="channel groups"):

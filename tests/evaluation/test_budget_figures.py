@@ -35,7 +35,7 @@ def test_thresholds_are_of_held_out_images_and_judged_on_others():
 
 def test_an_exit_at_which_no_image_can_stop_has_no_threshold():
     macs, confidences = np.array([[10, 20, 30]] * 2), np.array([[0.5, 0.5, 0.5], [0.25, 0.75, 0.5]])
-    answers = ExitAnswers(np.zeros((2, 3), int), confidences, macs)
+    answers = ExitAnswers(np.zeros((2, 3), int), confidences, macs, {})
     found = budget_rows(answers, answers, np.array([[False, False, True], [True, False, True]]), budgets=1)
     # One of two images stops at the first exit; the second exit's quota is less than one image.
     row = {"budget": 20.0, "macs_mean": 20.0, "kept": 1.0, "accuracy": 0.5, "thresholds": [0.5, None]}

@@ -73,4 +73,7 @@ def test_units_run_as_gates_decide(toy_chain, toy_images, spread_gates):
         np.testing.assert_array_equal(found.macs[:, k], stopped.macs)
         np.testing.assert_array_equal(found.predictions[:, k], stopped.predictions)
         assert [int(stopped.decisions[name].sum()) for name in names] == [40 * (k > 0), 40 * (k > 1)]
+    assert found.decisions.keys() == stopped.decisions.keys()
+    for name, taken in stopped.decisions.items():  # of images that stop nowhere
+        np.testing.assert_array_equal(found.decisions[name], taken)
     assert len(np.unique(found.macs[:, 2])) > 2

@@ -47,6 +47,41 @@ def test_outputs_and_statistics_are_those_of_keras(shape, options, training):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, err_msg=found.path)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_every_dtype_that_keras_takes(dtype):
+    ours, keras_own = pair((8, 5, 4, 3), dtype=dtype)
+    x = images((8, 5, 4, 3))
+    rounding = {"float64": 1e-6, "float16": 2e-3, "bfloat16": 2e-2}[dtype]
+    found, wanted = ours(x, training=True), keras_own(x, training=True)
+    for pair_of in ((found, wanted), *zip(ours.weights, keras_own.weights, strict=True)):
+        assert keras.backend.standardize_dtype(pair_of[0].dtype) == dtype
+        one, other = (keras.ops.cast(each, "float64") for each in pair_of)
+        np.testing.assert_allclose(one, other, rtol=rounding, atol=rounding)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="sizes that are unknown are TensorFlow's")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_sizes_that_the_graph_does_not_know(compiled):
+    import tensorflow as tf
+
+    ours, keras_own = pair((None, None, None, 3))
+    unknown = tf.TensorSpec((None, None, None, 3))
+    step = tf.function(lambda x: ours(x, training=True), [unknown], jit_compile=compiled)
+    for shape in ((8, 5, 4, 3), (2, 3, 7, 3)):
+        x = images(shape)
+        np.testing.assert_allclose(step(x), keras_own(x, training=True), atol=1e-4)
+    for found, wanted in zip(ours.weights, keras_own.weights, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, err_msg=found.path)
+
+
+def test_a_copy_and_a_configuration_keep_the_class():
+    network = keras.Sequential([keras.Input((4, 4, 2)), layers.BatchNormalization(momentum=0.5, name="norm")])
+    copied = keras.models.clone_model(network).get_layer("norm")
+    again = layers.BatchNormalization.from_config(copied.get_config())
+    assert {type(each) for each in (copied, again)} == {layers.BatchNormalization}
+    assert again.momentum == 0.5
+
+
 def test_a_frozen_layer_keeps_its_statistics():
     ours, keras_own = pair((8, 5, 4, 3))
     before = ours.get_weights()

@@ -118,6 +118,21 @@ def test_what_was_frozen_before_stays_frozen(toy_chain):
     assert not stem.trainable_weights
 
 
+def test_what_was_frozen_when_saved_can_be_trained(toy_chain, tmp_path):
+    model = ddi(toy_chain(units=4))
+    everything = len(model.trainable_weights)
+    model.freeze_network()
+    model.save(tmp_path / "frozen.keras")
+    loaded = keras.models.load_model(tmp_path / "frozen.keras")
+    assert len(loaded.trainable_weights) < everything
+    loaded.freeze_network(False)
+    assert len(loaded.trainable_weights) == everything
+    other = DDI(model.chain, model.decider)
+    other.build((None, 8, 8, 3))
+    other.freeze_network(False)
+    assert len(other.trainable_weights) == everything
+
+
 def test_saved_with_its_arguments(toy_chain, toy_images, tmp_path):
     model, images = ddi(toy_chain(units=4), alpha=3.0, target=0.4), toy_images(6)
     model.save(tmp_path / "ddi.keras")

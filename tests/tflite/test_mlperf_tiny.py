@@ -54,6 +54,28 @@ def test_a_network_that_decides(run, model, in_classes, tmp_path):
     assert re.search(r"C           [\d,]+ bytes of flash, [\d,]+ of RAM", done.stdout)
 
 
+def test_a_classifier_of_one_logit(run, tmp_path):
+    keras.utils.set_random_seed(0)
+    rows, x = keras.Input((8,)), np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    network = keras.Model(rows, keras.layers.Dense(1, activation="sigmoid")(rows))
+    (tmp_path / "one.tflite").write_bytes(converted(network))
+    found = network.predict(x, verbose=0)[:, 0] > 0.5
+    assert 0 < found.mean() < 1
+    np.savez(tmp_path / "two.npz", x=x, y=np.where(np.arange(40) < 10, ~found, found))
+    assert figures(run(SCRIPT, "--model=one.tflite", "--data=two.npz")) == {"top-1": 0.75}
+
+
+def test_labels_are_checked_and_may_be_one_hot(run, images, tmp_path):
+    network, x = plain_model(4), images.astype(np.float32)
+    (tmp_path / "plain.tflite").write_bytes(converted(network))
+    np.savez(tmp_path / "good.npz", x=x, y=np.eye(4)[network.predict(x, verbose=0).argmax(-1)])
+    assert figures(run(SCRIPT, "--model=plain.tflite", "--data=good.npz")) == {"top-1": 1}
+    np.savez(tmp_path / "bad.npz", x=x, y=np.arange(40))
+    done = run(SCRIPT, "--model=plain.tflite", "--data=bad.npz")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "class numbers from 0 to 3" in done.stderr
+
+
 def test_an_autoencoder(run, tmp_path):
     """One that hands on what lies in its first half: what has more in the other half is anomalous."""
     rows = keras.Input((8,))
@@ -74,10 +96,15 @@ def test_an_autoencoder(run, tmp_path):
 
 def test_what_is_refused(run, images, tmp_path):
     (tmp_path / "plain.tflite").write_bytes(converted(plain_model(4)))
+    rows = keras.Input((8,))
+    labels = keras.Model(rows, keras.layers.Dense(3, activation="sigmoid")(rows))
+    (tmp_path / "labels.tflite").write_bytes(converted(labels))
     np.savez(tmp_path / "bare.npz", x=images)
+    np.savez(tmp_path / "rows.npz", x=np.ones((6, 8), np.float32), y=np.tile([[0, 1, 1]], (6, 1)))
     for flags, words in (
         (["--model=none.tflite", "--data=bare.npz"], "none.tflite"),
         (["--model=plain.tflite", "--data=bare.npz"], "must be examples x and as many labels y, got 40 and 0"),
+        (["--model=labels.tflite", "--data=rows.npz"], "of classifiers, but the answers of labels.tflite are labels"),
         (["--model=bare.npz", "--data=bare.npz"], "Expected a .tflite"),
     ):
         done = run(SCRIPT, *flags)

@@ -1,6 +1,7 @@
 """Host loops of stages in C++ and Kotlin: the answers of the file with conditions, on 120 images."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,17 +56,21 @@ def test_python(name, quantize):
         assert found[1:] == (exit_, macs)
 
 
-@pytest.fixture(scope="module")
-def classify_stages(tmp_path_factory):
-    """The program of tflite/cpp, linked with the library that comes with ai_edge_litert."""
+def built(source, folder):
+    """Returns a program with the loop of tflite/cpp, linked with the library that comes with ai_edge_litert."""
     import ai_edge_litert
 
-    built, library = tmp_path_factory.mktemp("cpp") / "classify_stages", Path(ai_edge_litert.__file__).parent
-    sources = [str(ROOT / "tflite/cpp" / name) for name in ("classify_stages.cc", "stages.cc")]
-    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", f"-isystem{INCLUDE}", *sources]
-    command += [str(library / "libLiteRt.so"), f"-Wl,-rpath,{library}", "-o", str(built)]
+    program, library = folder / source.stem, Path(ai_edge_litert.__file__).parent
+    loop = ROOT / "tflite/cpp"
+    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", f"-isystem{INCLUDE}", f"-I{loop}", str(source)]
+    command += [str(loop / "stages.cc"), str(library / "libLiteRt.so"), f"-Wl,-rpath,{library}", "-o", str(program)]
     subprocess.run(command, check=True)
-    return built
+    return program
+
+
+@pytest.fixture(scope="module")
+def classify_stages(tmp_path_factory):
+    return built(ROOT / "tflite/cpp/classify_stages.cc", tmp_path_factory.mktemp("cpp"))
 
 
 def classified(program, *arguments, folder):
@@ -117,6 +122,17 @@ def test_cpp_refuses(classify_stages, tmp_path):
         done = classified(classify_stages, *arguments, folder=tmp_path)
         assert done.returncode == 1
         assert message in done.stderr
+
+
+@pytest.mark.slow
+@needs_headers
+def test_cpp_frees_what_it_has_of_a_file_that_it_refuses(tmp_path):
+    content, _ = whole_file("cascade", "int8")
+    (tmp_path / "int8.tflite").write_bytes(kd.lite.join_stages(kd.lite.stages(content)))
+    program = built(ROOT / "tests/tflite/refused_stages.cc", tmp_path)
+    done = classified(program, "int8.tflite", folder=tmp_path)
+    grown = re.search(r"grew by (-?\d+) pages", done.stdout)
+    assert int(grown[1]) < 1000  # some 300 for each of 39 times, if it does not
 
 
 @pytest.mark.slow

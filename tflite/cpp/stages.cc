@@ -52,7 +52,7 @@ std::vector<unsigned char> bytes_of(LiteRtTensorBuffer buffer) {
 
 }  // namespace
 
-Stages::Stages(const std::string& path, LiteRtHwAcceleratorSet accelerators) {
+Stages::Stages(const std::string& path, LiteRtHwAcceleratorSet accelerators) : Stages() {
   check(LiteRtCreateEnvironment(0, nullptr, &environment_), "LiteRT does not start.");
   check(LiteRtCreateModelFromFile(environment_, path.c_str(), &model_),
         path + " is no .tflite that can be read; copy or export it again.");
@@ -71,9 +71,10 @@ Stages::Stages(const std::string& path, LiteRtHwAcceleratorSet accelerators) {
     throw std::runtime_error(path + " is no file of stages; make it by kd.lite.join_stages.");
   LiteRtOptions options = nullptr;
   check(LiteRtCreateOptions(&options), "LiteRT gives no options.");
-  check(LiteRtSetOptionsHardwareAccelerators(options, accelerators), "LiteRT does not know these accelerators.");
+  const LiteRtStatus set = LiteRtSetOptionsHardwareAccelerators(options, accelerators);
   const LiteRtStatus compiled = LiteRtCreateCompiledModel(environment_, model_, options, &compiled_);
   LiteRtDestroyOptions(options);
+  check(set, "LiteRT does not know these accelerators.");
   check(compiled, path + " does not compile for this accelerator; try another.");
   for (LiteRtParamIndex index = 0; index < count; ++index) {
     LiteRtSignature signature = nullptr;
@@ -82,7 +83,7 @@ Stages::Stages(const std::string& path, LiteRtHwAcceleratorSet accelerators) {
     check(LiteRtGetSignatureKey(signature, &key), "A signature has no name.");
     if ("stage_" + std::to_string(index + 1) != key)
       throw std::runtime_error("Expected stage_" + std::to_string(index + 1) + ", got " + key + ".");
-    Stage stage;
+    Stage& stage = stages_.emplace_back();
     LiteRtParamIndex inputs = 0, outputs = 0;
     check(LiteRtGetNumSignatureInputs(signature, &inputs), "A stage has no inputs.");
     for (LiteRtParamIndex place = 0; place < inputs; ++place) {
@@ -112,7 +113,6 @@ Stages::Stages(const std::string& path, LiteRtHwAcceleratorSet accelerators) {
       stage.outputs.emplace_back(name);
       stage.results.push_back(buffer(tensor, requirements));
     }
-    stages_.push_back(stage);
   }
 }
 

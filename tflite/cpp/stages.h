@@ -39,6 +39,8 @@ class Stages {
   std::vector<float> from_pixels(const std::vector<unsigned char>& pixels) const;
 
  private:
+  Stages() = default;  // whose destructor runs if the rest of the construction throws
+
   struct Stage {
     std::vector<std::string> inputs, outputs;  // names
     std::vector<LiteRtTensorBuffer> results;   // of the outputs
