@@ -127,7 +127,7 @@ def resnet32_cpu_limits(_=""):
     """Returns the config that holds files with a budget against the paths of images."""
     config = base.get_config()
     with config.unlocked():
-        config.job, config.model, config.limits = "budget_input", "runs/ddi/exits/best.keras", LIMITS
+        config.job, config.model, config.limits = "budget_input", "runs/ddi/exits/model.keras", LIMITS
         config.budgets, config.micro_images = 10, 200
     names = (f"{name}_{precision}" for name in BROKEN for precision in ("float32", "int8"))
     config.targets = ml_collections.ConfigDict(dict.fromkeys(names, "<= 0"))
