@@ -36,8 +36,8 @@ def per_replica(model, loss):
     return model._aggregate_additional_loss(loss)
 
 
-class AcrossWorkers:
-    """Of a keras.Model: fit and evaluate work under tf.distribute.MultiWorkerMirroredStrategy too.
+class AcrossWorkers(keras.Model):
+    """A keras.Model whose fit and evaluate work under tf.distribute.MultiWorkerMirroredStrategy too.
 
     Keras reduces a step's input as a whole, and its results along their first axis: that strategy reduces one tensor at
     a time, and scalars have no axis.

@@ -130,7 +130,7 @@ def _workers():
     import tensorflow as tf
 
     cluster = read_cluster()
-    return Devices(tf.distribute.MultiWorkerMirroredStrategy(), cluster.index, len(cluster.workers))
+    return Devices(tf.distribute.MultiWorkerMirroredStrategy(), cluster.number, len(cluster.workers))
 
 
 def _tpu():

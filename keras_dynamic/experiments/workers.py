@@ -20,11 +20,11 @@ class Cluster(NamedTuple):
 
     Attributes:
         workers: 'host:port' of each worker.
-        index: number of this one.
+        number: of this one, from 0.
     """
 
     workers: tuple[str, ...]
-    index: int
+    number: int
 
 
 def tf_config(workers, index) -> str:
@@ -32,7 +32,7 @@ def tf_config(workers, index) -> str:
 
     Args:
         workers: 'host:port' of each worker.
-        index: number of this one.
+        index: number of this one, from 0.
     """
     return json.dumps({"cluster": {"worker": list(workers)}, "task": {"type": "worker", "index": index}})
 
@@ -97,8 +97,10 @@ def meet(cluster, config, seconds):
         ValueError: if a worker has another config.
         OSError: if this worker's port is taken.
     """
-    mine, heard, told = digest(config), {}, set()
-    others = {k: address for k, address in enumerate(cluster.workers) if k != cluster.index}
+    mine = digest(config)
+    heard: dict[int, str] = {}
+    told: set[int] = set()
+    others = {k: address for k, address in enumerate(cluster.workers) if k != cluster.number}
     end = time.monotonic() + seconds
     with _listening(cluster) as server:
         # The door stays open until every worker has come in and has let this one in.
@@ -106,28 +108,28 @@ def meet(cluster, config, seconds):
             missing = [k for k in others if k not in heard or k not in told]
             if time.monotonic() > end:
                 raise TimeoutError(
-                    f"worker {missing[0]} at {others[missing[0]]} does not answer worker {cluster.index} within "
+                    f"worker {missing[0]} at {others[missing[0]]} does not answer worker {cluster.number} within "
                     f"{seconds:g} seconds; see whether it runs, and whether TF_CONFIG has its address."
                 )
-            told |= {k for k in others if k not in told and _tell(others[k], f"{cluster.index} {mine}")}
+            told |= {k for k in others if k not in told and _tell(others[k], f"{cluster.number} {mine}")}
             index, _, other = _hear(server).partition(" ")
             if index.isdigit() and int(index) in others:
                 heard[int(index)] = other
     unequal = [k for k, other in sorted(heard.items()) if other != mine]
     if unequal:
         raise ValueError(
-            f"worker {unequal[0]} has another config than worker {cluster.index}; give all workers the same --config, "
+            f"worker {unequal[0]} has another config than worker {cluster.number}; give all workers the same --config, "
             "--config.KEY=VALUE and --seed."
         )
 
 
 def _listening(cluster):
-    address = cluster.workers[cluster.index]
+    address = cluster.workers[cluster.number]
     try:
         server = socket.create_server(("", int(address.rpartition(":")[2])))
     except OSError as error:
         raise OSError(
-            f"worker {cluster.index} cannot listen at {address} ({error}); give another port in TF_CONFIG."
+            f"worker {cluster.number} cannot listen at {address} ({error}); give another port in TF_CONFIG."
         ) from error
     server.settimeout(_STEP)
     return server

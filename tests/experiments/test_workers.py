@@ -102,7 +102,7 @@ def child(text):
 def test_workers_are_started(tmp_path):
     start_workers(child("print(os.environ['TF_CONFIG'])"), 3, tmp_path / "run", 60)
     clusters = [read_cluster((tmp_path / "run" / f"worker_{k}.log").read_text()) for k in range(3)]
-    assert [cluster.index for cluster in clusters] == [0, 1, 2]
+    assert [cluster.number for cluster in clusters] == [0, 1, 2]
     (workers,) = {cluster.workers for cluster in clusters}
     assert len(set(workers)) == 3
 
