@@ -4,6 +4,9 @@
 
 Values of the config can be changed on the command line: --config.method.target=0.5. Running the same command again goes
 on where an earlier run stopped. Only --record=ID writes to results/.
+
+With --config.distribute=workers and TF_CONFIG, as tf.distribute has it, the same command on several machines is one
+training, in a --workdir that all of them share; --workers=2 tries that on this machine's CPU.
 """
 
 import os
@@ -20,19 +23,28 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "folder for weights, records and
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "folder with NAME.npz or a TFDS folder; not needed for shipped data")
 _SEED = flags.DEFINE_integer("seed", None, "seed, instead of the config's", lower_bound=0)
 _RECORD = flags.DEFINE_string("record", None, "id of the record to write to results/")
+_WORKERS = flags.DEFINE_integer("workers", 0, "try a training of so many workers on this machine", lower_bound=0)
+_WORKER_SECONDS = flags.DEFINE_float("worker_seconds", 600, "how long a worker may be silent", lower_bound=0)
 
 
 def main(argv):
     """Runs the job."""
     if len(argv) > 1:
         sys.exit(f"train_main: unknown arguments {argv[1:]}; flags start with --.")
-    from keras_dynamic.experiments import jobs
+    from keras_dynamic.experiments import jobs, strategy, workers
 
     config = _CONFIG.value
     if _SEED.value is not None:
         config.seed = _SEED.value
     logging.set_verbosity(logging.ERROR)
     try:
+        if _WORKERS.value:
+            command = [sys.executable, *sys.argv, "--workers=0", "--config.distribute=workers"]
+            workers.start_workers(command, _WORKERS.value, _WORKDIR.value, _WORKER_SECONDS.value)
+            return
+        if config.get("distribute") == "workers":  # before anything uses TensorFlow
+            workers.meet(workers.read_cluster(), config, _WORKER_SECONDS.value)
+            strategy.devices("workers")
         jobs.run(config, _WORKDIR.value, _DATA_DIR.value, _RECORD.value)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"train_main: {error}")

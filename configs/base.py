@@ -50,7 +50,7 @@ def get_config():
     config.batch_size = 128
     config.reestimate_images = 6000  # augmented training images for batch norm afterwards; 0 keeps moving averages
     config.mixed_precision = False  # bfloat16 layers, float32 weights
-    config.distribute = ""  # 'mirrored' for all GPUs of the machine
+    config.distribute = ""  # 'mirrored' for all GPUs of the machine, 'workers' for several machines
 
     # size: photographs of any size, ImageNet's for one, are read from a TFDS folder epoch by epoch, cropped to so many
     # pixels. Not set here: images of one size, in memory.

@@ -36,6 +36,34 @@ def per_replica(model, loss):
     return model._aggregate_additional_loss(loss)
 
 
+class AcrossWorkers(keras.Model):
+    """A keras.Model whose fit and evaluate work under tf.distribute.MultiWorkerMirroredStrategy too.
+
+    Keras reduces a step's input as a whole, and its results along their first axis: that strategy reduces one tensor at
+    a time, and scalars have no axis.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        strategy = self._distribute_strategy
+        if iterator is not None and strategy is not None:
+            _, _, batches = next(iter(iterator))
+            data_batch = keras.tree.map_structure(
+                lambda part: strategy.experimental_local_results(part)[0], next(batches)
+            )
+            iterator = None  # one replica's part is enough to build the model
+        super()._maybe_symbolic_build(iterator, data_batch)
+
+    def _make_function(self, step_function, *args, **kwargs):
+        strategy = getattr(self, "_distribute_strategy", None)
+        step = step_function
+        if strategy is not None and strategy.extended._in_multi_worker_mode():
+
+            def step(data):
+                return keras.tree.map_structure(lambda result: keras.ops.reshape(result, (1,)), step_function(data))
+
+        return super()._make_function(step, *args, **kwargs)
+
+
 def loss_tracker(model):
     """Returns the metric that shows a model's loss in the progress bar."""
     return model._loss_tracker

@@ -64,3 +64,10 @@ def test_graphs(model):
     assert keras_hooks.has_graph(model)
     assert not keras_hooks.has_graph(keras.Sequential())
     assert "Absolute" in keras_hooks.operations()
+
+
+def test_training_across_workers():
+    """What AcrossWorkers overrides is there on TensorFlow, where it is needed (tests/experiments/test_strategy.py)."""
+    assert keras_hooks.AcrossWorkers.__mro__[1] is keras.Model
+    for name in ("_maybe_symbolic_build", "_make_function"):
+        assert callable(getattr(keras.Model, name))

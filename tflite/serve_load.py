@@ -57,7 +57,7 @@ class Reply(NamedTuple):
 
 def main(argv):
     """Measures and prints what it found."""
-    start = time.time()
+    start = time.monotonic()
     try:
         loads = [_load(text) for text in _LOADS.value]
         with terminal.quiet():
@@ -65,7 +65,7 @@ def main(argv):
             with service(argv[1:]) as dynamic, service([*argv[1:], "--static"]) as static:
                 figures = measure({"dynamic": dynamic[1], "static": static[1]}, bodies, loads)
             if _RECORD.value:
-                write(figures, f"{dynamic[0]} beside {static[0]}", argv[1:], time.time() - start)
+                write(figures, f"{dynamic[0]} beside {static[0]}", argv[1:], time.monotonic() - start)
     except terminal.EXPECTED as error:
         sys.exit(f"serve_load: {error}")
     print("\n".join(f"{name} {value:.4g}" for name, value in figures.items()))

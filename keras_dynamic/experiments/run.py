@@ -107,6 +107,12 @@ class Run:
         """What tables call the model, such as 'Gated ResNet-32'."""
         return f"{self.recipe.names(self.config.method)[1]} {networks.title(self.config.network)}"
 
+    @property
+    def images_per_epoch(self) -> int:
+        """Number of training images."""
+        train = self.splits.train
+        return len(train if isinstance(train, data.ImageStream) else train[0])
+
     def batches(self, epoch=0):
         """Returns data.Batches, or data.StreamBatches, of the training images, augmented as the config says.
 

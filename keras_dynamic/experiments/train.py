@@ -9,6 +9,7 @@ import keras
 from keras_dynamic.callbacks import RequireFiniteLoss, reestimate_batch_norm
 from keras_dynamic.experiments.checkpoint import Checkpoint, Scalars, check_shapes, load_weights, read_note, save
 from keras_dynamic.experiments.history import ActivationHistory
+from keras_dynamic.experiments.strategy import devices
 from keras_dynamic.layers import DynamicModel
 from keras_dynamic.layers.dynamic_model import dtype_policy_scope
 
@@ -23,7 +24,7 @@ def train(run, verbose="auto", callbacks=()):
     backend), activation_rates.csv, the share of the first held-out images that run each decision after each epoch,
     best.keras, the best model on held-out images once the method's schedule has come to its end, and model.keras, that
     model with batch norm re-estimated if the config says so. Nothing is written before config and data are known to
-    fit.
+    fit. Of several workers (config.distribute) the chief alone writes; all read the folder.
 
     Args:
         run: Run with splits and a folder, as Run.load returns it.
@@ -31,7 +32,8 @@ def train(run, verbose="auto", callbacks=()):
         callbacks: further Keras callbacks.
 
     Returns:
-        The trained DynamicModel in float32, which is run.model from now on.
+        The trained DynamicModel in float32, which is run.model from now on; on workers that are not the chief, the
+        model as it was after the last epoch.
 
     Raises:
         ValueError: if the folder holds the checkpoint of another network, or the config does not fit together.
@@ -45,8 +47,9 @@ def train(run, verbose="auto", callbacks=()):
     if record.finished and final.exists():
         run.model = keras.models.load_model(final, compile=False)
         return run.model
-    batches = run.batches()
-    with _strategy(config.distribute), _precision(config.mixed_precision):
+    batches, used = run.batches(), devices(config.distribute)
+    used.check_batches(config.batch_size, run.images_per_epoch)
+    with used.building(), _precision(config.mixed_precision):
         model = run.model
         run.compile(model, run.optimizer(len(batches)))
         if config.start_from:
@@ -54,23 +57,26 @@ def train(run, verbose="auto", callbacks=()):
         checkpoint = Checkpoint(record.workdir / "checkpoint")
         batches.epoch = checkpoint.restore(model)
     schedule = run.recipe.schedule(run, len(batches))
-    with record.running():
+    with record.running() if used.chief else contextlib.nullcontext():
         if schedule.before is not None and not batches.epoch:
             schedule.before(run.batches())
         history = ActivationHistory(record.workdir / HISTORY, splits.held_out[0][:_HISTORY_IMAGES])
         scalars = [Scalars(record.workdir / "tensorboard")] if keras.backend.backend() == "tensorflow" else []
         keeper = _KeepBest(record, best, schedule)
-        saving = [keeper, history, checkpoint, *scalars]
-        model.fit(
-            batches,
-            initial_epoch=batches.epoch,
-            epochs=config.epochs,
-            validation_data=splits.held_out,
-            validation_batch_size=250,
-            callbacks=[*schedule.callbacks, _SetEpoch(batches), RequireFiniteLoss(), *saving, *callbacks],
-            shuffle=False,
-            verbose=verbose,
-        )
+        saving = [keeper, history, checkpoint, *scalars] if used.chief else []
+        with used.fitting():
+            model.fit(
+                batches,
+                initial_epoch=batches.epoch,
+                epochs=config.epochs,
+                validation_data=splits.held_out,
+                validation_batch_size=250,
+                callbacks=[*schedule.callbacks, _SetEpoch(batches), RequireFiniteLoss(), *saving, *callbacks],
+                shuffle=False,
+                verbose=verbose,
+            )
+        if not used.chief:
+            return model
         chosen = read_note(best)
         if config.mixed_precision or config.distribute:  # the result is in float32, on one device
             load_weights(run.rebuild(), best)
@@ -163,15 +169,3 @@ class _SetEpoch(keras.callbacks.Callback):
 def _precision(mixed):
     """Builds layers that compute in bfloat16 and keep float32 weights, if mixed."""
     return dtype_policy_scope("mixed_bfloat16") if mixed else contextlib.nullcontext()
-
-
-def _strategy(name):
-    """Returns the scope of a tf.distribute strategy: '' for none, 'mirrored' for all GPUs of this machine."""
-    if not name:
-        return contextlib.nullcontext()
-    if name != "mirrored" or keras.backend.backend() != "tensorflow":
-        raise ValueError(f"distribute must be '' or 'mirrored', the latter on the TensorFlow backend, got {name!r}.")
-    import tensorflow as tf
-
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices]).scope()

@@ -12,6 +12,7 @@ from keras_dynamic.experiments.jobs.evaluate_static import data_text, describe
 from keras_dynamic.experiments.records import facts, training_seconds, write_record
 from keras_dynamic.experiments.run import Run
 from keras_dynamic.experiments.settings import check_evaluation
+from keras_dynamic.experiments.strategy import devices
 from keras_dynamic.experiments.train import HISTORY, train
 from keras_dynamic.files import write_json
 from keras_dynamic.report import frontier, write_report
@@ -30,13 +31,16 @@ def train_and_evaluate(config, workdir, data_dir=None, record=None) -> dict:
 
     Returns:
         {name: figure}, named as in report.json; 'seconds' are those of the training, of the runs that it started from
-        as far as their folders are there, and of the measurement.
+        as far as their folders are there, and of the measurement. Workers that are not the chief measure nothing.
     """
     check_evaluation(config)
     tolerance = config.evaluation.get("freeze")
     networks = [zoo.load(name) for name in config.evaluation.static]
-    run = Run.load(config, workdir, data_dir)
+    used = devices(config.distribute)
+    run = used.together(lambda: Run.load(config, workdir, data_dir))
     train(run)
+    if not used.chief:
+        return {}
     start, splits, workdir = time.monotonic(), run.splits, run.record.workdir
     if tolerance:
         run.model = freeze_decisions(run.model, splits.held_out[0], tolerance)

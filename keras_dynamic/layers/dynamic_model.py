@@ -51,7 +51,7 @@ def _step_of(model):
 
 
 @keras.saving.register_keras_serializable("keras_dynamic")
-class DynamicModel(SavedArguments, keras.Model):
+class DynamicModel(SavedArguments, keras_hooks.AcrossWorkers):
     """A network that decides per image how much of itself to run.
 
     model(image) gives logits, so compile(loss=..., metrics=...), fit, evaluate and predict are ordinary Keras. While

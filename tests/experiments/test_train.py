@@ -205,7 +205,7 @@ def test_another_configs_folder_is_left_alone(finished, config, data_dir):
         ({"optimizer.momentum": 1.5}, r"optimizer\.momentum must be a number between 0 and 1, got 1\.5"),
         ({"optimizer.warm_up": 1.0}, r"optimizer\.warm_up must be a share of all steps in \[0, 1\), got 1\.0"),
         ({"optimizer.boundaries": (3, -1)}, r"an epoch of optimizer\.boundaries must be a non-negative number, got -1"),
-        ({"distribute": "mirror"}, "distribute must be '' or 'mirrored', .* got 'mirror'"),
+        ({"distribute": "mirror"}, "distribute must be one of .* got 'mirror'"),
     ],
 )
 def test_nothing_is_written_for_a_config_that_does_not_fit_together(config, data_dir, tmp_path, changes, message):

@@ -51,6 +51,8 @@ def run(config, workdir, data_dir=None, record=None):
     """
     if config.job not in JOBS:
         raise ValueError(f"job must be one of {tuple(JOBS)}, got {config.job!r}{did_you_mean(config.job, JOBS)}.")
+    if config.get("distribute") == "workers" and config.job != "train":
+        raise ValueError(f"distribute='workers' is for the job 'train', got job {config.job!r}; run it on one machine.")
     if record:
         from keras_dynamic.experiments.records import check_own_command
 
