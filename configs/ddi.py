@@ -17,7 +17,8 @@ Settings, and the folders that --workdir must name, as exits start from what ski
   energy_share (figure 9). Some 30 minutes. Not run yet.
 - resnet32_cpu_exits: two exits more in each stage, trained on from runs/ddi/gentle; runs/ddi/exits. It is judged
   under limits: MACs that no image exceeds. Some 10 minutes. The whole keeps 87.4 %; under 26.4, 40.6, 54.7 and 69 M
-  MACs 32.4, 57.7, 87.4 and 87.4 % are right, where plain networks have 91.0 to 93.5 %: three epochs make no early exits.
+  MACs 32.4, 57.7, 87.4 and 87.4 % are right, where plain networks have 91.0 to 93.5 %: three epochs make no early
+  exits.
 - resnet32_cpu_limits: no training; what resnet32_cpu_exits left, as files that take a budget with each image, held
   against the path of each of the 10,000 test images; runs/ddi/limits. Some 10 minutes. Expect no image over its budget.
   Not run yet.
