@@ -249,10 +249,11 @@ def test_runs_of_another_network(config, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "got no JSON"), ('{"accuracy": 1}', "lacks units_mean, macs_mean")]
+    ("text", "message"),
+    [("{", ": expected a JSON object, got no JSON"), ('{"accuracy": 1}', " lacks units_mean, macs_mean")],
 )
 def test_broken_figures(config, folder, tmp_path, text, message):
     shutil.copytree(folder / "curriculum", tmp_path / "broken", ignore=shutil.ignore_patterns("*.keras", "pictures"))
     (tmp_path / "broken" / "figures.json").write_text(text)
     config.runs.curriculum = str(tmp_path / "broken")
-    refused(config, folder, tmp_path, ValueError, f"broken/figures.json {message}.* `python train_main.py --config=")
+    refused(config, folder, tmp_path, ValueError, f"broken/figures.json{message}.* `python train_main.py --config=")
