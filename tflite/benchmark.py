@@ -15,7 +15,6 @@ the model.
 """
 
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -82,7 +81,7 @@ def main(argv):
         raise app.UsageError(f"unknown arguments {argv[1:]}; flags start with --.")
     logging.set_verbosity(logging.ERROR)
     start = time.monotonic()
-    try:
+    with terminal.ending("benchmark"):
         if _MODEL.value is None:
             _measure_the_zoo()
             return
@@ -94,8 +93,6 @@ def main(argv):
                 write_text(Path(_JSON.value), json.dumps(found, indent=2) + "\n")
             if _RECORD.value:
                 _write_record(found, time.monotonic() - start)
-    except terminal.EXPECTED as error:
-        sys.exit(f"benchmark: {error}")
     print(table(found))
 
 

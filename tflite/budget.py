@@ -18,31 +18,6 @@ def stopping(model):
     return made
 
 
-def served_model(loaded):
-    """Returns what is served: a cascade of several models; one with exits under thresholds, if it decides nothing.
-
-    Args:
-        loaded: Keras models, cheapest first.
-    """
-    from keras_dynamic import layers, models
-
-    if len(loaded) > 1:
-        return models.cascade(loaded)
-    if not loaded or not isinstance(loaded[0], layers.DynamicModel):
-        received = repr(loaded[0].name) if loaded else "none"
-        raise ValueError(
-            f"--model must be a cascade or a network that decides something, got {received}; name several models."
-        )
-    return stopping(loaded[0])
-
-
-def macs_of(network) -> int:
-    """Returns the MACs of a network that runs everything."""
-    from keras_dynamic import cost
-
-    return cost.tree(network).without_exits().total_macs
-
-
 def fit_thresholds(model, images, labels, **budget) -> list[str]:
     """Fits a model's thresholds, those of confidences and tau, on held-out images.
 

@@ -18,7 +18,6 @@ that does not normalise pixels itself also needs --input_mean and --input_std: 0
 1, 127.5 and 127.5 if from -1 to 1. The file notes both, and the names of the classes.
 """
 
-import sys
 from pathlib import Path
 
 import budget_flags
@@ -76,11 +75,8 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments {argv[1:]}; flags start with --.")
     logging.set_verbosity(logging.ERROR)
-    try:
-        with terminal.quiet():
-            lines = export_to(Path(_OUTPUT.value))
-    except terminal.EXPECTED as error:
-        sys.exit(f"export_model: {error}")
+    with terminal.ending("export_model"), terminal.quiet():
+        lines = export_to(Path(_OUTPUT.value))
     print("\n".join(lines))
 
 

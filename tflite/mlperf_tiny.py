@@ -11,7 +11,6 @@ Any .tflite of one input and one output will do, and those of this package with 
 --outputs=logits,macs, the mean of the MACs that the examples take is printed too.
 """
 
-import sys
 from pathlib import Path
 
 import terminal
@@ -27,11 +26,8 @@ def main(argv):
     """Prints quality and memory."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments {argv[1:]}; flags start with --.")
-    try:
-        with terminal.quiet():
-            lines = measure(Path(_MODEL.value), _DATA.value)
-    except terminal.EXPECTED as error:
-        sys.exit(f"mlperf_tiny: {error}")
+    with terminal.ending("mlperf_tiny"), terminal.quiet():
+        lines = measure(Path(_MODEL.value), _DATA.value)
     print("\n".join(lines))
 
 

@@ -37,12 +37,10 @@ def main(argv):
     paths = argv[1:]
     if not paths:
         raise app.UsageError("name one or more image files after the flags.")
-    try:
+    with terminal.ending("run_model"):
         with terminal.quiet():
             model = load(Path(_MODEL.value))
         names = class_names(model.interpreter.outputs["logits"].shape[-1], model.labels)
-    except terminal.EXPECTED as error:
-        sys.exit(f"run_model: {error}")
     from keras_dynamic import data
 
     unread = 0

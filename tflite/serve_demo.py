@@ -15,17 +15,17 @@ import io
 import sys
 from pathlib import Path
 
+import served_models
 import terminal
 from absl import app, flags, logging
-from budget import fit_thresholds, macs_of, served_model
+from budget import fit_thresholds
 from class_names import class_names, known_names
-from images import SHIPPED, check_classes, chosen, normalised, normalization, read_images
-from models import check_models, import_own, load
+from images import SHIPPED, chosen, normalised, normalization
 
-_ZOO = ["zoo:resnet8_cifar10_45k", "zoo:resnet20_cifar10_45k", "zoo:resnet32_cifar10_45k"]
+flags.adopt_module_key_flags(served_models)
+
 _SHIPPED = Path("runs/serve_demo/images")
 
-_MODEL = flags.DEFINE_list("model", _ZOO, "a .keras file or zoo:NAME; several, cheapest first, become a cascade")
 _IMAGES = flags.DEFINE_string(
     "images",
     None,
@@ -36,15 +36,7 @@ _MACS = flags.DEFINE_float(
     "macs", None, "mean MACs per image at most; half of those of the static network by default", lower_bound=0
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "images at a time", lower_bound=1)
-_CALIBRATION = flags.DEFINE_string(
-    "calibration",
-    None,
-    "held-out images for the thresholds: a folder of image files, one with a folder of them for each class, which a "
-    "cascade needs, an .npy of images as the model takes them, an .npz with such images x and labels y, or 'shipped' "
-    "(500 of CIFAR-10), the default for networks of the zoo",
-)
 _OUTPUT = flags.DEFINE_string("output", None, "CSV to write: a row per image")
-_IMPORTS = flags.DEFINE_list("imports", [], "Python modules to import first: those that define layers of your own")
 
 
 def main(argv):
@@ -52,11 +44,8 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments {argv[1:]}; flags start with --.")
     logging.set_verbosity(logging.ERROR)
-    try:
-        with terminal.quiet():
-            lines, unread = serve_folder()
-    except terminal.EXPECTED as error:
-        sys.exit(f"serve_demo: {error}")
+    with terminal.ending("serve_demo"), terminal.quiet():
+        lines, unread = serve_folder()
     for complaint in unread:
         print(f"serve_demo: {complaint}", file=sys.stderr)
     print("\n".join(lines))
@@ -73,26 +62,23 @@ def serve_folder() -> tuple[list[str], list[str]]:
         ValueError: if a model, the held-out images, a flag or every image is not what it should be.
         OSError: if a file or folder is missing or cannot be written.
     """
-    check_models(_MODEL.value)
-    calibration = chosen("calibration", _CALIBRATION.value, _MODEL.value, "a budget")
-    images = chosen("images", _IMAGES.value, _MODEL.value, "serving", "a folder of them")
+    models, fitted_on = served_models.model_names(), served_models.calibration()
+    images = chosen("images", _IMAGES.value, models, "serving", "a folder of them")
     if _OUTPUT.value is not None and Path(_OUTPUT.value).is_dir():
         raise ValueError(f"--output must name a CSV to write, got the folder {_OUTPUT.value!r}; add NAME.csv to it.")
-    import_own(_IMPORTS.value)
 
     from keras_dynamic import serving
     from keras_dynamic.data.image_files import files_by_class
     from keras_dynamic.files import write_text
 
     files, _, _ = files_by_class(shipped_images(_SHIPPED) if images == SHIPPED else images)
-    model = served_model([load(spec) for spec in _MODEL.value])
+    model = served_models.served_model(served_models.load_models(models))
     places, static = serving.stopping_places(model), serving.static_network(model)
     shape = tuple(model.image_shape[1:])
-    held_out = read_images(calibration, shape)
-    check_classes("calibration", calibration, held_out, model)
-    folder = held_out.class_names if calibration != SHIPPED else ()
-    names = class_names(model.classes, known_names(model.classes, _MODEL.value, folder))
-    macs = macs_of(static)
+    held_out = served_models.held_out_images(model, fitted_on)
+    folder = held_out.class_names if fitted_on != SHIPPED else ()
+    names = class_names(model.classes, known_names(model.classes, models, folder))
+    macs = served_models.macs_of(static)
     budget = macs / 2 if _MACS.value is None else _MACS.value
     lines = fit_thresholds(model, held_out.x, held_out.y, macs=budget)
     reader = Reader(files, shape)

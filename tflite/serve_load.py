@@ -58,7 +58,7 @@ class Reply(NamedTuple):
 def main(argv):
     """Measures and prints what it found."""
     start = time.monotonic()
-    try:
+    with terminal.ending("serve_load"):
         loads = [_load(text) for text in _LOADS.value]
         with terminal.quiet():
             bodies = list(itertools.islice(itertools.cycle(read_bodies(_IMAGES.value)), _REQUESTS.value))
@@ -66,8 +66,6 @@ def main(argv):
                 figures = measure({"dynamic": dynamic[1], "static": static[1]}, bodies, loads)
             if _RECORD.value:
                 write(figures, f"{dynamic[0]} beside {static[0]}", argv[1:], time.monotonic() - start)
-    except terminal.EXPECTED as error:
-        sys.exit(f"serve_load: {error}")
     print("\n".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 

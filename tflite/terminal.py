@@ -11,13 +11,25 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 sys.stdout.reconfigure(errors="backslashreplace")  # names of files and classes may hold what it cannot show
 
-EXPECTED = (ValueError, OSError, ImportError)
-"""Errors whose message says it all: scripts print it and end."""
+_EXPECTED = (ValueError, OSError, ImportError)  # their messages say it all
+
+
+@contextlib.contextmanager
+def ending(script):
+    """Ends the script with the message of an expected error.
+
+    Args:
+        script: its name, which the message begins with.
+    """
+    try:
+        yield
+    except _EXPECTED as error:
+        sys.exit(f"{script}: {error}")
 
 
 @contextlib.contextmanager
 def quiet():
-    """Holds back what is written to standard error; shows it if an error of another type than EXPECTED passes."""
+    """Holds back what is written to standard error; shows it if an error passes that is not expected."""
     with tempfile.TemporaryFile() as held_back:
         sys.stderr.flush()
         kept = os.dup(2)
@@ -25,7 +37,7 @@ def quiet():
         unexpected = False
         try:
             yield
-        except EXPECTED:
+        except _EXPECTED:
             raise
         except BaseException:
             unexpected = True

@@ -17,7 +17,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -59,7 +58,7 @@ def main(argv):
     """Writes the site and, if asked, serves or measures it."""
     if len(argv) > 1:
         raise app.UsageError(f"expected flags only, got {argv[1:]}.")
-    try:
+    with terminal.ending("web_demo"):
         check_flags()
         with terminal.quiet():
             write_site(Path(_OUTPUT.value))
@@ -72,8 +71,6 @@ def main(argv):
                 write(figures, time.monotonic() - start)
         if _SERVE.value:
             serve(Path(_OUTPUT.value))
-    except terminal.EXPECTED as error:
-        sys.exit(f"web_demo: {error}")
 
 
 def check_flags():
