@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from absl import flags
 from PIL import Image
 
 import keras_dynamic as kd
@@ -95,9 +96,16 @@ def module():
 
     @functools.cache  # a module defines its flags once
     def load(name):
+        others = {flag: flags.FLAGS[flag] for flag in flags.FLAGS if not flags.FLAGS[flag].short_name}
+        for flag in others:
+            delattr(flags.FLAGS, flag)
         spec = importlib.util.spec_from_file_location(f"tflite_{name}", ROOT / "tflite" / f"{name}.py")
         found = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(found)
+        for flag, other in others.items():  # those of train_main.py and of other scripts may have the same names
+            if flag in flags.FLAGS:
+                delattr(flags.FLAGS, flag)
+            flags.FLAGS[flag] = other
         return found
 
     return load

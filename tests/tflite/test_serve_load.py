@@ -2,15 +2,12 @@
 
 import http.server
 import os
-import re
 import subprocess
 import sys
 import threading
 from collections import Counter
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from keras_dynamic.experiments import records
 from tests.tflite.conftest import ROOT
@@ -21,10 +18,10 @@ OF_A_LOAD = ("throughput", "p50_ms", "p99_ms", "refused")
 
 @pytest.mark.ci
 def test_figures_and_record(saved, in_classes, tmp_path):
-    given = ["--images=in_classes", "--requests=50", "--loads=0.5,0.25", "--connections=4", "--record=load"]
+    flags = ["--images=in_classes", "--requests=50", "--loads=0.5,0.25", "--connections=4", "--record=load"]
     (tmp_path / "gated.keras").write_bytes(saved.read_bytes())
     (tmp_path / "tflite").symlink_to(ROOT / "tflite")  # a record names no absolute path
-    command = [sys.executable, f"tflite/{SCRIPT}", *given, "--", "--model=gated.keras"]
+    command = [sys.executable, f"tflite/{SCRIPT}", *flags, "--", "--model=gated.keras"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -40,16 +37,11 @@ def test_figures_and_record(saved, in_classes, tmp_path):
 
 @pytest.fixture
 def script(module, monkeypatch):
-    """The script as a module, with four connections; its flags are those of other scripts too."""
+    """The script as a module, with four connections."""
     monkeypatch.syspath_prepend(ROOT / "tflite")
-    known = flagsaver.save_flag_values()
-    for name in re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', (ROOT / "tflite" / SCRIPT).read_text()):
-        if name in flags.FLAGS:
-            delattr(flags.FLAGS, name)
     found = module("serve_load")
     monkeypatch.setattr(found, "_CONNECTIONS", type("Flag", (), {"value": 4}))
-    yield found
-    flagsaver.restore_flag_values(known)
+    return found
 
 
 @pytest.fixture
