@@ -6,6 +6,7 @@ Files are written under a temporary name and then moved into place.
 import contextlib
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -190,10 +191,17 @@ def _arrays(path, names, of_npy):
         return {of_npy: np.load(path, allow_pickle=False)}
     with np.load(path, allow_pickle=False) as file:
         size = sum(member.file_size for member in file.zip.infolist())
-        if size > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        if size > _memory():
             raise ValueError(f"it unpacks to {size:,} bytes, more than the memory of this machine")
         found = {name: file[name] for name in file.files if names is None or name in names}
     others = [name for name, array in found.items() if not isinstance(array, np.ndarray)]
     if others:
         raise ValueError(f"{others[0]!r} in it is no array")
     return found
+
+
+def _memory() -> float:
+    """Returns the bytes of this machine's memory; infinity on Windows, where Python does not tell."""
+    if not hasattr(os, "sysconf"):
+        return math.inf
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

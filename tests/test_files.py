@@ -208,3 +208,9 @@ def test_a_path_in_an_archive_is_a_name_and_nothing_is_written(tmp_path):
     path = write_bytes(tmp_path / "in" / "a.npz", zipped(npy(ARRAYS["x"]), "../out.npy"))
     assert read_arrays(path).keys() == {"../out"}
     assert [child.name for child in tmp_path.iterdir()] == ["in"]
+
+
+def test_arrays_are_read_where_the_system_does_not_tell_its_memory(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", x=np.arange(3))
+    monkeypatch.delattr("os.sysconf")
+    np.testing.assert_array_equal(read_arrays(tmp_path / "a.npz")["x"], [0, 1, 2])

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_dynamic.files import read_arrays, replacing
+from keras_dynamic.files import read_arrays, remove_partial, replacing
 
 _NOTE = "note.json"
 _ANEW = "delete the folder of the run and start anew"
@@ -63,8 +63,8 @@ class Checkpoint(keras.callbacks.Callback):
     def remove(self):
         """Deletes the saved state."""
         if self.path.exists():
-            for file in self.path.parent.glob(f"*{self.path.name}"):  # with what interrupted saves left
-                file.unlink()
+            remove_partial(self.path.parent)  # what interrupted saves left
+            self.path.unlink()
             self.path.parent.rmdir()
 
 

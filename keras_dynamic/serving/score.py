@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_dynamic.data import batches_of
-from keras_dynamic.files import plain, replacing, write_json
+from keras_dynamic.files import plain, read_arrays, read_json, replacing, write_json
 from keras_dynamic.messages import check_count, is_count
 from keras_dynamic.serving.answers import answers
 
@@ -101,9 +101,8 @@ def _write_part(path, images, start, batch_size, answer):
 
 def _digest_in(path):
     try:
-        with np.load(path, allow_pickle=False) as part:
-            return str(part["images_digest"])
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return str(read_arrays(path, names=("images_digest",))["images_digest"])
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is no whole part, as score writes it ({error}); delete it, score again.") from error
 
 
@@ -115,10 +114,7 @@ def _check_manifest(folder, described):
             raise ValueError(f"{folder} holds parts but no {MANIFEST}, which says what they are of; give a new folder.")
         write_json(path, described)
         return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no whole manifest, as score writes it; give a new folder.") from error
+    found = read_json(path, "give a new folder")
     for name, value in described.items():
         if found.get(name) != value:
             raise ValueError(
@@ -160,12 +156,10 @@ def _arrays(images) -> Iterator[np.ndarray]:
 
 def _read(path) -> np.ndarray:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            return found["x"]
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        if zipfile.is_zipfile(path):
+            return read_arrays(path, names=("x",))["x"]
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, KeyError, EOFError) as error:
         raise ValueError(f"expected an .npy of images, or an .npz with images x, got {path} ({error}).") from error
 
 

@@ -24,7 +24,6 @@ from keras_dynamic.serving.batcher import Batcher, Unavailable
 from keras_dynamic.serving.prometheus import Count, Histogram, gauge
 
 RETRY_AFTER = 1  # seconds
-_NPY = b"\x93NUMPY"
 _ANSWER = {"classes": "class", "labels": "labels", "values": "values"}  # of a task, in JSON
 _BUDGET = (
     "a request has no budget of its own, as the thresholds belong to the network and hold for all images of a batch; "
@@ -327,7 +326,7 @@ def _asks_for_logits(query) -> bool:
 
 def _images(body, service):
     """Returns the images of a body as the model takes them; raises a ValueError if it has none."""
-    if body.startswith(_NPY):
+    if body.startswith(np.lib.format.MAGIC_PREFIX):
         images = _array(body)
         if images.ndim != len(service.shape) + 1:
             raise ValueError(
