@@ -20,11 +20,17 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-def tiny_config():
-    config = base.get_config()
+def of_tiny(config):
+    """Sets a config to a random ResNet-8 on the tiny data set, and returns it."""
     config.data.name, config.data.held_out = "tiny", 16
     config.network.depth, config.network.num_classes, config.network.weights = 8, CLASSES, ""
-    config.epochs, config.batch_size, config.reestimate_images = 3, 16, 32
+    config.batch_size, config.reestimate_images = 16, 32
+    return config
+
+
+def tiny_config():
+    config = of_tiny(base.get_config())
+    config.epochs = 3
     config.anneal.a, config.anneal.k = 0.4, 1
     config.optimizer.learning_rate = 0.02
     return config

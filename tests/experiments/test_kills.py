@@ -20,17 +20,14 @@ import pytest
 
 from configs import blockdrop
 from keras_dynamic.experiments import jobs
-from tests.experiments.conftest import CLASSES, tiny_config
+from tests.experiments.conftest import of_tiny, tiny_config
 from tests.experiments.recipes import test_ddi, test_imta, test_sgad
 
 KILLS, TORN = 20, 6
 
 
 def _blockdrop():
-    made = blockdrop.defaults()
-    made.data.name, made.data.held_out = "tiny", 16
-    made.network.depth, made.network.num_classes, made.network.weights = 8, CLASSES, ""
-    made.batch_size, made.reestimate_images = 16, 32
+    made = of_tiny(blockdrop.defaults())
     made.optimizer.learning_rate = 0.001
     return made
 

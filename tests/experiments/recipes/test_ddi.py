@@ -11,15 +11,13 @@ from keras_dynamic.experiments.train_and_evaluate import train_and_evaluate
 from keras_dynamic.methods import DDI
 from keras_dynamic.models import resnet_cifar
 from keras_dynamic.transform import exit_places
-from tests.experiments.conftest import CLASSES
+from tests.experiments.conftest import of_tiny
 
 
 def small(kind="both"):
     """Settings for a random ResNet-8 on the tiny data set."""
-    made = ddi.defaults(kind, {"stage2": 16, "stage3": 32})
-    made.data.name, made.data.held_out = "tiny", 16
-    made.network.depth, made.network.num_classes, made.network.weights = 8, CLASSES, ""
-    made.epochs, made.batch_size, made.reestimate_images = 3, 16, 32
+    made = of_tiny(ddi.defaults(kind, {"stage2": 16, "stage3": 32}))
+    made.epochs = 3
     made.anneal.a, made.anneal.k = 0.4, 1
     made.optimizer.learning_rate = 0.01
     made.method.distillation_weight = 0.0

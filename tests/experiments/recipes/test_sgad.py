@@ -11,15 +11,13 @@ from keras_dynamic.experiments import Run, train
 from keras_dynamic.experiments.recipes.sgad import schedule
 from keras_dynamic.experiments.train import start_from
 from keras_dynamic.methods import SGAD
-from tests.experiments.conftest import CLASSES
+from tests.experiments.conftest import CLASSES, of_tiny
 
 
 def small(setting="mf", start_from=""):
     """Settings for a random ResNet-8 on the tiny data set: three units, of which two are decided."""
-    made = sgad.defaults(setting, start_from)
-    made.data.name, made.data.held_out = "tiny", 16
-    made.network.depth, made.network.num_classes = 8, CLASSES
-    made.epochs, made.batch_size, made.reestimate_images = 4, 16, 32
+    made = of_tiny(sgad.defaults(setting, start_from))
+    made.epochs = 4
     made.noise.epochs = min(made.noise.epochs, 3)
     made.optimizer.learning_rate = 0.01
     return made
